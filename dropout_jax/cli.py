@@ -1,0 +1,286 @@
+"""The command line, and the only module that prints.
+
+Exit status: 0 done; 2 bad input, said in one line, nothing written; 130 interrupted, what is done
+kept. JAX is imported only once the arguments have been understood.
+"""
+
+import contextlib
+import dataclasses
+import io
+import math
+import os
+import re
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from dropout_jax.data import Dataset
+    from dropout_jax.runs import Run
+    from dropout_jax.training import Config, Hparams
+
+PRNG = "philox2x32"  # counter-based, and several times as fast as threefry on a CPU
+ROOT_SEED = 0
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Does dropout spread the weights? Train without it, with it and with L2, and compare.
+
+    Trains the conditions `none`, `dropout` and `l2` on the same seeds, prints a table and the
+    answer in words, and writes a folder with all numbers, weights and figures.
+    """
+
+    dataset: str = "mnist5k"
+    """mnist5k, digits, mnist, fashion_mnist, or the path of an .npz with x and y"""
+    features: tuple[int, ...] = (256, 256)
+    """widths of the hidden layers"""
+    rates: tuple[float, ...] = (0.0, 0.5, 0.5)
+    """P(drop) for the input of every layer: one for the pixels, one for each hidden layer"""
+    weight_decay: float = 1e-3
+    """coefficient of the L2 condition, ½ µ Σ w²"""
+    seeds: int = 10
+    """networks per condition"""
+    epochs: int = 30
+    """passes over the training data"""
+    batch_size: int = 128
+    """examples a step"""
+    learning_rate: float = 0.05
+    """step size of stochastic gradient descent"""
+    momentum: float = 0.9
+    """fraction of the last update carried on"""
+    data_dir: Path | None = None
+    """folder of the IDX files of mnist and fashion_mnist; without it they are fetched"""
+    out: Path | None = None
+    """folder to write; runs/DATASET-TIME by default"""
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+    """replace an earlier run in that folder"""
+
+
+def main() -> None:
+    """Entry point of `dropout-jax`."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(argv: list[str]) -> int:
+    """Run the command line `argv` and return its exit status."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            arguments = tyro.extras.subcommand_cli_from_dict(
+                {"compare": Compare}, prog="dropout-jax", args=argv
+            )
+    except SystemExit as stop:
+        return _refuse(_one_line(said.getvalue())) if stop.code else 0
+    return compare(arguments)
+
+
+def _refuse(why: object) -> int:
+    print(f"dropout-jax: {why}", file=sys.stderr)
+    return 2
+
+
+def _one_line(box: str) -> str:
+    """The message of tyro's error box, without its frame, title and the help that follows."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [line.strip("│ ").strip() for line in plain.splitlines()]
+    message = [line for line in lines if line and not line.startswith("╭")]
+    end = next((i for i, line in enumerate(message) if line.startswith(("─", "╰"))), len(message))
+    return " ".join(message[:end])
+
+
+def check(arguments: Compare) -> None:
+    """Raise ValueError unless the numbers make sense together."""
+    a = arguments
+    n_layers = len(a.features) + 1
+    expectations = {
+        "features": ("hold positive widths", bool(a.features) and min(a.features, default=0) > 0),
+        "rates": (
+            f"hold {n_layers} rates in [0, 1], one for the input of each layer",
+            len(a.rates) == n_layers and all(0 <= rate <= 1 for rate in a.rates),
+        ),
+        "weight-decay": ("be finite and not negative", 0 <= a.weight_decay < math.inf),
+        "seeds": ("be at least 2, for an interval", a.seeds >= 2),
+        "epochs": ("be at least 1", a.epochs >= 1),
+        "batch-size": ("be at least 1", a.batch_size >= 1),
+        "learning-rate": ("be positive and finite", 0 < a.learning_rate < math.inf),
+        "momentum": ("lie in [0, 1)", 0 <= a.momentum < 1),
+    }
+    for name, (expected, met) in expectations.items():
+        given = getattr(a, name.replace("-", "_"))
+        if not met:
+            shown = " ".join(map(str, given)) if isinstance(given, tuple) else given
+            raise ValueError(f"--{name} must {expected}, got {shown!s}")
+
+
+def compare(arguments: Compare) -> int:
+    """Check everything, then train, compare and write; return the exit status."""
+    try:
+        check(arguments)
+        import jax
+
+        from dropout_jax import data, records, runs
+
+        with contextlib.suppress(RuntimeError):  # JAX has started already, when called from Python
+            jax.config.update("jax_num_cpu_devices", os.cpu_count())
+        dataset = data.load_dataset(arguments.dataset, arguments.data_dir)
+        if len(dataset.x_train) < arguments.batch_size:
+            raise ValueError(
+                f"--batch-size must be at most the {len(dataset.x_train)} training examples of "
+                f"{arguments.dataset}, got {arguments.batch_size}"
+            )
+        folder = arguments.out or Path("runs", f"{Path(arguments.dataset).stem}-{_now()}")
+        records.check_folder(folder, arguments.overwrite)
+    except ValueError as error:
+        return _refuse(error)
+    key = jax.random.key(ROOT_SEED, impl=PRNG)
+    config, conditions = configuration(arguments, dataset.n_classes)
+    try:
+        with _progress() as progress:
+            task = progress.add_task(
+                f"training {len(conditions)} × {arguments.seeds} networks", total=None
+            )
+            result = runs.run(
+                config,
+                conditions,
+                range(arguments.seeds),
+                key,
+                dataset,
+                lambda done, total: progress.update(task, completed=done, total=total),
+            )
+        runs.write(folder, result, settings(arguments, dataset), key)
+    except KeyboardInterrupt:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # only if it is empty
+        print("dropout-jax: interrupted before two seeds were complete", file=sys.stderr)
+        return 130
+    except OSError as error:
+        print(f"dropout-jax: the run could not be written to {folder}: {error}", file=sys.stderr)
+        return 1
+    show(result, folder)
+    return 130 if result.interrupted else 0
+
+
+def configuration(arguments: Compare, n_classes: int) -> "tuple[Config, dict[str, Hparams]]":
+    """The static configuration, and the three conditions."""
+    from dropout_jax.networks import MLP
+    from dropout_jax.training import Config, Hparams
+
+    config = Config(
+        MLP((*arguments.features, n_classes)),
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+    )
+    none = Hparams(
+        rates=(0.0,) * len(arguments.rates),
+        learning_rate=arguments.learning_rate,
+        momentum=arguments.momentum,
+    )
+    return config, {
+        "none": none,
+        "dropout": none._replace(rates=arguments.rates),
+        "l2": none._replace(weight_decay=arguments.weight_decay),
+    }
+
+
+def settings(arguments: Compare, dataset: "Dataset") -> dict:
+    """What `config.json` holds: the arguments, the data's sizes, the root of all keys."""
+    given = dataclasses.asdict(arguments)
+    for name in ("out", "overwrite", "data_dir"):  # where, not what
+        del given[name]
+    return {
+        "command": "compare",
+        **given,
+        "n_train": len(dataset.x_train),
+        "n_test": len(dataset.x_test),
+        "n_inputs": dataset.x_train.shape[1],
+        "n_classes": dataset.n_classes,
+        "root_seed": ROOT_SEED,
+        "prng": PRNG,
+    }
+
+
+def _now() -> str:
+    return datetime.now().strftime("%Y%m%d-%H%M%S")
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def show(result: "Run", folder: Path) -> None:
+    """Print the errors, a table per condition, the answer in words and where everything is."""
+    from dropout_jax.comparison import answer
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 100
+    summary = result.summary
+    if result.interrupted:
+        console.print(
+            f"[bold]Interrupted:[/] {summary['n_seeds']} seeds are complete and compared."
+        )
+    for name, condition in summary["conditions"].items():
+        errors = [
+            f"{split} error {100 * condition[key]['mean']:.2f} ± {100 * condition[key]['sd']:.2f} %"
+            for split, key in (("train", "train_error"), ("test", "test_error"))
+        ]
+        console.print(f"{name:>8}   {'   '.join(errors)}")
+    for name in list(summary["conditions"])[1:]:
+        console.print(_table(summary, name))
+    dead = next(iter(summary["conditions"].values()))["dead_inputs"][0]
+    console.print(
+        f"n = {summary['n_seeds']} seeds; errors mean ± sd; {summary['statistics']['interval']}; "
+        "p by sign flips, Holm-adjusted.\n"
+        f"No difference: the interval lies within {summary['statistics']['margin']:.0%} of the "
+        f"baseline.\n{dead:g} constant inputs and all dead units are left out.\n",
+        style="dim",
+    )
+    console.print("[bold]Does dropout spread the weights?[/]")
+    for sentence in answer(summary):
+        console.print(f"• {sentence}")
+    console.print(f"\nAll numbers, weights and figures: {folder}")
+
+
+def _table(summary: dict, name: str) -> Table:
+    baseline = next(iter(summary["conditions"]))
+    table = Table(title=f"Gini, {name} against {baseline}: 0 is uniform", title_justify="left")
+    table.add_column("layer", justify="right")
+    table.add_column("view")
+    for heading in (baseline, name, "difference [95 % interval]", "p"):
+        table.add_column(heading, justify="right")
+    table.add_column("verdict")
+    for row in summary["comparisons"]:
+        if (row["condition"], row["measure"]) == (name, "gini"):
+            table.add_row(
+                str(row["layer"]),
+                row["view"].replace("_", " "),
+                f"{row['baseline_mean']:.3f}",
+                f"{row['condition_mean']:.3f}",
+                f"{row['difference']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]",
+                f"{row['p_holm']:.3f}",
+                row["verdict"],
+            )
+    return table

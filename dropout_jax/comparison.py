@@ -1,0 +1,220 @@
+"""The comparison of conditions: measure every member, compare seed by seed, say it in words.
+
+Shapes: C conditions, S seeds, L layers, n training examples, P points of a learning curve.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dropout_jax import statistics
+from dropout_jax.networks import MLP, Params, layers
+from dropout_jax.population import Population
+from dropout_jax.training import Hparams
+from dropout_jax.units import contribution, path_norm
+from dropout_jax.weights import (
+    MEASURES,
+    Live,
+    Profile,
+    measure_entries,
+    profile,
+    uniformity,
+    varies,
+)
+
+SCHEMA_VERSION = 1
+VIEWS = ("entries", "columns", "change", "contribution", "path_norm")
+HIGHER_IS_UNIFORM = ("participation",)
+Row = tuple[str, int, int | str, str, str, float]  # condition, seed, layer, view, measure, value
+
+
+class Measured(NamedTuple):
+    """What was measured on members, with leading axes [C, S] for a population.
+
+    Attributes:
+      values: {layer: {view: {measure: scalar}}}.
+      profiles: {layer: {view: Profile [Q]}} of |w| (`entries`) and of `contribution`.
+      live_inputs: for every layer, which of its inputs vary over the training data [in].
+    """
+
+    values: dict[int, dict[str, dict[str, jax.Array]]]
+    profiles: dict[int, dict[str, Profile]]
+    live_inputs: list[jax.Array]
+
+
+@partial(jax.jit, static_argnames="model")
+def measure_member(model: MLP, params: Params, init_params: Params, x_train: jax.Array) -> Measured:
+    """All measures of one member in all views of all its layers.
+
+    To the views of a kernel (`weights.uniformity`) hidden layers add those of their units:
+    `contribution` and `path_norm`, over the units that are not dead. A dead input or unit is one
+    that is constant over the training data x_train [n, D].
+    """
+    hidden = cast(tuple, model.apply(params, x_train, method="activations"))[:-1]
+    live_inputs = [varies(x) for x in (x_train, *hidden)]
+    live_outputs = [*live_inputs[1:], jnp.ones(model.features[-1], bool)]
+    values: dict[int, dict] = {}
+    profiles: dict[int, dict] = {}
+    trained, initial = layers(params), layers(init_params)
+    for l, (layer, first) in enumerate(zip(trained, initial, strict=True)):
+        live = Live(live_inputs[l], live_outputs[l])
+        values[l] = uniformity(layer["kernel"], first["kernel"], live)
+        profiles[l] = {"entries": measure_entries(profile, layer["kernel"], live)}
+        if l < len(hidden):
+            outgoing = trained[l + 1]["kernel"]
+            incoming = jnp.where(live.inputs[:, None], layer["kernel"], 0)
+            per_unit = {
+                "contribution": contribution(hidden[l], outgoing),
+                "path_norm": path_norm(incoming, layer["bias"], outgoing),
+            }
+            for view, magnitudes in per_unit.items():
+                values[l][view] = {m: f(magnitudes, live.outputs) for m, f in MEASURES.items()}
+            profiles[l]["contribution"] = profile(per_unit["contribution"], live.outputs)
+    return Measured(values, profiles, live_inputs)
+
+
+def measure_population(model: MLP, population: Population, x_train: np.ndarray) -> Measured:
+    """`measure_member` for all members [C, S], one after another on each local device."""
+    devices = jax.local_devices()
+    shared = [jax.device_put(x_train, device) for device in devices]
+    n_conditions, n_seeds = population.curve.train.loss.shape[:2]
+    measured = []
+    for i in range(n_conditions * n_seeds):
+        pick = partial(jax.tree.map, lambda leaf, i=i: leaf[divmod(i, n_seeds)])
+        both = jax.device_put(
+            (pick(population.params), pick(population.init_params)), devices[i % len(devices)]
+        )
+        measured.append(measure_member(model, *both, shared[i % len(devices)]))
+
+    def stack(*leaves: jax.Array) -> np.ndarray:
+        members = np.stack(leaves)
+        return members.reshape(n_conditions, n_seeds, *members.shape[1:])
+
+    return jax.tree.map(stack, *jax.device_get(measured))
+
+
+def tidy(
+    names: Sequence[str], seeds: Sequence[int], population: Population, measured: Measured
+) -> Iterator[Row]:
+    """Every number as a row, whole-network metrics first; `dead` counts the inputs left out."""
+    whole = {
+        f"{split}_{metric}": getattr(getattr(population.curve, split), metric)[..., -1]
+        for split in ("train", "test")
+        for metric in ("loss", "error")
+    }
+    for c, name in enumerate(names):
+        for s, seed in enumerate(seeds):
+            for metric, values in whole.items():
+                yield name, seed, "", "", metric, float(values[c, s])
+            for layer, views in measured.values.items():
+                n_dead = np.sum(~np.asarray(measured.live_inputs[layer][c, s]))
+                yield name, seed, layer, "inputs", "dead", float(n_dead)
+                for view in filter(views.__contains__, VIEWS):
+                    for measure in MEASURES:
+                        yield name, seed, layer, view, measure, float(views[view][measure][c, s])
+
+
+def compare_conditions(names: Sequence[str], measured: Measured) -> list[dict[str, Any]]:
+    """Every other condition against the first, in every layer, view and measure, seed by seed.
+
+    A family, over which Holm's p-values hold, is one condition and one measure: all layers and
+    views. Gini is the primary measure; the others tell whether the answer depends on it.
+    """
+    cells = [(l, view) for l, views in measured.values.items() for view in VIEWS if view in views]
+    rows = []
+    for c, name in enumerate(names[1:], start=1):
+        for measure in MEASURES:
+            values = [np.asarray(measured.values[l][v][measure]) for l, v in cells]
+            of_family = np.stack(values, axis=-1)  # [C, S, K]
+            compared = statistics.compare(
+                of_family[0], of_family[c], higher_is_uniform=measure in HIGHER_IS_UNIFORM
+            )
+            for (layer, view), comparison in zip(cells, compared, strict=True):
+                key = {"baseline": names[0], "condition": name, "layer": layer, "view": view}
+                rows.append({**key, "measure": measure, **comparison._asdict()})
+    return rows
+
+
+def summarise(
+    conditions: dict[str, Hparams], seeds: Sequence[int], population: Population, measured: Measured
+) -> dict[str, Any]:
+    """The record of a comparison: conditions with their errors, and all paired comparisons."""
+    names = list(conditions)
+    comparisons = compare_conditions(names, measured)
+    family = sum(len(views) for views in measured.values.values())
+
+    def mean_sd(curves: Any) -> dict[str, float]:
+        errors = np.asarray(curves, np.float64)[:, -1]
+        return {"mean": float(errors.mean()), "sd": float(errors.std(ddof=1))}
+
+    def dead(c: int) -> list[float]:
+        return [float((~np.asarray(live[c])).sum(-1).mean()) for live in measured.live_inputs]
+
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "n_seeds": len(seeds),
+        "statistics": {
+            "interval": f"{statistics.CONFIDENCE:.0%} BCa bootstrap interval for small samples",
+            "margin": statistics.MARGIN,
+            "family_size": family,
+            "smallest_p_holm": statistics.smallest_p_holm(len(seeds), family),
+        },
+        "conditions": {
+            name: {
+                "rates": np.asarray(hparams.rates, float).tolist(),
+                "weight_decay": float(hparams.weight_decay),
+                "train_error": mean_sd(population.curve.train.error[c]),
+                "test_error": mean_sd(population.curve.test.error[c]),
+                "dead_inputs": dead(c),
+            }
+            for c, (name, hparams) in enumerate(conditions.items())
+        },
+        "comparisons": comparisons,
+    }
+
+
+def answer(summary: dict[str, Any]) -> list[str]:
+    """The answer in words, from a summary: what each condition did, by the Gini of each view."""
+    sentences = []
+    n, least = summary["n_seeds"], summary["statistics"]["smallest_p_holm"]
+    if n < statistics.MIN_SEEDS:
+        sentences.append(
+            f"With {n} seeds no test can reach p < .05 (the smallest is {2.0 ** (1 - n):.2g}): "
+            f"every verdict is undecided. Take at least {statistics.MIN_SEEDS} seeds."
+        )
+    elif least >= statistics.ALPHA:
+        sentences.append(
+            f"With {n} seeds and {summary['statistics']['family_size']} comparisons in a family, "
+            f"the smallest adjusted p-value is {least:.2g}: no change can be called one. "
+            "Take more seeds."
+        )
+    said = {
+        "entries": "the weights |w|",
+        "contribution": "the contributions of hidden units",
+    }
+    for name in list(summary["conditions"])[1:]:
+        for view, what in said.items():
+            rows = [
+                row
+                for row in summary["comparisons"]
+                if (row["condition"], row["view"], row["measure"]) == (name, view, "gini")
+            ]
+            parts = [
+                f"{_verdict_words(row['verdict'])} in layer {row['layer']} "
+                f"(Gini {row['baseline_mean']:.3f} → {row['condition_mean']:.3f}, "
+                f"{row['difference']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}])"
+                for row in rows
+            ]
+            sentences.append(f"With {name}, {what} are {'; '.join(parts)}.")
+    return sentences
+
+
+def _verdict_words(verdict: str) -> str:
+    return {
+        "no difference": "as uniform as before",
+        "undecided": "not shown to be more or less uniform",
+    }.get(verdict, verdict)

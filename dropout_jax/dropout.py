@@ -1,0 +1,119 @@
+"""Dropout as pure functions of a key: the mask, and three ways to put it on an array.
+
+Every function here is stochastic, consumes its key, and takes a rate that may be traced, so one
+compiled program serves every rate and `jax.vmap` runs over rates as over anything else.
+Throughout, `rate` is P(drop) in [0, 1] and the kept entries are scaled by 1 / (1 - rate), so that
+the expectation is the input and a network needs no rescaling when it is evaluated.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.typing import ArrayLike
+
+
+def check_key(key: jax.Array) -> None:
+    """Raise TypeError unless `key` is one typed PRNG key (`jax.random.key`, not `PRNGKey`)."""
+    dtype = getattr(key, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        raise TypeError(
+            f"key must be a typed PRNG key, got {dtype or type(key).__name__}; make one with "
+            "jax.random.key(seed), or wrap a legacy one with jax.random.wrap_key_data"
+        )
+    if key.shape:
+        raise TypeError(f"key must be one key, got an array of keys of shape {key.shape}")
+
+
+def check_rate(rate: ArrayLike, name: str = "rate") -> None:
+    """Raise ValueError if a concrete `rate` holds a value outside [0, 1]; traced ones pass."""
+    if isinstance(rate, Tracer):
+        return
+    values = np.asarray(rate, dtype=np.float64)
+    wrong = ~((values >= 0) & (values <= 1))  # written so that NaN is wrong too
+    if wrong.any():
+        raise ValueError(f"{name} must lie in [0, 1], got {values[wrong].flat[0]:g}")
+
+
+def _check(key: jax.Array, x: jax.Array, rate: ArrayLike) -> None:
+    check_key(key)
+    check_rate(rate)
+    if jnp.ndim(rate):
+        raise ValueError(f"rate must be a scalar, got shape {jnp.shape(rate)}")
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"dropout needs floating-point entries, got {x.dtype}")
+
+
+def keep_mask(key: jax.Array, rate: ArrayLike, shape: tuple[int, ...]) -> jax.Array:
+    """Boolean mask, True = kept, with P(True) = 1 - rate independently for each entry.
+
+    An entry is kept if its uniform draw u, in [0, 1) at steps of 2^-23, has u >= rate. So one key
+    gives masks nested in the rate (what a higher rate keeps, a lower one keeps too), everything is
+    kept at rate 0 and nothing at rate 1.
+
+    Args:
+      key: one typed PRNG key; consumed.
+      rate: P(drop), a scalar in [0, 1], possibly traced.
+      shape: the mask's shape.
+
+    Raises:
+      TypeError: if `key` is not a typed key.
+      ValueError: if a concrete `rate` lies outside [0, 1].
+    """
+    check_key(key)
+    check_rate(rate)
+    return jax.random.uniform(key, shape, dtype=jnp.float32) >= jnp.asarray(rate, jnp.float32)
+
+
+def _inverse_keep(rate: ArrayLike) -> jax.Array:
+    """1 / (1 - rate), and 1 at rate 1, where nothing is kept and nothing may blow up."""
+    rate = jnp.asarray(rate, jnp.float32)
+    return 1 / jnp.where(rate < 1, 1 - rate, 1)
+
+
+def dropout(key: jax.Array, x: jax.Array, rate: ArrayLike) -> jax.Array:
+    """Inverted dropout: x * m / (1 - rate) with m ~ Bernoulli(1 - rate) for each entry.
+
+    At rate 0 this is the identity bit for bit, at rate 1 zeros with zero gradients; a NaN in a
+    dropped place is dropped with it. Its derivative is m / (1 - rate).
+    Srivastava et al. (2014), §4 and §10 (the form scaled while training).
+
+    Args:
+      key: one typed PRNG key; consumed.
+      x: any shape, any floating dtype, which is kept.
+      rate: P(drop), a scalar in [0, 1], possibly traced.
+
+    Raises:
+      TypeError: if `key` is not a typed key or `x` is not floating-point.
+      ValueError: if a concrete `rate` lies outside [0, 1].
+    """
+    x = jnp.asarray(x)
+    _check(key, x, rate)
+    kept = jnp.where(keep_mask(key, rate, x.shape), x, 0)
+    return kept * _inverse_keep(rate).astype(x.dtype)
+
+
+def gaussian_dropout(key: jax.Array, x: jax.Array, rate: ArrayLike) -> jax.Array:
+    """Multiplicative Gaussian noise with dropout's two moments: x * N(1, rate / (1 - rate)).
+
+    Srivastava et al. (2014), §10. At rate 1, where that variance is infinite, it gives zeros with
+    zero gradients, as `dropout` does. Arguments and errors are those of `dropout`; the key is
+    consumed.
+    """
+    x = jnp.asarray(x)
+    _check(key, x, rate)
+    rate = jnp.asarray(rate, jnp.float32)
+    variance = rate * _inverse_keep(rate)
+    # sqrt has no finite slope at 0, so it is never asked there.
+    deviation = jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)
+    noise = 1 + deviation * jax.random.normal(key, x.shape, dtype=jnp.float32)
+    return jnp.where(rate < 1, x, 0) * noise.astype(x.dtype)
+
+
+def drop_connect(key: jax.Array, kernel: jax.Array, rate: ArrayLike) -> jax.Array:
+    """DropConnect: the same law on weights, W * M / (1 - rate).
+
+    One mask serves the whole batch; vmap over keys for one mask an example.
+    Wan et al. (2013), §3. Arguments and errors are those of `dropout`; the key is consumed.
+    """
+    return dropout(key, kernel, rate)

@@ -1,0 +1,102 @@
+"""The multilayer perceptron under study, as a Flax Linen module.
+
+Shapes: B batch, L affine layers, D inputs, U units of a layer.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from dropout_jax.dropout import check_key, check_rate, dropout
+
+Params = Any  # {"params": {"layer_0": {"kernel": [in, out], "bias": [out]}, "layer_1": …}}
+
+
+class MLP(nn.Module):
+    """Affine layers of the given widths, with an activation between them.
+
+    The forward pass is stochastic if and only if it is given a key:
+
+        model.apply(params, x)                        # deterministic
+        model.apply(params, x, key=key, rates=rates)  # dropout on the input of every layer
+
+    `rates[l]` acts on the input of layer l, so (0.2, 0.5, 0.5) drops 20 % of the pixels and half
+    of both hidden layers. The mask of layer l is drawn with `jax.random.split(key, L)[l]`.
+
+    Attributes:
+      features: widths of the affine layers, the output's last; (256, 256, 10) has two hidden ones.
+      activation: applied between layers.
+      kernel_init: initializer of the kernels [in, out]; biases start at 0.
+      noise: `dropout`, or another function of (key, x, rate).
+    """
+
+    features: Sequence[int]
+    activation: Callable[[jax.Array], jax.Array] = nn.relu
+    kernel_init: Callable[..., jax.Array] = nn.initializers.lecun_normal()
+    noise: Callable[[jax.Array, jax.Array, ArrayLike], jax.Array] = dropout
+
+    def __call__(
+        self, x: jax.Array, *, key: jax.Array | None = None, rates: ArrayLike | None = None
+    ) -> jax.Array:
+        """Outputs (logits) [B, U] of inputs [B, D]; any leading axes will do."""
+        return self.activations(x, key=key, rates=rates)[-1]
+
+    @nn.compact
+    def activations(
+        self, x: jax.Array, *, key: jax.Array | None = None, rates: ArrayLike | None = None
+    ) -> tuple[jax.Array, ...]:
+        """What every layer sends on: the hidden activations in order, then the outputs.
+
+        Args:
+          x: inputs [B, D]; any leading axes will do.
+          key: one typed PRNG key for the whole pass, consumed; None for a deterministic pass.
+          rates: P(drop) for the input of each layer [L], in [0, 1]; needed exactly with a key.
+
+        Raises:
+          ValueError: if only one of `key` and `rates` is given, or `rates` is not of length L or
+            holds a concrete value outside [0, 1].
+          TypeError: if `key` is not a typed key.
+        """
+        n_layers = len(self.features)
+        stochastic = key is not None or rates is not None
+        layer_noise = _checked(key, rates, n_layers) if stochastic else None
+        outputs = []
+        for l, width in enumerate(self.features):
+            if layer_noise is not None:
+                keys, layer_rates = layer_noise
+                x = self.noise(keys[l], x, layer_rates[l])
+            x = nn.Dense(width, kernel_init=self.kernel_init, name=f"layer_{l}")(x)
+            if l < n_layers - 1:
+                x = self.activation(x)
+            outputs.append(x)
+        return tuple(outputs)
+
+
+def _checked(
+    key: jax.Array | None, rates: ArrayLike | None, n_layers: int
+) -> tuple[jax.Array, jax.Array]:
+    """One key [L] and one rate [L] per layer."""
+    if key is None or rates is None:
+        given, missing = ("a key", "rates") if rates is None else ("rates", "a key")
+        raise ValueError(f"a stochastic pass needs a key and rates, got {given} without {missing}")
+    check_key(key)
+    rates = jnp.asarray(rates, jnp.float32)
+    if rates.shape != (n_layers,):
+        raise ValueError(
+            f"rates must hold one rate per layer, {n_layers} in all, got shape {rates.shape}"
+        )
+    check_rate(rates, "rates")
+    return jax.random.split(key, n_layers), rates
+
+
+def layers(params: Params) -> list[dict[str, jax.Array]]:
+    """The layers of an MLP's params in order, each {"kernel": [in, out], "bias": [out]}.
+
+    Leading axes (conditions, seeds) are left as they are.
+    """
+    tree = params["params"]
+    return [tree[f"layer_{l}"] for l in range(len(tree))]

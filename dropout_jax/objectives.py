@@ -1,0 +1,30 @@
+"""Losses and errors of ONE example; the caller vmaps. Shapes: K outputs."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+
+def cross_entropy(logits: jax.Array, label: jax.Array) -> jax.Array:
+    """Negative log-likelihood -log softmax(logits)[label], in nats.
+
+    Args:
+      logits: unnormalised log-probabilities [K].
+      label: the class, an integer scalar in 0 … K - 1.
+    """
+    chex.assert_rank([logits, label], [1, 0])
+    return optax.softmax_cross_entropy_with_integer_labels(logits, label)
+
+
+def squared_error(prediction: jax.Array, target: jax.Array) -> jax.Array:
+    """Sum over outputs of (prediction - target)^2, for vectors [K]."""
+    chex.assert_rank([prediction, target], 1)
+    chex.assert_equal_shape([prediction, target])
+    return jnp.sum((prediction - target) ** 2)
+
+
+def error_rate(logits: jax.Array, label: jax.Array) -> jax.Array:
+    """1.0 if the most probable class of logits [K] is not `label`, else 0.0."""
+    chex.assert_rank([logits, label], [1, 0])
+    return (jnp.argmax(logits) != label).astype(jnp.float32)

@@ -1,0 +1,230 @@
+"""Figures of a comparison: arrays in, a matplotlib Figure out; nothing is computed or saved here.
+
+Shapes: C conditions, S seeds, N weights of a layer, Q points of a profile, P points of a curve.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+
+# Okabe & Ito's palette, told apart by colour-blind readers.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+GREY = "#777777"
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+}
+
+
+@mpl.rc_context(STYLE)
+def plot_weights(
+    magnitudes: Mapping[str, Mapping[str, np.ndarray]], gini: Mapping[str, Mapping[str, float]]
+) -> Figure:
+    """The lecture's plot: weight magnitude against weight index, conditions side by side.
+
+    Args:
+      magnitudes: {condition: {layer title: |w| [N]}} of one member each, on one scale per layer.
+      gini: {condition: {layer title: Gini}} of the same members, written into the panels.
+    """
+    names = list(magnitudes)
+    titles = list(magnitudes[names[0]])
+    figure = Figure(figsize=(3.6 * len(names), 1.9 * len(titles) + 0.7), layout="constrained")
+    grid = figure.subplots(len(titles), len(names), sharey="row", squeeze=False)
+    for row, title in zip(grid, titles, strict=True):
+        top = max(magnitudes[name][title].max() for name in names)
+        for c, (axes, name) in enumerate(zip(row, names, strict=True)):
+            a = magnitudes[name][title]
+            size = 0.5 if len(a) > 20_000 else 2.5
+            axes.scatter(  # not antialiased: as sharp, and the file is a third of the size
+                np.arange(len(a)), a, s=size, color=COLOURS[c], lw=0, aa=False, rasterized=True
+            )
+            axes.axhline(a.mean(), color="black", lw=0.8)
+            axes.set_xlim(0, len(a))
+            axes.set_ylim(0, 1.18 * top)
+            axes.text(
+                0.98,
+                0.97,
+                f"mean {a.mean():.3f}   Gini {gini[name][title]:.3f}",
+                transform=axes.transAxes,
+                ha="right",
+                va="top",
+            )
+            axes.xaxis.set_major_formatter(_thousands)
+        row[0].set_ylabel(f"{title}\n|w|")
+    for axes, name in zip(grid[0], names, strict=True):
+        axes.set_title(name, fontweight="bold")
+    for axes in grid[-1]:
+        axes.set_xlabel("weight index")
+    figure.suptitle("Weight magnitude against weight index; one network each, line: mean", size=10)
+    return figure
+
+
+def _thousands(value: float, _: int) -> str:
+    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
+
+
+@mpl.rc_context(STYLE)
+def plot_profiles(
+    names: Sequence[str],
+    profiles: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    quantity: str,
+    n_seeds: int,
+) -> Figure:
+    """Sorted magnitudes, Lorenz curves and what changes in them, seeds as bands (their range).
+
+    Args:
+      names: the conditions [C].
+      profiles: {panel title: (relative, lorenz, lorenz - lorenz of the first condition, seed by
+        seed)}, each [C, S, Q]; see `weights.Profile`.
+      quantity: what is sorted: "|w|" or "contribution".
+      n_seeds: S, stated in the title.
+    """
+    figure = Figure(figsize=(3.2 * len(profiles) + 0.4, 8.2), layout="constrained")
+    grid = figure.subplots(3, len(profiles), squeeze=False, sharex=True)
+    for column, (title, (relative, lorenz, change)) in enumerate(profiles.items()):
+        fractions = np.linspace(0, 1, relative.shape[-1])
+        sorted_axes, lorenz_axes, change_axes = grid[:, column]
+        sorted_axes.set_title(title)
+        sorted_axes.axhline(1, color=GREY, lw=0.8, ls=":")
+        _bands(sorted_axes, fractions, relative)
+        sorted_axes.set_yscale("log")
+        sorted_axes.set_ylim(max(relative[..., 10:].min() * 0.8, 1e-2), relative.max() * 1.3)
+        sorted_axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        sorted_axes.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
+        sorted_axes.yaxis.set_minor_formatter(NullFormatter())
+        lorenz_axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
+        _bands(lorenz_axes, fractions, lorenz)
+        lorenz_axes.set_ylim(0, 1)
+        _bands(change_axes, fractions, change)
+        change_axes.set_xlabel("fraction, from the smallest")
+        change_axes.set_xlim(0, 1)
+    grid[0, 0].set_ylabel(f"{quantity}, in units of its mean")
+    grid[1, 0].set_ylabel(f"share of the sum of {quantity}")
+    grid[2, 0].set_ylabel(f"difference in it from {names[0]}\n(up: more uniform)")
+    grid[1, 0].annotate("uniform", (0.45, 0.47), rotation=36, color=GREY, size=8)
+    grid[0, 0].legend(handles=_legend(names), loc="lower right")
+    figure.suptitle(
+        f"Sorted {quantity} and Lorenz curves: mean and range over {n_seeds} seeds", size=10
+    )
+    return figure
+
+
+def _bands(axes: Axes, x: np.ndarray, values: np.ndarray) -> None:
+    """One line (mean) and band (range over seeds) for each condition of values [C, S, len(x)]."""
+    for c, of_condition in enumerate(values):
+        low, high = of_condition.min(axis=0), of_condition.max(axis=0)
+        axes.fill_between(x, low, high, color=COLOURS[c], alpha=0.25, lw=0)
+        axes.plot(x, of_condition.mean(axis=0), color=COLOURS[c], lw=1.3, ls=_LINES[c])
+
+
+_LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+
+
+def _legend(names: Sequence[str]) -> list[Line2D]:
+    return [
+        Line2D([], [], color=COLOURS[c], ls=_LINES[c], label=name) for c, name in enumerate(names)
+    ]
+
+
+@mpl.rc_context(STYLE)
+def plot_differences(
+    comparisons: Sequence[Mapping[str, Any]], measure: str, n_seeds: int
+) -> Figure:
+    """Differences from the baseline with intervals, for every layer and view of one measure.
+
+    Args:
+      comparisons: rows of a summary, see `comparison.compare_conditions`.
+      measure: the measure to show.
+      n_seeds: stated in the title.
+    """
+    rows = [row for row in comparisons if row["measure"] == measure]
+    names = list(dict.fromkeys(row["condition"] for row in rows))
+    cells = list(dict.fromkeys((row["layer"], row["view"]) for row in rows))
+    figure = Figure(figsize=(7.2, 0.32 * len(cells) + 1.6), layout="constrained")
+    axes = figure.subplots()
+    axes.axvline(0, color="black", lw=0.8)
+    for row in rows:
+        c = names.index(row["condition"])
+        y = cells.index((row["layer"], row["view"])) + 0.24 * (c - (len(names) - 1) / 2)
+        decided = row["verdict"] in ("more uniform", "less uniform")
+        axes.errorbar(
+            row["difference"],
+            y,
+            xerr=[
+                [row["difference"] - row["ci_low"]],
+                [row["ci_high"] - row["difference"]],
+            ],
+            fmt="os^Dv"[c % 5],
+            ms=5,
+            color=COLOURS[c + 1],
+            mfc=COLOURS[c + 1] if decided else "white",
+            capsize=2,
+        )
+    for y, (layer, _) in enumerate(cells):
+        if layer % 2:
+            axes.axhspan(y - 0.5, y + 0.5, color="#f2f2f2", lw=0, zorder=-1)
+    axes.set_yticks(range(len(cells)), [f"layer {l}   {v.replace('_', ' ')}" for l, v in cells])
+    axes.set_ylim(len(cells) - 0.5, -0.5)
+    axes.set_xlabel(
+        f"difference in {measure.replace('_', ' ').capitalize()} from {rows[0]['baseline']}"
+    )
+    axes.text(0, 1.01, "more uniform ← ", transform=_above(axes), ha="right", va="bottom")
+    axes.text(0, 1.01, " → less uniform", transform=_above(axes), ha="left", va="bottom")
+    marks = [
+        Line2D([], [], color=COLOURS[c + 1], marker="os^Dv"[c % 5], ls="", label=name)
+        for c, name in enumerate(names)
+    ]
+    hollow = Line2D([], [], color=GREY, marker="o", mfc="white", ls="", label="none or undecided")
+    axes.legend(handles=[*marks, hollow], loc="upper left", bbox_to_anchor=(1, 1))
+    figure.suptitle(f"Mean paired difference and 95 % interval, n = {n_seeds} seeds", size=10)
+    return figure
+
+
+def _above(axes: Axes) -> Any:
+    """Horizontal data coordinates, vertical axes coordinates."""
+    return axes.get_xaxis_transform()
+
+
+@mpl.rc_context(STYLE)
+def plot_curves(
+    names: Sequence[str], epochs: np.ndarray, curves: Mapping[str, np.ndarray], n_seeds: int
+) -> Figure:
+    """Learning curves: mean and range over seeds of each condition.
+
+    Args:
+      names: the conditions [C].
+      epochs: where the curves were measured [P].
+      curves: {"train_loss": [C, S, P], "test_loss": …, "train_error": …, "test_error": …}; losses
+        in nats, errors as fractions.
+      n_seeds: S, stated in the title.
+    """
+    figure = Figure(figsize=(7.2, 5.4), layout="constrained")
+    grid = figure.subplots(2, 2, sharex=True)
+    for axes, (name, values) in zip(grid.ravel(), curves.items(), strict=True):
+        split, metric = name.split("_")
+        _bands(axes, epochs, np.maximum(values, 1e-6) if metric == "loss" else 100 * values)
+        axes.set_title(f"{split} {metric}")
+        if metric == "loss":
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+            axes.set_ylabel("nats")
+        else:
+            late = 100 * values[..., len(epochs) // 4 :]
+            axes.set_ylim(0, max(1.3 * late.max(), 1))
+            axes.set_ylabel("%")
+    for axes in grid[-1]:
+        axes.set_xlabel("epoch")
+    grid[0, 0].legend(handles=_legend(names))
+    figure.suptitle(f"Learning curves: mean and range over {n_seeds} seeds", size=10)
+    return figure

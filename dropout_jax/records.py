@@ -1,0 +1,126 @@
+"""One run folder: what was asked, on what it ran, what came out.
+
+A file is written under a temporary name and renamed, and `summary.json` last of all: a folder that
+holds it is whole. The layout is described in the README; `weights.safetensors` can be read with
+NumPy alone.
+"""
+
+import csv
+import json
+import math
+import os
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from safetensors.numpy import save_file
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy")
+DPI = 130
+RUN_MARK = "config.json"  # a folder that holds it holds a run
+_OF_A_RUN = ("config.json", "environment.json", "metrics.csv", "curves.csv", "summary.json")
+
+
+def check_folder(folder: Path, overwrite: bool = False) -> None:
+    """Make sure that a run can be written to `folder`, and make the folder.
+
+    Raises:
+      ValueError: if it cannot be written to, holds another run and `overwrite` is false, or holds
+        something that is not a run.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"out must be a folder, got the file {folder}")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / RUN_MARK).is_file():
+            raise ValueError(f"out must be a new or empty folder or an earlier run, got {folder}")
+        if not overwrite:
+            raise ValueError(f"out holds another run: {folder}; give --overwrite to replace it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(f"out must be a folder that can be written to, got {error}") from error
+
+
+def clear(folder: Path) -> None:
+    """Remove the files of an earlier run, its summary first; files of others stay."""
+    (folder / "summary.json").unlink(missing_ok=True)
+    ours = [folder / name for name in (*_OF_A_RUN, "weights.safetensors")]
+    for path in (*ours, *folder.glob("figures/*.png"), *folder.glob("figures/*.svg")):
+        path.unlink(missing_ok=True)
+
+
+def _write(path: Path, save: Callable[[Path], object]) -> None:
+    """Let `save` write to a temporary name, then rename: the file is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        save(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _plain(value: Any) -> Any:
+    """A JSON value; numbers that JSON does not know become null."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain data as JSON."""
+    text = json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    _write(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows as CSV; floats with all their digits."""
+
+    def save(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(header)
+            writer.writerows(rows)
+
+    _write(path, save)
+
+
+def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
+    """Write named arrays as safetensors."""
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    _write(path, lambda p: save_file(contiguous, p))
+
+
+def write_figure(folder: Path, name: str, figure: Figure) -> None:
+    """Write a figure as PNG and SVG, the same bytes for the same figure."""
+    _write(folder / f"{name}.png", lambda p: figure.savefig(p, format="png", dpi=DPI))
+    with mpl.rc_context({"svg.hashsalt": name}):
+        svg: dict[str, Any] = {"format": "svg", "dpi": DPI, "metadata": {"Date": None}}
+        _write(folder / f"{name}.svg", lambda p: figure.savefig(p, **svg))
+
+
+def environment(key: jax.Array) -> dict[str, Any]:
+    """Versions, machine, devices and generator: what a number of this run depends on."""
+    return {
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "platform": platform.system(),
+        "devices": [
+            f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()
+        ],
+        "prng": str(jax.random.key_impl(key)),
+    }

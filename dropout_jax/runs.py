@@ -1,0 +1,172 @@
+"""One comparison from start to finish: train, measure, compare, draw, write.
+
+The command line and the study scripts both call this; neither does more than choose and print.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+
+from dropout_jax import plots, records
+from dropout_jax.comparison import Measured, measure_population, summarise, tidy
+from dropout_jax.data import Dataset
+from dropout_jax.networks import layers
+from dropout_jax.population import Interrupted, Population, fit_population
+from dropout_jax.training import Config, Hparams
+
+
+class Run(NamedTuple):
+    """A finished comparison; `seeds` are those completed, fewer than asked if interrupted."""
+
+    config: Config
+    conditions: dict[str, Hparams]
+    seeds: list[int]
+    population: Population
+    measured: Measured
+    summary: dict[str, Any]
+    seconds: dict[str, float]
+    interrupted: bool
+
+
+def run(
+    config: Config,
+    conditions: dict[str, Hparams],
+    seeds: Sequence[int],
+    key: jax.Array,
+    data: Dataset,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Run:
+    """Train the conditions on the same seeds and compare all others with the first.
+
+    `key` is the root key, only folded into. Errors are those of `population.fit_population`; if
+    interrupted, what remains is compared as long as two seeds are complete.
+    """
+    start = perf_counter()
+    seeds, interrupted = list(seeds), False
+    try:
+        population = fit_population(
+            config, list(conditions.values()), seeds, key, data, progress=progress
+        )
+    except Interrupted as stop:
+        if stop.partial is None or stop.partial.curve.train.loss.shape[1] < 2:
+            raise
+        population, interrupted = stop.partial, True
+        seeds = seeds[: population.curve.train.loss.shape[1]]
+    trained = perf_counter()
+    measured = measure_population(config.model, population, np.asarray(data.x_train))
+    summary = summarise(conditions, seeds, population, measured)
+    seconds = {"training": trained - start, "analysis": perf_counter() - trained}
+    return Run(config, conditions, seeds, population, measured, summary, seconds, interrupted)
+
+
+def figures(result: Run) -> dict[str, Figure]:
+    """The figures of a run by file name: the lecture's plot first."""
+    names, population = list(result.conditions), result.population
+    widths = [layer["kernel"].shape[-2:] for layer in layers(population.params)]
+    titles = [f"layer {l} ({i} → {o})" for l, (i, o) in enumerate(widths)]
+    n_seeds = len(result.seeds)
+    return {
+        "weights": plots.plot_weights(*_shown_weights(result, titles)),
+        "profiles": plots.plot_profiles(
+            names, _profiles(result.measured, "entries", titles), "|w|", n_seeds
+        ),
+        "units": plots.plot_profiles(
+            names,
+            _profiles(result.measured, "contribution", [f"units of {t}" for t in titles[:-1]]),
+            "contribution",
+            n_seeds,
+        ),
+        "differences": plots.plot_differences(result.summary["comparisons"], "gini", n_seeds),
+        "curves": plots.plot_curves(
+            names,
+            population.epochs,
+            {
+                f"{split}_{metric}": getattr(getattr(population.curve, split), metric)
+                for metric in ("loss", "error")
+                for split in ("train", "test")
+            },
+            n_seeds,
+        ),
+    }
+
+
+def _shown_weights(result: Run, titles: list[str]) -> tuple[dict, dict]:
+    """|w| of the live entries, and their Gini, of the first seed in the first two conditions."""
+    magnitudes, gini = {}, {}
+    live = [*result.measured.live_inputs, None]
+    for c, name in list(enumerate(result.conditions))[:2]:
+        magnitudes[name], gini[name] = {}, {}
+        for l, layer in enumerate(layers(result.population.params)):
+            kernel = np.abs(layer["kernel"][c, 0])
+            kernel = kernel[live[l][c, 0]]
+            if live[l + 1] is not None:
+                kernel = kernel[:, live[l + 1][c, 0]]
+            magnitudes[name][titles[l]] = kernel.ravel()
+            gini[name][titles[l]] = float(result.measured.values[l]["entries"]["gini"][c, 0])
+    return magnitudes, gini
+
+
+def _profiles(measured: Measured, view: str, titles: list[str]) -> dict[str, tuple]:
+    profiles = [measured.profiles[l][view] for l in range(len(titles))]
+    return {
+        title: (p.relative, p.lorenz, p.lorenz - p.lorenz[:1])
+        for title, p in zip(titles, profiles, strict=True)
+    }
+
+
+def tensors(result: Run) -> dict[str, np.ndarray]:
+    """All weights by name, for `weights.safetensors`.
+
+    `{condition}/{layer}/kernel` is [S, in, out] and `…/bias` [S, out]; `init/{layer}/…` is the init
+    that the conditions share. `{condition}/{layer}/live_inputs` [S, in] tells the inputs of a layer
+    that vary over the training data from the dead ones, which the measures leave out.
+    """
+    named = {}
+    trees = [(name, result.population.params, c) for c, name in enumerate(result.conditions)]
+    for name, tree, c in [*trees, ("init", result.population.init_params, 0)]:
+        for l, layer in enumerate(layers(tree)):
+            named |= {f"{name}/{l}/{part}": values[c] for part, values in layer.items()}
+    for name, _, c in trees:
+        for l, live in enumerate(result.measured.live_inputs):
+            named[f"{name}/{l}/live_inputs"] = live[c]
+    return named
+
+
+def write(
+    folder: Path, result: Run, settings: dict[str, Any], key: jax.Array, *, weights: bool = True
+) -> None:
+    """Write a run folder, `summary.json` last; without weights it is small enough to commit."""
+    records.clear(folder)
+    records.write_json(folder / records.RUN_MARK, settings)
+    names, curve = list(result.conditions), result.population.curve
+    header = ("condition", "seed", "layer", "view", "measure", "value")
+    rows = tidy(names, result.seeds, result.population, result.measured)
+    records.write_table(folder / "metrics.csv", header, rows)
+    records.write_table(
+        folder / "curves.csv",
+        ("condition", "seed", "epoch", "train_loss", "train_error", "test_loss", "test_error"),
+        (
+            (name, seed, int(epoch), *(float(x[c, s, p]) for x in (*curve.train, *curve.test)))
+            for c, name in enumerate(names)
+            for s, seed in enumerate(result.seeds)
+            for p, epoch in enumerate(result.population.epochs)
+        ),
+    )
+    if weights:
+        records.write_tensors(folder / "weights.safetensors", tensors(result))
+    start = perf_counter()
+    for name, figure in figures(result).items():
+        records.write_figure(folder / "figures", name, figure)
+    seconds = {**result.seconds, "figures": perf_counter() - start}
+    environment = {
+        **records.environment(key),
+        "seconds": {k: round(v, 2) for k, v in seconds.items()},
+        "interrupted": result.interrupted,
+    }
+    records.write_json(folder / "environment.json", environment)
+    records.write_json(folder / "summary.json", result.summary)

@@ -1,0 +1,162 @@
+"""Paired comparisons over seeds: intervals, exact tests, verdicts.
+
+The seed is the unit of every statistic: a difference is condition minus baseline of the two members
+that share init, batches and mask bits. The weights of one network are never pooled as independent
+samples. NumPy in, NumPy out.
+
+Shapes: S seeds, K comparisons of one family.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+ALPHA = 0.05
+MARGIN = 0.02  # of the baseline's mean: differences within it are called none
+N_RESAMPLES = 9_999
+MIN_SEEDS = 6  # 2 · 2⁻⁶ < .05: with fewer, the sign-flip test cannot reach it
+VERDICTS = ("more uniform", "less uniform", "no difference", "undecided")
+_MAX_EXACT = 16  # seeds whose 2^(S - 1) sign patterns are all enumerated
+
+
+class Comparison(NamedTuple):
+    """A paired comparison, condition minus baseline; `verdict` is one of `VERDICTS`."""
+
+    baseline_mean: float
+    condition_mean: float
+    difference: float
+    ci_low: float
+    ci_high: float
+    p_value: float
+    p_holm: float
+    effect_size: float
+    verdict: str
+
+
+def interval(differences: np.ndarray) -> tuple[float, float]:
+    """BCa bootstrap interval for the mean of paired differences [S], widened for small samples.
+
+    BCa after Efron (1987), by `scipy.stats.bootstrap` with a fixed seed. With few seeds it is too
+    narrow, as any bootstrap is, which resamples from a variance of (S - 1)/S; so its nominal level
+    is raised from 1 - α to that of the expanded percentile interval, 1 - 2 Φ(√(S/(S - 1)) t_{α/2,
+    S - 1}) (Hesterberg 2015). If all differences are equal, so are both ends.
+    """
+    n = len(differences)
+    if np.ptp(differences) <= 1e-12 * np.abs(differences).max():
+        return float(differences.mean()), float(differences.mean())
+    t = float(stats.t.ppf((1 - CONFIDENCE) / 2, n - 1))
+    level = 1 - 2 * float(stats.norm.cdf(math.sqrt(n / (n - 1)) * t))
+    low, high = stats.bootstrap(
+        (differences,),
+        np.mean,
+        confidence_level=level,
+        n_resamples=N_RESAMPLES,
+        method="BCa",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(low), float(high)
+
+
+def sign_flip_test(differences: np.ndarray) -> float:
+    """Two-sided p-value of the mean of paired differences [S] under random sign flips.
+
+    Exact for up to 16 seeds: the share of all 2^S sign patterns whose mean is at least as far from
+    0 (Fisher 1935, §21). Beyond, 2^15 random patterns and the observed one, which keeps the level
+    (Phipson & Smyth 2010). The smallest p-value is 2^(1 - S).
+    """
+    n = len(differences)
+    if n <= _MAX_EXACT:  # by symmetry the first sign can stay
+        patterns = np.arange(2 ** (n - 1))[:, None] >> np.arange(n - 1)[None, :] & 1
+    else:
+        patterns = np.random.default_rng(0).integers(0, 2, (2**15, n - 1))
+        patterns = np.concatenate([np.zeros((1, n - 1), int), patterns])
+    sums = differences[0] + (1 - 2 * patterns) @ differences[1:]
+    observed = abs(differences.sum())
+    slack = 1e-12 * np.abs(differences).sum()  # sums in another order differ by rounding
+    return float(np.mean(np.abs(sums) >= observed - slack))
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """Adjusted p-values [K] that control the family-wise error rate (Holm 1979)."""
+    order = np.argsort(p_values, kind="stable")
+    steps = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
+    adjusted = np.empty_like(steps)
+    adjusted[order] = np.minimum(steps, 1)
+    return adjusted
+
+
+def effect_size(differences: np.ndarray) -> float:
+    """Hedges' g for paired differences [S]: mean / sd · (1 - 3/(4 (S - 1) - 1)); NaN at sd 0."""
+    n = len(differences)
+    sd = differences.std(ddof=1)
+    if n < 3 or sd == 0:
+        return math.nan
+    return float(differences.mean() / sd * (1 - 3 / (4 * (n - 1) - 1)))
+
+
+def smallest_p_holm(n_seeds: int, n_comparisons: int) -> float:
+    """The smallest adjusted p-value that this many seeds can give in a family of this size."""
+    return min(1.0, n_comparisons * 2.0 ** (1 - n_seeds))
+
+
+def verdict(
+    low: float, high: float, p_holm: float, baseline: float, n_seeds: int, higher_is_uniform: bool
+) -> str:
+    """One of `VERDICTS` for a difference with interval [low, high] from a baseline's mean.
+
+    `no difference` if the interval lies within ± 2 % of the baseline; else `more uniform` or `less
+    uniform` if the adjusted p-value is below .05; else `undecided`, as is all with fewer than six
+    seeds.
+    """
+    if n_seeds < MIN_SEEDS or not all(map(math.isfinite, (low, high, p_holm, baseline))):
+        return "undecided"
+    margin = MARGIN * abs(baseline)
+    if -margin <= low and high <= margin:
+        return "no difference"
+    if p_holm < ALPHA:
+        return "more uniform" if (low + high > 0) == higher_is_uniform else "less uniform"
+    return "undecided"
+
+
+def compare(
+    baseline: np.ndarray, condition: np.ndarray, higher_is_uniform: bool = False
+) -> list[Comparison]:
+    """Compare K quantities of one family, measured on the same seeds in two conditions [S, K].
+
+    Args:
+      baseline: the measure in the members without the treatment.
+      condition: the same of the members with it, seed by seed.
+      higher_is_uniform: whether the measure grows with uniformity.
+
+    Raises:
+      ValueError: if the shapes differ or there are fewer than two seeds.
+    """
+    if baseline.shape != condition.shape or baseline.ndim != 2 or len(baseline) < 2:
+        raise ValueError(
+            "baseline and condition must both be [seeds, comparisons] with at least two seeds, got "
+            f"{baseline.shape} and {condition.shape}"
+        )
+    baseline, condition = baseline.astype(np.float64), condition.astype(np.float64)
+    differences = condition - baseline
+    p_values = np.array([sign_flip_test(d) for d in differences.T])
+    results = []
+    for k, p_holm in enumerate(holm(p_values)):
+        d, mean = differences[:, k], float(baseline[:, k].mean())
+        low, high = interval(d)
+        results.append(
+            Comparison(
+                mean,
+                float(condition[:, k].mean()),
+                float(d.mean()),
+                low,
+                high,
+                float(p_values[k]),
+                float(p_holm),
+                effect_size(d),
+                verdict(low, high, float(p_holm), mean, len(d), higher_is_uniform),
+            )
+        )
+    return results

@@ -1,0 +1,202 @@
+"""Training one network: state is carried, metrics are returned, everything is a pure function.
+
+`Config` is static (a new one compiles anew); `Hparams` are arrays, which vmap runs over and which
+never compile anew. Whole training is one function, `fit`; a population is `fit` under vmap, or
+`dropout_jax.population` for progress, many devices and bounded memory.
+
+Shapes: B batch, D inputs, L layers, E epochs, n examples.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dropout_jax import objectives
+from dropout_jax.data import Array, Dataset, batch_indices
+from dropout_jax.networks import MLP, Params
+
+
+class Hparams(NamedTuple):
+    """The traced hyper-parameters of one member.
+
+    Attributes:
+      rates: P(drop) on the input of each layer [L]; None leaves dropout out of the program.
+      learning_rate: step size of stochastic gradient descent.
+      momentum: fraction of the last update carried on.
+      weight_decay: μ of the penalty ½ μ Σ w² on kernels (not biases).
+      max_norm: bound on the Euclidean norm of every hidden unit's incoming kernel column, imposed
+        after each update (Srivastava et al. 2014, §5.1); None leaves it out of the program.
+    """
+
+    rates: Array | Sequence[float] | None = None
+    learning_rate: float | jax.Array = 0.05
+    momentum: float | jax.Array = 0.9
+    weight_decay: float | jax.Array = 0.0
+    max_norm: float | jax.Array | None = None
+
+
+def sgd(hparams: Hparams) -> optax.GradientTransformation:
+    """Stochastic gradient descent with momentum, the weight decay added to the gradient (L2)."""
+    kernels_only = partial(jax.tree_util.tree_map_with_path, lambda path, _: "kernel" in str(path))
+    return optax.chain(
+        optax.add_decayed_weights(hparams.weight_decay, mask=kernels_only),
+        optax.trace(decay=hparams.momentum),
+        optax.scale_by_learning_rate(hparams.learning_rate),
+    )
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is fixed when the program is compiled.
+
+    Attributes:
+      model: the network; `MLP((256, 256, 10))`.
+      epochs: passes over the training data.
+      batch_size: examples a step.
+      loss_fn: loss of one example, a function of (outputs [K], label).
+      make_optimizer: optax transformation made from the (traced) hyper-parameters.
+    """
+
+    model: MLP
+    epochs: int = 30
+    batch_size: int = 128
+    loss_fn: Callable[[jax.Array, jax.Array], jax.Array] = objectives.cross_entropy
+    make_optimizer: Callable[[Hparams], optax.GradientTransformation] = sgd
+
+
+class TrainState(NamedTuple):
+    """What one step hands to the next. The two keys are roots; nothing ever consumes them."""
+
+    params: Params
+    opt_state: Any
+    step: jax.Array
+    shuffle_key: jax.Array
+    dropout_key: jax.Array
+
+
+class Metrics(NamedTuple):
+    """Mean loss (nats for cross entropy) and error rate (a fraction), deterministic passes."""
+
+    loss: jax.Array
+    error: jax.Array
+
+
+class Curve(NamedTuple):
+    """Metrics on the training and test data, with a leading axis of epochs where collected."""
+
+    train: Metrics
+    test: Metrics
+
+
+def init(config: Config, hparams: Hparams, key: jax.Array, n_inputs: int) -> TrainState:
+    """A fresh member. `key` is split once, into init, shuffle and dropout keys; it is consumed."""
+    init_key, shuffle_key, dropout_key = jax.random.split(key, 3)
+    params = config.model.init(init_key, jnp.zeros(n_inputs))
+    opt_state = config.make_optimizer(hparams).init(params)
+    return TrainState(params, opt_state, jnp.zeros((), jnp.int32), shuffle_key, dropout_key)
+
+
+def batch_loss(
+    config: Config,
+    params: Params,
+    x: jax.Array,
+    y: jax.Array,
+    key: jax.Array,
+    rates: Array | Sequence[float] | None,
+) -> jax.Array:
+    """Mean loss of a batch [B, D], [B]; stochastic, and `key` consumed, unless `rates` is None."""
+    noise = {} if rates is None else {"key": key, "rates": rates}
+    outputs = cast(jax.Array, config.model.apply(params, x, **noise))
+    return jnp.mean(jax.vmap(config.loss_fn)(outputs, y))
+
+
+def clip_column_norms(params: Params, max_norm: float | Array) -> Params:
+    """Scale every hidden unit's incoming kernel column down to Euclidean norm `max_norm`."""
+    tree = dict(params["params"])
+    for name in [f"layer_{l}" for l in range(len(tree) - 1)]:
+        kernel = tree[name]["kernel"]
+        norms = jnp.linalg.norm(kernel, axis=0, keepdims=True)
+        clipped = kernel * jnp.minimum(
+            1, max_norm / jnp.maximum(norms, jnp.finfo(norms.dtype).tiny)
+        )
+        tree[name] = {**tree[name], "kernel": clipped}
+    return {**params, "params": tree}
+
+
+@partial(jax.jit, static_argnames="config")
+def train_step(
+    config: Config, hparams: Hparams, state: TrainState, x: Array, y: Array
+) -> tuple[TrainState, jax.Array]:
+    """One step of the optimizer on one batch [B, D], [B]: the next state and the batch's loss.
+
+    The step's dropout key is fold_in(dropout_key, step).
+    """
+    key = jax.random.fold_in(state.dropout_key, state.step)
+    loss, grads = jax.value_and_grad(partial(batch_loss, config))(
+        state.params, x, y, key, hparams.rates
+    )
+    optimizer = config.make_optimizer(hparams)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    if hparams.max_norm is not None:
+        params = clip_column_norms(params, hparams.max_norm)
+    return state._replace(params=params, opt_state=opt_state, step=state.step + 1), loss
+
+
+def train_epoch(
+    config: Config, hparams: Hparams, state: TrainState, x: Array, y: Array
+) -> tuple[TrainState, jax.Array]:
+    """One pass over the data [n, D], [n] as a scan over steps: the state, and the mean loss seen.
+
+    The epoch's order is drawn with fold_in(shuffle_key, epoch).
+    """
+    steps_per_epoch = len(x) // config.batch_size
+    epoch = state.step // steps_per_epoch
+    order = batch_indices(jax.random.fold_in(state.shuffle_key, epoch), len(x), config.batch_size)
+    state, losses = jax.lax.scan(
+        lambda carry, rows: train_step(config, hparams, carry, x[rows], y[rows]), state, order
+    )
+    return state, losses.mean()
+
+
+@partial(jax.jit, static_argnames="config")
+def evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
+    """Loss and error rate over data [n, D], [n] in deterministic passes of 1,000 examples."""
+
+    def one(example: tuple[jax.Array, jax.Array]) -> Metrics:
+        inputs, label = example
+        outputs = cast(jax.Array, config.model.apply(params, inputs))
+        return Metrics(config.loss_fn(outputs, label), objectives.error_rate(outputs, label))
+
+    each = jax.lax.map(one, (x, y), batch_size=min(1000, len(x)))
+    return Metrics(each.loss.mean(), each.error.mean())
+
+
+def learning_point(config: Config, params: Params, data: Dataset) -> Curve:
+    """The metrics of one network on the training and the test data."""
+    return Curve(
+        evaluate(config, params, data.x_train, data.y_train),
+        evaluate(config, params, data.x_test, data.y_test),
+    )
+
+
+@partial(jax.jit, static_argnames="config")
+def fit(
+    config: Config, hparams: Hparams, key: jax.Array, data: Dataset
+) -> tuple[TrainState, Curve]:
+    """Whole training of one member: its last state, and its metrics after every epoch [E].
+
+    `key` is the member's, `fold_in(root, seed)` in a population; it is consumed.
+    """
+
+    def epoch(state: TrainState, _: None) -> tuple[TrainState, Curve]:
+        state, _loss = train_epoch(config, hparams, state, data.x_train, data.y_train)
+        return state, learning_point(config, state.params, data)
+
+    fresh = init(config, hparams, key, data.x_train.shape[1])
+    return jax.lax.scan(epoch, fresh, length=config.epochs)

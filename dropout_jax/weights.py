@@ -1,0 +1,168 @@
+"""How uniformly is weight spread? Measures of one set of magnitudes, and views of one kernel.
+
+A measure takes magnitudes a ≥ 0 of any shape, N of which count (`where`), and does not change when
+they are scaled or reordered. Only `participation` grows with uniformity; all others fall to 0.
+Gini is the primary one: it meets all six axioms of Hurley & Rickard (2009) for such measures, as
+the coefficient of variation among the others does; `entropy` and `hoyer` fail Cloning and
+`participation` fails Robin Hood. All are pure reductions, made to be vmapped over members, layers
+and columns. If nothing counts, or all that counts is 0, there is no distribution: they give NaN.
+
+Shapes: in, out units of a layer; N entries that count, of M.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+_INT_OF_SIZE = {2: jnp.int16, 4: jnp.int32, 8: jnp.int64}
+
+
+def _sorted(a: jax.Array) -> jax.Array:
+    """Non-negative floats in ascending order.
+
+    Their bit patterns sort the same as integers, which XLA's CPU backend sorts some six times as
+    fast: it compares floats with a total order over signs and NaN that magnitudes do not need.
+    """
+    bits = jax.lax.bitcast_convert_type(a, _INT_OF_SIZE[a.dtype.itemsize])
+    return jax.lax.bitcast_convert_type(jnp.sort(bits), a.dtype)
+
+
+def _counted(a: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """The magnitudes as a vector [M], 0 where they do not count, and N."""
+    where = jnp.ones(a.shape, bool) if where is None else jnp.broadcast_to(where, a.shape)
+    return jnp.where(where, a, 0).ravel(), where.sum()
+
+
+def _ranked(a: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Sorted magnitudes [M], their ranks [M], of which 1 … N count, and N.
+
+    What does not count is 0 and sorts first, to ranks ≤ 0, where it adds nothing to a sum.
+    """
+    a, n = _counted(a, where)
+    return _sorted(a), jnp.arange(1, a.size + 1) - (a.size - n), n
+
+
+def _relative(a: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """U = a / mean(a) as a vector [M], 0 where it does not count, and N."""
+    a, n = _counted(a, where)
+    return a * (n / a.sum()), n
+
+
+def gini(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
+    """Gini index [2 Σ j aⱼ / (N Σ a) - (N + 1)/N] · N/(N - 1), a ascending; 0 uniform, 1 one entry.
+
+    The last factor makes sets of different size comparable (Deltas 2003): a uniform law gives 1/3,
+    a Gaussian √2 - 1, a Laplace law 1/2.
+    """
+    a, rank, n = _ranked(a, where)
+    return jnp.sum((2 * rank - n - 1) / (n - 1) * a) / a.sum()
+
+
+def cv(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
+    """Coefficient of variation sd / mean (the population's sd); 0 uniform, √(N - 1) one entry."""
+    u, n = _relative(a, where)
+    counts = jnp.ones(a.shape, bool) if where is None else jnp.broadcast_to(where, a.shape)
+    return jnp.sqrt(jnp.sum(jnp.where(counts.ravel(), (u - 1) ** 2, 0)) / n)
+
+
+def entropy(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
+    """Relative entropy from uniform, mean(u ln u) = ln N - H of u = a / mean(a), in nats.
+
+    ln N times one minus the normalised entropy H / ln N; the index of Theil (1967). 0 uniform,
+    ln N one entry.
+    """
+    u, n = _relative(a, where)
+    return jnp.sum(jax.scipy.special.xlogy(u, u)) / n
+
+
+def participation(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
+    """Participation ratio over N, (Σ a²)² / (N Σ a⁴); 1 uniform, 1/N one entry."""
+    u, n = _relative(a, where)
+    return jnp.sum(u**2) ** 2 / (n * jnp.sum(u**4))
+
+
+def hoyer(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
+    """Sparsity of Hoyer (2004), (√N - Σ a / √Σ a²) / (√N - 1); 0 uniform, 1 one entry."""
+    u, n = _relative(a, where)
+    root = jnp.sqrt(n)
+    return (root - n / jnp.sqrt(jnp.sum(u**2))) / (root - 1)
+
+
+def top10_share(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
+    """Share of Σ a in the largest tenth; .1 uniform. One minus the Lorenz curve at .9.
+
+    The curve is linear between its points, so a tenth of N need not be whole.
+    """
+    a, rank, n = _ranked(a, where)
+    return jnp.sum(jnp.clip(rank - 0.9 * n, 0, 1) * a) / a.sum()
+
+
+class Profile(NamedTuple):
+    """Sorted magnitudes at Q fractions of N, from the smallest to the largest.
+
+    Attributes:
+      relative: a / mean(a) at each fraction [Q]; flat at 1 if uniform.
+      lorenz: share of Σ a in the entries up to each fraction [Q]; the diagonal if uniform.
+    """
+
+    relative: jax.Array
+    lorenz: jax.Array
+
+
+def profile(a: jax.Array, where: jax.Array | None = None, *, n_points: int = 201) -> Profile:
+    """The sorted magnitudes and their Lorenz curve at `n_points` even fractions 0 … 1."""
+    a, rank, n = _ranked(a, where)
+    total = a.sum()
+    position = jnp.linspace(0, 1, n_points) * n
+    relative = jnp.interp(position, rank - 0.5, a) * n / total
+    lorenz = jnp.interp(position, rank, jnp.cumsum(a / total))
+    return Profile(relative, lorenz / lorenz[-1])
+
+
+Measure = Callable[..., jax.Array]
+MEASURES: dict[str, Measure] = {
+    measure.__name__: measure for measure in (gini, cv, entropy, participation, hoyer, top10_share)
+}
+
+
+class Live(NamedTuple):
+    """What counts in a layer: inputs [in] and outputs [out] that vary over the training data."""
+
+    inputs: jax.Array
+    outputs: jax.Array
+
+
+def varies(x: jax.Array) -> jax.Array:
+    """Which columns [D] of x [n, D] are not constant over its rows: pixels or units not dead."""
+    return x.max(axis=0) > x.min(axis=0)
+
+
+def measure_entries(measure: Callable[..., Any], kernel: jax.Array, live: Live) -> Any:
+    """The measure (or `profile`) of |w| over all live entries of a kernel [in, out]."""
+    return measure(jnp.abs(kernel), live.inputs[:, None] & live.outputs[None, :])
+
+
+def measure_columns(measure: Measure, kernel: jax.Array, live: Live) -> jax.Array:
+    """The measure of |w| over the live inputs of one unit, averaged over live units.
+
+    Low if there is no "one large weight for one neuron and small ones for the others".
+    """
+    of_unit = jax.vmap(lambda column: measure(jnp.abs(column), live.inputs), in_axes=1)(kernel)
+    return jnp.mean(of_unit, where=live.outputs)
+
+
+def uniformity(kernel: jax.Array, init_kernel: jax.Array, live: Live) -> dict:
+    """Every measure in the three views of one layer: {view: {measure: scalar}}.
+
+    `entries` is |w| over the layer, `columns` the mean over receiving units of each one's inputs,
+    `change` is |w - w₀| over the layer. Kernels are [in, out]; what is dead is left out.
+    """
+    return {
+        "entries": {name: measure_entries(m, kernel, live) for name, m in MEASURES.items()},
+        "columns": {name: measure_columns(m, kernel, live) for name, m in MEASURES.items()},
+        "change": {
+            name: measure_entries(m, kernel - init_kernel, live) for name, m in MEASURES.items()
+        },
+    }

@@ -1,0 +1,12 @@
+"""Strict JAX for every test: no silent rank promotion, no key used twice, two host devices."""
+
+import hypothesis
+import jax
+
+jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_debug_key_reuse", True)
+
+# Compilation makes first examples slow, and CI has to find what a developer found.
+hypothesis.settings.register_profile("jax", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("jax")
