@@ -28,6 +28,7 @@ from dropout_jax.weights import (
 
 SCHEMA_VERSION = 1
 VIEWS = ("entries", "columns", "change", "contribution", "path_norm")
+SAID_OF = {"entries": "weights", "contribution": "contributions of hidden units"}
 HIGHER_IS_UNIFORM = ("participation",)
 Row = tuple[str, int, int | str, str, str, float]  # condition, seed, layer, view, measure, value
 
@@ -192,29 +193,25 @@ def answer(summary: dict[str, Any]) -> list[str]:
             f"the smallest adjusted p-value is {least:.2g}: no change can be called one. "
             "Take more seeds."
         )
-    said = {
-        "entries": "the weights |w|",
-        "contribution": "the contributions of hidden units",
-    }
     for name in list(summary["conditions"])[1:]:
-        for view, what in said.items():
+        for view, what in SAID_OF.items():
             rows = [
                 row
                 for row in summary["comparisons"]
                 if (row["condition"], row["view"], row["measure"]) == (name, view, "gini")
             ]
-            parts = [
-                f"{_verdict_words(row['verdict'])} in layer {row['layer']} "
-                f"(Gini {row['baseline_mean']:.3f} → {row['condition_mean']:.3f}, "
-                f"{row['difference']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}])"
-                for row in rows
-            ]
-            sentences.append(f"With {name}, {what} are {'; '.join(parts)}.")
+            verdicts = [row["verdict"] for row in rows]
+            layers_said = "; ".join(_layer_words(row) for row in rows)
+            sentences.append(
+                f"With {name}, {what} are more uniform in {verdicts.count('more uniform')} of "
+                f"{len(rows)} layers, less in {verdicts.count('less uniform')}. Gini: {layers_said}."
+            )
     return sentences
 
 
-def _verdict_words(verdict: str) -> str:
-    return {
-        "no difference": "as uniform as before",
-        "undecided": "not shown to be more or less uniform",
-    }.get(verdict, verdict)
+def _layer_words(row: dict[str, Any]) -> str:
+    return (
+        f"layer {row['layer']} {row['verdict']}, "
+        f"{row['baseline_mean']:.3f} → {row['condition_mean']:.3f} "
+        f"({row['difference']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}])"
+    )
