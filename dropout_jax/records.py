@@ -19,10 +19,11 @@ import jax
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy")
-DPI = 130
+DPI = 120
 RUN_MARK = "config.json"  # a folder that holds it holds a run
 _OF_A_RUN = ("config.json", "environment.json", "metrics.csv", "curves.csv", "summary.json")
 
@@ -101,15 +102,35 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
 def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
     """Write named arrays as safetensors."""
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    _write(path, lambda p: save_file(contiguous, p))
+    try:
+        _write(path, lambda p: save_file(contiguous, p))
+    except SafetensorError as error:  # its own word for a full disk
+        raise OSError(str(error)) from error
 
 
-def write_figure(folder: Path, name: str, figure: Figure) -> None:
-    """Write a figure as PNG and SVG, the same bytes for the same figure."""
-    _write(folder / f"{name}.png", lambda p: figure.savefig(p, format="png", dpi=DPI))
-    with mpl.rc_context({"svg.hashsalt": name}):
-        svg: dict[str, Any] = {"format": "svg", "dpi": DPI, "metadata": {"Date": None}}
-        _write(folder / f"{name}.svg", lambda p: figure.savefig(p, **svg))
+def write_figure(
+    folder: Path, name: str, figure: Figure, formats: Sequence[str] = ("png", "svg")
+) -> None:
+    """Write a figure in each format, the same bytes for the same figure."""
+    for kind in formats:
+        metadata = {"Date": None} if kind == "svg" else None
+        with mpl.rc_context({"svg.hashsalt": name}):
+            _write(
+                folder / f"{name}.{kind}",
+                lambda path, kind=kind, metadata=metadata: figure.savefig(
+                    path, format=kind, dpi=DPI, metadata=metadata
+                ),
+            )
+
+
+def _cpu_model() -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def environment(key: jax.Array) -> dict[str, Any]:
@@ -117,7 +138,7 @@ def environment(key: jax.Array) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": f"{_cpu_model()}, {os.cpu_count()} cores",
         "platform": platform.system(),
         "devices": [
             f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()

@@ -58,7 +58,7 @@ def run(
         population, interrupted = stop.partial, True
         seeds = seeds[: population.curve.train.loss.shape[1]]
     trained = perf_counter()
-    measured = measure_population(config.model, population, np.asarray(data.x_train))
+    measured = measure_population(config.model, population, data.x_train)
     summary = summarise(conditions, seeds, population, measured)
     seconds = {"training": trained - start, "analysis": perf_counter() - trained}
     return Run(config, conditions, seeds, population, measured, summary, seconds, interrupted)
@@ -138,9 +138,12 @@ def tensors(result: Run) -> dict[str, np.ndarray]:
 
 
 def write(
-    folder: Path, result: Run, settings: dict[str, Any], key: jax.Array, *, weights: bool = True
+    folder: Path, result: Run, settings: dict[str, Any], key: jax.Array, *, compact: bool = False
 ) -> None:
-    """Write a run folder, `summary.json` last; without weights it is small enough to commit."""
+    """Write a run folder, `summary.json` last.
+
+    A compact one, small enough to commit, has no weights and its figures as PNG alone.
+    """
     records.clear(folder)
     records.write_json(folder / records.RUN_MARK, settings)
     names, curve = list(result.conditions), result.population.curve
@@ -157,11 +160,11 @@ def write(
             for p, epoch in enumerate(result.population.epochs)
         ),
     )
-    if weights:
+    if not compact:
         records.write_tensors(folder / "weights.safetensors", tensors(result))
-    start = perf_counter()
+    start, formats = perf_counter(), ("png",) if compact else ("png", "svg")
     for name, figure in figures(result).items():
-        records.write_figure(folder / "figures", name, figure)
+        records.write_figure(folder / "figures", name, figure, formats)
     seconds = {**result.seconds, "figures": perf_counter() - start}
     environment = {
         **records.environment(key),

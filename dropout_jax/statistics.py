@@ -42,9 +42,14 @@ def interval(differences: np.ndarray) -> tuple[float, float]:
     BCa after Efron (1987), by `scipy.stats.bootstrap` with a fixed seed. With few seeds it is too
     narrow, as any bootstrap is, which resamples from a variance of (S - 1)/S; so its nominal level
     is raised from 1 - α to that of the expanded percentile interval, 1 - 2 Φ(√(S/(S - 1)) t_{α/2,
-    S - 1}) (Hesterberg 2015). If all differences are equal, so are both ends.
+    S - 1}) (Hesterberg 2015). If all differences are equal, so are both ends; two differences have
+    no acceleration and give their range; a difference that is not finite gives NaN.
     """
     n = len(differences)
+    if not np.isfinite(differences).all():
+        return math.nan, math.nan
+    if n == 2:
+        return float(differences.min()), float(differences.max())
     if np.ptp(differences) <= 1e-12 * np.abs(differences).max():
         return float(differences.mean()), float(differences.mean())
     t = float(stats.t.ppf((1 - CONFIDENCE) / 2, n - 1))
@@ -68,6 +73,8 @@ def sign_flip_test(differences: np.ndarray) -> float:
     (Phipson & Smyth 2010). The smallest p-value is 2^(1 - S).
     """
     n = len(differences)
+    if not np.isfinite(differences).all():
+        return math.nan
     if n <= _MAX_EXACT:  # by symmetry the first sign can stay
         patterns = np.arange(2 ** (n - 1))[:, None] >> np.arange(n - 1)[None, :] & 1
     else:

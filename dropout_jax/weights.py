@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 _INT_OF_SIZE = {2: jnp.int16, 4: jnp.int32, 8: jnp.int64}
 
@@ -134,8 +135,9 @@ class Live(NamedTuple):
     outputs: jax.Array
 
 
-def varies(x: jax.Array) -> jax.Array:
+def varies(x: ArrayLike) -> jax.Array:
     """Which columns [D] of x [n, D] are not constant over its rows: pixels or units not dead."""
+    x = jnp.asarray(x)
     return x.max(axis=0) > x.min(axis=0)
 
 

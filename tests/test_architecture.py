@@ -1,0 +1,126 @@
+"""The direction of the arrows between modules, and other habits, read off the source."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import dropout_jax
+
+PACKAGE = Path(dropout_jax.__file__).parent
+TREES = {path.stem: ast.parse(path.read_text("utf-8")) for path in sorted(PACKAGE.glob("*.py"))}
+MODULES = [name for name in TREES if name != "__init__"]
+
+MAY_IMPORT = {
+    "dropout": set(),
+    "objectives": set(),
+    "data": set(),
+    "weights": set(),
+    "units": set(),
+    "statistics": set(),
+    "plots": set(),
+    "records": set(),
+    "networks": {"dropout"},
+    "training": {"networks", "objectives", "data"},
+    "population": {"training", "networks", "dropout", "data"},
+    "comparison": {"population", "training", "networks", "data", "weights", "units", "statistics"},
+    "runs": {"comparison", "population", "training", "networks", "data", "plots", "records"},
+    "cli": {"runs", "comparison", "training", "networks", "data", "records"},
+}
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """The dotted names that a tree imports anywhere: `from a import b` gives a and a.b."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            source = "." * node.level + (node.module or "")
+            names |= {source} | {f"{source}.{alias.name}" for alias in node.names}
+    return names
+
+
+def roots(names: set[str]) -> set[str]:
+    """Top-level packages outside the standard library."""
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+
+
+def imported_siblings(tree: ast.AST) -> set[str]:
+    parts = [name.split(".") for name in imports(tree)]
+    return {part[1] for part in parts if part[0] == "dropout_jax" and len(part) > 1}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_import_only_from_below(module):
+    assert module in MAY_IMPORT, f"say in MAY_IMPORT what {module}.py may import"
+    assert imported_siblings(TREES[module]) & set(MODULES) <= MAY_IMPORT[module]
+
+
+def test_the_arrows_have_no_cycle():
+    below: set[str] = set()
+    while ready := {m for m, allowed in MAY_IMPORT.items() if allowed <= below} - below:
+        below |= ready
+    assert below == set(MAY_IMPORT) == set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_imports_relatively_or_from_experiments_or_tests(module):
+    assert not {"", "experiments", "tests", "conftest"} & roots(imports(TREES[module]))
+
+
+@pytest.mark.parametrize("module", ["weights", "units", "statistics"])
+def test_what_measures_weights_needs_only_jax_numpy_and_scipy(module):
+    assert roots(imports(TREES[module])) <= {"jax", "numpy", "scipy"}
+
+
+def test_what_draws_needs_only_numpy_and_matplotlib_without_its_global_state():
+    assert roots(imports(TREES["plots"])) == {"numpy", "matplotlib"}
+    assert not any("pyplot" in name for tree in TREES.values() for name in imports(tree))
+
+
+def test_the_package_itself_imports_nothing():
+    assert not imports(TREES["__init__"])
+
+
+def test_the_command_line_imports_jax_only_inside_functions():
+    at_once = [node for node in TREES["cli"].body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert roots(imports(ast.Module(list(at_once), []))) == {"tyro", "rich"}
+    others = [node for node in TREES["cli"].body if isinstance(node, ast.If | ast.Try | ast.With)]
+    assert [ast.unparse(node.test) for node in others if isinstance(node, ast.If)] == [
+        "TYPE_CHECKING"
+    ]
+    assert len(others) == 1
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "cli"])
+def test_only_the_command_line_prints(module):
+    called = {ast.unparse(n.func) for n in ast.walk(TREES[module]) if isinstance(n, ast.Call)}
+    assert not called & {"print", "sys.stdout.write", "sys.stderr.write", "jax.debug.print"}
+    assert "rich" not in roots(imports(TREES[module]))
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "cli"])
+def test_only_the_command_line_sets_global_jax_configuration(module):
+    touched = {ast.unparse(n) for n in ast.walk(TREES[module]) if isinstance(n, ast.Attribute)}
+    assert not touched & {"jax.config", "os.environ"}
+    assert not imports(TREES[module]) & {"jax.config", "os.environ", "os.putenv"}
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_everything_public_has_a_docstring(module):
+    tree = TREES[module]
+    documented: list[ast.Module | ast.ClassDef | ast.FunctionDef] = [tree]
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            documented += [node, *(n for n in node.body if isinstance(n, ast.FunctionDef))]
+        elif isinstance(node, ast.FunctionDef):
+            documented.append(node)
+    bare = [getattr(n, "name", module) for n in documented if not ast.get_docstring(n)]
+    assert [name for name in bare if not name.startswith("_")] == []
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_nothing_is_left_to_do(module):
+    assert "TODO" not in (PACKAGE / f"{module}.py").read_text("utf-8")

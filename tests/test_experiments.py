@@ -1,0 +1,41 @@
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+STUDIES = sorted(path.stem for path in EXPERIMENTS.glob("*.py"))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_runs_at_toy_size_and_writes_its_record(name, tmp_path, capsys):
+    study = importlib.import_module(f"experiments.{name}")
+    study.main(tmp_path, study.QUICK)
+    for file in ("config.json", "environment.json", "summary.json"):
+        assert json.loads((tmp_path / file).read_text())
+    judged = json.loads((tmp_path / "predictions.json").read_text())
+    committed = json.loads((study.RESULTS / "predictions.json").read_text())
+    assert [one["claim"] for one in judged] == [one["claim"] for one in committed]
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_has_a_committed_record_of_small_files_and_a_line_in_the_index(name):
+    files = [path for path in (EXPERIMENTS / "results" / name).rglob("*") if path.is_file()]
+    assert {"config.json", "environment.json", "summary.json", "predictions.json"} <= {
+        path.name for path in files
+    }
+    assert max(path.stat().st_size for path in files) < 300_000
+    assert f"]({name}.py)" in (EXPERIMENTS / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_judge_calls_each_prediction_held_or_failed_by_the_verdicts():
+    from experiments.weight_uniformity import RESULTS, judge
+
+    summary = json.loads((RESULTS / "summary.json").read_text())
+    committed = json.loads((RESULTS / "predictions.json").read_text())
+    assert [one["held"] for one in judge(summary)] == [one["held"] for one in committed]
+    for row in summary["comparisons"]:
+        row["verdict"] = "undecided"
+    assert not any(one["held"] for one in judge(summary))

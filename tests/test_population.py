@@ -1,0 +1,205 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dropout_jax import population
+from dropout_jax.data import Dataset
+from dropout_jax.networks import MLP, layers
+from dropout_jax.population import (
+    Interrupted,
+    curve_epochs,
+    default_block,
+    fit_population,
+    member_key,
+    stack_conditions,
+)
+from dropout_jax.training import Config, Hparams, fit, init
+
+CONFIG = Config(MLP((8, 3)), epochs=3, batch_size=16)
+NONE = Hparams(rates=(0.0, 0.0))
+DROPOUT = Hparams(rates=(0.2, 0.5))
+L2 = Hparams(rates=(0.0, 0.0), weight_decay=1e-2)
+CONDITIONS = [NONE, DROPOUT, L2]
+
+
+def data() -> Dataset:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 70).astype(np.int32)
+    x = (rng.normal(size=(70, 5)) + 2 * np.eye(3, 5)[y]).astype(np.float32)
+    return Dataset(x[:50], y[:50], x[50:], y[50:])
+
+
+DATA = data()
+
+
+def root() -> jax.Array:
+    return jax.random.key(0, impl="philox2x32")
+
+
+@pytest.fixture(scope="module")
+def trained() -> population.Population:
+    return fit_population(CONFIG, CONDITIONS, range(3), root(), DATA)
+
+
+def member(trained: population.Population, c: int, s: int):
+    return jax.tree.map(lambda leaf: leaf[c, s], trained.params)
+
+
+def test_every_array_has_conditions_and_seeds_in_front(trained):
+    kernel = layers(trained.params)[0]["kernel"]
+    assert kernel.shape == (3, 3, 5, 8)
+    assert trained.curve.train.loss.shape == (3, 3, len(trained.epochs))
+    assert trained.epochs[0] == 0
+    assert trained.epochs[-1] == CONFIG.epochs
+
+
+def test_conditions_share_the_init_of_their_seed_and_seeds_do_not(trained):
+    kernel = layers(trained.init_params)[0]["kernel"]
+    np.testing.assert_array_equal(kernel[0], kernel[1])
+    np.testing.assert_array_equal(kernel[0], kernel[2])
+    assert not np.any(kernel[0, 0] == kernel[0, 1])
+    alone = init(CONFIG, NONE, member_key(root(), 1), 5).params
+    np.testing.assert_allclose(kernel[0, 1], layers(alone)[0]["kernel"], rtol=1e-6)
+
+
+def test_members_end_apart(trained):
+    kernel = layers(trained.params)[0]["kernel"].reshape(9, -1)
+    assert len(np.unique(kernel, axis=0)) == 9
+
+
+def test_a_member_is_the_member_trained_alone_by_fit(trained):
+    for c, hparams in enumerate(CONDITIONS):
+        hparams = hparams._replace(rates=jnp.array(hparams.rates))
+        alone, curve = fit(CONFIG, hparams, member_key(root(), 2), DATA)
+        chex.assert_trees_all_close(member(trained, c, 2), alone.params, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(trained.curve.test.loss[c, 2, 1:], curve.test.loss, rtol=1e-4)
+
+
+def test_a_member_is_the_same_bit_for_bit_alone_and_in_a_larger_population(trained):
+    alone = fit_population(CONFIG, [DROPOUT], [1], root(), DATA)
+    chex.assert_trees_all_equal(member(alone, 0, 0), member(trained, 1, 1))
+
+
+@pytest.mark.parametrize("n_devices", [1, 2])
+def test_devices_do_not_change_a_bit(trained, n_devices):
+    devices = jax.local_devices()[:n_devices]
+    assert len(devices) == n_devices
+    again = fit_population(CONFIG, CONDITIONS, range(3), root(), DATA, devices=devices)
+    chex.assert_trees_all_equal(again.params, trained.params)
+
+
+@pytest.mark.parametrize("block", [2, 5, 9])
+def test_blocks_that_do_not_divide_the_members_give_the_same_to_rounding(trained, block):
+    again = fit_population(CONFIG, CONDITIONS, range(3), root(), DATA, block=block)
+    chex.assert_trees_all_close(again.params, trained.params, rtol=1e-4, atol=1e-5)
+
+
+def test_one_program_serves_all_conditions_and_seeds(monkeypatch):
+    chex.clear_trace_counter()
+    once = chex.assert_max_traces(population.train_block.__wrapped__, n=1)
+    compiled = jax.jit(once, static_argnames="config")
+    monkeypatch.setattr(population, "train_block", compiled)
+    fit_population(CONFIG, CONDITIONS, range(4), root(), DATA)
+
+
+def test_the_compiled_program_holds_no_collective():
+    hparams = jax.tree.map(jnp.asarray, stack_conditions(CONDITIONS[:1]))
+    keys = jax.vmap(lambda seed: member_key(root(), seed))(np.arange(1, dtype=np.uint32))
+    state = population.init_block(CONFIG, hparams, keys, 5)
+    text = population.train_block.lower(CONFIG, hparams, state, DATA).compile().as_text()
+    assert "dot(" in text or "custom-call" in text or "fusion" in text
+    for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
+        assert collective not in text
+
+
+def test_the_data_are_put_on_each_device_once(monkeypatch):
+    puts = []
+    device_put = jax.device_put
+    monkeypatch.setattr(
+        jax,
+        "device_put",
+        lambda tree, device: (puts.append(isinstance(tree, Dataset)), device_put(tree, device))[1],
+    )
+    fit_population(CONFIG, CONDITIONS, range(2), root(), DATA)
+    assert sum(puts) == len(jax.local_devices())
+
+
+def test_the_population_is_as_good_with_threefry_keys():
+    trained = fit_population(CONFIG, [DROPOUT], range(2), jax.random.key(0), DATA)
+    assert np.isfinite(trained.curve.train.loss).all()
+
+
+def test_progress_counts_the_epochs_of_members_up_to_the_total():
+    calls = []
+    fit_population(
+        CONFIG, [NONE, L2], range(3), root(), DATA, progress=lambda *call: calls.append(call)
+    )
+    done = [call[0] for call in calls]
+    assert done == sorted(done)
+    assert calls[-1] == (18, 18)
+    assert {call[1] for call in calls} == {18}
+
+
+def test_an_interrupt_keeps_the_seeds_that_are_complete(trained):
+    def stop(done: int, total: int) -> None:
+        if done > 8 * CONFIG.epochs:  # within the last wave: two seeds are complete
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as caught:
+        fit_population(CONFIG, CONDITIONS, range(3), root(), DATA, progress=stop)
+    assert caught.value.partial is not None
+    assert caught.value.partial.curve.train.loss.shape[:2] == (3, 2)
+    expected = jax.tree.map(lambda leaf: leaf[:, :2], trained.params)
+    chex.assert_trees_all_equal(caught.value.partial.params, expected)
+
+
+def test_an_interrupt_before_the_first_seed_keeps_nothing():
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as caught:
+        fit_population(CONFIG, CONDITIONS, range(3), root(), DATA, progress=stop)
+    assert caught.value.partial is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": []}, "seeds must be distinct"),
+        ({"seeds": [1, 1]}, "seeds must be distinct"),
+        ({"seeds": [-1]}, "seeds must be distinct"),
+        ({"seeds": [2**32]}, "seeds must be distinct"),
+        ({"conditions": []}, "at least one condition"),
+        ({"conditions": [NONE, Hparams()]}, "same hyper-parameters"),
+        ({"conditions": [NONE, Hparams(rates=(0.5,))]}, "same hyper-parameters"),
+        ({"conditions": [Hparams(rates=(0.5, 1.5))]}, r"rates must lie in \[0, 1\], got 1.5"),
+        ({"key": jax.random.key(0, impl="rbg")}, "counter-based key .* got rbg"),
+        ({"config": Config(MLP((8, 3)), batch_size=51)}, "51 training examples, got 50"),
+    ],
+)
+def test_bad_arguments_are_refused_in_one_line(change, message):
+    arguments = {"config": CONFIG, "conditions": CONDITIONS, "seeds": [0], "key": root()}
+    with pytest.raises(ValueError, match=message) as caught:
+        fit_population(**(arguments | change), data=DATA)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_legacy_key_gets_advice():
+    with pytest.raises(TypeError, match=r"jax\.random\.key\(seed\)"):
+        fit_population(CONFIG, CONDITIONS, [0], jax.random.PRNGKey(0), DATA)
+
+
+def test_curves_are_measured_first_last_and_evenly_between():
+    assert curve_epochs(3).tolist() == [0, 1, 2, 3]
+    assert curve_epochs(30).tolist() == list(range(0, 31, 3))
+    assert len(curve_epochs(1000)) == 11
+
+
+def test_a_cpu_takes_members_one_by_one_and_an_accelerator_its_whole_share():
+    class Device:
+        platform = "gpu"
+
+    assert default_block(30, jax.devices("cpu")) == 1
+    assert default_block(30, [Device()] * 4) == 8

@@ -1,0 +1,49 @@
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_quickstart_runs_and_prints_a_gini_per_condition_for_every_layer(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        values = [float(value) for value in line.strip("[]").split()]
+        assert len(values) == 2
+        assert all(0.3 < value < 0.6 for value in values)
+
+
+def test_the_answer_is_the_one_in_the_committed_record():
+    from experiments import weight_uniformity
+
+    (said,) = re.findall(r"<!-- answer -->\n(.*?)<!-- /answer -->", README, re.DOTALL)
+    assert weight_uniformity.markdown(weight_uniformity.RESULTS) in said
+
+
+def test_the_seconds_stated_are_those_recorded():
+    folder = ROOT / "experiments" / "results" / "compare"
+    if not folder.exists():
+        pytest.fail("the README's time needs its record")
+    environment = json.loads((folder / "environment.json").read_text())
+    assert f"{environment['seconds']['training']:.0f} s" in README
+
+
+def test_every_file_that_the_readme_shows_is_there_and_small():
+    for path in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / path).is_file(), path
+        assert (ROOT / path).stat().st_size < 300_000, path
+
+
+def test_the_two_commands_name_what_the_project_declares():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert "dropout-jax" in project["scripts"]
+    assert "test" in project["optional-dependencies"]
+    assert ".venv/bin/dropout-jax compare\n" in README
+    assert ".venv/bin/pip install -e '.[test]' && .venv/bin/pytest\n" in README

@@ -1,0 +1,145 @@
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from safetensors.numpy import load_file
+
+from dropout_jax import records
+
+
+def names_in(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_a_new_folder_is_made_with_its_parents_and_left_empty(tmp_path):
+    records.check_folder(tmp_path / "a" / "b")
+    assert names_in(tmp_path) == ["a", "a/b"]
+
+
+def test_a_folder_of_another_run_is_taken_only_when_it_may_be_overwritten(tmp_path):
+    (tmp_path / records.RUN_MARK).write_text("{}")
+    with pytest.raises(ValueError, match=r"holds another run.*--overwrite"):
+        records.check_folder(tmp_path)
+    records.check_folder(tmp_path, overwrite=True)
+    assert names_in(tmp_path) == [records.RUN_MARK]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_of_something_else_is_never_taken(tmp_path, overwrite):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(ValueError, match="new or empty folder or an earlier run, got"):
+        records.check_folder(tmp_path, overwrite)
+
+
+@pytest.mark.parametrize(("name", "why"), [("f", "got the file"), ("f/below", "can be written to")])
+def test_a_file_is_no_folder_and_holds_none(tmp_path, name, why):
+    (tmp_path / "f").touch()
+    with pytest.raises(ValueError, match=f"out must be a folder.*{why}"):
+        records.check_folder(tmp_path / name)
+
+
+def test_a_folder_that_refuses_to_be_written_to_is_refused(tmp_path, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise PermissionError("permission denied")
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(ValueError, match="can be written to, got permission denied"):
+        records.check_folder(tmp_path)
+
+
+def test_clearing_removes_the_run_and_nothing_else(tmp_path):
+    run = ["config.json", "environment.json", "metrics.csv", "curves.csv", "summary.json"]
+    run += ["weights.safetensors", "figures/weights.png", "figures/weights.svg"]
+    foreign = ["figures/notes.txt", "notes.md", "weights.pt"]
+    (tmp_path / "figures").mkdir()
+    for name in (*run, *foreign):
+        (tmp_path / name).touch()
+    records.clear(tmp_path)
+    assert names_in(tmp_path) == ["figures", *foreign]
+
+
+def test_clearing_takes_the_summary_first(tmp_path, monkeypatch):
+    """So that a folder that is half cleared does not pass for a whole run."""
+    removed = []
+    monkeypatch.setattr(Path, "unlink", lambda path, **_: removed.append(path.name))
+    records.clear(tmp_path)
+    assert removed[0] == "summary.json"
+    assert "config.json" in removed
+
+
+def test_a_save_that_fails_leaves_the_old_file_and_no_part_of_the_new(tmp_path, monkeypatch):
+    path = tmp_path / "weights.safetensors"
+    records.write_tensors(path, {"old": np.ones(2, np.float32)})
+
+    def run_out_of_space(_tensors, temporary):
+        temporary.write_bytes(b"half a fi")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(records, "save_file", run_out_of_space)
+    with pytest.raises(OSError, match="No space"):
+        records.write_tensors(path, {"new": np.ones(2, np.float32)})
+    assert names_in(tmp_path) == [path.name]
+    assert list(load_file(path)) == ["old"]
+
+
+def test_a_file_appears_under_its_name_only_when_it_is_whole(tmp_path, monkeypatch):
+    def look(_tensors, temporary):
+        temporary.touch()
+        assert not (tmp_path / "w").exists()
+
+    monkeypatch.setattr(records, "save_file", look)
+    records.write_tensors(tmp_path / "w", {})
+    assert names_in(tmp_path) == ["w"]
+
+
+def test_numbers_that_json_does_not_know_become_null(tmp_path):
+    value = {"a": [float("nan"), 1.5, {"b": (float("inf"), -float("inf"))}], 3: "½ µ", "none": None}
+    records.write_json(tmp_path / "v.json", value)
+    text = (tmp_path / "v.json").read_text(encoding="utf-8")
+    expected = {"a": [None, 1.5, {"b": [None, None]}], "3": "½ µ", "none": None}
+    assert json.loads(text, parse_constant=pytest.fail) == expected
+    assert text.endswith("}\n")
+    assert "½ µ" in text
+
+
+def test_a_table_keeps_all_digits(tmp_path):
+    values = [0.1 + 0.2, 1 / 3, 1e-300]
+    records.write_table(tmp_path / "t.csv", ("name", "value"), (("a,b", v) for v in values))
+    header, *lines = (tmp_path / "t.csv").read_bytes().decode().split("\n")
+    assert header == "name,value"
+    assert [line.partition('"a,b",')[2] for line in lines] == [*map(repr, values), ""]
+
+
+def test_tensors_are_written_as_they_look_not_as_they_lie_in_memory(tmp_path):
+    transposed = np.arange(6, dtype=np.float32).reshape(2, 3).T
+    records.write_tensors(tmp_path / "w", {"t": transposed, "mask": transposed > 2})
+    loaded = load_file(tmp_path / "w")
+    np.testing.assert_array_equal(loaded["t"], transposed)
+    np.testing.assert_array_equal(loaded["mask"], transposed > 2)
+
+
+def test_one_figure_gives_the_same_bytes_each_time(tmp_path):
+    for folder in ("first", "again"):
+        figure = Figure(figsize=(2, 2))
+        axes = figure.subplots()
+        axes.fill_between([0, 1], [0, 1], label="clip paths and markers have ids in an SVG")
+        axes.plot([0, 1], marker="o")
+        records.write_figure(tmp_path / folder, "f", figure)
+    for suffix, start in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
+        first, again = (
+            (tmp_path / name / f"f{suffix}").read_bytes() for name in ("first", "again")
+        )
+        assert first.startswith(start)
+        assert first == again
+    assert names_in(tmp_path / "first") == ["f.png", "f.svg"]
+
+
+def test_the_environment_names_versions_devices_and_generator():
+    found = records.environment(jax.random.key(0, impl="philox2x32"))
+    assert found["versions"]["jax"] == jax.__version__
+    assert set(found["versions"]) >= {"jax", "jaxlib", "flax", "optax", "numpy"}
+    assert len(found["devices"]) == len(jax.devices())
+    assert found["prng"] == "philox2x32"

@@ -1,0 +1,213 @@
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dropout_jax import objectives, training
+from dropout_jax.data import Dataset, batch_indices
+from dropout_jax.networks import MLP, layers
+from dropout_jax.training import (
+    Config,
+    Hparams,
+    batch_loss,
+    clip_column_norms,
+    evaluate,
+    fit,
+    init,
+    train_epoch,
+    train_step,
+)
+
+CONFIG = Config(MLP((8, 6, 3)), epochs=3, batch_size=16)
+RATES = (0.2, 0.5, 0.5)
+
+
+def blobs(n: int = 70, n_inputs: int = 5) -> Dataset:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, n).astype(np.int32)
+    x = (rng.normal(size=(n, n_inputs)) + 2 * np.eye(3, n_inputs)[y]).astype(np.float32)
+    return Dataset(x[:50], y[:50], x[50:], y[50:])
+
+
+DATA = blobs()
+
+
+def start(hparams: Hparams = Hparams(), seed: int = 0) -> training.TrainState:  # noqa: B008
+    return init(CONFIG, hparams, jax.random.key(seed), 5)
+
+
+def test_the_member_key_is_split_once_into_init_shuffle_and_dropout_keys():
+    state = start()
+    init_key, shuffle_key, dropout_key = jax.random.split(jax.random.key(0), 3)
+    chex.assert_trees_all_equal(state.params, CONFIG.model.init(init_key, jnp.zeros(5)))
+    assert state.shuffle_key == shuffle_key
+    assert state.dropout_key == dropout_key
+
+
+def test_one_step_is_momentum_sgd_with_l2_on_kernels_alone():
+    hparams = Hparams(learning_rate=0.1, momentum=0.7, weight_decay=0.3)
+    state = start(hparams)
+    x, y = DATA.x_train[:16], DATA.y_train[:16]
+
+    def objective(params):
+        outputs = CONFIG.model.apply(params, x)
+        loss = optax.softmax_cross_entropy_with_integer_labels(outputs, y).mean()
+        return loss + sum(0.15 * jnp.sum(layer["kernel"] ** 2) for layer in layers(params))
+
+    params, velocity = state.params, jax.tree.map(jnp.zeros_like, state.params)
+    for _ in range(3):
+        grads = jax.grad(objective)(params)
+        velocity = jax.tree.map(lambda v, g: 0.7 * v + g, velocity, grads)
+        params = jax.tree.map(lambda p, v: p - 0.1 * v, params, velocity)
+        state, _ = train_step(CONFIG, hparams, state, x, y)
+    chex.assert_trees_all_close(state.params, params, rtol=1e-5, atol=1e-6)
+    assert state.step == 3
+
+
+def test_rates_of_zero_train_as_no_dropout_in_the_program():
+    absent, _ = fit(CONFIG, Hparams(), jax.random.key(1), DATA)
+    zero, _ = fit(CONFIG, Hparams(rates=jnp.zeros(3)), jax.random.key(1), DATA)
+    chex.assert_trees_all_close(absent.params, zero.params, rtol=1e-5, atol=1e-6)
+
+
+def test_the_masks_of_a_step_come_from_the_dropout_key_folded_with_the_step():
+    hparams = Hparams(rates=jnp.array(RATES), learning_rate=0.1, momentum=0.0)
+    state = start(hparams)._replace(step=jnp.asarray(7))
+    x, y = DATA.x_train[:16], DATA.y_train[:16]
+    key = jax.random.fold_in(state.dropout_key, 7)
+
+    def objective(params):
+        outputs = CONFIG.model.apply(params, x, key=key, rates=jnp.array(RATES))
+        return jax.vmap(objectives.cross_entropy)(outputs, y).mean()
+
+    grads = jax.jit(jax.grad(objective))(state.params)
+    expected = jax.tree.map(lambda p, g: p - 0.1 * g, state.params, grads)
+    stepped, _ = train_step(CONFIG, hparams, state, x, y)
+    chex.assert_trees_all_close(stepped.params, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_an_epoch_is_the_loop_over_its_batches_in_the_order_of_the_shuffle_key():
+    hparams = Hparams(rates=jnp.array(RATES))
+    state = looped = start(hparams)
+    for epoch in range(2):
+        losses = []
+        order = batch_indices(jax.random.fold_in(state.shuffle_key, epoch), 50, 16)
+        for rows in order:
+            batch = DATA.x_train[rows], DATA.y_train[rows]
+            looped, loss = train_step(CONFIG, hparams, looped, *batch)
+            losses.append(loss)
+        state, mean_loss = jax.jit(train_epoch, static_argnums=0)(
+            CONFIG, hparams, state, DATA.x_train, DATA.y_train
+        )
+        np.testing.assert_allclose(mean_loss, np.mean(losses), rtol=1e-5)
+    chex.assert_trees_all_close(state.params, looped.params, rtol=1e-4, atol=1e-5)
+
+
+def test_max_norm_bounds_hidden_columns_and_leaves_short_ones_and_the_output_alone():
+    params = start().params
+    clipped = layers(clip_column_norms(params, 0.9))
+    for before, after in zip(layers(params)[:-1], clipped[:-1], strict=True):
+        norms = jnp.linalg.norm(before["kernel"], axis=0)
+        assert jnp.any(norms > 0.9)
+        assert jnp.any(norms < 0.9)
+        expected = before["kernel"] * jnp.minimum(1, 0.9 / norms)[None, :]
+        np.testing.assert_allclose(after["kernel"], expected, rtol=1e-6)
+        np.testing.assert_array_equal(
+            after["kernel"][:, norms <= 0.9], before["kernel"][:, norms <= 0.9]
+        )
+    chex.assert_trees_all_equal(clipped[-1], layers(params)[-1])
+
+
+def test_max_norm_holds_after_every_step_and_infinity_changes_nothing():
+    state, _ = fit(CONFIG, Hparams(max_norm=0.5), jax.random.key(2), DATA)
+    for layer in layers(state.params)[:-1]:
+        assert jnp.linalg.norm(layer["kernel"], axis=0).max() <= 0.5 * (1 + 1e-6)
+    unbounded, _ = fit(CONFIG, Hparams(max_norm=jnp.inf), jax.random.key(2), DATA)
+    absent, _ = fit(CONFIG, Hparams(), jax.random.key(2), DATA)
+    chex.assert_trees_all_close(unbounded.params, absent.params, rtol=1e-5, atol=1e-6)
+
+
+def test_zero_columns_stay_zero_under_max_norm_with_finite_results():
+    params = jax.tree.map(jnp.zeros_like, start().params)
+    chex.assert_trees_all_equal(clip_column_norms(params, 1.0), params)
+
+
+def test_evaluate_is_the_mean_over_examples_whatever_the_number():
+    params = start().params
+    n = 1203  # beyond one pass of 1,000, with a remainder
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(n, 5)).astype(np.float32), rng.integers(0, 3, n).astype(np.int32)
+    metrics = evaluate(CONFIG, params, x, y)
+    outputs = np.asarray(CONFIG.model.apply(params, x), np.float64)
+    log_p = outputs - np.log(np.exp(outputs).sum(-1, keepdims=True))
+    np.testing.assert_allclose(metrics.loss, -log_p[np.arange(n), y].mean(), rtol=1e-5)
+    np.testing.assert_allclose(metrics.error, (outputs.argmax(-1) != y).mean(), rtol=1e-6)
+
+
+def test_fit_learns_and_returns_the_metrics_of_its_last_state():
+    config = dataclasses.replace(CONFIG, epochs=20)
+    state, curve = fit(config, Hparams(), jax.random.key(3), DATA)
+    chex.assert_shape(curve.train.loss, (20,))
+    assert curve.train.loss[-1] < 0.5 * curve.train.loss[0]
+    assert curve.test.error[-1] < 0.3  # two thirds is chance
+    last = evaluate(config, state.params, DATA.x_test, DATA.y_test)
+    np.testing.assert_allclose(curve.test.loss[-1], last.loss, rtol=1e-5)
+
+
+def test_new_hyper_parameters_do_not_compile_again():
+    chex.clear_trace_counter()
+    traced = jax.jit(
+        chex.assert_max_traces(lambda h: fit(CONFIG, h, jax.random.key(0), DATA)[1], n=1)
+    )
+    curves = [
+        traced(Hparams(jnp.full(3, rate), jnp.asarray(lr), jnp.asarray(0.5), jnp.asarray(wd)))
+        for rate, lr, wd in [(0.0, 0.1, 0.0), (0.5, 0.05, 1e-3), (1.0, 0.01, 1.0)]
+    ]
+    assert len({float(curve.train.loss[-1]) for curve in curves}) == 3
+
+
+def test_vmap_over_hyper_parameters_is_the_loop():
+    rates = jnp.array([[0.0, 0.0, 0.0], [0.2, 0.5, 0.5]])
+    key = jax.random.key(4)
+    together, _ = jax.vmap(lambda r: fit(CONFIG, Hparams(rates=r), key, DATA))(rates)
+    for i in range(2):
+        alone, _ = fit(CONFIG, Hparams(rates=rates[i]), jax.random.clone(key), DATA)
+        of_member = jax.tree.map(lambda leaf, i=i: leaf[i], together.params)
+        chex.assert_trees_all_close(of_member, alone.params, rtol=1e-4, atol=1e-5)
+
+
+def test_another_optimizer_and_loss_are_passed_as_functions():
+    config = Config(
+        MLP((8, 3)),
+        epochs=2,
+        batch_size=16,
+        loss_fn=lambda outputs, label: jnp.sum((outputs - jax.nn.one_hot(label, 3)) ** 2),
+        make_optimizer=lambda hparams: optax.adam(hparams.learning_rate),
+    )
+    _, curve = fit(config, Hparams(learning_rate=0.01), jax.random.key(5), DATA)
+    assert curve.train.loss[-1] < curve.train.loss[0]
+
+
+def test_the_loss_with_dropout_is_that_of_the_masked_network_in_the_mean():
+    """5σ/√n over n keys: the stochastic loss of a linear model has the ridge penalty's mean."""
+    config = Config(MLP((1,)), loss_fn=lambda out, y: jnp.sum((out - y) ** 2), batch_size=4)
+    x, y = jnp.array([[1.0, 2.0], [0.5, -1.0], [2.0, 0.0], [1.0, 1.0]]), jnp.arange(4.0)
+    kernel = jnp.array([[0.7], [-0.3]])
+    params = {"params": {"layer_0": {"kernel": kernel, "bias": jnp.zeros(1)}}}
+    keys = jax.random.split(jax.random.key(6), 4000)
+    losses = jax.vmap(lambda key: batch_loss(config, params, x, y, key, jnp.array([0.2])))(keys)
+    penalty = 0.25 * jnp.sum((x @ jnp.diag(kernel[:, 0])) ** 2) / 4  # λ Σ w² ‖x‖² / n, λ = .2/.8
+    expected = jnp.mean((x @ kernel - y[:, None]) ** 2) + penalty
+    bound = 5 * losses.std() / np.sqrt(len(losses))
+    assert abs(losses.mean() - expected) < bound
+    assert penalty > 3 * bound  # so that the test can tell
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "philox2x32"])
+def test_training_works_with_any_counter_based_generator(impl):
+    _, curve = fit(CONFIG, Hparams(rates=jnp.array(RATES)), jax.random.key(0, impl=impl), DATA)
+    assert np.isfinite(curve.train.loss).all()
