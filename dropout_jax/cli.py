@@ -97,7 +97,7 @@ def run_command(argv: list[str]) -> int:
 
 
 def _fail(why: object, status: int) -> int:
-    print(f"dropout-jax: {why}", file=sys.stderr)
+    print(f"dropout-jax: {' '.join(str(why).split())}", file=sys.stderr)
     return status
 
 

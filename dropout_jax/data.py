@@ -5,7 +5,6 @@ Shapes: n examples, D inputs. Everything that cannot be trained on is refused he
 
 import gzip
 import math
-import zipfile
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +18,6 @@ NAMES = ("mnist5k", "digits", "mnist", "fashion_mnist")
 _OPENML = {"mnist": "mnist_784", "fashion_mnist": "Fashion-MNIST"}
 _TEST_FRACTION = 0.2
 _IDX = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-_READ_ERRORS = (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile)
 
 
 class Dataset(NamedTuple):
@@ -111,7 +109,8 @@ def _checked(x: np.ndarray, y: np.ndarray, name: str) -> tuple[np.ndarray, np.nd
     x = x.reshape(len(x), -1)
     if np.issubdtype(x.dtype, np.integer):
         x = x / max(int(x.max()), 1)
-    x = x.astype(np.float32)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        x = x.astype(np.float32)
     n_wrong = np.size(x) - np.isfinite(x).sum()
     if n_wrong:
         raise ValueError(f"{name}: x must be finite, got {n_wrong} NaN or infinite entries")
@@ -126,17 +125,22 @@ def _checked(x: np.ndarray, y: np.ndarray, name: str) -> tuple[np.ndarray, np.nd
     return x, y.astype(np.int32)
 
 
+def _brief(error: Exception) -> str:
+    """An error's message on one line."""
+    return " ".join(str(error).split())
+
+
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if not path.is_file():
         raise ValueError(f"dataset must be an existing .npz file, got {path}")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            missing = {"x", "y"} - set(arrays)
-            if not missing:
-                return arrays["x"], arrays["y"]
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            if {"x", "y"} <= set(arrays):
+                return np.asarray(arrays["x"]), np.asarray(arrays["y"])
             found = ", ".join(sorted(arrays)) or "none"
-    except _READ_ERRORS as error:
-        raise ValueError(f"{path}: cannot be read as an .npz of plain arrays: {error}") from error
+    except Exception as error:  # what a foreign file can make a reader raise has no end
+        why = f"{path}: cannot be read as an .npz of plain arrays: {_brief(error)}"
+        raise ValueError(why) from error
     raise ValueError(f"{path}: must hold the arrays x and y, got {found}")
 
 
@@ -145,9 +149,9 @@ def _fetch_openml(name: str) -> Dataset:
 
     try:
         x, y = fetch_openml(_OPENML[name], version=1, return_X_y=True, as_frame=False)
-    except _READ_ERRORS as error:
+    except Exception as error:  # of the network, of the server, of the cache on disk
         raise ValueError(
-            f"{name}: could not be fetched from OpenML ({error}); "
+            f"{name}: could not be fetched from OpenML ({_brief(error)}); "
             "download its four IDX files and give their folder as --data-dir"
         ) from error
     x, y = _checked(x / 255, y.astype(np.int32), name)
@@ -175,16 +179,18 @@ def _read_idx(folder: Path, stem: str) -> np.ndarray:
         raise ValueError(f"data-dir must hold {names[0]} or {names[0]}.gz, got {folder} without it")
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except _READ_ERRORS as error:
-        raise ValueError(f"{path}: cannot be read, perhaps truncated: {error}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: cannot be read, perhaps truncated: {_brief(error)}") from error
     rank = int(stem[-1])
     if raw[:4] != bytes([0, 0, 8, rank]):
         raise ValueError(
             f"{path}: an IDX file of bytes must start with 0000080{rank}, got {raw[:4].hex()}"
         )
     header = 4 + 4 * rank
+    if len(raw) < header:
+        raise ValueError(f"{path}: its header must be of {header} bytes, got {len(raw)}")
     shape = tuple(int(size) for size in np.frombuffer(raw[4:header], dtype=">i4"))
-    if len(shape) < rank or min(shape) < 0 or len(raw) - header != math.prod(shape):
+    if min(shape) < 0 or len(raw) - header != math.prod(shape):
         raise ValueError(
             f"{path}: the header promises {shape} bytes, got {len(raw) - header}: truncated?"
         )

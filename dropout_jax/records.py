@@ -35,14 +35,16 @@ def check_folder(folder: Path, overwrite: bool = False) -> None:
       ValueError: if it cannot be written to, holds another run and `overwrite` is false, or holds
         something that is not a run.
     """
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"out must be a folder, got the file {folder}")
-    if folder.is_dir() and any(folder.iterdir()):
-        if not (folder / RUN_MARK).is_file():
-            raise ValueError(f"out must be a new or empty folder or an earlier run, got {folder}")
-        if not overwrite:
-            raise ValueError(f"out holds another run: {folder}; give --overwrite to replace it")
     try:
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"out must be a folder, got the file {folder}")
+        if folder.is_dir() and any(folder.iterdir()):
+            if not (folder / RUN_MARK).is_file():
+                raise ValueError(
+                    f"out must be a new or empty folder or an earlier run, got {folder}"
+                )
+            if not overwrite:
+                raise ValueError(f"out holds another run: {folder}; give --overwrite to replace it")
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
         probe.touch()

@@ -20,6 +20,7 @@ N_RESAMPLES = 9_999
 MIN_SEEDS = 6  # 2 · 2⁻⁶ < .05: with fewer, the sign-flip test cannot reach it
 VERDICTS = ("more uniform", "less uniform", "no difference", "undecided")
 _MAX_EXACT = 16  # seeds whose 2^(S - 1) sign patterns are all enumerated
+_N_RANDOM = 2**15  # patterns drawn for more seeds
 
 
 class Comparison(NamedTuple):
@@ -70,7 +71,7 @@ def sign_flip_test(differences: np.ndarray) -> float:
 
     Exact for up to 16 seeds: the share of all 2^S sign patterns whose mean is at least as far from
     0 (Fisher 1935, §21). Beyond, 2^15 random patterns and the observed one, which keeps the level
-    (Phipson & Smyth 2010). The smallest p-value is 2^(1 - S).
+    (Phipson & Smyth 2010). The smallest exact p-value is 2^(1 - S).
     """
     n = len(differences)
     if not np.isfinite(differences).all():
@@ -78,7 +79,7 @@ def sign_flip_test(differences: np.ndarray) -> float:
     if n <= _MAX_EXACT:  # by symmetry the first sign can stay
         patterns = np.arange(2 ** (n - 1))[:, None] >> np.arange(n - 1)[None, :] & 1
     else:
-        patterns = np.random.default_rng(0).integers(0, 2, (2**15, n - 1))
+        patterns = np.random.default_rng(0).integers(0, 2, (_N_RANDOM, n - 1))
         patterns = np.concatenate([np.zeros((1, n - 1), int), patterns])
     sums = differences[0] + (1 - 2 * patterns) @ differences[1:]
     observed = abs(differences.sum())
@@ -99,14 +100,15 @@ def effect_size(differences: np.ndarray) -> float:
     """Hedges' g for paired differences [S]: mean / sd · (1 - 3/(4 (S - 1) - 1)); NaN at sd 0."""
     n = len(differences)
     sd = differences.std(ddof=1)
-    if n < 3 or sd == 0:
+    if n < 3 or sd <= 1e-12 * np.abs(differences).max():  # equal, but for rounding
         return math.nan
     return float(differences.mean() / sd * (1 - 3 / (4 * (n - 1) - 1)))
 
 
 def smallest_p_holm(n_seeds: int, n_comparisons: int) -> float:
     """The smallest adjusted p-value that this many seeds can give in a family of this size."""
-    return min(1.0, n_comparisons * 2.0 ** (1 - n_seeds))
+    smallest = 2.0 ** (1 - n_seeds) if n_seeds <= _MAX_EXACT else 1 / (_N_RANDOM + 1)
+    return min(1.0, n_comparisons * smallest)
 
 
 def verdict(

@@ -1,11 +1,11 @@
 """How uniformly is weight spread? Measures of one set of magnitudes, and views of one kernel.
 
 A measure takes magnitudes a ≥ 0 of any shape, N of which count (`where`), and does not change when
-they are scaled or reordered. Only `participation` grows with uniformity; all others fall to 0.
-Gini is the primary one: it meets all six axioms of Hurley & Rickard (2009) for such measures, as
-the coefficient of variation among the others does; `entropy` and `hoyer` fail Cloning and
-`participation` fails Robin Hood. All are pure reductions, made to be vmapped over members, layers
-and columns. If nothing counts, or all that counts is 0, there is no distribution: they give NaN.
+they are scaled or reordered. Only `participation` grows with uniformity; all others fall.
+Gini is the primary one: in its plain form (without N/(N - 1)) it meets all six axioms of Hurley &
+Rickard (2009) for such measures; `hoyer` fails Cloning, `participation` Robin Hood. All are pure
+reductions, made to be vmapped over members, layers and columns. If nothing counts, or all that
+counts is 0, there is no distribution: they give NaN.
 
 Shapes: in, out units of a layer; N entries that count, of M.
 """
@@ -33,6 +33,7 @@ def _sorted(a: jax.Array) -> jax.Array:
 def _counted(a: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array]:
     """The magnitudes as a vector [M], 0 where they do not count, and N."""
     where = jnp.ones(a.shape, bool) if where is None else jnp.broadcast_to(where, a.shape)
+    a = a.astype(jnp.promote_types(a.dtype, jnp.float32))  # N and sums overflow in half precision
     return jnp.where(where, a, 0).ravel(), where.sum()
 
 
@@ -117,8 +118,9 @@ def profile(a: jax.Array, where: jax.Array | None = None, *, n_points: int = 201
     a, rank, n = _ranked(a, where)
     total = a.sum()
     position = jnp.linspace(0, 1, n_points) * n
-    relative = jnp.interp(position, rank - 0.5, a) * n / total
-    lorenz = jnp.interp(position, rank, jnp.cumsum(a / total))
+    relative = jnp.interp(jnp.clip(position, 0.5, n - 0.5), rank - 0.5, a) * n / total
+    from_0 = jnp.append(rank[0] - 1, rank)
+    lorenz = jnp.interp(position, from_0, jnp.cumsum(jnp.append(0, a / total)))
     return Profile(relative, lorenz / lorenz[-1])
 
 

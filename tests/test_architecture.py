@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "population": {"training", "networks", "dropout", "data"},
     "comparison": {"population", "training", "networks", "data", "weights", "units", "statistics"},
     "runs": {"comparison", "population", "training", "networks", "data", "plots", "records"},
-    "cli": {"runs", "comparison", "training", "networks", "data", "records"},
+    "cli": {"runs", "comparison", "population", "training", "networks", "data", "records"},
 }
 
 

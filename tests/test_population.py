@@ -1,3 +1,5 @@
+import inspect
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -98,7 +100,7 @@ def test_blocks_that_do_not_divide_the_members_give_the_same_to_rounding(trained
 
 def test_one_program_serves_all_conditions_and_seeds(monkeypatch):
     chex.clear_trace_counter()
-    once = chex.assert_max_traces(population.train_block.__wrapped__, n=1)
+    once = chex.assert_max_traces(inspect.unwrap(population.train_block), n=1)
     compiled = jax.jit(once, static_argnames="config")
     monkeypatch.setattr(population, "train_block", compiled)
     fit_population(CONFIG, CONDITIONS, range(4), root(), DATA)
@@ -108,8 +110,9 @@ def test_the_compiled_program_holds_no_collective():
     hparams = jax.tree.map(jnp.asarray, stack_conditions(CONDITIONS[:1]))
     keys = jax.vmap(lambda seed: member_key(root(), seed))(np.arange(1, dtype=np.uint32))
     state = population.init_block(CONFIG, hparams, keys, 5)
-    text = population.train_block.lower(CONFIG, hparams, state, DATA).compile().as_text()
-    assert "dot(" in text or "custom-call" in text or "fusion" in text
+    lowered = population.train_block.lower(CONFIG, hparams, state, DATA)
+    text = str(lowered.compile().as_text())
+    assert "fusion" in text
     for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
         assert collective not in text
 

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import cast
 
 import chex
 import jax
@@ -36,6 +37,10 @@ def blobs(n: int = 70, n_inputs: int = 5) -> Dataset:
 DATA = blobs()
 
 
+def outputs_of(params, x, **noise) -> jax.Array:
+    return cast(jax.Array, CONFIG.model.apply(params, x, **noise))
+
+
 def start(hparams: Hparams = Hparams(), seed: int = 0) -> training.TrainState:  # noqa: B008
     return init(CONFIG, hparams, jax.random.key(seed), 5)
 
@@ -54,7 +59,7 @@ def test_one_step_is_momentum_sgd_with_l2_on_kernels_alone():
     x, y = DATA.x_train[:16], DATA.y_train[:16]
 
     def objective(params):
-        outputs = CONFIG.model.apply(params, x)
+        outputs = outputs_of(params, x)
         loss = optax.softmax_cross_entropy_with_integer_labels(outputs, y).mean()
         return loss + sum(0.15 * jnp.sum(layer["kernel"] ** 2) for layer in layers(params))
 
@@ -81,8 +86,8 @@ def test_the_masks_of_a_step_come_from_the_dropout_key_folded_with_the_step():
     key = jax.random.fold_in(state.dropout_key, 7)
 
     def objective(params):
-        outputs = CONFIG.model.apply(params, x, key=key, rates=jnp.array(RATES))
-        return jax.vmap(objectives.cross_entropy)(outputs, y).mean()
+        outputs = outputs_of(params, x, key=key, rates=jnp.array(RATES))
+        return jax.vmap(objectives.cross_entropy)(outputs, jnp.asarray(y)).mean()
 
     grads = jax.jit(jax.grad(objective))(state.params)
     expected = jax.tree.map(lambda p, g: p - 0.1 * g, state.params, grads)
