@@ -7,7 +7,6 @@ kept. JAX is imported only once the arguments have been understood.
 import contextlib
 import dataclasses
 import io
-import math
 import os
 import re
 import sys
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
 PRNG = "philox2x32"  # counter-based, and several times as fast as threefry on a CPU
 ROOT_SEED = 0
+FLOAT32_MAX = 3.4e38
 
 
 @dataclass(frozen=True)
@@ -132,18 +132,18 @@ def check(arguments: Compare) -> None:
             f"hold {n_layers} rates in [0, 1], one for the input of each layer",
             len(a.rates) == n_layers and all(0 <= rate <= 1 for rate in a.rates),
         ),
-        "weight-decay": ("be finite and not negative", 0 <= a.weight_decay < math.inf),
+        "weight-decay": ("be finite and not negative", 0 <= a.weight_decay < FLOAT32_MAX),
         "seeds": ("be at least 2, for an interval", a.seeds >= 2),
         "epochs": ("be at least 1", a.epochs >= 1),
         "batch-size": ("be at least 1", a.batch_size >= 1),
-        "learning-rate": ("be positive and finite", 0 < a.learning_rate < math.inf),
+        "learning-rate": ("be positive and finite", 0 < a.learning_rate < FLOAT32_MAX),
         "momentum": ("lie in [0, 1)", 0 <= a.momentum < 1),
     }
     for name, (expected, met) in expectations.items():
         given = getattr(a, name.replace("-", "_"))
         if not met:
-            shown = " ".join(map(str, given)) if isinstance(given, tuple) else given
-            raise ValueError(f"--{name} must {expected}, got {shown!s}")
+            shown = " ".join(map(str, given)) if isinstance(given, tuple) else str(given)
+            raise ValueError(f"--{name} must {expected}, got {shown or 'nothing'}")
 
 
 def compare(arguments: Compare) -> int:

@@ -199,8 +199,8 @@ def fit_population(
             ]
             n_wave = min(len(wave) * block, n_members - start)
             for epoch, results in _fit_wave(config, wave):
-                progress(start * config.epochs + n_wave * epoch, n_members * config.epochs)
                 finished += results
+                progress(start * config.epochs + n_wave * epoch, n_members * config.epochs)
     except KeyboardInterrupt:
         done = min(len(finished) * block // len(conditions), len(seeds))
         partial_ = _gather(config, finished, len(conditions), done) if done else None

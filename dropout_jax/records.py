@@ -25,7 +25,14 @@ from safetensors.numpy import save_file
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 DPI = 120
 RUN_MARK = "config.json"  # a folder that holds it holds a run
-_OF_A_RUN = ("config.json", "environment.json", "metrics.csv", "curves.csv", "summary.json")
+FIGURES = ("weights", "profiles", "units", "differences", "curves")
+_OF_A_RUN = (
+    "config.json",
+    "environment.json",
+    "metrics.csv",
+    "curves.csv",
+    "weights.safetensors",
+)
 
 
 def check_folder(folder: Path, overwrite: bool = False) -> None:
@@ -56,9 +63,9 @@ def check_folder(folder: Path, overwrite: bool = False) -> None:
 def clear(folder: Path) -> None:
     """Remove the files of an earlier run, its summary first; files of others stay."""
     (folder / "summary.json").unlink(missing_ok=True)
-    ours = [folder / name for name in (*_OF_A_RUN, "weights.safetensors")]
-    for path in (*ours, *folder.glob("figures/*.png"), *folder.glob("figures/*.svg")):
-        path.unlink(missing_ok=True)
+    figures = [f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "svg")]
+    for name in (*_OF_A_RUN, *figures):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _write(path: Path, save: Callable[[Path], object]) -> None:
