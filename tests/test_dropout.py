@@ -100,11 +100,11 @@ def test_what_a_higher_rate_keeps_a_lower_one_keeps_too(seed, rates):
     assert not np.any(high & ~np.asarray(low))
 
 
-@pytest.mark.parametrize("impl", IMPLS)
-def test_everything_is_kept_at_rate_zero_and_nothing_at_rate_one(impl):
+def test_everything_is_kept_at_rate_zero_and_nothing_at_rate_one():
     shape = (2**25,)  # the draw u = 0, which alone tells >= from >, comes once in 2^23
-    assert compiled_mask(jax.random.key(0, impl=impl), 0.0, shape).all()
-    assert not compiled_mask(jax.random.key(0, impl=impl), 1.0, shape).any()
+    first, second = (jax.random.key(0, impl="philox2x32") for _ in range(2))
+    assert compiled_mask(first, 0.0, shape).all()
+    assert not compiled_mask(second, 1.0, shape).any()
 
 
 @drops

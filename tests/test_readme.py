@@ -3,8 +3,6 @@ import re
 import tomllib
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -28,11 +26,20 @@ def test_the_answer_is_the_one_in_the_committed_record():
 
 
 def test_the_seconds_stated_are_those_recorded():
-    folder = ROOT / "experiments" / "results" / "compare"
-    if not folder.exists():
-        pytest.fail("the README's time needs its record")
-    environment = json.loads((folder / "environment.json").read_text())
-    assert f"{environment['seconds']['training']:.0f} s" in README
+    record = ROOT / "experiments" / "results" / "compare" / "environment.json"
+    environment = json.loads(record.read_text(encoding="utf-8"))
+    seconds = environment["seconds"]
+    assert f"training takes {seconds['training']:.0f} s" in README
+    assert f"figures {seconds['analysis'] + seconds['figures']:.0f} s" in README
+    assert f"JAX {environment['versions']['jax']}" in README
+
+
+def test_the_coverage_stated_is_that_recorded():
+    record = ROOT / "experiments" / "results" / "interval_coverage" / "summary.json"
+    rows = json.loads(record.read_text(encoding="utf-8"))["coverage"]
+    at_10 = [row["coverage"] for row in rows if row["n"] == 10]
+    stated = f"{100 * min(at_10):.1f} to {100 * max(at_10):.1f} % over four laws"
+    assert stated in " ".join(README.split())
 
 
 def test_every_file_that_the_readme_shows_is_there_and_small():
