@@ -1,7 +1,7 @@
 """The command line, and the only module that prints.
 
-Exit status: 0 done; 2 bad input, said in one line, nothing written; 130 interrupted, what is done
-kept. JAX is imported only once the arguments have been understood.
+Exit status: 0 done; 1 the run could not be written; 2 bad input, said in one line, nothing written;
+130 interrupted, what is done kept. JAX is imported once the arguments have been understood.
 """
 
 import contextlib

@@ -90,7 +90,7 @@ def dropout(key: jax.Array, x: jax.Array, rate: ArrayLike) -> jax.Array:
     x = jnp.asarray(x)
     _check(key, x, rate)
     kept = jnp.where(keep_mask(key, rate, x.shape), x, 0)
-    return kept * _inverse_keep(rate).astype(x.dtype)
+    return (kept * _inverse_keep(rate)).astype(x.dtype)  # in float32: 1 / (1 - rate) can be large
 
 
 def gaussian_dropout(key: jax.Array, x: jax.Array, rate: ArrayLike) -> jax.Array:
@@ -107,7 +107,7 @@ def gaussian_dropout(key: jax.Array, x: jax.Array, rate: ArrayLike) -> jax.Array
     # sqrt has no finite slope at 0, so it is never asked there.
     deviation = jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)
     noise = 1 + deviation * jax.random.normal(key, x.shape, dtype=jnp.float32)
-    return jnp.where(rate < 1, x, 0) * noise.astype(x.dtype)
+    return (jnp.where(rate < 1, x, 0) * noise).astype(x.dtype)
 
 
 def drop_connect(key: jax.Array, kernel: jax.Array, rate: ArrayLike) -> jax.Array:

@@ -163,32 +163,14 @@ def fit_population(
         a key of another generator: under vmap `rbg` draws every member's bits from the first key.
       Interrupted: on Ctrl-C, with the seeds completed so far.
     """
-    check_key(key)
-    if str(jax.random.key_impl(key)) not in _COUNTER_BASED:
-        raise ValueError(
-            f"a population needs a counter-based key ({', '.join(_COUNTER_BASED)}), got "
-            f"{jax.random.key_impl(key)}, which draws the bits of all members from the first key"
-        )
     seeds = list(seeds)
-    if not seeds or len(set(seeds)) < len(seeds) or not 0 <= min(seeds) <= max(seeds) < 2**32:
-        raise ValueError(f"seeds must be distinct integers in 0 … 2^32 - 1, got {seeds}")
-    if len(data.x_train) < config.batch_size:
-        raise ValueError(
-            f"a batch needs {config.batch_size} training examples, got {len(data.x_train)}"
-        )
+    _check(config, seeds, key, data)
     devices = list(devices or jax.local_devices())
-    hparams = stack_conditions(conditions)
-    # Seed-major: members finish seed by seed, so an interrupted run leaves whole pairs.
-    condition_of = np.tile(np.arange(len(conditions)), len(seeds))
-    seed_of = np.repeat(np.asarray(seeds, np.uint32), len(conditions))
-    members = (
-        jax.tree.map(lambda leaf: leaf[condition_of], hparams),
-        jax.vmap(partial(member_key, key))(seed_of),
-    )
-    n_members = len(seed_of)
+    members = _members(stack_conditions(conditions), seeds, key)
+    n_members, n_conditions = len(members[1]), len(conditions)
     block = min(block or default_block(n_members, devices), n_members)
     shared = [jax.device_put(data, device) for device in devices]
-    finished = []
+    finished: list[Result] = []
     try:
         for start in range(0, n_members, block * len(devices)):
             wave = [
@@ -202,10 +184,35 @@ def fit_population(
                 finished += results
                 progress(start * config.epochs + n_wave * epoch, n_members * config.epochs)
     except KeyboardInterrupt:
-        done = min(len(finished) * block // len(conditions), len(seeds))
-        partial_ = _gather(config, finished, len(conditions), done) if done else None
-        raise Interrupted(partial_) from None
-    return _gather(config, finished, len(conditions), len(seeds))
+        n_seeds = min(len(finished) * block, n_members) // n_conditions
+        kept = _gather(config, finished, n_conditions, n_seeds) if n_seeds else None
+        raise Interrupted(kept) from None
+    return _gather(config, finished, n_conditions, len(seeds))
+
+
+def _check(config: Config, seeds: list[int], key: jax.Array, data: Dataset) -> None:
+    """Raise what `fit_population` says it raises for its arguments."""
+    check_key(key)
+    if str(jax.random.key_impl(key)) not in _COUNTER_BASED:
+        raise ValueError(
+            f"a population needs a counter-based key ({', '.join(_COUNTER_BASED)}), got "
+            f"{jax.random.key_impl(key)}, which draws the bits of all members from the first key"
+        )
+    if not seeds or len(set(seeds)) < len(seeds) or not 0 <= min(seeds) <= max(seeds) < 2**32:
+        raise ValueError(f"seeds must be distinct integers in 0 … 2^32 - 1, got {seeds}")
+    if len(data.x_train) < config.batch_size:
+        raise ValueError(
+            f"a batch needs {config.batch_size} training examples, got {len(data.x_train)}"
+        )
+
+
+def _members(hparams: Hparams, seeds: list[int], key: jax.Array) -> Members:
+    """The members of conditions [C] × seeds, seed by seed: whole pairs are the first to be done."""
+    n_conditions = len(jax.tree.leaves(hparams)[0])
+    condition_of = np.tile(np.arange(n_conditions), len(seeds))
+    seed_of = np.repeat(np.asarray(seeds, np.uint32), n_conditions)
+    of_member = jax.tree.map(lambda leaf: leaf[condition_of], hparams)
+    return of_member, jax.vmap(partial(member_key, key))(seed_of)
 
 
 def _take(members: Members, rows: np.ndarray, device: Device) -> Members:
