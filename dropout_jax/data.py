@@ -100,7 +100,7 @@ def batch_indices(key: jax.Array, n: int, batch_size: int) -> jax.Array:
 
 def _checked(x: np.ndarray, y: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Inputs as float32 [n, D] and labels as int32 [n], or a ValueError that says why not."""
-    if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool) or np.iscomplexobj(x):
+    if x.dtype.kind not in "biuf":
         raise ValueError(f"{name}: x must hold real numbers, got {x.dtype}")
     if x.ndim < 2 or y.shape != x.shape[:1] or not x.size:
         raise ValueError(

@@ -29,10 +29,11 @@ def check_rate(rate: ArrayLike, name: str = "rate") -> None:
     """Raise ValueError if a concrete `rate` holds a value outside [0, 1]; traced ones pass."""
     if isinstance(rate, Tracer):
         return
-    values = np.asarray(rate, dtype=np.float64)
+    values = np.asarray(rate)
     wrong = ~((values >= 0) & (values <= 1))  # written so that NaN is wrong too
     if wrong.any():
-        raise ValueError(f"{name} must lie in [0, 1], got {values[wrong].flat[0]:g}")
+        layer = f" for layer {int(wrong.argmax())}" if values.ndim == 1 else ""
+        raise ValueError(f"{name} must lie in [0, 1], got {values[wrong].flat[0]!s}{layer}")
 
 
 def _check(key: jax.Array, x: jax.Array, rate: ArrayLike) -> None:
@@ -74,8 +75,9 @@ def _inverse_keep(rate: ArrayLike) -> jax.Array:
 def dropout(key: jax.Array, x: jax.Array, rate: ArrayLike) -> jax.Array:
     """Inverted dropout: x * m / (1 - rate) with m ~ Bernoulli(1 - rate) for each entry.
 
-    At rate 0 this is the identity bit for bit, at rate 1 zeros with zero gradients; a NaN in a
-    dropped place is dropped with it. Its derivative is m / (1 - rate).
+    At rate 0 this is the identity bit for bit (a backend may flush subnormal numbers), at rate 1
+    zeros with zero gradients; a NaN in a dropped place is dropped with it. Its derivative is
+    m / (1 - rate).
     Srivastava et al. (2014), §4 and §10 (the form scaled while training).
 
     Args:

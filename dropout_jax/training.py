@@ -148,6 +148,7 @@ def train_step(
     return state._replace(params=params, opt_state=opt_state, step=state.step + 1), loss
 
 
+@partial(jax.jit, static_argnames="config")
 def train_epoch(
     config: Config, hparams: Hparams, state: TrainState, x: Array, y: Array
 ) -> tuple[TrainState, jax.Array]:

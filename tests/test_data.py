@@ -145,7 +145,7 @@ def test_openml_gives_60000_for_training_and_the_rest_for_testing(monkeypatch):
     np.testing.assert_array_equal(data.y_train, labels[:60_000])
 
 
-@pytest.mark.parametrize(("n", "batch_size"), [(20, 5), (23, 5), (7, 7), (8, 1)])
+@pytest.mark.parametrize(("n", "batch_size"), [(23, 5), (7, 7), (8, 1)])
 def test_an_epoch_visits_no_example_twice_and_leaves_less_than_a_batch(n, batch_size):
     batches = batch_indices(jax.random.key(0), n, batch_size)
     assert batches.shape == (n // batch_size, batch_size)

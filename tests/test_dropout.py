@@ -221,7 +221,7 @@ def test_drop_connect_keeps_the_mean_of_a_product():
     n, rate = 2_000, 0.3
     x, kernel = normals(0, 4), normals(1, 4, 3)
     keys = jax.random.split(jax.random.key(9), n)
-    outputs = jax.vmap(lambda key: x @ drop_connect(key, kernel, rate))(keys)
+    outputs = jax.jit(jax.vmap(lambda key: x @ drop_connect(key, kernel, rate)))(keys)
     deviation = np.sqrt(rate / (1 - rate) * (x**2) @ (kernel**2))
     assert np.all(abs(outputs.mean(0) - x @ kernel) < 5 * deviation / np.sqrt(n))
 
