@@ -129,8 +129,8 @@ def stack_conditions(conditions: Sequence[Hparams]) -> Hparams:
 def default_block(n_members: int, devices: Sequence[Device]) -> int:
     """Members a device works on at once: 1 on a CPU, all of its share on an accelerator.
 
-    XLA's CPU backend runs a batched product as a loop of small ones, so wider blocks only cost
-    cache there (measured 5 to 30 % slower at 4 to 16 members); an accelerator needs the width.
+    XLA's CPU backend runs a batched product as a loop of small ones, so a wider block only costs
+    cache there; an accelerator needs the width.
     """
     return 1 if devices[0].platform == "cpu" else -(-n_members // len(devices))
 
