@@ -89,7 +89,7 @@ def run_command(argv: list[str]) -> int:
                 {"compare": Compare}, prog="dropout-jax", args=argv
             )
     except SystemExit as stop:
-        return _refuse(_one_line(said.getvalue())) if stop.code else 0
+        return _fail(_one_line(said.getvalue()), 2) if stop.code else 0
     try:
         return compare(arguments)
     except KeyboardInterrupt:
@@ -99,10 +99,6 @@ def run_command(argv: list[str]) -> int:
 def _fail(why: object, status: int) -> int:
     print(f"dropout-jax: {' '.join(str(why).split())}", file=sys.stderr)
     return status
-
-
-def _refuse(why: object) -> int:
-    return _fail(why, 2)
 
 
 def _one_line(box: str) -> str:
@@ -166,7 +162,7 @@ def compare(arguments: Compare) -> int:
         folder = arguments.out or Path("runs", f"{Path(arguments.dataset).stem}-{_now()}")
         records.check_folder(folder, arguments.overwrite)
     except (ValueError, OSError) as error:
-        return _refuse(error)
+        return _fail(error, 2)
     key = jax.random.key(ROOT_SEED, impl=PRNG)
     config, conditions = configuration(arguments, dataset.n_classes)
     try:

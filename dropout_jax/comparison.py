@@ -84,6 +84,7 @@ def measure_population(model: MLP, population: Population, x_train: Array) -> Me
     """`measure_member` for all members [C, S], one after another."""
     n_conditions, n_seeds = population.curve.train.loss.shape[:2]
     both = (population.params, population.init_params)
+    x_train = jnp.asarray(x_train)  # put on the device once, not with every member
     measured = [
         measure_member(model, *jax.tree.map(itemgetter((c, s)), both), x_train)
         for c in range(n_conditions)

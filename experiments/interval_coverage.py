@@ -2,7 +2,8 @@
 
 Question    With few seeds a bootstrap interval is too narrow; ours is widened for that. How often
             does it hold the true mean difference, for differences of four laws?
-Predicted   Between 92 and 97 % at n = 10, whatever the law; about 95 % for normal differences.
+Predicted   Between 92 and 97 % at n = 10, whatever the law; about 95 % for normal differences
+            (after a trial of 1,000 repetitions on another seed, so this run confirms it).
 Command     python experiments/interval_coverage.py [--quick]
 Time        about a minute on one CPU core
 
