@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import tyro
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from dropout_jax.runs import Run
     from dropout_jax.training import Config, Hparams
 
-PRNG = "philox2x32"  # counter-based, and several times as fast as threefry on a CPU
+PRNG = "threefry2x32"  # JAX's default, which an environment variable could change
 ROOT_SEED = 0
 FLOAT32_MAX = 3.4e38
 
@@ -66,6 +67,8 @@ class Compare:
     """fraction of the last update carried on"""
     data_dir: Path | None = None
     """folder of the IDX files of mnist and fashion_mnist; without it they are fetched"""
+    memory: float | None = None
+    """GiB to fill on an accelerator; by default .8 of what it has"""
     out: Path | None = None
     """folder to write; runs/DATASET-TIME by default"""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -134,6 +137,7 @@ def check(arguments: Compare) -> None:
         "batch-size": ("be at least 1", a.batch_size >= 1),
         "learning-rate": ("be positive and finite", 0 < a.learning_rate < FLOAT32_MAX),
         "momentum": ("lie in [0, 1)", 0 <= a.momentum < 1),
+        "memory": ("be positive", a.memory is None or a.memory > 0),
     }
     for name, (expected, met) in expectations.items():
         given = getattr(a, name.replace("-", "_"))
@@ -146,25 +150,30 @@ def compare(arguments: Compare) -> int:
     """Check everything, then train, compare and write; return the exit status."""
     try:
         check(arguments)
+        start = perf_counter()
         import jax
 
         from dropout_jax import data, records, runs
+        from dropout_jax.blocks import block_size
         from dropout_jax.population import Interrupted
 
+        imported = perf_counter() - start
         with contextlib.suppress(RuntimeError):  # JAX has started already, when called from Python
-            jax.config.update("jax_num_cpu_devices", os.cpu_count())
+            jax.config.update("jax_num_cpu_devices", n_cores())
         dataset = data.load_dataset(arguments.dataset, arguments.data_dir)
         if len(dataset.x_train) < arguments.batch_size:
             raise ValueError(
                 f"--batch-size must be at most the {len(dataset.x_train)} training examples of "
                 f"{arguments.dataset}, got {arguments.batch_size}"
             )
+        memory = None if arguments.memory is None else arguments.memory * 2**30
+        config, conditions = configuration(arguments, dataset.n_classes)
+        block_size(config, dataset.x_train.shape[1], 1, jax.local_devices(), memory)
         folder = arguments.out or Path("runs", f"{Path(arguments.dataset).stem}-{_now()}")
         records.check_folder(folder, arguments.overwrite)
     except (ValueError, OSError) as error:
         return _fail(error, 2)
     key = jax.random.key(ROOT_SEED, impl=PRNG)
-    config, conditions = configuration(arguments, dataset.n_classes)
     try:
         with _progress() as progress:
             task = progress.add_task(
@@ -176,8 +185,11 @@ def compare(arguments: Compare) -> int:
                 range(arguments.seeds),
                 key,
                 dataset,
-                lambda done, total: progress.update(task, completed=done, total=total),
+                memory=memory,
+                allocate=records.scratch(folder),
+                progress=lambda done, total: progress.update(task, completed=done, total=total),
             )
+        result = result._replace(seconds={"import": imported, **result.seconds})
         runs.write(folder, result, settings(arguments, dataset), key)
     except Interrupted:
         return _fail("interrupted before two seeds were complete, nothing is kept", 130)
@@ -215,7 +227,7 @@ def configuration(arguments: Compare, n_classes: int) -> "tuple[Config, dict[str
 def settings(arguments: Compare, dataset: "Dataset") -> dict:
     """What `config.json` holds: the arguments, the data's sizes, the root of all keys."""
     given = dataclasses.asdict(arguments)
-    for name in ("out", "overwrite", "data_dir"):  # where, not what
+    for name in ("out", "overwrite", "data_dir", "memory"):  # where and how, not what
         del given[name]
     return {
         "command": "compare",
@@ -227,6 +239,12 @@ def settings(arguments: Compare, dataset: "Dataset") -> dict:
         "root_seed": ROOT_SEED,
         "prng": PRNG,
     }
+
+
+def n_cores() -> int:
+    """The CPU cores that this process may use: one device each."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _now() -> str:

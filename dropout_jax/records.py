@@ -10,6 +10,7 @@ import json
 import math
 import os
 import platform
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -19,11 +20,10 @@ import jax
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from safetensors import SafetensorError
-from safetensors.numpy import save_file
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 DPI = 120
+SAFETENSORS_DTYPES = {"float32": "F32", "bool": "BOOL"}
 RUN_MARK = "config.json"  # a folder that holds it holds a run
 FIGURES = ("weights", "profiles", "units", "differences", "curves")
 _OF_A_RUN = (
@@ -108,13 +108,45 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
     _write(path, save)
 
 
+def scratch(folder: Path) -> Callable[[tuple[int, ...], np.dtype], np.ndarray]:
+    """Makes arrays that live in nameless files in `folder`, so that they need no memory.
+
+    Their room is taken at once: a full disk is an OSError here, not a crash when they are filled.
+    """
+
+    def allocate(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        with tempfile.TemporaryFile(dir=folder) as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+            return np.memmap(file, dtype, "r+", shape=shape)
+
+    return allocate
+
+
 def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
-    """Write named arrays as safetensors."""
-    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    try:
-        _write(path, lambda p: save_file(contiguous, p))
-    except SafetensorError as error:  # its own word for a full disk
-        raise OSError(str(error)) from error
+    """Write named arrays as safetensors, row by row: `safetensors` itself would copy them all."""
+    header, end = {}, 0
+    for name, tensor in tensors.items():
+        start, end = end, end + tensor.nbytes
+        header[name] = {
+            "dtype": SAFETENSORS_DTYPES[tensor.dtype.name],
+            "shape": tensor.shape,
+            "data_offsets": (start, end),
+        }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+
+    def save(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            for tensor in tensors.values():
+                for row in tensor:
+                    file.write(np.ascontiguousarray(row).data)
+
+    _write(path, save)
 
 
 def write_figure(

@@ -3,12 +3,14 @@
 The command line and the study scripts both call this; neither does more than choose and print.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import jax
+import jax.monitoring
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -16,7 +18,7 @@ from dropout_jax import plots, records
 from dropout_jax.comparison import Measured, measure_population, summarise, tidy
 from dropout_jax.data import Dataset
 from dropout_jax.networks import layers
-from dropout_jax.population import Interrupted, Population, fit_population
+from dropout_jax.population import Allocate, Interrupted, Population, fit_population
 from dropout_jax.training import Config, Hparams
 
 
@@ -39,29 +41,61 @@ def run(
     seeds: Sequence[int],
     key: jax.Array,
     data: Dataset,
+    *,
+    memory: float | None = None,
+    allocate: Allocate = np.empty,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Run:
     """Train the conditions on the same seeds and compare all others with the first.
 
-    `key` is the root key, only folded into. Errors are those of `population.fit_population`; if
+    Arguments and errors are those of `population.fit_population`; the key is only folded into. If
     interrupted, what remains is compared as long as two seeds are complete.
     """
-    start = perf_counter()
     seeds, interrupted = list(seeds), False
-    try:
-        population = fit_population(
-            config, list(conditions.values()), seeds, key, data, progress=progress
-        )
-    except Interrupted as stop:
-        if stop.partial is None or stop.partial.curve.train.loss.shape[1] < 2:
-            raise
-        population, interrupted = stop.partial, True
-        seeds = seeds[: population.curve.train.loss.shape[1]]
-    trained = perf_counter()
-    measured = measure_population(config.model, population, data.x_train)
-    summary = summarise(conditions, seeds, population, measured)
-    seconds = {"training": trained - start, "analysis": perf_counter() - trained}
+    with _timed() as training:
+        try:
+            population = fit_population(
+                config,
+                list(conditions.values()),
+                seeds,
+                key,
+                data,
+                memory=memory,
+                allocate=allocate,
+                progress=progress,
+            )
+        except Interrupted as stop:
+            if stop.partial is None or stop.partial.curve.train.loss.shape[1] < 2:
+                raise
+            population, interrupted = stop.partial, True
+            seeds = seeds[: population.curve.train.loss.shape[1]]
+    with _timed() as analysis:
+        measured = measure_population(config.model, population, data.x_train)
+        summary = summarise(conditions, seeds, population, measured)
+    seconds = {
+        "compilation": training["compilation"] + analysis["compilation"],
+        "training": training["rest"],
+        "analysis": analysis["rest"],
+    }
     return Run(config, conditions, seeds, population, measured, summary, seconds, interrupted)
+
+
+@contextlib.contextmanager
+def _timed() -> Iterator[dict[str, float]]:
+    """Seconds that XLA compiled meanwhile, and the rest; filled in at the end."""
+    seconds = {"compilation": 0.0}
+
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            seconds["compilation"] += duration_secs
+
+    start = perf_counter()
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield seconds
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+        seconds["rest"] = perf_counter() - start - seconds["compilation"]
 
 
 def figures(result: Run) -> dict[str, Figure]:

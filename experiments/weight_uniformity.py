@@ -20,7 +20,6 @@ Fixed       784-256-256-10 ReLU on mnist5k, SGD with momentum .9, learning rate 
 import argparse
 import itertools
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ import jax
 import numpy as np
 
 from dropout_jax import records, runs
+from dropout_jax.cli import n_cores
 from dropout_jax.comparison import answer
 from dropout_jax.data import Dataset, load_dataset, split
 from dropout_jax.networks import MLP
@@ -37,7 +37,7 @@ from dropout_jax.training import Config, Hparams
 
 RESULTS = Path(__file__).parent / "results" / "weight_uniformity"
 ROOT_SEED = 0
-PRNG = "philox2x32"
+PRNG = "threefry2x32"
 RATES = {"dropout": 0.5, "dropout .2": 0.2, "dropout .8": 0.8}
 L2_CANDIDATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 FIRST_TUNING_SEED = 1000  # the seeds compared stay below
@@ -197,5 +197,5 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true", help="toy size")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    jax.config.update("jax_num_cpu_devices", os.cpu_count())
+    jax.config.update("jax_num_cpu_devices", n_cores())
     main(arguments.out, QUICK if arguments.quick else Size())

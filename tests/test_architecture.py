@@ -23,10 +23,29 @@ MAY_IMPORT = {
     "records": set(),
     "networks": {"dropout"},
     "training": {"networks", "objectives", "data"},
-    "population": {"training", "networks", "dropout", "data"},
-    "comparison": {"population", "training", "networks", "data", "weights", "units", "statistics"},
+    "blocks": {"training", "networks", "data"},
+    "population": {"blocks", "training", "networks", "dropout", "data"},
+    "comparison": {
+        "blocks",
+        "population",
+        "training",
+        "networks",
+        "data",
+        "weights",
+        "units",
+        "statistics",
+    },
     "runs": {"comparison", "population", "training", "networks", "data", "plots", "records"},
-    "cli": {"runs", "comparison", "population", "training", "networks", "data", "records"},
+    "cli": {
+        "runs",
+        "blocks",
+        "comparison",
+        "population",
+        "training",
+        "networks",
+        "data",
+        "records",
+    },
 }
 
 

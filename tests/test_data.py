@@ -13,7 +13,7 @@ import sklearn.datasets
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropout_jax.data import batch_indices, load_dataset
+from dropout_jax.data import batch_indices, load_dataset, permutation
 
 IDX = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 X, Y = np.linspace(0, 1, 60, dtype=np.float32).reshape(20, 3), np.arange(20) % 2
@@ -151,6 +151,32 @@ def test_an_epoch_visits_no_example_twice_and_leaves_less_than_a_batch(n, batch_
     assert batches.shape == (n // batch_size, batch_size)
     assert len(np.unique(batches)) == batches.size
     assert (batches.min() >= 0) & (batches.max() < n)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 9, 1000])
+def test_a_permutation_holds_every_index_once(n):
+    order = np.asarray(permutation(jax.random.key(n), n))
+    assert order.dtype == np.int32
+    np.testing.assert_array_equal(np.sort(order), np.arange(n))
+
+
+def test_every_permutation_is_as_probable_as_any_other():
+    keys = jax.random.split(jax.random.key(0), 24_000)
+    orders = np.asarray(jax.vmap(lambda key: permutation(key, 4))(keys))
+    _, counts = np.unique(orders, axis=0, return_counts=True)
+    assert len(counts) == 24
+    chi2 = np.sum((counts - 1_000) ** 2 / 1_000)
+    assert abs(chi2 - 23) < 5 * np.sqrt(2 * 23)
+
+
+def test_every_index_comes_to_every_place_as_often_as_to_any_other():
+    keys = jax.random.split(jax.random.key(1), 4_000)
+    orders = np.asarray(jax.vmap(lambda key: permutation(key, 200))(keys))
+    tenths = np.array(
+        [[np.sum(orders[:, 20 * i : 20 * i + 20] // 20 == j) for j in range(10)] for i in range(10)]
+    )
+    chi2 = np.sum((tenths - 8_000) ** 2 / 8_000)
+    assert abs(chi2 - 81) < 5 * np.sqrt(2 * 81)
 
 
 def test_the_order_of_an_epoch_is_the_keys():

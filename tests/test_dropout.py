@@ -1,5 +1,7 @@
 """The laws of dropout; every bound on a random number is 5 standard deviations of its estimator."""
 
+import itertools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropout_jax.dropout import drop_connect, dropout, gaussian_dropout, keep_mask
+from dropout_jax.dropout import _hash, drop_connect, dropout, gaussian_dropout, keep_mask
 
 IMPLS = ("threefry2x32", "philox2x32", "rbg")
 DTYPES = (jnp.float16, jnp.bfloat16, jnp.float32)
@@ -123,6 +125,16 @@ def test_different_keys_give_different_masks():
 # Transformations
 
 
+@pytest.mark.parametrize("spec", [("d", None), (None, "d")])
+def test_no_sharding_changes_a_bit_of_a_mask(spec):
+    mesh = jax.sharding.Mesh(jax.local_devices()[:2], ("d",))
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec))
+    sharded = jax.jit(keep_mask, static_argnames="shape", out_shardings=sharding)
+    mask = sharded(jax.random.key(0), 0.3, shape=(6, 10))
+    assert len(mask.sharding.device_set) == 2
+    assert_same_bits(mask, compiled_mask(jax.random.key(0), 0.3, (6, 10)))
+
+
 def test_jit_changes_no_bit_of_dropout():
     x = normals(0, 7, 5)
     assert_same_bits(
@@ -168,6 +180,61 @@ def test_the_share_of_kept_entries_is_the_keep_probability(impl):
     for seed, rate in enumerate((0.1, 0.5, 0.9)):
         share = compiled_mask(jax.random.key(seed, impl=impl), rate, (n,)).mean()
         assert abs(share - (1 - rate)) < 5 * np.sqrt(rate * (1 - rate) / n)
+
+
+def standardised(key, rate, n=2**20):
+    """A long mask with mean 0 and variance 1."""
+    mask = np.asarray(compiled_mask(key, rate, (n,)), np.float64)
+    return (mask - (1 - rate)) / np.sqrt(rate * (1 - rate))
+
+
+def assert_uncorrelated(a, b):
+    assert abs(np.mean(a * b)) < 5 / np.sqrt(len(a))
+
+
+@pytest.mark.parametrize("impl", IMPLS)
+@pytest.mark.parametrize("rate", [0.2, 0.5])
+def test_an_entry_says_nothing_of_its_neighbours(impl, rate):
+    mask = standardised(jax.random.key(0, impl=impl), rate)
+    for lag in (1, 2, 3, 4, 32, 784, 1024, 2**16):
+        assert_uncorrelated(mask[lag:], mask[:-lag])
+    assert_uncorrelated(mask[2:] * mask[1:-1], mask[:-2])
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "philox2x32"])
+def test_a_mask_says_nothing_of_those_of_other_layers_steps_and_members(impl):
+    member, other = jax.random.split(jax.random.key(0, impl=impl))
+    steps = [jax.random.fold_in(key, step) for key in (member, other) for step in (0, 1)]
+    masks = [standardised(key, 0.5) for step in steps for key in jax.random.split(step, 3)]
+    for a, b in itertools.combinations(masks, 2):
+        assert_uncorrelated(a, b)
+
+
+def test_the_number_of_kept_entries_varies_as_the_binomial_does():
+    keys = jax.random.split(jax.random.key(0), 2_000)
+    masks = jax.vmap(lambda key: keep_mask(key, 0.3, (1_000,)))(keys)
+    variance = np.asarray(masks).sum(axis=1).var(ddof=1)
+    assert variance == pytest.approx(1_000 * 0.3 * 0.7, rel=5 * np.sqrt(2 / 2_000))
+
+
+def test_a_rate_finer_than_16_bits_is_met_in_the_mean_over_masks():
+    rate, n_masks, n = 2.0**-18, 1_000, 2**17
+    count = jax.jit(lambda key: jnp.sum(~keep_mask(key, rate, (n,))))
+    dropped = sum(int(count(key)) for key in jax.random.split(jax.random.key(0), n_masks))
+    # A quarter of the masks drops 2^-16, 2 entries in the mean; so the variance a mask is
+    # (2 + 4) / 4 - 1 / 4.
+    assert dropped == pytest.approx(n_masks * n * rate, abs=5 * np.sqrt(1.25 * n_masks))
+
+
+def test_a_flipped_bit_of_the_counter_flips_every_bit_of_the_hash_half_of_the_time():
+    counter = jnp.arange(2**14, dtype=jnp.uint32)
+    bits = jnp.arange(32, dtype=jnp.uint32)
+    for key in ((0, 0), (1, 2**31), (2**32 - 1, 12345)):
+        k0, k1 = map(jnp.uint32, key)
+        for flipped in range(32):
+            changed = _hash(counter, k0, k1) ^ _hash(counter ^ jnp.uint32(1 << flipped), k0, k1)
+            share = ((changed[:, None] >> bits[None, :]) & 1).mean(axis=0)
+            np.testing.assert_allclose(share, 0.5, atol=5 * 0.5 / np.sqrt(len(counter)) + 0.002)
 
 
 @drops

@@ -6,13 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dropout_jax import population
+from dropout_jax import blocks, population
 from dropout_jax.data import Dataset
 from dropout_jax.networks import MLP, layers
 from dropout_jax.population import (
     Interrupted,
-    curve_epochs,
-    default_block,
     fit_population,
     member_key,
     stack_conditions,
@@ -37,7 +35,7 @@ DATA = data()
 
 
 def root() -> jax.Array:
-    return jax.random.key(0, impl="philox2x32")
+    return jax.random.key(0)
 
 
 @pytest.fixture(scope="module")
@@ -100,24 +98,30 @@ def test_blocks_that_do_not_divide_the_members_give_the_same_to_rounding(trained
 
 def test_one_program_serves_all_conditions_and_seeds(monkeypatch):
     chex.clear_trace_counter()
-    once = chex.assert_max_traces(inspect.unwrap(population.train_block), n=1)
-    compiled = jax.jit(once, static_argnames="config")
-    monkeypatch.setattr(population, "train_block", compiled)
+    once = chex.assert_max_traces(inspect.unwrap(blocks.train_blocks), n=1)
+    compiled = jax.jit(once, static_argnames=("config", "mesh"))
+    monkeypatch.setattr(blocks, "train_blocks", compiled)
     fit_population(CONFIG, CONDITIONS, range(4), root(), DATA)
 
 
-def test_the_compiled_program_holds_no_collective():
-    hparams = jax.tree.map(jnp.asarray, stack_conditions(CONDITIONS[:1]))
-    keys = jax.vmap(lambda seed: member_key(root(), seed))(np.arange(1, dtype=np.uint32))
-    state = population.init_block(CONFIG, hparams, keys, 5)
-    lowered = population.train_block.lower(CONFIG, hparams, state, DATA)
+@pytest.mark.parametrize("block", [1, 3])
+def test_the_compiled_program_spans_all_devices_and_holds_no_collective(block):
+    n = 2 * block
+    mesh = blocks.mesh_of(jax.local_devices()[:2])
+    hparams = jax.tree.map(jnp.asarray, stack_conditions(CONDITIONS[:1] * n))
+    keys = jax.vmap(lambda seed: member_key(root(), seed))(np.arange(n, dtype=np.uint32))
+    hparams, keys = blocks.deal(mesh, (hparams, keys))
+    data = blocks.share(mesh, DATA)
+    state = blocks.init_blocks(CONFIG, mesh, hparams, keys, data)
+    lowered = blocks.train_blocks.lower(CONFIG, mesh, hparams, state, data)
     text = str(lowered.compile().as_text())
     assert "fusion" in text
+    assert "num_partitions=2" in text
     for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
         assert collective not in text
 
 
-def test_the_data_are_put_on_each_device_once(monkeypatch):
+def test_the_data_are_put_on_the_devices_once(monkeypatch):
     puts = []
     device_put = jax.device_put
     monkeypatch.setattr(
@@ -126,12 +130,27 @@ def test_the_data_are_put_on_each_device_once(monkeypatch):
         lambda tree, device: (puts.append(isinstance(tree, Dataset)), device_put(tree, device))[1],
     )
     fit_population(CONFIG, CONDITIONS, range(2), root(), DATA)
-    assert sum(puts) == len(jax.local_devices())
+    assert sum(puts) == 1
 
 
-def test_the_population_is_as_good_with_threefry_keys():
-    trained = fit_population(CONFIG, [DROPOUT], range(2), jax.random.key(0), DATA)
+def test_philox_keys_serve_one_device():
+    key = jax.random.key(0, impl="philox2x32")
+    one = jax.local_devices()[:1]
+    trained = fit_population(CONFIG, [DROPOUT], range(2), key, DATA, devices=one)
     assert np.isfinite(trained.curve.train.loss).all()
+    with pytest.raises(ValueError, match=r"philox2x32 keys serve one device, .* got 2"):
+        fit_population(CONFIG, [DROPOUT], range(2), key, DATA)
+
+
+def test_members_are_kept_where_the_caller_says(trained, tmp_path):
+    files = iter(range(100))
+
+    def allocate(shape, dtype):
+        return np.memmap(tmp_path / str(next(files)), dtype, "w+", shape=shape)
+
+    again = fit_population(CONFIG, CONDITIONS, range(3), root(), DATA, allocate=allocate)
+    assert all(isinstance(leaf.base, np.memmap) for leaf in jax.tree.leaves(again.params))
+    chex.assert_trees_all_equal(again, trained)
 
 
 def test_progress_counts_the_epochs_of_members_up_to_the_total():
@@ -192,17 +211,3 @@ def test_bad_arguments_are_refused_in_one_line(change, message):
 def test_a_legacy_key_gets_advice():
     with pytest.raises(TypeError, match=r"jax\.random\.key\(seed\)"):
         fit_population(CONFIG, CONDITIONS, [0], jax.random.PRNGKey(0), DATA)
-
-
-def test_curves_are_measured_first_last_and_evenly_between():
-    assert curve_epochs(3).tolist() == [0, 1, 2, 3]
-    assert curve_epochs(30).tolist() == list(range(0, 31, 3))
-    assert len(curve_epochs(1000)) == 11
-
-
-def test_a_cpu_takes_members_one_by_one_and_an_accelerator_its_whole_share():
-    class Device:
-        platform = "gpu"
-
-    assert default_block(30, jax.devices("cpu")) == 1
-    assert default_block(30, [Device()] * 4) == 8

@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 from pathlib import Path
 
 import jax
@@ -70,29 +72,54 @@ def test_clearing_takes_the_summary_first(tmp_path, monkeypatch):
     assert "config.json" in removed
 
 
-def test_a_save_that_fails_leaves_the_old_file_and_no_part_of_the_new(tmp_path, monkeypatch):
+def watched(before):
+    """An array that calls `before` when its rows are about to be written."""
+
+    class Watched(np.ndarray):
+        def __iter__(self):
+            before()
+            return iter(np.asarray(self))
+
+    return np.ones(2, np.float32).view(Watched)
+
+
+def test_a_save_that_fails_leaves_the_old_file_and_no_part_of_the_new(tmp_path):
     path = tmp_path / "weights.safetensors"
     records.write_tensors(path, {"old": np.ones(2, np.float32)})
 
-    def run_out_of_space(_tensors, temporary):
-        temporary.write_bytes(b"half a fi")
+    def run_out_of_space():
+        assert names_in(tmp_path) == [".weights.safetensors.partial", path.name]
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(records, "save_file", run_out_of_space)
     with pytest.raises(OSError, match="No space"):
-        records.write_tensors(path, {"new": np.ones(2, np.float32)})
+        records.write_tensors(path, {"new": watched(run_out_of_space)})
     assert names_in(tmp_path) == [path.name]
     assert list(load_file(path)) == ["old"]
 
 
-def test_a_file_appears_under_its_name_only_when_it_is_whole(tmp_path, monkeypatch):
-    def look(_tensors, temporary):
-        temporary.touch()
-        assert not (tmp_path / "w").exists()
-
-    monkeypatch.setattr(records, "save_file", look)
-    records.write_tensors(tmp_path / "w", {})
+def test_a_file_appears_under_its_name_only_when_it_is_whole(tmp_path):
+    looks = []
+    tensor = watched(lambda: looks.append((tmp_path / "w").exists()))
+    records.write_tensors(tmp_path / "w", {"t": tensor})
+    assert looks == [False]
     assert names_in(tmp_path) == ["w"]
+
+
+def test_scratch_arrays_have_no_name_and_keep_what_is_written(tmp_path):
+    allocate = records.scratch(tmp_path)
+    arrays = [allocate((3, 4), np.dtype(np.float32)), allocate((2,), np.dtype(bool))]
+    for array in arrays:
+        array[...] = np.arange(array.size).reshape(array.shape) % 2
+    assert names_in(tmp_path) == []
+    np.testing.assert_array_equal(arrays[0].ravel(), [0, 1] * 6)
+    np.testing.assert_array_equal(arrays[1], [False, True])
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="no disk space can be reserved")
+def test_scratch_arrays_for_which_there_is_no_room_are_an_error_at_once(tmp_path):
+    room = 2 * shutil.disk_usage(tmp_path).total
+    with pytest.raises(OSError, match=r"No space|too large"):
+        records.scratch(tmp_path)((room,), np.dtype(bool))
 
 
 def test_numbers_that_json_does_not_know_become_null(tmp_path):

@@ -102,7 +102,7 @@ def test_the_configuration_gives_the_arguments_back(folder):
     given = {name: value for name, value in config.items() if name in fields}
     given |= {name: tuple(given[name]) for name in ("features", "rates")}
     assert Compare(**given) == TOY
-    assert set(fields) - set(given) == {"out", "data_dir", "overwrite"}
+    assert set(fields) - set(given) == {"out", "data_dir", "overwrite", "memory"}
 
 
 def test_the_environment_says_what_ran_on_what_and_for_how_long(folder):

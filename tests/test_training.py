@@ -73,6 +73,20 @@ def test_one_step_is_momentum_sgd_with_l2_on_kernels_alone():
     assert state.step == 3
 
 
+def test_the_layout_of_narrow_gradients_changes_them_by_rounding_only(monkeypatch):
+    hparams = Hparams(rates=jnp.array([0.2, 0.5, 0.5]))
+    config = Config(MLP((70, 12, 3)), batch_size=8)
+    state = init(config, hparams, jax.random.key(0), 5)
+    rng = np.random.default_rng(0)
+    batch = jnp.asarray(rng.normal(size=(8, 5)), jnp.float32), jnp.arange(8) % 3
+    usual, _ = train_step(config, hparams, state, *batch)
+    monkeypatch.setattr(training, "NARROW", 0)
+    again, _ = train_step(
+        dataclasses.replace(config, epochs=7), hparams, state, *batch
+    )  # compiled anew
+    chex.assert_trees_all_close(again.params, usual.params, rtol=1e-5, atol=1e-6)
+
+
 def test_rates_of_zero_train_as_no_dropout_in_the_program():
     absent, _ = fit(CONFIG, Hparams(), jax.random.key(1), DATA)
     zero, _ = fit(CONFIG, Hparams(rates=jnp.zeros(3)), jax.random.key(1), DATA)

@@ -1,0 +1,187 @@
+"""Blocks of members, the unit of compiled work: one program, run by every device on its block.
+
+A block is `vmap` of training over its members; `shard_map` gives every device a block of one shape,
+and nothing is ever communicated. So a member is computed in the same way whoever is trained beside
+it: its weights are the same bit for bit for the same block size.
+
+Shapes: D devices, M members of a block, P points of a learning curve.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from dropout_jax.data import Dataset
+from dropout_jax.networks import Params
+from dropout_jax.training import (
+    EVALUATED_AT_ONCE,
+    Config,
+    Curve,
+    Hparams,
+    TrainState,
+    init,
+    learning_point,
+    train_epoch,
+)
+
+Device = Any  # jax.Device, which type checkers do not take for a type
+N_CURVE_POINTS = 10
+MEMORY_SHARE = 0.8  # of a device's memory, where nobody says how much to take
+
+
+class Result(NamedTuple):
+    """What members have come to, with leading axes [D·M].
+
+    Attributes:
+      params: the trained parameters.
+      init_params: the parameters they started from.
+      curve: metrics on training and test data [D·M, P], at `curve_epochs`.
+    """
+
+    params: Params
+    init_params: Params
+    curve: Curve
+
+
+def mesh_of(devices: Sequence[Device]) -> Mesh:
+    """Devices [D] in a row, along which members are dealt."""
+    return Mesh(np.array(devices), ("members",))
+
+
+def deal(mesh: Mesh, members: Any) -> Any:
+    """Put a tree of members [D·M, …] on the devices, M on each."""
+    return jax.device_put(members, NamedSharding(mesh, P("members")))
+
+
+def share(mesh: Mesh, data: Any) -> Any:
+    """Put a tree of arrays on every device."""
+    return jax.device_put(data, NamedSharding(mesh, P()))
+
+
+def on_every_device(mesh: Mesh, fn: Callable[..., Any], members: tuple, data: Any) -> Any:
+    """fn(*member, data) for all members [D·M, …]: on each device, vmap over its M of them.
+
+    A block of one member is not batched: an axis of length 1 keeps XLA from folding the transposes
+    of gradients into its products.
+    """
+
+    def block(members: tuple, data: Any) -> Any:
+        if len(jax.tree.leaves(members)[0]) > 1:
+            return jax.vmap(lambda *member: fn(*member, data))(*members)
+        member = jax.tree.map(lambda leaf: leaf[0], members)
+        return jax.tree.map(lambda leaf: leaf[None], fn(*member, data))
+
+    spread = jax.shard_map(block, mesh=mesh, in_specs=(P("members"), P()), out_specs=P("members"))
+    return spread(members, data)
+
+
+@partial(jax.jit, static_argnames=("config", "mesh"))
+def init_blocks(
+    config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: Dataset
+) -> TrainState:
+    """`training.init` for hyper-parameters [D·M, …] and member keys [D·M], which are consumed."""
+
+    def one(hparams: Hparams, key: jax.Array, data: Dataset) -> TrainState:
+        return init(config, hparams, key, data.x_train.shape[1])
+
+    return on_every_device(mesh, one, (hparams, keys), data)
+
+
+@partial(jax.jit, static_argnames=("config", "mesh"), donate_argnames="state")
+def train_blocks(
+    config: Config, mesh: Mesh, hparams: Hparams, state: TrainState, data: Dataset
+) -> TrainState:
+    """One epoch of members [D·M, …] on the shared data; the old state's memory is reused."""
+
+    def one(hparams: Hparams, state: TrainState, data: Dataset) -> TrainState:
+        return train_epoch(config, hparams, state, data.x_train, data.y_train)[0]
+
+    return on_every_device(mesh, one, (hparams, state), data)
+
+
+@partial(jax.jit, static_argnames=("config", "mesh"))
+def evaluate_blocks(config: Config, mesh: Mesh, params: Params, data: Dataset) -> Curve:
+    """`training.learning_point` of params [D·M, …]: metrics [D·M]."""
+    return on_every_device(mesh, partial(learning_point, config), (params,), data)
+
+
+def member_bytes(config: Config, n_inputs: int) -> int:
+    """Device memory that a member in training needs, at most, beyond the shared data.
+
+    Four copies of its P parameters (with momentum, gradient and update), and two of what its layers
+    take in and send on, for a batch in training or for the examples that are evaluated at once.
+    """
+    params = jax.eval_shape(partial(config.model.init, x=jnp.zeros(n_inputs)), jax.random.key(0))
+    n_params = sum(leaf.size for leaf in jax.tree.leaves(params))
+    units = sum(config.model.features)
+    passed_on = max(config.batch_size * (n_inputs + units), EVALUATED_AT_ONCE * units)
+    return 4 * (4 * n_params + 2 * passed_on)
+
+
+def block_size(
+    config: Config,
+    n_inputs: int,
+    n_members: int,
+    devices: Sequence[Device],
+    memory: float | None = None,
+) -> int:
+    """Members a device works on at once: 1 on a CPU, on an accelerator its share, if that fits.
+
+    XLA's CPU backend runs a batched product as a loop of small ones, so a wider block only costs
+    cache there; an accelerator needs the width.
+
+    Args:
+      memory: bytes to fill on a device; by default .8 of what it says it has.
+
+    Raises:
+      ValueError: if `memory` does not hold one member.
+    """
+    needed = member_bytes(config, n_inputs)
+    if memory is not None and memory < needed:
+        raise ValueError(
+            f"memory must hold one network in training, {needed / 2**30:.3g} GiB, got "
+            f"{memory / 2**30:.3g} GiB"
+        )
+    if devices[0].platform == "cpu":
+        return 1
+    limit = (devices[0].memory_stats() or {}).get("bytes_limit", math.inf)
+    fitting = (MEMORY_SHARE * limit if memory is None else memory) / needed
+    return max(1, int(min(-(-n_members // len(devices)), fitting)))
+
+
+def curve_epochs(n_epochs: int) -> np.ndarray:
+    """The epochs [P] at which the curves are measured: 0, the last, and up to nine between."""
+    n_points = min(n_epochs, N_CURVE_POINTS) + 1
+    return np.unique(np.linspace(0, n_epochs, n_points).round().astype(int))
+
+
+def fit_blocks(
+    config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: Dataset
+) -> Iterator[tuple[int, Result | None]]:
+    """Train members [D·M, …], already dealt; yields after every epoch, the result with the last."""
+    state = init_blocks(config, mesh, hparams, keys, data)
+    initial = _copy(state.params)
+    points = set(curve_epochs(config.epochs).tolist())
+    curve: list[Curve] = []
+    for epoch in range(config.epochs + 1):
+        if epoch:
+            state = train_blocks(config, mesh, hparams, state, data)
+        if epoch in points:
+            curve.append(evaluate_blocks(config, mesh, state.params, data))
+        jax.block_until_ready(state)
+        if epoch < config.epochs:
+            yield epoch, None
+    curves = jax.tree.map(lambda *points: np.stack(points, axis=1), *curve)
+    yield config.epochs, Result(_copy(state.params), initial, curves)
+
+
+def _copy(params: Params) -> Params:
+    """The params as NumPy arrays of their own; a view would see training reuse the memory."""
+    return jax.tree.map(np.array, params)

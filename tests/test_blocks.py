@@ -1,0 +1,70 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dropout_jax.blocks import (
+    block_size,
+    curve_epochs,
+    deal,
+    member_bytes,
+    mesh_of,
+    on_every_device,
+    share,
+    train_blocks,
+)
+from dropout_jax.data import Dataset
+from dropout_jax.networks import MLP
+from dropout_jax.training import Config, Hparams, init
+
+MESH = mesh_of(jax.local_devices()[:2])
+CONFIG = Config(MLP((64, 64, 10)))
+
+
+class Accelerator:
+    platform = "gpu"
+
+    def memory_stats(self):
+        return {"bytes_limit": 10 * member_bytes(CONFIG, 784)}
+
+
+@pytest.mark.parametrize("block", [1, 3])
+def test_every_member_is_computed_as_if_alone(block):
+    x = np.arange(2 * block, dtype=np.float32)
+    compute = jax.jit(lambda x, d: on_every_device(MESH, lambda m, d: m * d.sum(), (x,), d))
+    y = compute(deal(MESH, x), share(MESH, jnp.ones(3)))
+    np.testing.assert_array_equal(y, 3 * x)
+    assert len(y.sharding.device_set) == 2
+
+
+def test_a_cpu_takes_members_one_by_one_and_an_accelerator_its_share_or_what_fits():
+    assert block_size(CONFIG, 784, 30, jax.devices("cpu")) == 1
+    assert block_size(CONFIG, 784, 30, [Accelerator()] * 8) == 4
+    assert block_size(CONFIG, 784, 30, [Accelerator()] * 2) == 8  # .8 of memory for ten
+    three = 3.5 * member_bytes(CONFIG, 784)
+    assert block_size(CONFIG, 784, 30, [Accelerator()] * 2, three) == 3
+
+
+def test_memory_for_less_than_one_member_is_refused():
+    with pytest.raises(ValueError, match=r"memory must hold one network .* got 9.31e-10 GiB"):
+        block_size(CONFIG, 784, 30, jax.devices("cpu"), memory=1)
+
+
+@pytest.mark.parametrize(("width", "batch_size"), [(64, 128), (256, 128), (256, 512)])
+def test_a_member_needs_no_more_memory_than_is_said_and_more_than_a_third_of_it(width, batch_size):
+    config = Config(MLP((width, width, 10)), batch_size=batch_size)
+    x, y = jnp.zeros((600, 784)), jnp.zeros(600, jnp.int32)
+    hparams = Hparams(rates=jnp.full(3, 0.5))
+    state = init(config, hparams, jax.random.key(0), 784)
+    members = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], (hparams, state))
+    program = train_blocks.lower(config, mesh_of(jax.devices()[:1]), *members, Dataset(x, y, x, y))
+    used = program.compile().memory_analysis()
+    assert used is not None
+    needed = used.temp_size_in_bytes + used.output_size_in_bytes
+    assert member_bytes(config, 784) / 3 < needed < member_bytes(config, 784)
+
+
+def test_curves_are_measured_first_last_and_evenly_between():
+    assert curve_epochs(3).tolist() == [0, 1, 2, 3]
+    assert curve_epochs(30).tolist() == list(range(0, 31, 3))
+    assert len(curve_epochs(1000)) == 11
