@@ -1,7 +1,8 @@
 """The command line, and the only module that prints.
 
-Exit status: 0 done; 1 the run could not be written; 2 bad input, said in one line, nothing written;
-130 interrupted, what is done kept. JAX is imported once the arguments have been understood.
+Exit status: 0 done; 1 the run could not be written, or more than half of the networks diverged; 2
+bad input, said in one line, nothing written; 130 interrupted, what is done kept. JAX is imported
+once the arguments have been understood.
 """
 
 import contextlib
@@ -199,6 +200,11 @@ def compare(arguments: Compare) -> int:
         with contextlib.suppress(OSError):
             folder.rmdir()  # which happens only if it is empty
     show(result, folder)
+    diverged = [len(c["diverged_seeds"]) for c in result.summary["conditions"].values()]
+    n_members = len(result.seeds) * len(diverged)
+    if 2 * sum(diverged) > n_members:
+        advice = "try a smaller --learning-rate"
+        return _fail(f"{sum(diverged)} of {n_members} networks diverged; {advice}", 1)
     return 130 if result.interrupted else 0
 
 
@@ -265,8 +271,6 @@ def _progress() -> Progress:
 
 def show(result: "Run", folder: Path) -> None:
     """Print the errors, a table per condition, the answer in words and where everything is."""
-    import numpy as np
-
     from dropout_jax.comparison import answer
 
     console = Console(highlight=False)
@@ -293,12 +297,14 @@ def show(result: "Run", folder: Path) -> None:
         f"baseline.\n{dead:g} constant inputs and all dead units are left out.\n",
         style="dim",
     )
-    n_diverged = int((~np.isfinite(result.population.curve.train.loss[..., -1])).sum())
-    if n_diverged:
-        console.print(
-            f"[bold]{n_diverged} networks diverged:[/] their loss is not finite, and what is "
-            "compared with them is undecided. Try a smaller --learning-rate."
-        )
+    for name, condition in summary["conditions"].items():
+        if condition["diverged_seeds"]:
+            console.print(
+                f"[bold]{len(condition['diverged_seeds'])} networks of {name} diverged:[/] their "
+                f"loss was not finite. Left out with their seeds, "
+                f"{', '.join(map(str, condition['diverged_seeds']))}; {condition['n_compared']} "
+                "seeds are compared. Try a smaller --learning-rate."
+            )
     console.print("[bold]Does dropout spread the weights?[/]")
     for sentence in answer(summary):
         console.print(f"• {sentence}")

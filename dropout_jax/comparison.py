@@ -112,6 +112,12 @@ def measure_population(
     return jax.tree.map(stack, *measured)
 
 
+def sound(population: Population) -> np.ndarray:
+    """Which members [C, S] did not diverge: their loss was finite whenever it was measured."""
+    losses = np.stack([population.curve.train.loss, population.curve.test.loss])
+    return np.asarray(np.isfinite(losses).all(axis=(0, -1)))
+
+
 def tidy(
     names: Sequence[str], seeds: Sequence[int], population: Population, measured: Measured
 ) -> Iterator[Row]:
@@ -133,10 +139,13 @@ def tidy(
                         yield name, seed, layer, view, measure, float(views[view][measure][c, s])
 
 
-def compare_conditions(names: Sequence[str], measured: Measured) -> list[dict[str, Any]]:
+def compare_conditions(
+    names: Sequence[str], measured: Measured, counts: np.ndarray
+) -> list[dict[str, Any]]:
     """Every other condition against the first, in every layer, view and measure, seed by seed.
 
-    A family, over which Holm's p-values hold, is one condition and one measure: all layers and
+    A pair of members counts if both do (counts [C, S]); with fewer than two pairs all is NaN. A
+    family, over which Holm's p-values hold, is one condition and one measure: all layers and
     views. Gini is the primary measure; the others tell whether the answer depends on it.
     """
     cells = [(l, view) for l, views in measured.values.items() for view in VIEWS if view in views]
@@ -145,8 +154,13 @@ def compare_conditions(names: Sequence[str], measured: Measured) -> list[dict[st
         for measure in MEASURES:
             values = [np.asarray(measured.values[l][v][measure]) for l, v in cells]
             of_family = np.stack(values, axis=-1)  # [C, S, K]
+            pairs = counts[0] & counts[c]
+            if pairs.sum() < 2:
+                of_family, pairs = np.full_like(of_family, np.nan), np.ones_like(pairs)
             compared = statistics.compare(
-                of_family[0], of_family[c], higher_is_uniform=measure in HIGHER_IS_UNIFORM
+                of_family[0, pairs],
+                of_family[c, pairs],
+                higher_is_uniform=measure in HIGHER_IS_UNIFORM,
             )
             for (layer, view), comparison in zip(cells, compared, strict=True):
                 key = {"baseline": names[0], "condition": name, "layer": layer, "view": view}
@@ -157,17 +171,25 @@ def compare_conditions(names: Sequence[str], measured: Measured) -> list[dict[st
 def summarise(
     conditions: dict[str, Hparams], seeds: Sequence[int], population: Population, measured: Measured
 ) -> dict[str, Any]:
-    """The record of a comparison: conditions with their errors, and all paired comparisons."""
-    names = list(conditions)
-    comparisons = compare_conditions(names, measured)
-    family = sum(len(views) for views in measured.values.values())
+    """The record of a comparison: conditions with their errors, and all paired comparisons.
 
-    def mean_sd(curves: Any) -> dict[str, float]:
-        errors = np.asarray(curves, np.float64)[:, -1]
-        return {"mean": float(errors.mean()), "sd": float(errors.std(ddof=1))}
+    Members that diverged are named, and left out of all means; with them their seed is left out of
+    the comparisons of their condition, or of all if it is the baseline that they belong to.
+    """
+    names = list(conditions)
+    counts = sound(population)
+    comparisons = compare_conditions(names, measured, counts)
+    family = sum(len(views) for views in measured.values.values())
+    n_compared = (counts & counts[0]).sum(axis=1)
+
+    def mean_sd(curves: Any, c: int) -> dict[str, float]:
+        errors = np.asarray(curves, np.float64)[c, counts[c], -1]
+        sd = errors.std(ddof=1) if len(errors) > 1 else np.nan
+        return {"mean": float(errors.mean()) if len(errors) else np.nan, "sd": float(sd)}
 
     def dead(c: int) -> list[float]:
-        return [float((~np.asarray(live[c])).sum(-1).mean()) for live in measured.live_inputs]
+        live = [np.asarray(live[c])[counts[c]] for live in measured.live_inputs]
+        return [float((~of).sum(-1).mean()) if len(of) else np.nan for of in live]
 
     return {
         "schema_version": SCHEMA_VERSION,
@@ -176,15 +198,19 @@ def summarise(
             "interval": f"{statistics.CONFIDENCE:.0%} BCa bootstrap interval for small samples",
             "margin": statistics.MARGIN,
             "family_size": family,
-            "smallest_p_holm": statistics.smallest_p_holm(len(seeds), family),
+            "smallest_p_holm": statistics.smallest_p_holm(int(n_compared.min()), family),
         },
         "conditions": {
             name: {
                 "rates": np.asarray(hparams.rates, float).tolist(),
                 "weight_decay": float(hparams.weight_decay),
-                "train_error": mean_sd(population.curve.train.error[c]),
-                "test_error": mean_sd(population.curve.test.error[c]),
+                "train_error": mean_sd(population.curve.train.error, c),
+                "test_error": mean_sd(population.curve.test.error, c),
                 "dead_inputs": dead(c),
+                "diverged_seeds": [
+                    seed for seed, ok in zip(seeds, counts[c], strict=True) if not ok
+                ],
+                "n_compared": int(n_compared[c]),
             }
             for c, (name, hparams) in enumerate(conditions.items())
         },
@@ -195,10 +221,12 @@ def summarise(
 def answer(summary: dict[str, Any]) -> list[str]:
     """The answer in words, from a summary: what each condition did, by the Gini of each view."""
     sentences = []
-    n, least = summary["n_seeds"], summary["statistics"]["smallest_p_holm"]
+    n = min(condition["n_compared"] for condition in summary["conditions"].values())
+    least = summary["statistics"]["smallest_p_holm"]
     if n < statistics.MIN_SEEDS:
+        smallest = min(1, 2.0 ** (1 - n))
         sentences.append(
-            f"With {n} seeds no test can reach p < .05 (the smallest is {2.0 ** (1 - n):.2g}): "
+            f"With {n} seeds no test can reach p < .05 (the smallest is {smallest:.2g}): "
             f"every verdict is undecided. Take at least {statistics.MIN_SEEDS} seeds."
         )
     elif least >= statistics.ALPHA:

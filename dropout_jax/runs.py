@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dropout_jax import plots, records
-from dropout_jax.comparison import Measured, measure_population, summarise, tidy
+from dropout_jax.comparison import Measured, measure_population, sound, summarise, tidy
 from dropout_jax.data import Dataset
 from dropout_jax.networks import layers
 from dropout_jax.population import Allocate, Interrupted, Population, fit_population
@@ -98,8 +98,26 @@ def _timed() -> Iterator[dict[str, float]]:
         seconds["rest"] = perf_counter() - start - seconds["compilation"]
 
 
+def _sound_seeds(result: Run) -> Run:
+    """The run without the seeds of which a member diverged, unless none would be left."""
+    counts = np.asarray(sound(result.population).all(axis=0))
+    if counts.all() or not counts.any():
+        return result
+    population, measured = result.population, result.measured
+    params, init_params, curve, measured = jax.tree.map(
+        lambda leaf: leaf[:, counts],
+        (population.params, population.init_params, population.curve, measured),
+    )
+    return result._replace(
+        seeds=[seed for seed, counted in zip(result.seeds, counts, strict=True) if counted],
+        population=Population(params, init_params, population.epochs, curve),
+        measured=measured,
+    )
+
+
 def figures(result: Run) -> dict[str, Figure]:
-    """The figures of a run by file name: the lecture's plot first."""
+    """The figures of a run by file name, of its seeds that did not diverge; the lecture's first."""
+    result = _sound_seeds(result)
     names, population = list(result.conditions), result.population
     widths = [layer["kernel"].shape[-2:] for layer in layers(population.params)]
     titles = [f"layer {l} ({i} → {o})" for l, (i, o) in enumerate(widths)]

@@ -8,6 +8,7 @@ Shapes: S seeds, K comparisons of one family.
 """
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,8 @@ MIN_SEEDS = 6  # 2 · 2⁻⁶ < .05: with fewer, the sign-flip test cannot reach
 VERDICTS = ("more uniform", "less uniform", "no difference", "undecided")
 _MAX_EXACT = 16  # seeds whose 2^(S - 1) sign patterns are all enumerated
 _N_RANDOM = 2**15  # patterns drawn for more seeds
+_CHUNK = 2**11  # patterns held at once
+_RESAMPLED_AT_ONCE = 2**24  # numbers
 
 
 class Comparison(NamedTuple):
@@ -60,31 +63,47 @@ def interval(differences: np.ndarray) -> tuple[float, float]:
         np.mean,
         confidence_level=level,
         n_resamples=N_RESAMPLES,
+        batch=max(1, _RESAMPLED_AT_ONCE // n),
         method="BCa",
         rng=np.random.default_rng(0),
     ).confidence_interval
     return float(low), float(high)
 
 
-def sign_flip_test(differences: np.ndarray) -> float:
-    """Two-sided p-value of the mean of paired differences [S] under random sign flips.
+def sign_flip_test(differences: np.ndarray) -> np.ndarray:
+    """Two-sided p-values of the means of paired differences [S, …] under random sign flips.
 
     Exact for up to 16 seeds: the share of all 2^S sign patterns whose mean is at least as far from
     0 (Fisher 1935, §21). Beyond, 2^15 random patterns and the observed one, which keeps the level
-    (Phipson & Smyth 2010). The smallest exact p-value is 2^(1 - S).
+    (Phipson & Smyth 2010). The smallest exact p-value is 2^(1 - S). Differences that are not all
+    finite give NaN.
     """
-    n = len(differences)
-    if not np.isfinite(differences).all():
-        return math.nan
-    if n <= _MAX_EXACT:  # by symmetry the first sign can stay
-        patterns = np.arange(2 ** (n - 1))[:, None] >> np.arange(n - 1)[None, :] & 1
-    else:
-        patterns = np.random.default_rng(0).integers(0, 2, (_N_RANDOM, n - 1))
-        patterns = np.concatenate([np.zeros((1, n - 1), int), patterns])
-    sums = differences[0] + (1 - 2 * patterns) @ differences[1:]
-    observed = abs(differences.sum())
-    slack = 1e-12 * np.abs(differences).sum()  # sums in another order differ by rounding
-    return float(np.mean(np.abs(sums) >= observed - slack))
+    finite = np.isfinite(differences).all(axis=0)
+    differences = np.where(finite, differences, 0.0)
+    observed = np.abs(differences.sum(axis=0))
+    slack = 1e-12 * np.abs(differences).sum(axis=0)  # sums in another order differ by rounding
+    n_patterns, n_as_far = 0, np.zeros(differences.shape[1:])
+    for patterns in _sign_patterns(len(differences)):
+        sums = differences[0] + np.tensordot(1.0 - 2.0 * patterns, differences[1:], axes=1)
+        n_as_far += np.sum(np.abs(sums) >= observed - slack, axis=0)
+        n_patterns += len(patterns)
+    return np.where(finite, n_as_far / n_patterns, np.nan)
+
+
+def _sign_patterns(n: int) -> Iterator[np.ndarray]:
+    """Which of the last n - 1 signs to flip, 1 or 0, in chunks [≤ 2^11, n - 1] of all patterns.
+
+    By symmetry the first sign can stay.
+    """
+    if n <= _MAX_EXACT:
+        for first in range(0, 2 ** (n - 1), _CHUNK):
+            pattern = np.arange(first, min(first + _CHUNK, 2 ** (n - 1)))
+            yield pattern[:, None] >> np.arange(n - 1)[None, :] & 1
+        return
+    yield np.zeros((1, n - 1), int)  # the observed one
+    rng = np.random.default_rng(0)
+    for _ in range(0, _N_RANDOM, _CHUNK):
+        yield rng.integers(0, 2, (_CHUNK, n - 1))
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -150,7 +169,7 @@ def compare(
         )
     baseline, condition = baseline.astype(np.float64), condition.astype(np.float64)
     differences = condition - baseline
-    p_values = np.array([sign_flip_test(d) for d in differences.T])
+    p_values = sign_flip_test(differences)
     results = []
     for k, p_holm in enumerate(holm(p_values)):
         d, mean = differences[:, k], float(baseline[:, k].mean())

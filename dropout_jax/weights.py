@@ -82,7 +82,8 @@ def entropy(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
 def participation(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
     """Participation ratio over N, (Σ a²)² / (N Σ a⁴); 1 uniform, 1/N one entry."""
     u, n = _relative(a, where)
-    return jnp.sum(u**2) ** 2 / (n * jnp.sum(u**4))
+    square = u * u
+    return jnp.sum(square) ** 2 / (n * jnp.sum(square * square))
 
 
 def hoyer(a: jax.Array, where: jax.Array | None = None) -> jax.Array:

@@ -261,10 +261,28 @@ def test_an_interrupt_at_another_time_is_not_blamed_on_too_few_seeds(
     assert "two seeds" not in capsys.readouterr().err
 
 
-def test_a_run_that_diverges_ends_without_a_traceback(tmp_path, capsys):
-    argv = [*TOY, "--learning-rate", "1000", "--out", str(tmp_path / "run")]
+def test_a_run_that_diverges_is_written_and_ends_in_advice(tmp_path, capsys):
+    argv = [*TOY, "--learning-rate", "1e30", "--out", str(tmp_path / "run")]
+    assert run_command(argv) == 1
+    said = capsys.readouterr()
+    assert "3 networks of dropout diverged" in said.out
+    assert "9 of 9 networks diverged; try a smaller --learning-rate" in said.err
+    assert "Traceback" not in said.err
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))
+    assert summary["conditions"]["none"]["diverged_seeds"] == [0, 1, 2]
+
+
+def test_a_condition_that_diverges_is_named_and_the_others_are_compared(tmp_path, capsys):
+    argv = [*TOY, "--weight-decay", "1e6", "--out", str(tmp_path / "run")]
     assert run_command(argv) == 0
-    assert "networks diverged" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "3 networks of l2 diverged" in said
+    assert "their seeds, 0, 1, 2; 0 seeds are compared" in said
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))
+    compared = {name: one["n_compared"] for name, one in summary["conditions"].items()}
+    assert compared == {"none": 3, "dropout": 3, "l2": 0}
+    for row in summary["comparisons"]:
+        assert (row["difference"] is None) == (row["condition"] == "l2")
 
 
 @pytest.mark.usefixtures("already_trained")

@@ -13,6 +13,7 @@ from dropout_jax.comparison import (
     compare_conditions,
     measure_member,
     measure_population,
+    sound,
     summarise,
     tidy,
 )
@@ -135,7 +136,7 @@ def measured():
 
 @pytest.fixture(scope="module")
 def rows(measured):
-    return compare_conditions(NAMES, measured)
+    return compare_conditions(NAMES, measured, np.ones((3, 10), bool))
 
 
 def test_every_condition_is_compared_with_the_first_in_every_cell_and_measure(measured, rows):
@@ -169,6 +170,49 @@ def test_what_grows_is_less_uniform_except_for_participation(rows):
         if row["condition"] == "dropout":
             grows_with_it = row["measure"] == "participation"
             assert row["verdict"] == ("more uniform" if grows_with_it else "less uniform")
+
+
+@pytest.mark.parametrize("diverged", [(1, 4), (0, 4)])
+def test_a_seed_that_diverged_is_left_out_where_it_would_be_compared(measured, rows, diverged):
+    counts = np.ones((3, 10), bool)
+    counts[diverged] = False
+    affected = NAMES[1:] if diverged[0] == 0 else NAMES[1:2]
+    wild = jax.tree.map(np.copy, measured)
+    for leaf in jax.tree.leaves(wild.values):
+        leaf[diverged] = np.nan
+    left = jax.tree.map(lambda leaf: np.delete(leaf, 4, axis=1), measured)
+    without = compare_conditions(NAMES, left, np.ones((3, 9), bool))
+    found = compare_conditions(NAMES, wild, counts)
+    for row, as_usual, as_without in zip(found, rows, without, strict=True):
+        assert row == (as_without if row["condition"] in affected else as_usual)
+
+
+def test_fewer_than_two_pairs_that_count_decide_nothing(measured):
+    counts = np.ones((3, 10), bool)
+    counts[1, 1:] = False
+    for row in compare_conditions(NAMES, measured, counts):
+        assert np.isnan(row["difference"]) == (row["condition"] == "dropout")
+        assert row["condition"] != "dropout" or row["verdict"] == "undecided"
+
+
+def test_members_whose_loss_was_ever_infinite_or_nan_have_diverged():
+    population = toy_population(2, 3)
+    assert sound(population).all()
+    population.curve.train.loss[0, 1, 0] = np.inf
+    population.curve.test.loss[1, 2, -1] = np.nan
+    np.testing.assert_array_equal(sound(population), [[1, 0, 1], [1, 1, 0]])
+
+
+def test_diverged_members_are_named_and_left_out_of_the_means(measured):
+    population = toy_population(3, 10)
+    for losses in (population.curve.train.loss, population.curve.test.error):
+        losses[1, 3] = np.nan
+    conditions = summarise(CONDITIONS, range(20, 30), population, measured)["conditions"]
+    assert [one["diverged_seeds"] for one in conditions.values()] == [[], [23], []]
+    assert [one["n_compared"] for one in conditions.values()] == [10, 9, 10]
+    last = np.delete(population.curve.test.error[1, :, -1], 3)
+    assert conditions["dropout"]["test_error"]["mean"] == pytest.approx(last.mean())
+    assert conditions["dropout"]["test_error"]["sd"] == pytest.approx(last.std(ddof=1))
 
 
 def test_tidy_rows_hold_every_number_once(measured):
@@ -215,7 +259,7 @@ def summary_of(verdicts, n_seeds=10, smallest_p_holm=0.01):
         for measure in ("gini", "participation")
     ]
     statistics = {"family_size": 13, "smallest_p_holm": smallest_p_holm}
-    conditions = {"none": {}, "dropout": {}}
+    conditions = {name: {"n_compared": n_seeds} for name in ("none", "dropout")}
     return {
         "n_seeds": n_seeds,
         "statistics": statistics,

@@ -232,12 +232,12 @@ def test_what_is_not_finite_decides_nothing(missing, value, expected):
 
 def test_a_comparison_puts_its_parts_together():
     baseline, condition = normal(8, 3), normal(8, 3, seed=1) + np.array([0, 2, -5])
-    adjusted = holm(np.array([sign_flip_test(d) for d in (condition - baseline).T]))
+    adjusted = holm(sign_flip_test(condition - baseline))
     found = compare(baseline, condition, higher_is_uniform=True)
     for k, c in enumerate(found):
         b, d = baseline[:, k], condition[:, k] - baseline[:, k]
         numbers = b.mean(), condition[:, k].mean(), d.mean(), *interval(d)
-        numbers = *numbers, sign_flip_test(d), adjusted[k], effect_size(d)
+        numbers = *numbers, float(sign_flip_test(d)), adjusted[k], effect_size(d)
         np.testing.assert_allclose(c[:-1], numbers, EXACT)
         assert c.verdict == verdict(*interval(d), adjusted[k], b.mean(), 8, higher_is_uniform=True)
         assert [type(x) for x in c] == [float] * 8 + [str]

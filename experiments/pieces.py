@@ -1,0 +1,70 @@
+"""What the benchmark holds pieces of this library against: JAX's own masks, NumPy's measures."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dropout_jax.comparison import measure_population
+from dropout_jax.data import load_dataset
+from dropout_jax.dropout import keep_mask
+from dropout_jax.networks import MLP
+from dropout_jax.population import Population
+from dropout_jax.training import Curve, Metrics
+from dropout_jax.weights import MEASURES
+
+LIBRARY = "this library"
+Pair = dict[str, Callable[[], Any]]  # this library first, then what it is held against
+MASK, SORT = "jax.random.bernoulli", "numpy.sort of the same numbers once"
+NUMPY: dict[str, Callable[[np.ndarray], Any]] = {  # the measures as one writes them in NumPy
+    "gini": lambda a: (np.arange(1 - a.size, a.size, 2) / (a.size - 1)) @ np.sort(a) / a.sum(),
+    "cv": lambda a: a.std() / a.mean(),
+    "entropy": lambda a: np.mean((u := a / a.mean()) * np.log(u)),
+    "participation": lambda a: (s := a * a).sum() ** 2 / (a.size * (s * s).sum()),
+    "hoyer": lambda a: (np.sqrt(a.size) - a.sum() / np.sqrt((a * a).sum())) / (np.sqrt(a.size) - 1),
+    "top10_share": lambda a: np.sort(a)[-a.size // 10 :].sum() / a.sum(),
+}
+
+
+def masks(shape: tuple[int, int]) -> Pair:
+    """A mask of a traced rate, by this library and by JAX, both from a key of its default kind."""
+    key, rate = jax.random.key(0), jnp.float32(0.5)
+    ours = jax.jit(lambda key, rate: keep_mask(key, rate, shape))
+    theirs = jax.jit(lambda key, rate: jax.random.bernoulli(key, 1 - rate, shape))
+    return {
+        LIBRARY: lambda: ours(key, rate).block_until_ready(),
+        MASK: lambda: theirs(key, rate).block_until_ready(),
+    }
+
+
+def analyses(features: tuple[int, ...]) -> Pair:
+    """All measures and views of a member, and NumPy sorting the numbers of its three views once."""
+    x = np.asarray(load_dataset("mnist5k").x_train)
+    model, n = MLP(features), 2 * len(jax.local_devices())
+    keys = jax.random.split(jax.random.key(0), 2 * n)
+    params = jax.tree.map(np.asarray, jax.vmap(lambda key: model.init(key, x[:1]))(keys))
+    trained, initial = (jax.tree.map(lambda a, i=i: a[None, i::2], params) for i in (0, 1))
+    metrics = Metrics(jnp.zeros((1, n, 1)), jnp.zeros((1, n, 1)))
+    population = Population(trained, initial, np.zeros(1), Curve(metrics, metrics))
+    kernels = [abs(leaf[0]) for leaf in jax.tree.leaves(trained) if leaf.ndim == 4]
+
+    def sort() -> None:
+        for kernel in kernels:
+            for member in kernel:
+                for _ in ("entries", "change"):
+                    np.sort(member, axis=None)
+                np.sort(member, axis=0)
+
+    return {LIBRARY: lambda: measure_population(model, population, x), SORT: sort}
+
+
+def measures(name: str, size: int) -> Pair:
+    """One measure of so many weights, by this library and in NumPy."""
+    magnitudes = abs(np.random.default_rng(0).normal(size=size)).astype(np.float32)
+    ours, on_device = jax.jit(MEASURES[name]), jnp.asarray(magnitudes)
+    return {
+        LIBRARY: lambda: ours(on_device).block_until_ready(),
+        "NumPy": lambda: NUMPY[name](magnitudes),
+    }

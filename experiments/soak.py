@@ -1,0 +1,99 @@
+"""Does the memory stay flat while a large population trains?
+
+Question    10,000 networks are trained, a block a device at a time, into arrays that live in files.
+            Does the process need more memory at the end than at the start?
+Predicted   No: after the first tenth, which compiles, the peak grows by less than 5 %.
+Command     python -m experiments.soak [--quick]
+Time        about five minutes on two CPU cores; 4 GB of disk for the time being
+
+Scientific  number of members trained so far
+Fixed       784-64-64-10 on 4,000 digits, one epoch, dropout on hidden layers, seed after seed
+"""
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+
+import jax
+import numpy as np
+
+from dropout_jax import records
+from dropout_jax.cli import n_cores
+from dropout_jax.data import load_dataset
+from dropout_jax.networks import MLP
+from dropout_jax.population import fit_population
+from dropout_jax.training import Config, Hparams
+
+RESULTS = Path(__file__).parent / "results" / "soak"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much to train, and into how many parts to cut the way."""
+
+    seeds: int = 10_000
+    parts: int = 10
+    n_train: int = 4_000
+
+
+QUICK = Size(seeds=20, n_train=128)
+
+
+def resident() -> float:
+    """MiB of memory that is this process's own (Linux); pages of files go when room is needed."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    values = {line.split(":")[0]: line.split()[1] for line in lines if line.endswith(" kB")}
+    return int(values["RssAnon"]) / 1024
+
+
+def run(size: Size, folder: Path) -> list[dict[str, float]]:
+    """Peak memory and seconds of every part of the way."""
+    data = load_dataset("mnist5k")
+    data = data._replace(x_train=data.x_train[: size.n_train], y_train=data.y_train[: size.n_train])
+    rows = [{"members": 0, "peak_mib": resident(), "seconds": 0.0} for _ in range(size.parts)]
+    start = perf_counter()
+
+    def watch(done: int, total: int) -> None:
+        row = rows[min(size.parts * done // total, size.parts - 1)]
+        row["members"] = done
+        row["peak_mib"] = max(row["peak_mib"], resident())
+        row["seconds"] = perf_counter() - start
+
+    trained = fit_population(
+        Config(MLP((64, 64, data.n_classes)), epochs=1),
+        [Hparams(rates=(0.0, 0.5, 0.5))],
+        range(size.seeds),
+        jax.random.key(0),
+        data,
+        allocate=records.scratch(folder),
+        progress=watch,
+    )
+    assert np.isfinite(trained.curve.train.loss).all()
+    return rows
+
+
+def main(folder: Path, size: Size) -> None:
+    """Train, write the record and print it."""
+    records.check_folder(folder, overwrite=True)
+    records.write_json(folder / "config.json", {"study": "soak", **asdict(size)})
+    rows = run(size, folder)
+    growth = max(row["peak_mib"] for row in rows[1:]) / rows[0]["peak_mib"] - 1
+    records.write_json(folder / "environment.json", records.environment(jax.random.key(0)))
+    claim = "the peak of memory grows by less than 5 % after the first tenth"
+    judged = {"prediction": "flat", "claim": claim, "held": growth < 0.05}
+    records.write_json(folder / "predictions.json", [{**judged, "evidence": {"growth": growth}}])
+    records.write_json(folder / "summary.json", {"parts": rows, "growth": growth})
+    for row in rows:
+        print(json.dumps({name: round(value, 1) for name, value in row.items()}))
+    print(f"{claim}: {growth:+.1%}, {'held' if judged['held'] else 'failed'}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="toy size")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    jax.config.update("jax_num_cpu_devices", n_cores())
+    main(arguments.out, QUICK if arguments.quick else Size())
