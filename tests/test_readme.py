@@ -34,6 +34,18 @@ def test_the_seconds_stated_are_those_recorded():
     assert f"JAX {environment['versions']['jax']}" in README
 
 
+def test_the_speeds_and_the_memory_stated_are_those_recorded():
+    from experiments import benchmark, soak
+
+    (said,) = re.findall(r"<!-- speed -->\n(.*?)<!-- /speed -->", README, re.DOTALL)
+    assert benchmark.markdown(benchmark.RESULTS) in said
+    pieces = json.loads((benchmark.RESULTS / "summary.json").read_text("utf-8"))["pieces"]
+    (mask,) = [row["ratio"] for row in pieces if row["piece"] == "a mask"]
+    assert f"{mask:.1f} times as fast as `jax.random.bernoulli`" in " ".join(README.split())
+    parts = json.loads((soak.RESULTS / "summary.json").read_text("utf-8"))["parts"]
+    assert f"took {max(part['peak_mib'] for part in parts):.0f} MiB" in " ".join(README.split())
+
+
 def test_the_coverage_stated_is_that_recorded():
     record = ROOT / "experiments" / "results" / "interval_coverage" / "summary.json"
     rows = json.loads(record.read_text(encoding="utf-8"))["coverage"]
