@@ -8,7 +8,7 @@ Shapes: D devices, M members of a block, P points of a learning curve.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -46,6 +46,22 @@ class Result(NamedTuple):
     """
 
     params: Params
+    init_params: Params
+    curve: Curve
+
+
+class Flight(NamedTuple):
+    """Members in training [D·M, …].
+
+    Attributes:
+      epoch: how many epochs they have behind them.
+      state: what the next epoch needs, on the devices.
+      init_params: the parameters they started from.
+      curve: metrics so far [D·M, P'].
+    """
+
+    epoch: int
+    state: TrainState
     init_params: Params
     curve: Curve
 
@@ -162,24 +178,28 @@ def curve_epochs(n_epochs: int) -> np.ndarray:
     return np.unique(np.linspace(0, n_epochs, n_points).round().astype(int))
 
 
-def fit_blocks(
-    config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: Dataset
-) -> Iterator[tuple[int, Result | None]]:
-    """Train members [D·M, …], already dealt; yields after every epoch, the result with the last."""
+def start(config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: Dataset) -> Flight:
+    """Members [D·M, …], already dealt, before their first epoch."""
     state = init_blocks(config, mesh, hparams, keys, data)
-    initial = _copy(state.params)
-    points = set(curve_epochs(config.epochs).tolist())
-    curve: list[Curve] = []
-    for epoch in range(config.epochs + 1):
-        if epoch:
-            state = train_blocks(config, mesh, hparams, state, data)
-        if epoch in points:
-            curve.append(evaluate_blocks(config, mesh, state.params, data))
-        jax.block_until_ready(state)
-        if epoch < config.epochs:
-            yield epoch, None
-    curves = jax.tree.map(lambda *points: np.stack(points, axis=1), *curve)
-    yield config.epochs, Result(_copy(state.params), initial, curves)
+    curve = jax.device_get(evaluate_blocks(config, mesh, state.params, data))
+    return Flight(
+        0, state, _copy(state.params), jax.tree.map(lambda metric: metric[:, None], curve)
+    )
+
+
+def advance(config: Config, mesh: Mesh, hparams: Hparams, flight: Flight, data: Dataset) -> Flight:
+    """The members after one more epoch; the state given is used up."""
+    epoch, curve = flight.epoch + 1, flight.curve
+    state = jax.block_until_ready(train_blocks(config, mesh, hparams, flight.state, data))
+    if epoch in curve_epochs(config.epochs):
+        point = jax.device_get(evaluate_blocks(config, mesh, state.params, data))
+        curve = jax.tree.map(lambda way, now: np.c_[way, now], curve, point)
+    return Flight(epoch, state, flight.init_params, curve)
+
+
+def finish(flight: Flight) -> Result:
+    """What the members have come to after their last epoch."""
+    return Result(_copy(flight.state.params), flight.init_params, flight.curve)
 
 
 def _copy(params: Params) -> Params:

@@ -10,9 +10,14 @@ import dataclasses
 import io
 import os
 import re
+import shutil
+import signal
 import sys
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from time import perf_counter
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
 PRNG = "threefry2x32"  # JAX's default, which an environment variable could change
 ROOT_SEED = 0
 FLOAT32_MAX = 3.4e38
+HOW = ("out", "overwrite", "resume", "checkpoint_seconds", "data_dir", "memory")  # not what
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,10 @@ class Compare:
     """folder to write; runs/DATASET-TIME by default"""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """replace an earlier run in that folder"""
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
+    """go on with the unfinished run in that folder"""
+    checkpoint_seconds: float = 60.0
+    """seconds between checkpoints; one is written on Ctrl-C and SIGTERM too"""
 
 
 def main() -> None:
@@ -139,6 +149,9 @@ def check(arguments: Compare) -> None:
         "learning-rate": ("be positive and finite", 0 < a.learning_rate < FLOAT32_MAX),
         "momentum": ("lie in [0, 1)", 0 <= a.momentum < 1),
         "memory": ("be positive", a.memory is None or a.memory > 0),
+        "checkpoint-seconds": ("not be negative", a.checkpoint_seconds >= 0),
+        "resume": ("come with --out, the folder", not a.resume or a.out is not None),
+        "overwrite": ("not come with --resume", not (a.resume and a.overwrite)),
     }
     for name, (expected, met) in expectations.items():
         given = getattr(a, name.replace("-", "_"))
@@ -154,7 +167,7 @@ def compare(arguments: Compare) -> int:
         start = perf_counter()
         import jax
 
-        from dropout_jax import data, records, runs
+        from dropout_jax import checkpoints, data, records, runs
         from dropout_jax.blocks import block_size
         from dropout_jax.population import Interrupted
 
@@ -171,15 +184,26 @@ def compare(arguments: Compare) -> int:
         config, conditions = configuration(arguments, dataset.n_classes)
         block_size(config, dataset.x_train.shape[1], 1, jax.local_devices(), memory)
         folder = arguments.out or Path("runs", f"{Path(arguments.dataset).stem}-{_now()}")
-        records.check_folder(folder, arguments.overwrite)
+        saved, given = [], settings(arguments, dataset)
+        identity = {**given, "data": zlib.crc32(dataset.x_train.tobytes()), "jax": jax.__version__}
+        if arguments.resume:
+            saved = checkpoints.load(folder / records.CHECKPOINT, identity)
+        records.check_folder(folder, arguments.overwrite, arguments.resume)
     except (ValueError, OSError) as error:
         return _fail(error, 2)
     key = jax.random.key(ROOT_SEED, impl=PRNG)
     try:
-        with _progress() as progress:
+        if not arguments.resume:
+            shutil.rmtree(folder / records.CHECKPOINT, ignore_errors=True)
+        with _progress() as progress, _stopping() as stop_if_asked:
             task = progress.add_task(
                 f"training {len(conditions)} × {arguments.seeds} networks", total=None
             )
+
+            def show_and_stop(done: int, total: int) -> None:
+                progress.update(task, completed=done, total=total)
+                stop_if_asked(done, total)
+
             result = runs.run(
                 config,
                 conditions,
@@ -188,12 +212,19 @@ def compare(arguments: Compare) -> int:
                 dataset,
                 memory=memory,
                 allocate=records.scratch(folder),
-                progress=lambda done, total: progress.update(task, completed=done, total=total),
+                checkpoints=checkpoints.Checkpoints(
+                    partial(checkpoints.save, folder / records.CHECKPOINT, identity),
+                    saved,
+                    arguments.checkpoint_seconds,
+                ),
+                progress=show_and_stop,
             )
         result = result._replace(seconds={"import": imported, **result.seconds})
-        runs.write(folder, result, settings(arguments, dataset), key)
+        runs.write(folder, result, given, key)
+        if not result.interrupted:
+            shutil.rmtree(folder / records.CHECKPOINT, ignore_errors=True)
     except Interrupted:
-        return _fail("interrupted before two seeds were complete, nothing is kept", 130)
+        return _fail(f"interrupted; go on with --resume --out {folder}", 130)
     except OSError as error:
         return _fail(f"the run could not be written to {folder}: {error}", 1)
     finally:
@@ -233,7 +264,7 @@ def configuration(arguments: Compare, n_classes: int) -> "tuple[Config, dict[str
 def settings(arguments: Compare, dataset: "Dataset") -> dict:
     """What `config.json` holds: the arguments, the data's sizes, the root of all keys."""
     given = dataclasses.asdict(arguments)
-    for name in ("out", "overwrite", "data_dir", "memory"):  # where and how, not what
+    for name in HOW:
         del given[name]
     return {
         "command": "compare",
@@ -245,6 +276,35 @@ def settings(arguments: Compare, dataset: "Dataset") -> dict:
         "root_seed": ROOT_SEED,
         "prng": PRNG,
     }
+
+
+@contextlib.contextmanager
+def _stopping() -> Iterator[Callable[[int, int], None]]:
+    """Let Ctrl-C and SIGTERM wait for the end of the epoch, so that it can be saved.
+
+    Gives a function of (done, total) that raises KeyboardInterrupt if one of them came. A second
+    one, or one after training, is not made to wait.
+    """
+    asked, training = False, True
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        if asked or not training:
+            raise KeyboardInterrupt
+        asked = True
+
+    def stop_if_asked(done: int, total: int) -> None:
+        nonlocal training
+        training = done < total
+        if asked:
+            raise KeyboardInterrupt
+
+    usual = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop_if_asked
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
 
 
 def n_cores() -> int:
@@ -279,7 +339,8 @@ def show(result: "Run", folder: Path) -> None:
     summary = result.summary
     if result.interrupted:
         console.print(
-            f"[bold]Interrupted:[/] {summary['n_seeds']} seeds are complete and compared."
+            f"[bold]Interrupted:[/] {summary['n_seeds']} seeds are complete and compared. "
+            "Go on with --resume."
         )
     for name, condition in summary["conditions"].items():
         errors = [

@@ -9,6 +9,7 @@ Shapes: C conditions, S seeds, N = S·C members, M members of a block, P points 
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import jax
@@ -17,17 +18,20 @@ import numpy as np
 from dropout_jax.blocks import (
     Device,
     Result,
+    advance,
     block_size,
     curve_epochs,
     deal,
-    fit_blocks,
+    finish,
     mesh_of,
     share,
+    start,
 )
+from dropout_jax.checkpoints import Checkpoints, pack, restore, unpack
 from dropout_jax.data import Dataset
 from dropout_jax.dropout import check_key, check_rate
 from dropout_jax.networks import Params
-from dropout_jax.training import Config, Curve, Hparams
+from dropout_jax.training import Config, Curve, Hparams, Metrics, init
 
 _COUNTER_BASED = ("threefry2x32", "threefry4x32", "philox2x32", "philox4x32")
 
@@ -106,6 +110,7 @@ def fit_population(
     block: int | None = None,
     memory: float | None = None,
     allocate: Allocate = np.empty,
+    checkpoints: Checkpoints | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Population:
     """Train conditions × seeds, paired: a seed fixes init, batches and mask bits in all conditions.
@@ -121,12 +126,14 @@ def fit_population(
       memory: bytes to fill on a device, if `block` is not given; see `blocks.block_size`.
       allocate: makes the arrays that hold the trained members, from a shape and a dtype; one that
         maps files keeps a population that is larger than the memory.
+      checkpoints: how to save the way, and what to resume from: the bits at the end are those of a
+        run that never stopped.
       progress: called with (epochs of members done, in all) as they finish.
 
     Raises:
       ValueError: for an empty or repeated seed, unlike conditions, fewer examples than a batch,
-        memory for less than a member, or a key of another generator: under vmap `rbg` draws every
-        member's bits from the first key.
+        memory for less than a member, a checkpoint of another population, or a key of another
+        generator: under vmap `rbg` draws every member's bits from the first key.
       Interrupted: on Ctrl-C, with the seeds completed so far.
     """
     seeds = list(seeds)
@@ -139,20 +146,28 @@ def fit_population(
     mesh = mesh_of(devices[: -(-n_members // block)])
     wave = block * mesh.size
     shared = share(mesh, data)
-    kept: Result | None = None
-    n_done = 0
+    kept = _room(config, members, data, len(seeds), allocate)
+    n_done = n_saved = restore(partial(_rows, kept), checkpoints.saved) if checkpoints else 0
+    last = checkpoints.saved[-1] if checkpoints and checkpoints.saved else None
+    clock, flight = perf_counter(), None
     try:
-        for first in range(0, n_members, wave):
-            rows = np.arange(first, first + wave) % n_members  # wraps around, to fill the last wave
+        while n_done < n_members:
+            rows = np.arange(n_done, n_done + wave) % n_members  # wraps, to fill the last wave
             hparams, keys = deal(mesh, jax.tree.map(lambda leaf, rows=rows: leaf[rows], members))
-            n_wave = min(wave, n_members - first)
-            for epoch, result in fit_blocks(config, mesh, hparams, keys, shared):
-                if result:
-                    kept = kept or _room(result, len(seeds), n_conditions, allocate)
-                    _keep(kept, result, first)
-                    n_done = first + n_wave
-                progress(first * config.epochs + n_wave * epoch, n_members * config.epochs)
+            n_wave = min(wave, n_members - n_done)
+            flight = unpack(config, mesh, hparams, keys, shared, last) if last else None
+            flight, last = flight or start(config, mesh, hparams, keys, shared), None
+            while flight.epoch < config.epochs:
+                flight = advance(config, mesh, hparams, flight, shared)
+                progress(n_done * config.epochs + n_wave * flight.epoch, n_members * config.epochs)
+                if checkpoints and perf_counter() - clock > checkpoints.seconds:
+                    checkpoints.save(pack(n_saved, _rows(kept, n_saved, n_done), flight))
+                    n_saved, clock = n_done, perf_counter()
+            _keep(kept, finish(flight), n_done, n_done + n_wave)
+            n_done, flight = n_done + n_wave, None
     except KeyboardInterrupt:
+        if checkpoints:
+            checkpoints.save(pack(n_saved, _rows(kept, n_saved, n_done), flight))
         n_seeds = n_done // n_conditions
         raise Interrupted(_population(config, kept, n_seeds) if n_seeds else None) from None
     return _population(config, kept, len(seeds))
@@ -191,37 +206,43 @@ def _members(hparams: Hparams, seeds: list[int], key: jax.Array) -> tuple[Hparam
     return of_member, jax.vmap(partial(member_key, key))(seed_of)
 
 
-def _room(block: Result, n_seeds: int, n_conditions: int, allocate: Allocate) -> Result:
-    """Arrays for S·C members like those of a block; conditions share the init of a seed."""
+def _room(
+    config: Config, members: tuple, data: Dataset, n_seeds: int, allocate: Allocate
+) -> Result:
+    """Arrays for the members with axes [S, C, …]; conditions share the init of a seed [S, …]."""
+    member = jax.tree.map(lambda leaf: leaf[0], members)
+    params = jax.eval_shape(partial(init, config, n_inputs=data.x_train.shape[1]), *member).params
+    both = (n_seeds, len(members[1]) // n_seeds)
 
     def room(leading: tuple[int, ...], tree: Any) -> Any:
-        return jax.tree.map(lambda leaf: allocate((*leading, *leaf.shape[1:]), leaf.dtype), tree)
+        return jax.tree.map(lambda leaf: allocate((*leading, *leaf.shape), leaf.dtype), tree)
 
-    both = (n_seeds, n_conditions)
-    return Result(
-        room(both, block.params), room(both[:1], block.init_params), room(both, block.curve)
+    metric: Any = jax.ShapeDtypeStruct((len(curve_epochs(config.epochs)),), np.float32)
+    curve = Curve(Metrics(metric, metric), Metrics(metric, metric))
+    return Result(room(both, params), room(both[:1], params), room(both, curve))
+
+
+def _rows(kept: Result, first: int, last: int) -> Result:
+    """Views of the members first … last - 1 [n, …], and of the inits of the seeds they begin."""
+    n_conditions = kept.curve.train.loss.shape[1]
+    begun = slice(-(-first // n_conditions), -(-last // n_conditions))
+    params, curve = jax.tree.map(
+        lambda a: a.reshape(-1, *a.shape[2:])[first:last], (kept.params, kept.curve)
     )
+    return Result(params, jax.tree.map(lambda a: a[begun], kept.init_params), curve)
 
 
-def _keep(kept: Result, block: Result, first: int) -> None:
-    """Write a block, whose first member is the `first` of all, to its place."""
-    n_seeds, n_conditions = kept.curve.train.loss.shape[:2]
-    n = min(len(block.curve.train.loss), n_seeds * n_conditions - first)
-
-    def members(array: np.ndarray, leaf: np.ndarray) -> None:
-        array.reshape(n_seeds * n_conditions, *leaf.shape[1:])[first : first + n] = leaf[:n]
-
-    def inits(array: np.ndarray, leaf: np.ndarray) -> None:
-        new = np.arange(first, first + n) % n_conditions == 0
-        array[np.arange(first, first + n)[new] // n_conditions] = leaf[:n][new]
-
-    jax.tree.map(members, (kept.params, kept.curve), (block.params, block.curve))
-    jax.tree.map(inits, kept.init_params, block.init_params)
+def _keep(kept: Result, finished: Result, first: int, last: int) -> None:
+    """Write the members first … last - 1, and the inits of the seeds they begin, to their rows."""
+    n, n_conditions = last - first, kept.curve.train.loss.shape[1]
+    params, curve = jax.tree.map(lambda leaf: leaf[:n], (finished.params, finished.curve))
+    begun = slice(-first % n_conditions, n, n_conditions)
+    inits = jax.tree.map(lambda leaf: leaf[begun], finished.init_params)
+    jax.tree.map(np.copyto, _rows(kept, first, last), Result(params, inits, curve))
 
 
-def _population(config: Config, kept: Result | None, n_seeds: int) -> Population:
+def _population(config: Config, kept: Result, n_seeds: int) -> Population:
     """The first S seeds with axes [C, S]: views, nothing is copied."""
-    assert kept is not None
     params, curve = jax.tree.map(lambda a: a[:n_seeds].swapaxes(0, 1), (kept.params, kept.curve))
     n_conditions = len(curve.train.loss)
     init_params = jax.tree.map(

@@ -25,6 +25,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 DPI = 120
 SAFETENSORS_DTYPES = {"float32": "F32", "bool": "BOOL"}
 RUN_MARK = "config.json"  # a folder that holds it holds a run
+CHECKPOINT = "checkpoint"  # a run that holds it is not finished
 FIGURES = ("weights", "profiles", "units", "differences", "curves")
 _OF_A_RUN = (
     "config.json",
@@ -35,22 +36,28 @@ _OF_A_RUN = (
 )
 
 
-def check_folder(folder: Path, overwrite: bool = False) -> None:
+def check_folder(folder: Path, overwrite: bool = False, resume: bool = False) -> None:
     """Make sure that a run can be written to `folder`, and make the folder.
 
     Raises:
-      ValueError: if it cannot be written to, holds another run and `overwrite` is false, or holds
-        something that is not a run.
+      ValueError: if it cannot be written to, holds another run and `overwrite` is false, an
+        unfinished one and `resume` is false too, or something that is not a run.
     """
     try:
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"out must be a folder, got the file {folder}")
         if folder.is_dir() and any(folder.iterdir()):
-            if not (folder / RUN_MARK).is_file():
+            unfinished = (folder / CHECKPOINT).is_dir()
+            if not unfinished and not (folder / RUN_MARK).is_file():
                 raise ValueError(
                     f"out must be a new or empty folder or an earlier run, got {folder}"
                 )
-            if not overwrite:
+            if unfinished and not (overwrite or resume):
+                raise ValueError(
+                    f"out holds an unfinished run: {folder}; give --resume to go on, or "
+                    "--overwrite to start anew"
+                )
+            if not unfinished and not overwrite:
                 raise ValueError(f"out holds another run: {folder}; give --overwrite to replace it")
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"

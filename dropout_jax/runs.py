@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dropout_jax import plots, records
+from dropout_jax.checkpoints import Checkpoints
 from dropout_jax.comparison import Measured, measure_population, sound, summarise, tidy
 from dropout_jax.data import Dataset
 from dropout_jax.networks import layers
@@ -44,6 +45,7 @@ def run(
     *,
     memory: float | None = None,
     allocate: Allocate = np.empty,
+    checkpoints: Checkpoints | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Run:
     """Train the conditions on the same seeds and compare all others with the first.
@@ -62,6 +64,7 @@ def run(
                 data,
                 memory=memory,
                 allocate=allocate,
+                checkpoints=checkpoints,
                 progress=progress,
             )
         except Interrupted as stop:

@@ -24,28 +24,14 @@ MAY_IMPORT = {
     "networks": {"dropout"},
     "training": {"networks", "objectives", "data"},
     "blocks": {"training", "networks", "data"},
-    "population": {"blocks", "training", "networks", "dropout", "data"},
-    "comparison": {
-        "blocks",
-        "population",
-        "training",
-        "networks",
-        "data",
-        "weights",
-        "units",
-        "statistics",
-    },
-    "runs": {"comparison", "population", "training", "networks", "data", "plots", "records"},
-    "cli": {
-        "runs",
-        "blocks",
-        "comparison",
-        "population",
-        "training",
-        "networks",
-        "data",
-        "records",
-    },
+    "checkpoints": {"blocks", "training", "data"},
+    "population": {"checkpoints", "blocks", "training", "networks", "dropout", "data"},
+    "comparison": {"population", "blocks", "training", "networks", "data"}
+    | {"weights", "units", "statistics"},
+    "runs": {"comparison", "checkpoints", "population", "training", "networks", "data"}
+    | {"plots", "records"},
+    "cli": {"runs", "comparison", "checkpoints", "population", "blocks", "training", "networks"}
+    | {"data", "records"},
 }
 
 

@@ -1,11 +1,15 @@
+import contextlib
 import errno
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -77,7 +81,7 @@ BAD = [  # arguments, what was expected, what was given
 def test_bad_input_is_refused_in_one_line_and_nothing_is_written(
     line, expected, given, place, capsys, monkeypatch
 ):
-    monkeypatch.setattr(population, "fit_blocks", lambda *_: pytest.fail("training began"))
+    monkeypatch.setattr(population, "start", lambda *_: pytest.fail("training began"))
     argv = line.split()
     if argv[:1] == ["compare"] and "--dataset" not in argv:
         argv[1:1] = ["--dataset", "digits"]
@@ -234,15 +238,15 @@ def test_an_interrupted_run_keeps_the_seeds_that_are_complete(
 
 
 @pytest.mark.parametrize("n_members", [0, 2, 3, 5])
-def test_a_run_interrupted_before_two_seeds_leaves_nothing(
+def test_a_run_interrupted_before_two_seeds_leaves_its_checkpoint(
     n_members, tmp_path, capsys, monkeypatch
 ):
     interrupt_after(n_members, monkeypatch)
     assert run_command([*TOY, "--out", str(tmp_path / "run")]) == 130
     said = capsys.readouterr()
-    assert "interrupted before two seeds were complete" in said.err
+    assert "interrupted; go on with --resume --out" in said.err
     assert "Traceback" not in said.err
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path / "run") == ["checkpoint"]
 
 
 @pytest.mark.usefixtures("already_trained")
@@ -283,6 +287,33 @@ def test_a_condition_that_diverges_is_named_and_the_others_are_compared(tmp_path
     assert compared == {"none": 3, "dropout": 3, "l2": 0}
     for row in summary["comparisons"]:
         assert (row["difference"] is None) == (row["condition"] == "l2")
+
+
+@pytest.mark.usefixtures("without_figures")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(number, tmp_path, capsys, monkeypatch):
+    def in_the_third_wave(bar, task, completed, total):
+        if completed == 10 and bar.active:
+            bar.active = False
+            os.kill(os.getpid(), number)
+
+    bar = SimpleNamespace(add_task=lambda *_, **__: 0, active=True)
+    bar.update = partial(in_the_third_wave, bar)
+    monkeypatch.setattr(cli, "_progress", lambda: contextlib.nullcontext(bar))
+    toy = [*TOY, "--out"]
+    assert run_command([*toy, str(tmp_path / "stopped")]) == 130
+    assert f"go on with --resume --out {tmp_path}/stopped" in capsys.readouterr().err
+    assert run_command([*toy, str(tmp_path / "stopped")]) == 2
+    assert "give --resume to go on" in capsys.readouterr().err
+    assert run_command([*toy, str(tmp_path / "stopped"), "--resume", "--epochs", "3"]) == 2
+    assert "is another: its epochs is 2, got 3" in capsys.readouterr().err
+    assert run_command([*toy, str(tmp_path / "stopped"), "--resume"]) == 0
+    assert run_command([*toy, str(tmp_path / "whole")]) == 0
+    for name in ("weights.safetensors", "metrics.csv", "summary.json"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (
+            tmp_path / "whole" / name
+        ).read_bytes()
+    assert not (tmp_path / "stopped" / "checkpoint").exists()
 
 
 @pytest.mark.usefixtures("already_trained")

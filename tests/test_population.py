@@ -142,6 +142,19 @@ def test_philox_keys_serve_one_device():
         fit_population(CONFIG, [DROPOUT], range(2), key, DATA)
 
 
+@pytest.mark.parametrize("block", [1, 3])
+def test_a_member_that_diverges_does_not_change_a_bit_of_the_others(block):
+    wild = DROPOUT._replace(learning_rate=1e30)
+    calm = fit_population(CONFIG, [NONE, L2, DROPOUT], range(2), root(), DATA, block=block)
+    with_it = fit_population(CONFIG, [NONE, L2, wild], range(2), root(), DATA, block=block)
+    assert not np.isfinite(with_it.curve.train.loss[2, :, -1]).any()
+    for c in (0, 1):
+        chex.assert_trees_all_equal(
+            jax.tree.map(lambda leaf, c=c: leaf[c], with_it.params),
+            jax.tree.map(lambda leaf, c=c: leaf[c], calm.params),
+        )
+
+
 def test_members_are_kept_where_the_caller_says(trained, tmp_path):
     files = iter(range(100))
 

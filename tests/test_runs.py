@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dropout_jax import runs, statistics
-from dropout_jax.cli import PRNG, ROOT_SEED, Compare, configuration, run_command, settings
+from dropout_jax.cli import HOW, PRNG, ROOT_SEED, Compare, configuration, run_command, settings
 from dropout_jax.data import load_dataset
 
 TOY = Compare("digits", features=(16, 8), seeds=6, epochs=2)
@@ -102,7 +102,7 @@ def test_the_configuration_gives_the_arguments_back(folder):
     given = {name: value for name, value in config.items() if name in fields}
     given |= {name: tuple(given[name]) for name in ("features", "rates")}
     assert Compare(**given) == TOY
-    assert set(fields) - set(given) == {"out", "data_dir", "overwrite", "memory"}
+    assert set(fields) - set(given) == set(HOW)
 
 
 def test_the_environment_says_what_ran_on_what_and_for_how_long(folder):

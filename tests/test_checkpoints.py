@@ -1,0 +1,207 @@
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import time
+from functools import partial
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from dropout_jax.checkpoints import Checkpoints, Saved, load, save
+from dropout_jax.data import Dataset
+from dropout_jax.networks import MLP
+from dropout_jax.population import Interrupted, fit_population
+from dropout_jax.training import Config, Hparams
+
+CONFIG = Config(MLP((8, 3)), epochs=4, batch_size=16)
+CONDITIONS = [Hparams(rates=(0.0, 0.0)), Hparams(rates=(0.2, 0.5)), Hparams(rates=(0.0, 0.9))]
+IDENTITY = {"run": "this", "rates": [0.5]}
+
+
+def data() -> Dataset:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 70).astype(np.int32)
+    x = (rng.normal(size=(70, 5)) + 2 * np.eye(3, 5)[y]).astype(np.float32)
+    return Dataset(x[:50], y[:50], x[50:], y[50:])
+
+
+def train(**options):
+    return fit_population(CONFIG, CONDITIONS, range(3), jax.random.key(0), data(), **options)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """A population that never stopped, and every checkpoint of its way."""
+    way: list[Saved] = []
+    trained = train(checkpoints=Checkpoints(way.append, seconds=0))
+    return trained, way
+
+
+def test_there_is_a_checkpoint_of_every_epoch_and_each_member_is_saved_once(whole):
+    _, way = whole
+    assert [one.epoch for one in way] == [1, 2, 3, 4] * 5
+    assert sum(len(one.done[-1]) for one in way if one.done) == 8  # the last wave came home
+
+
+@pytest.mark.parametrize("k", [1, 4, 5, 11, 20])
+def test_a_resumed_population_ends_with_the_bits_of_one_that_never_stopped(whole, k):
+    trained, way = whole
+    later: list[Saved] = []
+    resumed = train(checkpoints=Checkpoints(later.append, way[:k], seconds=0))
+    chex.assert_trees_all_equal(resumed, trained)
+    assert len(later) == len(way) - k
+
+
+def test_on_other_devices_only_the_members_in_flight_begin_again(whole):
+    trained, way = whole
+    one = jax.local_devices()[:1]
+    resumed = train(checkpoints=Checkpoints(lambda _: None, way[:6]), devices=one)
+    chex.assert_trees_all_equal(resumed, trained)
+
+
+def test_an_interrupted_population_is_saved_where_it_stands(whole):
+    trained, _ = whole
+    way: list[Saved] = []
+
+    def stop(done: int, total: int) -> None:
+        if done == 2 * 4 + 2 * 3:  # the third epoch of the second wave
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted):
+        train(checkpoints=Checkpoints(way.append), progress=stop)
+    assert [(one.first, one.epoch) for one in way] == [(0, 3)]
+    chex.assert_trees_all_equal(train(checkpoints=Checkpoints(way.append, way)), trained)
+
+
+def test_checkpoints_of_another_population_are_refused(whole):
+    _, way = whole
+    with pytest.raises(ValueError, match="of another population"):
+        fit_population(
+            Config(MLP((9, 3)), epochs=4, batch_size=16),
+            CONDITIONS,
+            range(3),
+            jax.random.key(0),
+            data(),
+            checkpoints=Checkpoints(lambda _: None, way),
+        )
+    with pytest.raises(ValueError, match="incomplete"):
+        train(checkpoints=Checkpoints(lambda _: None, way[5:]))
+
+
+# On disk
+
+
+def files(folder):
+    return {p: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_what_is_saved_comes_back_and_what_is_superseded_goes(whole, tmp_path):
+    trained, way = whole
+    for one in way[:6]:
+        save(tmp_path / "c", IDENTITY, one)
+    saved = load(tmp_path / "c", IDENTITY)
+    assert len(saved) == 2  # the members of the first wave, and those in flight
+    chex.assert_trees_all_equal(train(checkpoints=Checkpoints(lambda _: None, saved)), trained)
+
+
+@pytest.mark.parametrize(
+    ("identity", "message"),
+    [
+        ({"run": "that", "rates": [0.5]}, "the run in .* is another: its run is this, got that"),
+        ({"run": "this", "rates": [0.4]}, r"its rates is \[0.5\], got \[0.4\]"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused_and_kept(whole, tmp_path, identity, message):
+    save(tmp_path / "c", IDENTITY, whole[1][0])
+    before = files(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path / "c", identity)
+    assert files(tmp_path) == before
+
+
+def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path):
+    with pytest.raises(ValueError, match="there is no run to resume in"):
+        load(tmp_path / "checkpoint", IDENTITY)
+
+
+DAMAGE = {
+    "truncated": lambda raw: raw[: len(raw) // 2],
+    "changed": lambda raw: raw[: len(raw) // 2] + b"\xff" + raw[len(raw) // 2 + 1 :],
+    "emptied": lambda raw: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_is_refused_in_one_line_and_kept(whole, tmp_path, damage):
+    save(tmp_path / "c", IDENTITY, whole[1][5])
+    for path, raw in files(tmp_path / "c").items():
+        if path.name != "identity.json":
+            path.write_bytes(DAMAGE[damage](raw))
+            before = files(tmp_path)
+            with pytest.raises(ValueError, match=r"^the checkpoint .*/1 is damaged: [^\n]+$"):
+                load(tmp_path / "c", IDENTITY)
+            assert files(tmp_path) == before
+            path.write_bytes(raw)
+    chex.assert_trees_all_equal(load(tmp_path / "c", IDENTITY), [whole[1][5]])
+
+
+def fill_up(folder, one, two):
+    """In a process of its own: a file-size limit stands for a full disk."""
+    save(folder, IDENTITY, one)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+    try:
+        save(folder, IDENTITY, two)
+    except OSError as error:
+        os._exit(7 if "could not be saved" in str(error) else 8)
+    os._exit(9)
+
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["dropout_jax.population", "orbax.checkpoint"])
+
+
+def test_a_full_disk_is_an_error_and_keeps_the_last_checkpoint(whole, tmp_path):
+    one, two = whole[1][5:7]
+    child = PROCESSES.Process(target=fill_up, args=(tmp_path / "c", one, two))
+    child.start()
+    child.join()
+    assert child.exitcode == 7
+    (saved,) = load(tmp_path / "c", IDENTITY)
+    chex.assert_trees_all_equal(saved, one)
+
+
+# Killed
+
+
+def train_on(folder):
+    """In a process of its own: go on from what is there, save after every epoch."""
+    jax.config.update("jax_num_cpu_devices", 2)
+    saved = load(folder / "c", IDENTITY) if (folder / "c" / "identity.json").exists() else []
+    trained = train(checkpoints=Checkpoints(partial(save, folder / "c", IDENTITY), saved, 0))
+    leaves = jax.tree.leaves(trained)
+    np.savez(folder / "result.npz", *leaves)
+
+
+def test_ten_kills_at_random_moments_change_no_bit(whole, tmp_path):
+    rng, kills = random.Random(0), 0
+    while not (tmp_path / "result.npz").exists():
+        before = set((tmp_path / "c").glob("*"))
+        child = PROCESSES.Process(target=train_on, args=(tmp_path,))
+        child.start()
+        while kills < 10 and child.is_alive() and set((tmp_path / "c").glob("*")) <= before:
+            time.sleep(0.002)  # until it writes its first checkpoint
+        if kills < 10:
+            time.sleep(rng.uniform(0, 0.05))
+            child.kill()
+            kills += 1
+        child.join()
+        assert child.exitcode in (0, -signal.SIGKILL)
+    assert kills == 10
+    with np.load(tmp_path / "result.npz") as result:
+        resumed = [result[name] for name in result.files]
+    chex.assert_trees_all_equal(resumed, jax.tree.leaves(whole[0]))
