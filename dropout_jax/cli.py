@@ -225,6 +225,10 @@ def compare(arguments: Compare) -> int:
             shutil.rmtree(folder / records.CHECKPOINT, ignore_errors=True)
     except Interrupted:
         return _fail(f"interrupted; go on with --resume --out {folder}", 130)
+    except ValueError as error:
+        if not arguments.resume:
+            raise
+        return _fail(error, 2)  # the checkpoints do not go together
     except OSError as error:
         return _fail(f"the run could not be written to {folder}: {error}", 1)
     finally:

@@ -3,6 +3,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -300,13 +301,17 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(number, tmp_path, capsy
     bar = SimpleNamespace(add_task=lambda *_, **__: 0, active=True)
     bar.update = partial(in_the_third_wave, bar)
     monkeypatch.setattr(cli, "_progress", lambda: contextlib.nullcontext(bar))
-    toy = [*TOY, "--out"]
+    toy = [*TOY, "--checkpoint-seconds", "0", "--out"]
     assert run_command([*toy, str(tmp_path / "stopped")]) == 130
     assert f"go on with --resume --out {tmp_path}/stopped" in capsys.readouterr().err
     assert run_command([*toy, str(tmp_path / "stopped")]) == 2
     assert "give --resume to go on" in capsys.readouterr().err
     assert run_command([*toy, str(tmp_path / "stopped"), "--resume", "--epochs", "3"]) == 2
     assert "is another: its epochs is 2, got 3" in capsys.readouterr().err
+    broken = shutil.copytree(tmp_path / "stopped", tmp_path / "broken")
+    min((broken / "checkpoint").glob("[0-9]*.json"), key=lambda path: int(path.stem)).unlink()
+    assert run_command([*toy, str(broken), "--resume"]) == 2
+    assert "dropout-jax: the checkpoints are incomplete" in capsys.readouterr().err
     assert run_command([*toy, str(tmp_path / "stopped"), "--resume"]) == 0
     assert run_command([*toy, str(tmp_path / "whole")]) == 0
     for name in ("weights.safetensors", "metrics.csv", "summary.json"):
