@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from dropout_jax import records
 from dropout_jax.blocks import Flight, Result, deal, init_blocks
 from dropout_jax.data import Dataset
 from dropout_jax.training import Config, Curve, Hparams, Metrics
@@ -130,20 +131,21 @@ def save(folder: Path, identity: dict[str, Any], saved: Saved) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / IDENTITY).exists():
-            _write_json(folder / IDENTITY, identity)
+            records.write_json(folder / IDENTITY, identity)
         ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).save(path, args=ocp.args.PyTreeSave(tree))
-        _write_json(path.with_suffix(".json"), _checksums(path))
+        told = {"holds_members": bool(saved.done), "checksums": _checksums(path)}
+        records.write_json(path.with_suffix(".json"), told)
+        superseded = [number for number in earlier if not _told(folder, number)["holds_members"]]
     except Exception as error:  # orbax and tensorstore have their own for a full disk
         raise OSError(f"the checkpoint could not be saved: {_first_line(error)}") from error
-    for superseded in earlier:  # those that hold nothing but members that were in flight
-        if not _load(folder / str(superseded)).done:
-            (folder / f"{superseded}.json").unlink()
-            shutil.rmtree(folder / str(superseded))
+    for number in superseded:  # those that hold nothing but members that were in flight
+        (folder / f"{number}.json").unlink()
+        shutil.rmtree(folder / str(number))
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.with_name(f".{path.name}").write_text(json.dumps(value), encoding="utf-8")
-    path.with_name(f".{path.name}").rename(path)
+def _told(folder: Path, number: int) -> dict[str, Any]:
+    """What the file beside a checkpoint tells of it."""
+    return json.loads((folder / f"{number}.json").read_text(encoding="utf-8"))
 
 
 def _numbers(folder: Path, pattern: str) -> list[int]:
@@ -159,12 +161,13 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def _load(path: Path) -> Saved:
+def _load(folder: Path, number: int) -> Saved:
     """One checkpoint; ValueError if it is damaged, before orbax has seen it."""
     import orbax.checkpoint as ocp
 
+    path = folder / str(number)
     try:
-        if json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) != _checksums(path):
+        if _told(folder, number)["checksums"] != _checksums(path):
             raise ValueError("its files are not those that were written")
         tree = ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).restore(path.resolve())
     except Exception as error:  # whatever orbax, tensorstore and json raise for what they find
@@ -188,4 +191,4 @@ def load(folder: Path, identity: dict[str, Any]) -> list[Saved]:
             raise ValueError(
                 f"the run in {folder.parent} is another: its {name} is {there}, got {value}"
             )
-    return [_load(folder / str(number)) for number in _numbers(folder, "*.json")]
+    return [_load(folder, number) for number in _numbers(folder, "*.json")]

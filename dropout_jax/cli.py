@@ -11,10 +11,8 @@ import io
 import os
 import re
 import shutil
-import signal
 import sys
 import zlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -167,7 +165,7 @@ def compare(arguments: Compare) -> int:
         start = perf_counter()
         import jax
 
-        from dropout_jax import checkpoints, data, records, runs
+        from dropout_jax import checkpoints, data, interrupts, records, runs
         from dropout_jax.blocks import block_size
         from dropout_jax.population import Interrupted
 
@@ -195,7 +193,7 @@ def compare(arguments: Compare) -> int:
     try:
         if not arguments.resume:
             shutil.rmtree(folder / records.CHECKPOINT, ignore_errors=True)
-        with _progress() as progress, _stopping() as stop_if_asked:
+        with _progress() as progress, interrupts.deferred() as stop_if_asked:
             task = progress.add_task(
                 f"training {len(conditions)} × {arguments.seeds} networks", total=None
             )
@@ -280,35 +278,6 @@ def settings(arguments: Compare, dataset: "Dataset") -> dict:
         "root_seed": ROOT_SEED,
         "prng": PRNG,
     }
-
-
-@contextlib.contextmanager
-def _stopping() -> Iterator[Callable[[int, int], None]]:
-    """Let Ctrl-C and SIGTERM wait for the end of the epoch, so that it can be saved.
-
-    Gives a function of (done, total) that raises KeyboardInterrupt if one of them came. A second
-    one, or one after training, is not made to wait.
-    """
-    asked, training = False, True
-
-    def ask(*_: object) -> None:
-        nonlocal asked
-        if asked or not training:
-            raise KeyboardInterrupt
-        asked = True
-
-    def stop_if_asked(done: int, total: int) -> None:
-        nonlocal training
-        training = done < total
-        if asked:
-            raise KeyboardInterrupt
-
-    usual = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop_if_asked
-    finally:
-        for number, handler in usual.items():
-            signal.signal(number, handler)
 
 
 def n_cores() -> int:

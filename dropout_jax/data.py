@@ -92,10 +92,10 @@ def split(x: np.ndarray, y: np.ndarray, name: str) -> Dataset:
 def permutation(key: jax.Array, n: int) -> jax.Array:
     """A random permutation of 0 … n - 1, for n ≤ 2^24: a radix sort of random numbers.
 
-    `jax.random.permutation` sorts pairs, which XLA's CPU backend does six times as slowly as single
-    words. So a word holds random bits above the index, and a round sorts by one digit of a longer
-    random number; with 3 log2 n bits of it the chance of any tie is below 1 / 2n. The key is
-    consumed.
+    `jax.random.permutation` sorts pairs, for which XLA's CPU backend takes five times as long as
+    for single words. So a word holds random bits above the index, and a round sorts by one digit
+    of a longer random number; with 3 log2 n bits of it the chance of any tie is below 1 / 2n. The
+    key is consumed.
     """
     index_bits = max(n - 1, 1).bit_length()
     n_rounds = -(-3 * index_bits // (32 - index_bits))

@@ -14,8 +14,8 @@ from dropout_jax.networks import MLP
 from dropout_jax.population import Population
 from dropout_jax.training import Curve, Metrics
 from dropout_jax.weights import MEASURES
+from experiments.contenders import LIBRARY
 
-LIBRARY = "this library"
 Pair = dict[str, Callable[[], Any]]  # this library first, then what it is held against
 MASK, SORT = "jax.random.bernoulli", "numpy.sort of the same numbers once"
 NUMPY: dict[str, Callable[[np.ndarray], Any]] = {  # the measures as one writes them in NumPy

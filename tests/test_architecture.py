@@ -24,14 +24,15 @@ MAY_IMPORT = {
     "networks": {"dropout"},
     "training": {"networks", "objectives", "data"},
     "blocks": {"training", "networks", "data"},
-    "checkpoints": {"blocks", "training", "data"},
+    "interrupts": set(),
+    "checkpoints": {"blocks", "training", "data", "records"},
     "population": {"checkpoints", "blocks", "training", "networks", "dropout", "data"},
     "comparison": {"population", "blocks", "training", "networks", "data"}
     | {"weights", "units", "statistics"},
     "runs": {"comparison", "checkpoints", "population", "training", "networks", "data"}
     | {"plots", "records"},
     "cli": {"runs", "comparison", "checkpoints", "population", "blocks", "training", "networks"}
-    | {"data", "records"},
+    | {"data", "records", "interrupts"},
 }
 
 

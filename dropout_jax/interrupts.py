@@ -1,0 +1,34 @@
+"""Ctrl-C and SIGTERM that wait for the end of an epoch, so that it can be saved."""
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[Callable[[int, int], None]]:
+    """Let Ctrl-C and SIGTERM wait for the end of the epoch.
+
+    Gives a function of (done, total) that raises KeyboardInterrupt if one of them came. A second
+    one, or one after training, is not made to wait.
+    """
+    asked, training = False, True
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        if asked or not training:
+            raise KeyboardInterrupt
+        asked = True
+
+    def stop_if_asked(done: int, total: int) -> None:
+        nonlocal training
+        training = done < total
+        if asked:
+            raise KeyboardInterrupt
+
+    usual = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop_if_asked
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
