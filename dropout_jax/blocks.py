@@ -10,6 +10,7 @@ Shapes: D devices, M members of a block, P points of a learning curve.
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import jax
@@ -126,6 +127,49 @@ def train_blocks(
 def evaluate_blocks(config: Config, mesh: Mesh, params: Params, data: Dataset) -> Curve:
     """`training.learning_point` of params [D·M, …]: metrics [D·M]."""
     return on_every_device(mesh, partial(learning_point, config), (params,), data)
+
+
+def map_members(
+    fn: Callable[..., Any],
+    static: tuple,
+    members: tuple,
+    shared: Any,
+    devices: Sequence[Device] | None = None,
+) -> Any:
+    """fn(*static, *member, shared) for all members [C, S, …], one after another on each device.
+
+    Args:
+      fn: a function of one member, such as a measure; the same object compiles once.
+      static: what it is compiled for, hashable.
+      members: trees with leading axes [C, S].
+      shared: a tree of arrays, the same for all, such as data.
+      devices: all local ones by default.
+
+    Returns:
+      What it gives, as NumPy arrays with leading axes [C, S].
+    """
+    n_conditions, n_seeds = jax.tree.leaves(members)[0].shape[:2]
+    n_members = n_conditions * n_seeds
+    mesh = mesh_of(list(devices or jax.local_devices())[:n_members])
+    shared, results = share(mesh, shared), []
+    for first in range(0, n_members, mesh.size):
+        wave = np.arange(first, first + mesh.size) % n_members  # wraps, to fill the last one
+        of_wave = jax.tree.map(itemgetter(np.divmod(wave, n_seeds)), members)
+        results.append(jax.device_get(_map_blocks(fn, static, mesh, deal(mesh, of_wave), shared)))
+
+    def stack(*leaves: np.ndarray) -> np.ndarray:
+        of_members = np.concatenate(leaves)[:n_members]
+        return of_members.reshape(n_conditions, n_seeds, *of_members.shape[1:])
+
+    return jax.tree.map(stack, *results)
+
+
+@partial(jax.jit, static_argnames=("fn", "static", "mesh"))
+def _map_blocks(
+    fn: Callable[..., Any], static: tuple, mesh: Mesh, members: tuple, shared: Any
+) -> Any:
+    """fn(*static, *member, shared) for members [D·M, …] on their devices."""
+    return on_every_device(mesh, partial(fn, *static), members, shared)
 
 
 def member_bytes(config: Config, n_inputs: int) -> int:

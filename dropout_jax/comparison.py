@@ -5,16 +5,14 @@ Shapes: C conditions, S seeds, L layers, n training examples, P points of a lear
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
 from dropout_jax import statistics
-from dropout_jax.blocks import Device, deal, mesh_of, on_every_device, share
+from dropout_jax.blocks import Device, map_members
 from dropout_jax.data import Array
 from dropout_jax.networks import MLP, Params, layers
 from dropout_jax.population import Population
@@ -82,34 +80,12 @@ def measure_member(model: MLP, params: Params, init_params: Params, x_train: Arr
     return Measured(values, profiles, live_inputs)
 
 
-@partial(jax.jit, static_argnames=("model", "mesh"))
-def _measure_blocks(
-    model: MLP, mesh: Mesh, params: Params, init_params: Params, x_train: Array
-) -> Measured:
-    """`measure_member` for members [D·M, …] on their devices."""
-    return on_every_device(mesh, partial(measure_member, model), (params, init_params), x_train)
-
-
 def measure_population(
     model: MLP, population: Population, x_train: Array, devices: Sequence[Device] | None = None
 ) -> Measured:
     """`measure_member` for all members [C, S], one after another on each device."""
-    n_conditions, n_seeds = population.curve.train.loss.shape[:2]
-    n_members = n_conditions * n_seeds
-    mesh = mesh_of(list(devices or jax.local_devices())[:n_members])
-    shared = share(mesh, x_train)
-    both = (population.params, population.init_params)
-    measured = []
-    for first in range(0, n_members, mesh.size):
-        wave = np.arange(first, first + mesh.size) % n_members
-        of_wave = jax.tree.map(itemgetter(np.divmod(wave, n_seeds)), both)
-        measured.append(jax.device_get(_measure_blocks(model, mesh, *deal(mesh, of_wave), shared)))
-
-    def stack(*leaves: np.ndarray) -> np.ndarray:
-        members = np.concatenate(leaves)[:n_members]
-        return members.reshape(n_conditions, n_seeds, *members.shape[1:])
-
-    return jax.tree.map(stack, *measured)
+    members = (population.params, population.init_params)
+    return map_members(measure_member, (model,), members, x_train, devices)
 
 
 def sound(population: Population) -> np.ndarray:

@@ -4,6 +4,7 @@ Shapes: B batch, L affine layers, D inputs, U units of a layer.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -13,6 +14,7 @@ from jax.typing import ArrayLike
 
 from dropout_jax.dropout import check_key, check_rate, dropout
 
+Noise = Callable[[jax.Array, jax.Array, ArrayLike], jax.Array]  # of key, x, rate
 Params = Any  # {"params": {"layer_0": {"kernel": [in, out], "bias": [out]}, "layer_1": …}}
 
 
@@ -32,12 +34,15 @@ class MLP(nn.Module):
       activation: applied between layers.
       kernel_init: initializer of the kernels [in, out]; biases start at 0.
       noise: `dropout`, or another function of (key, x, rate).
+      noise_on_kernels: put the noise on a layer's kernel, one draw for the whole batch, instead of
+        its input; with `drop_connect` that is DropConnect (Wan et al. 2013).
     """
 
     features: Sequence[int]
     activation: Callable[[jax.Array], jax.Array] = nn.relu
     kernel_init: Callable[..., jax.Array] = nn.initializers.lecun_normal()
-    noise: Callable[[jax.Array, jax.Array, ArrayLike], jax.Array] = dropout
+    noise: Noise = dropout
+    noise_on_kernels: bool = False
 
     def __call__(
         self, x: jax.Array, *, key: jax.Array | None = None, rates: ArrayLike | None = None
@@ -66,14 +71,33 @@ class MLP(nn.Module):
         layer_noise = _checked(key, rates, n_layers) if stochastic else None
         outputs = []
         for l, width in enumerate(self.features):
+            product = jax.lax.dot_general
             if layer_noise is not None:
-                keys, layer_rates = layer_noise
-                x = self.noise(keys[l], x, layer_rates[l])
-            x = nn.Dense(width, kernel_init=self.kernel_init, name=f"layer_{l}")(x)
+                noise = partial(_noise, self.noise, *(of_layers[l] for of_layers in layer_noise))
+                if self.noise_on_kernels:
+                    product = partial(_product_with_noisy_kernel, noise)
+                else:
+                    x = noise(x)
+            dense = nn.Dense(
+                width, kernel_init=self.kernel_init, dot_general=product, name=f"layer_{l}"
+            )
+            x = dense(x)
             if l < n_layers - 1:
                 x = self.activation(x)
             outputs.append(x)
         return tuple(outputs)
+
+
+def _noise(noise: Noise, key: jax.Array, rate: jax.Array, x: jax.Array) -> jax.Array:
+    """`noise` with what it acts on as the last argument."""
+    return noise(key, x, rate)
+
+
+def _product_with_noisy_kernel(
+    noise: Callable[[jax.Array], jax.Array], x: jax.Array, kernel: jax.Array, *how: Any, **more: Any
+) -> jax.Array:
+    """`lax.dot_general` of inputs and a kernel that gets the noise."""
+    return jax.lax.dot_general(x, noise(kernel), *how, **more)
 
 
 def _checked(

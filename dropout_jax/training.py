@@ -63,6 +63,8 @@ class Config:
       batch_size: examples a step.
       loss_fn: loss of one example, a function of (outputs [K], label).
       make_optimizer: optax transformation made from the (traced) hyper-parameters.
+      rate_schedule: factor on the rates, a function of the fraction of all steps that are done,
+        such as `schedules.early`; None for rates that stay.
     """
 
     model: MLP
@@ -70,6 +72,7 @@ class Config:
     batch_size: int = 128
     loss_fn: Callable[[jax.Array, jax.Array], jax.Array] = objectives.cross_entropy
     make_optimizer: Callable[[Hparams], optax.GradientTransformation] = sgd
+    rate_schedule: Callable[[jax.Array], jax.Array] | None = None
 
 
 class TrainState(NamedTuple):
@@ -168,6 +171,13 @@ def train_step(
     return state._replace(params=params, opt_state=opt_state, step=state.step + 1), loss
 
 
+def _at(config: Config, hparams: Hparams, progress: jax.Array) -> Hparams:
+    """The hyper-parameters when a fraction `progress` of all steps is done."""
+    if config.rate_schedule is None or hparams.rates is None:
+        return hparams
+    return hparams._replace(rates=jnp.asarray(hparams.rates) * config.rate_schedule(progress))
+
+
 @partial(jax.jit, static_argnames="config")
 def train_epoch(
     config: Config, hparams: Hparams, state: TrainState, x: Array, y: Array
@@ -179,9 +189,12 @@ def train_epoch(
     steps_per_epoch = len(x) // config.batch_size
     epoch = state.step // steps_per_epoch
     order = batch_indices(jax.random.fold_in(state.shuffle_key, epoch), len(x), config.batch_size)
-    state, losses = jax.lax.scan(
-        lambda carry, rows: train_step(config, hparams, carry, x[rows], y[rows]), state, order
-    )
+
+    def step(state: TrainState, rows: jax.Array) -> tuple[TrainState, jax.Array]:
+        progress = state.step / (config.epochs * steps_per_epoch)
+        return train_step(config, _at(config, hparams, progress), state, x[rows], y[rows])
+
+    state, losses = jax.lax.scan(step, state, order)
     return state, losses.mean()
 
 

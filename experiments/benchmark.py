@@ -15,7 +15,6 @@ of the pixels is nobody's to compute, so a ratio above 1 is possible.) Contender
 fastest of k turns counts, the median is recorded beside it.
 """
 
-import argparse
 import importlib.metadata
 import importlib.util
 import json
@@ -33,14 +32,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from dropout_jax import records
-from dropout_jax.cli import n_cores
 from dropout_jax.data import load_dataset
 from dropout_jax.weights import MEASURES
-from experiments import pieces
+from experiments import pieces, study
 from experiments.contenders import BATCH, CONTENDERS, FLAX, LIBRARY, OFF, TORCH, TORCH_FUNC
 from experiments.profiles import profile
 
-RESULTS = Path(__file__).parent / "results" / "benchmark"
+RESULTS = study.RESULTS / "benchmark"
 RATES = {"hidden layers": (0.0, 0.5, 0.5), "pixels too": (0.2, 0.5, 0.5)}
 LIMIT = "the matrix product"
 GOALS = (  # at least so many times as fast as this, at this width
@@ -216,9 +214,4 @@ def main(folder: Path, size: Size) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="toy size")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
-    jax.config.update("jax_num_cpu_devices", n_cores())  # as the command does
-    main(arguments.out, QUICK if arguments.quick else Size())
+    study.start(__doc__, main, RESULTS, Size(), QUICK)

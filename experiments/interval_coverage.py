@@ -4,14 +4,13 @@ Question    With few seeds a bootstrap interval is too narrow; ours is widened f
             does it hold the true mean difference, for differences of four laws?
 Predicted   Between 92 and 97 % at n = 10, whatever the law; about 95 % for normal differences
             (after a trial of 1,000 repetitions on another seed, so this run confirms it).
-Command     python experiments/interval_coverage.py [--quick]
+Command     python -m experiments.interval_coverage [--quick]
 Time        about a minute on one CPU core
 
 Scientific  law of the differences; number of seeds
 Fixed       2,000 repetitions, seed 0
 """
 
-import argparse
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,8 +22,9 @@ import numpy as np
 
 from dropout_jax import records
 from dropout_jax.statistics import interval
+from experiments import study
 
-RESULTS = Path(__file__).parent / "results" / "interval_coverage"
+RESULTS = study.RESULTS / "interval_coverage"
 Law = Callable[[np.random.Generator, int], np.ndarray]
 LAWS: dict[str, tuple[Law, float]] = {  # how to draw n differences, and their true mean
     "normal": (lambda rng, n: rng.normal(size=n), 0.0),
@@ -89,8 +89,4 @@ def main(folder: Path, size: Size) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="toy size")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
-    main(arguments.out, QUICK if arguments.quick else Size())
+    study.start(__doc__, main, RESULTS, Size(), QUICK)

@@ -10,7 +10,6 @@ Scientific  number of members trained so far
 Fixed       784-64-64-10 on 4,000 digits, one epoch, dropout on hidden layers, seed after seed
 """
 
-import argparse
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,13 +19,13 @@ import jax
 import numpy as np
 
 from dropout_jax import records
-from dropout_jax.cli import n_cores
 from dropout_jax.data import load_dataset
 from dropout_jax.networks import MLP
 from dropout_jax.population import fit_population
 from dropout_jax.training import Config, Hparams
+from experiments import study
 
-RESULTS = Path(__file__).parent / "results" / "soak"
+RESULTS = study.RESULTS / "soak"
 
 
 @dataclass(frozen=True)
@@ -91,9 +90,4 @@ def main(folder: Path, size: Size) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="toy size")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
-    jax.config.update("jax_num_cpu_devices", n_cores())
-    main(arguments.out, QUICK if arguments.quick else Size())
+    study.start(__doc__, main, RESULTS, Size(), QUICK)

@@ -6,7 +6,7 @@ Question    A lecture: with dropout a network "puts weights on all the neurons i
 Predicted   P1 The Gini of unit contribution and path norm falls, the more the higher the hidden
             rate. P2 It does not under a tuned L2 penalty. P3 The Gini of raw |w| falls in the
             output layer, hardly changes in the middle and rises in the first.
-Command     python experiments/weight_uniformity.py [--quick]
+Command     python -m experiments.weight_uniformity [--quick]
 Time        about two minutes on two CPU cores
 
 Scientific  hidden rate (0, .2, .5, .8); L2 coefficient (0, tuned)
@@ -17,40 +17,33 @@ Fixed       784-256-256-10 ReLU on mnist5k, SGD with momentum .9, learning rate 
             30 epochs, no dropout of pixels
 """
 
-import argparse
 import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from dropout_jax import records, runs
-from dropout_jax.cli import n_cores
+from dropout_jax.cli import PRNG, ROOT_SEED
 from dropout_jax.comparison import answer
 from dropout_jax.data import Dataset, load_dataset, split
 from dropout_jax.networks import MLP
 from dropout_jax.population import fit_population
 from dropout_jax.training import Config, Hparams
+from experiments import study
 
-RESULTS = Path(__file__).parent / "results" / "weight_uniformity"
-ROOT_SEED = 0
-PRNG = "threefry2x32"
+RESULTS = study.RESULTS / "weight_uniformity"
 RATES = {"dropout": 0.5, "dropout .2": 0.2, "dropout .8": 0.8}
 L2_CANDIDATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 FIRST_TUNING_SEED = 1000  # the seeds compared stay below
 
 
 @dataclass(frozen=True)
-class Size:
+class Size(study.Size):
     """How much to train; the default is the study, `QUICK` a test."""
 
-    dataset: str = "mnist5k"
-    features: tuple[int, ...] = (256, 256)
-    epochs: int = 30
-    seeds: int = 10
     tuning_seeds: int = 6
 
 
@@ -62,7 +55,7 @@ def tune_l2(config: Config, base: Hparams, data: Dataset, size: Size) -> dict[st
     held_out = split(np.asarray(data.x_train), np.asarray(data.y_train), "validation")
     seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + size.tuning_seeds)
     candidates = [base._replace(weight_decay=candidate) for candidate in L2_CANDIDATES]
-    tuned = fit_population(config, candidates, seeds, _key(), held_out)
+    tuned = fit_population(config, candidates, seeds, study.root_key(), held_out)
     loss, error = (np.asarray(x)[..., -1].mean(axis=1) for x in tuned.curve.test)
     return {
         "l2": L2_CANDIDATES[int(loss.argmin())],
@@ -84,7 +77,7 @@ def run(size: Size = Size()) -> tuple[runs.Run, dict[str, Any]]:
         **{name: none._replace(rates=(0.0,) + (rate,) * n_hidden) for name, rate in RATES.items()},
         "l2": none._replace(weight_decay=tuning["l2"]),
     }
-    result = runs.run(config, conditions, range(size.seeds), _key(), data)
+    result = runs.run(config, conditions, range(size.seeds), study.root_key(), data)
     return result, tuning
 
 
@@ -107,18 +100,18 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
             held = falls and set(verdicts) == {"more uniform"}
             evidence = {"gini_at_rates_0_.2_.5_.8": means, "verdicts": verdicts}
             judged.append(
-                _judged("P1", f"{view} of layer {layer} falls with the rate", held, evidence)
+                study.judged("P1", f"{view} of layer {layer} falls with the rate", held, evidence)
             )
             row = rows["l2", layer, view]
             held = row["verdict"] in ("less uniform", "no difference")
             judged.append(
-                _judged("P2", f"{view} of layer {layer} does not fall under L2", held, row)
+                study.judged("P2", f"{view} of layer {layer} does not fall under L2", held, row)
             )
     expected = ["less uniform", *["no difference"] * (n_layers - 2), "more uniform"]
     for layer, verdict in enumerate(expected):
         row = rows["dropout", layer, "entries"]
         claim = f"|w| of layer {layer}, {verdict}"
-        judged.append(_judged("P3", claim, row["verdict"] == verdict, row))
+        judged.append(study.judged("P3", claim, row["verdict"] == verdict, row))
     return judged
 
 
@@ -164,14 +157,6 @@ def markdown(folder: Path) -> str:
     return "\n".join(lines).replace("-0.", "−0.") + "\n"
 
 
-def _judged(prediction: str, claim: str, held: bool, evidence: dict[str, Any]) -> dict[str, Any]:
-    return {"prediction": prediction, "claim": claim, "held": held, "evidence": evidence}
-
-
-def _key() -> jax.Array:
-    return jax.random.key(ROOT_SEED, impl=PRNG)
-
-
 def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the answer."""
     records.check_folder(folder, overwrite=True)
@@ -183,7 +168,7 @@ def main(folder: Path, size: Size) -> None:
         "root_seed": ROOT_SEED,
         "prng": PRNG,
     }
-    runs.write(folder, result, settings, _key(), compact=True)
+    runs.write(folder, result, settings, study.root_key(), compact=True)
     judged = judge(result.summary)
     records.write_json(folder / "predictions.json", judged)
     print(f"L2 coefficient of least validation loss: {tuning['l2']:g}")
@@ -193,9 +178,4 @@ def main(folder: Path, size: Size) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="toy size")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
-    jax.config.update("jax_num_cpu_devices", n_cores())
-    main(arguments.out, QUICK if arguments.quick else Size())
+    study.start(__doc__, main, RESULTS, Size(), QUICK)

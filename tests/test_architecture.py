@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "training": {"networks", "objectives", "data"},
     "blocks": {"training", "networks", "data"},
     "interrupts": set(),
+    "schedules": set(),
     "checkpoints": {"blocks", "training", "data", "records"},
     "population": {"checkpoints", "blocks", "training", "networks", "dropout", "data"},
     "comparison": {"population", "blocks", "training", "networks", "data"}

@@ -7,6 +7,7 @@ from dropout_jax.blocks import (
     block_size,
     curve_epochs,
     deal,
+    map_members,
     member_bytes,
     mesh_of,
     on_every_device,
@@ -35,6 +36,19 @@ def test_every_member_is_computed_as_if_alone(block):
     y = compute(deal(MESH, x), share(MESH, jnp.ones(3)))
     np.testing.assert_array_equal(y, 3 * x)
     assert len(y.sharding.device_set) == 2
+
+
+def scaled_sum(power, member, data):
+    return {"sum": (member * data**power).sum(), "member": member}
+
+
+@pytest.mark.parametrize(("n_conditions", "n_seeds"), [(1, 1), (2, 3), (5, 1)])
+def test_a_function_mapped_over_members_is_a_loop_over_them(n_conditions, n_seeds):
+    members = np.arange(n_conditions * n_seeds, dtype=np.float32).reshape(n_conditions, n_seeds)
+    data = np.array([1.0, 2.0], np.float32)
+    mapped = map_members(scaled_sum, (2,), (members,), data)
+    np.testing.assert_array_equal(mapped["sum"], 5 * members)
+    np.testing.assert_array_equal(mapped["member"], members)
 
 
 def test_a_cpu_takes_members_one_by_one_and_an_accelerator_its_share_or_what_fits():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
-STUDIES = sorted(p.stem for p in EXPERIMENTS.glob("*.py") if "RESULTS =" in p.read_text("utf-8"))
+STUDIES = sorted(p.stem for p in EXPERIMENTS.glob("*.py") if "def main(" in p.read_text("utf-8"))
 
 
 @pytest.mark.parametrize("name", STUDIES)

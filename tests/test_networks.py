@@ -12,7 +12,7 @@ from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropout_jax.dropout import dropout, gaussian_dropout, keep_mask
+from dropout_jax.dropout import drop_connect, dropout, gaussian_dropout, keep_mask
 from dropout_jax.networks import MLP, layers
 
 FEATURES, D, B = (7, 6, 3), 5, 4
@@ -144,6 +144,18 @@ def test_the_noise_is_the_one_given():
     )
     noisy = by_hand(PARAMS, X, lambda l, x: np.asarray(gaussian_dropout(keys[l], x, rates[l])))
     close(outputs, noisy[-1])
+
+
+def test_noise_on_kernels_is_drop_connect_on_every_layer():
+    rates, keys = (0.2, 0.5, 0.5), list(jax.random.split(jax.random.key(6), 3))
+    model = MLP(FEATURES, noise=drop_connect, noise_on_kernels=True)
+    outputs = model.apply(PARAMS, X, key=jax.random.key(6), rates=rates)
+    dropped = {
+        f"layer_{l}": layer | {"kernel": drop_connect(keys[l], layer["kernel"], rates[l])}
+        for l, layer in enumerate(layers(PARAMS))
+    }
+    close(outputs, by_hand({"params": dropped}, X)[-1])
+    close(model.apply(PARAMS, X), by_hand(PARAMS, X)[-1])
 
 
 def test_layers_come_in_order_beyond_ten():

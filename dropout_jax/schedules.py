@@ -1,0 +1,33 @@
+"""When to drop: factors on the rates of dropout along training.
+
+Each is a function of progress, the fraction of all steps that are done, in [0, 1), and gives the
+factor in [0, 1] that the rates of `Hparams` are multiplied by: `Config(rate_schedule=early)`.
+"""
+
+import jax
+import jax.numpy as jnp
+
+
+def early(progress: jax.Array, cutoff: float = 0.5) -> jax.Array:
+    """Dropout at first: from 1 linearly to 0 at `cutoff`, then 0.
+
+    Against underfitting (Liu et al. 2023, §4).
+    """
+    return jnp.maximum(0, 1 - progress / cutoff)
+
+
+def late(progress: jax.Array, cutoff: float = 0.5) -> jax.Array:
+    """Dropout at last: 0 until `cutoff`, then 1.
+
+    Against overfitting (Liu et al. 2023, §4).
+    """
+    return jnp.where(progress < cutoff, 0.0, 1.0)
+
+
+def curriculum(progress: jax.Array, speed: float = 10.0) -> jax.Array:
+    """Dropout that grows: 1 - exp(-speed · progress), from 0 towards 1.
+
+    The keep probability (1 - k) e^(-γt) + k of Morerio et al. (2017), §3, where 1 - k is the rate
+    and γ = `speed` over the number of steps; their γ of 10 over all steps.
+    """
+    return 1 - jnp.exp(-speed * progress)

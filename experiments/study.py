@@ -1,0 +1,96 @@
+"""What all studies share: the setting, the command line, the paired differences, the record."""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+
+from dropout_jax import records, statistics
+from dropout_jax.cli import PRNG, ROOT_SEED, n_cores
+
+RESULTS = Path(__file__).parent / "results"
+_DIRECTIONS = {"more uniform": "lower", "less uniform": "higher"}
+
+
+@dataclass(frozen=True)
+class Size:
+    """The setting of the main study: 784-256-256-10 on mnist5k, SGD with momentum, 30 epochs."""
+
+    dataset: str = "mnist5k"
+    features: tuple[int, ...] = (256, 256)
+    epochs: int = 30
+    seeds: int = 10
+
+
+QUICK = Size("digits", (16, 16), epochs=2, seeds=3)
+
+
+def root_key() -> jax.Array:
+    """The key that the members of every study descend from; only folded into."""
+    return jax.random.key(ROOT_SEED, impl=PRNG)
+
+
+def tuned_l2() -> float:
+    """The coefficient of least validation loss, from the record of `weight_uniformity`."""
+    config = RESULTS / "weight_uniformity" / "config.json"
+    return json.loads(config.read_text(encoding="utf-8"))["l2"]
+
+
+def paired(
+    names: Sequence[str], baseline: np.ndarray, condition: np.ndarray
+) -> list[dict[str, Any]]:
+    """Condition minus baseline for quantities [S, K] of one family, on the same seeds.
+
+    The verdict is `higher`, `lower`, `no difference` (within 2 % of the baseline) or `undecided`.
+    """
+    rows = [one._asdict() for one in statistics.compare(baseline, condition)]
+    return [
+        {"quantity": name, **row, "verdict": _DIRECTIONS.get(row["verdict"], row["verdict"])}
+        for name, row in zip(names, rows, strict=True)
+    ]
+
+
+def judged(prediction: str, claim: str, held: bool, evidence: Any) -> dict[str, Any]:
+    """A prediction, or a part of one, and whether it held."""
+    return {"prediction": prediction, "claim": claim, "held": bool(held), "evidence": evidence}
+
+
+def write(
+    folder: Path,
+    settings: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    predictions: Sequence[Mapping[str, Any]],
+    figures: Mapping[str, Figure],
+    seconds: float,
+) -> None:
+    """Write the record of a study, its summary last, and print the predictions as judged."""
+    records.check_folder(folder, overwrite=True)
+    records.clear(folder)
+    told = {"study": folder.name, **settings, "root_seed": ROOT_SEED, "prng": PRNG}
+    records.write_json(folder / records.RUN_MARK, told)
+    for name, figure in figures.items():
+        records.write_figure(folder / "figures", name, figure, formats=("png",))
+    environment = {**records.environment(root_key()), "seconds": {"all": round(seconds, 1)}}
+    records.write_json(folder / "environment.json", environment)
+    records.write_json(folder / "predictions.json", list(predictions))
+    records.write_json(folder / "summary.json", summary)
+    for one in predictions:
+        print(f"{one['prediction']} {'held  ' if one['held'] else 'failed'} {one['claim']}")
+
+
+def start(
+    doc: str | None, main: Callable[[Path, Any], None], results: Path, full: Any, quick: Any
+) -> None:
+    """The command line of a study: `--quick` for toy size, `--out` for another folder."""
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="toy size")
+    parser.add_argument("--out", type=Path, default=results)
+    arguments = parser.parse_args()
+    jax.config.update("jax_num_cpu_devices", n_cores())
+    main(arguments.out, quick if arguments.quick else full)
