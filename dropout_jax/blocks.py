@@ -21,6 +21,7 @@ from jax.sharding import PartitionSpec as P
 
 from dropout_jax.data import Dataset
 from dropout_jax.networks import Params
+from dropout_jax.processes import fetch, put
 from dropout_jax.training import (
     EVALUATED_AT_ONCE,
     Config,
@@ -67,19 +68,25 @@ class Flight(NamedTuple):
     curve: Curve
 
 
-def mesh_of(devices: Sequence[Device]) -> Mesh:
-    """Devices [D] in a row, along which members are dealt."""
+def mesh_of(devices: Sequence[Device] | None = None, n_blocks: int | None = None) -> Mesh:
+    """Devices [D] in a row, along which members are dealt; all there are by default.
+
+    No more than `n_blocks` if they are of one process; of several, each has to take part.
+    """
+    devices = list(devices or jax.devices())
+    if jax.process_count() == 1:
+        devices = devices[:n_blocks]
     return Mesh(np.array(devices), ("members",))
 
 
 def deal(mesh: Mesh, members: Any) -> Any:
     """Put a tree of members [D·M, …] on the devices, M on each."""
-    return jax.device_put(members, NamedSharding(mesh, P("members")))
+    return put(members, NamedSharding(mesh, P("members")))
 
 
 def share(mesh: Mesh, data: Any) -> Any:
     """Put a tree of arrays on every device."""
-    return jax.device_put(data, NamedSharding(mesh, P()))
+    return put(data, NamedSharding(mesh, P()))
 
 
 def on_every_device(mesh: Mesh, fn: Callable[..., Any], members: tuple, data: Any) -> Any:
@@ -143,19 +150,19 @@ def map_members(
       static: what it is compiled for, hashable.
       members: trees with leading axes [C, S].
       shared: a tree of arrays, the same for all, such as data.
-      devices: all local ones by default.
+      devices: all by default.
 
     Returns:
       What it gives, as NumPy arrays with leading axes [C, S].
     """
     n_conditions, n_seeds = jax.tree.leaves(members)[0].shape[:2]
     n_members = n_conditions * n_seeds
-    mesh = mesh_of(list(devices or jax.local_devices())[:n_members])
+    mesh = mesh_of(devices, n_members)
     shared, results = share(mesh, shared), []
     for first in range(0, n_members, mesh.size):
         wave = np.arange(first, first + mesh.size) % n_members  # wraps, to fill the last one
         of_wave = jax.tree.map(itemgetter(np.divmod(wave, n_seeds)), members)
-        results.append(jax.device_get(_map_blocks(fn, static, mesh, deal(mesh, of_wave), shared)))
+        results.append(fetch(_map_blocks(fn, static, mesh, deal(mesh, of_wave), shared)))
 
     def stack(*leaves: np.ndarray) -> np.ndarray:
         of_members = np.concatenate(leaves)[:n_members]
@@ -211,7 +218,8 @@ def block_size(
         )
     if devices[0].platform == "cpu":
         return 1
-    limit = (devices[0].memory_stats() or {}).get("bytes_limit", math.inf)
+    here = next(device for device in devices if device.process_index == jax.process_index())
+    limit = (here.memory_stats() or {}).get("bytes_limit", math.inf)
     fitting = (MEMORY_SHARE * limit if memory is None else memory) / needed
     return max(1, int(min(-(-n_members // len(devices)), fitting)))
 
@@ -225,7 +233,7 @@ def curve_epochs(n_epochs: int) -> np.ndarray:
 def start(config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: Dataset) -> Flight:
     """Members [D·M, …], already dealt, before their first epoch."""
     state = init_blocks(config, mesh, hparams, keys, data)
-    curve = jax.device_get(evaluate_blocks(config, mesh, state.params, data))
+    curve = fetch(evaluate_blocks(config, mesh, state.params, data))
     return Flight(
         0, state, _copy(state.params), jax.tree.map(lambda metric: metric[:, None], curve)
     )
@@ -236,7 +244,7 @@ def advance(config: Config, mesh: Mesh, hparams: Hparams, flight: Flight, data: 
     epoch, curve = flight.epoch + 1, flight.curve
     state = jax.block_until_ready(train_blocks(config, mesh, hparams, flight.state, data))
     if epoch in curve_epochs(config.epochs):
-        point = jax.device_get(evaluate_blocks(config, mesh, state.params, data))
+        point = fetch(evaluate_blocks(config, mesh, state.params, data))
         curve = jax.tree.map(lambda way, now: np.c_[way, now], curve, point)
     return Flight(epoch, state, flight.init_params, curve)
 
@@ -248,4 +256,4 @@ def finish(flight: Flight) -> Result:
 
 def _copy(params: Params) -> Params:
     """The params as NumPy arrays of their own; a view would see training reuse the memory."""
-    return jax.tree.map(np.array, params)
+    return jax.tree.map(np.array, fetch(params))

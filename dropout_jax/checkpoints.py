@@ -23,6 +23,7 @@ from jax.sharding import Mesh
 from dropout_jax import records
 from dropout_jax.blocks import Flight, Result, deal, init_blocks
 from dropout_jax.data import Dataset
+from dropout_jax.processes import fetch
 from dropout_jax.training import Config, Curve, Hparams, Metrics
 
 IDENTITY = "identity.json"  # of the run
@@ -71,8 +72,8 @@ def pack(first: int, rows: Result, flight: Flight | None) -> Saved:
     if flight is None or any(leaf.is_deleted() for leaf in jax.tree.leaves(flight.state)):
         return Saved(first, done, 0, [])
     leaves = jax.tree.leaves((flight.state, flight.init_params, flight.curve))
-    plain = [np.array(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for leaf in leaves]
-    return Saved(first, done, flight.epoch, plain)
+    plain = fetch([jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in leaves])
+    return Saved(first, done, flight.epoch, list(map(np.array, plain)))
 
 
 def restore(rows: Callable[[int, int], Result], saved: Sequence[Saved]) -> int:
@@ -116,13 +117,25 @@ def unpack(
     return Flight(saved.epoch, deal(mesh, tree[0]), *tree[1:])
 
 
+def _orbax() -> Any:
+    """Orbax's way to write and read one tree, by this process alone, whoever else there is."""
+    import orbax.checkpoint as ocp  # takes a second to import
+
+    me = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=me, active_processes={me}, barrier_sync_key_prefix=str(me)
+    )
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
+
+
 def save(folder: Path, identity: dict[str, Any], saved: Saved) -> None:
     """Write a checkpoint of the run that `identity` describes, and remove what it supersedes.
 
     Raises:
       OSError: if it cannot be written; those that are there stay.
     """
-    import orbax.checkpoint as ocp  # takes a second to import
+    import orbax.checkpoint as ocp
 
     earlier = _numbers(folder, "*.json")
     number = 1 + max(_numbers(folder, "*"), default=0)
@@ -132,7 +145,7 @@ def save(folder: Path, identity: dict[str, Any], saved: Saved) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / IDENTITY).exists():
             records.write_json(folder / IDENTITY, identity)
-        ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).save(path, args=ocp.args.PyTreeSave(tree))
+        _orbax().save(path, args=ocp.args.PyTreeSave(tree))
         told = {"holds_members": bool(saved.done), "checksums": _checksums(path)}
         records.write_json(path.with_suffix(".json"), told)
         superseded = [number for number in earlier if not _told(folder, number)["holds_members"]]
@@ -163,13 +176,11 @@ def _first_line(error: Exception) -> str:
 
 def _load(folder: Path, number: int) -> Saved:
     """One checkpoint; ValueError if it is damaged, before orbax has seen it."""
-    import orbax.checkpoint as ocp
-
     path = folder / str(number)
     try:
         if _told(folder, number)["checksums"] != _checksums(path):
             raise ValueError("its files are not those that were written")
-        tree = ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).restore(path.resolve())
+        tree = _orbax().restore(path.resolve())
     except Exception as error:  # whatever orbax, tensorstore and json raise for what they find
         raise ValueError(f"the checkpoint {path} is damaged: {_first_line(error)}") from error
     return Saved(**{"done": [], "flight": [], **tree})

@@ -6,20 +6,19 @@ once the arguments have been understood.
 """
 
 import contextlib
-import dataclasses
 import io
 import os
 import re
 import shutil
 import sys
+import tempfile
 import zlib
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tyro
 from rich.console import Console
@@ -33,55 +32,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from dropout_jax.arguments import PRNG, ROOT_SEED, Compare, check, configuration, settings
+
 if TYPE_CHECKING:
+    from dropout_jax.checkpoints import Saved
     from dropout_jax.data import Dataset
     from dropout_jax.runs import Run
     from dropout_jax.training import Config, Hparams
-
-PRNG = "threefry2x32"  # JAX's default, which an environment variable could change
-ROOT_SEED = 0
-FLOAT32_MAX = 3.4e38
-HOW = ("out", "overwrite", "resume", "checkpoint_seconds", "data_dir", "memory")  # not what
-
-
-@dataclass(frozen=True)
-class Compare:
-    """Does dropout spread the weights? Train without it, with it and with L2, and compare.
-
-    Trains the conditions `none`, `dropout` and `l2` on the same seeds, prints a table and the
-    answer in words, and writes a folder with all numbers, weights and figures.
-    """
-
-    dataset: str = "mnist5k"
-    """mnist5k, digits, mnist, fashion_mnist, or the path of an .npz with x and y"""
-    features: tuple[int, ...] = (256, 256)
-    """widths of the hidden layers"""
-    rates: tuple[float, ...] = (0.0, 0.5, 0.5)
-    """P(drop) for the input of every layer: one for the pixels, one for each hidden layer"""
-    weight_decay: float = 1e-3
-    """coefficient of the L2 condition, ½ µ Σ w²"""
-    seeds: int = 10
-    """networks per condition"""
-    epochs: int = 30
-    """passes over the training data"""
-    batch_size: int = 128
-    """examples a step"""
-    learning_rate: float = 0.05
-    """step size of stochastic gradient descent"""
-    momentum: float = 0.9
-    """fraction of the last update carried on"""
-    data_dir: Path | None = None
-    """folder of the IDX files of mnist and fashion_mnist; without it they are fetched"""
-    memory: float | None = None
-    """GiB to fill on an accelerator; by default .8 of what it has"""
-    out: Path | None = None
-    """folder to write; runs/DATASET-TIME by default"""
-    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
-    """replace an earlier run in that folder"""
-    resume: tyro.conf.FlagCreatePairsOff[bool] = False
-    """go on with the unfinished run in that folder"""
-    checkpoint_seconds: float = 60.0
-    """seconds between checkpoints; one is written on Ctrl-C and SIGTERM too"""
 
 
 def main() -> None:
@@ -89,7 +46,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no ± shows a ?
             stream.reconfigure(errors="replace")
-    sys.exit(run_command(sys.argv[1:]))
+    status = run_command(sys.argv[1:])
+    if status == 1 and "jax" in sys.modules and sys.modules["jax"].process_count() > 1:
+        os._exit(status)  # at once: the usual way out waits for all processes, also for lost ones
+    sys.exit(status)
 
 
 def run_command(argv: list[str]) -> int:
@@ -130,108 +90,141 @@ def _is_rule(line: str) -> bool:
     return not line.strip("─-╰╯")
 
 
-def check(arguments: Compare) -> None:
-    """Raise ValueError unless the numbers make sense together."""
-    a = arguments
-    n_layers = len(a.features) + 1
-    expectations = {
-        "features": ("hold positive widths", bool(a.features) and min(a.features, default=0) > 0),
-        "rates": (
-            f"hold {n_layers} rates in [0, 1], one for the input of each layer",
-            len(a.rates) == n_layers and all(0 <= rate <= 1 for rate in a.rates),
-        ),
-        "weight-decay": ("be finite and not negative", 0 <= a.weight_decay < FLOAT32_MAX),
-        "seeds": ("be at least 2, for an interval", a.seeds >= 2),
-        "epochs": ("be at least 1", a.epochs >= 1),
-        "batch-size": ("be at least 1", a.batch_size >= 1),
-        "learning-rate": ("be positive and finite", 0 < a.learning_rate < FLOAT32_MAX),
-        "momentum": ("lie in [0, 1)", 0 <= a.momentum < 1),
-        "memory": ("be positive", a.memory is None or a.memory > 0),
-        "checkpoint-seconds": ("not be negative", a.checkpoint_seconds >= 0),
-        "resume": ("come with --out, the folder", not a.resume or a.out is not None),
-        "overwrite": ("not come with --resume", not (a.resume and a.overwrite)),
-    }
-    for name, (expected, met) in expectations.items():
-        given = getattr(a, name.replace("-", "_"))
-        if not met:
-            shown = " ".join(map(str, given)) if isinstance(given, tuple) else str(given)
-            raise ValueError(f"--{name} must {expected}, got {shown or 'nothing'}")
+class Job(NamedTuple):
+    """What is to be done, checked."""
+
+    config: "Config"
+    conditions: "dict[str, Hparams]"
+    dataset: "Dataset"
+    settings: dict[str, Any]
+    identity: dict[str, Any]
+    folder: Path
+    saved: "list[Saved]"
+
+
+def prepare(arguments: Compare) -> Job:
+    """Load the data, make the folder and read what is to be resumed, the last two in process 0.
+
+    Raises:
+      ValueError, OSError: for input that the run cannot start with.
+    """
+    import jax
+
+    from dropout_jax import checkpoints, data, processes, records
+    from dropout_jax.blocks import block_size
+
+    dataset = data.load_dataset(arguments.dataset, arguments.data_dir)
+    if len(dataset.x_train) < arguments.batch_size:
+        raise ValueError(
+            f"--batch-size must be at most the {len(dataset.x_train)} training examples of "
+            f"{arguments.dataset}, got {arguments.batch_size}"
+        )
+    config, conditions = configuration(arguments, dataset.n_classes)
+    block_size(config, dataset.x_train.shape[1], 1, jax.local_devices(), _memory(arguments))
+    given = settings(arguments, dataset)
+    identity = {**given, "data": zlib.crc32(dataset.x_train.tobytes()), "jax": jax.__version__}
+    folder = arguments.out or Path("runs", f"{Path(arguments.dataset).stem}-{_now()}")
+    saved = []
+    if processes.is_first():
+        if arguments.resume:
+            saved = checkpoints.load(folder / records.CHECKPOINT, identity)
+        records.check_folder(folder, arguments.overwrite, arguments.resume)
+        if not arguments.resume:
+            shutil.rmtree(folder / records.CHECKPOINT, ignore_errors=True)
+    else:
+        folder = Path(tempfile.gettempdir())
+    return Job(config, conditions, dataset, given, identity, folder, saved)
 
 
 def compare(arguments: Compare) -> int:
     """Check everything, then train, compare and write; return the exit status."""
+    start = perf_counter()
     try:
         check(arguments)
-        start = perf_counter()
         import jax
 
-        from dropout_jax import checkpoints, data, interrupts, records, runs
-        from dropout_jax.blocks import block_size
+        from dropout_jax import processes
         from dropout_jax.population import Interrupted
 
         imported = perf_counter() - start
         with contextlib.suppress(RuntimeError):  # JAX has started already, when called from Python
             jax.config.update("jax_num_cpu_devices", n_cores())
-        dataset = data.load_dataset(arguments.dataset, arguments.data_dir)
-        if len(dataset.x_train) < arguments.batch_size:
-            raise ValueError(
-                f"--batch-size must be at most the {len(dataset.x_train)} training examples of "
-                f"{arguments.dataset}, got {arguments.batch_size}"
-            )
-        memory = None if arguments.memory is None else arguments.memory * 2**30
-        config, conditions = configuration(arguments, dataset.n_classes)
-        block_size(config, dataset.x_train.shape[1], 1, jax.local_devices(), memory)
-        folder = arguments.out or Path("runs", f"{Path(arguments.dataset).stem}-{_now()}")
-        saved, given = [], settings(arguments, dataset)
-        identity = {**given, "data": zlib.crc32(dataset.x_train.tobytes()), "jax": jax.__version__}
-        if arguments.resume:
-            saved = checkpoints.load(folder / records.CHECKPOINT, identity)
-        records.check_folder(folder, arguments.overwrite, arguments.resume)
+        if arguments.distributed:
+            at = (arguments.coordinator, arguments.num_processes, arguments.process_id)
+            processes.connect(*at)
+        job = processes.together(lambda: prepare(arguments))
+        if processes.anywhere(processes.of_first(job.identity) != job.identity):
+            raise ValueError("all processes must be given the same arguments and data")
     except (ValueError, OSError) as error:
         return _fail(error, 2)
-    key = jax.random.key(ROOT_SEED, impl=PRNG)
     try:
-        if not arguments.resume:
-            shutil.rmtree(folder / records.CHECKPOINT, ignore_errors=True)
-        with _progress() as progress, interrupts.deferred() as stop_if_asked:
-            task = progress.add_task(
-                f"training {len(conditions)} × {arguments.seeds} networks", total=None
-            )
-
-            def show_and_stop(done: int, total: int) -> None:
-                progress.update(task, completed=done, total=total)
-                stop_if_asked(done, total)
-
-            result = runs.run(
-                config,
-                conditions,
-                range(arguments.seeds),
-                key,
-                dataset,
-                memory=memory,
-                allocate=records.scratch(folder),
-                checkpoints=checkpoints.Checkpoints(
-                    partial(checkpoints.save, folder / records.CHECKPOINT, identity),
-                    saved,
-                    arguments.checkpoint_seconds,
-                ),
-                progress=show_and_stop,
-            )
+        result = train(arguments, job._replace(saved=processes.of_first(job.saved)))
         result = result._replace(seconds={"import": imported, **result.seconds})
-        runs.write(folder, result, given, key)
-        if not result.interrupted:
-            shutil.rmtree(folder / records.CHECKPOINT, ignore_errors=True)
+        if processes.is_first():
+            finish(job, result)
+        processes.anywhere(False)  # the others wait until all is written
     except Interrupted:
-        return _fail(f"interrupted; go on with --resume --out {folder}", 130)
+        return _fail(f"interrupted; go on with --resume --out {job.folder}", 130)
     except ValueError as error:
         if not arguments.resume:
             raise
         return _fail(error, 2)  # the checkpoints do not go together
     except OSError as error:
-        return _fail(f"the run could not be written to {folder}: {error}", 1)
+        return _fail(f"the run could not be written to {job.folder}: {error}", 1)
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        return _fail(f"lost another process; go on with --resume; {error}", 1)
     finally:
         with contextlib.suppress(OSError):
-            folder.rmdir()  # which happens only if it is empty
+            job.folder.rmdir()  # which happens only if it is empty
+    return tell(result, job.folder) if processes.is_first() else 0
+
+
+def train(arguments: Compare, job: Job) -> "Run":
+    """Train and compare, with a progress bar and checkpoints, if this is process 0."""
+    import jax
+
+    from dropout_jax import checkpoints, interrupts, processes, records, runs
+
+    first = processes.is_first()
+    save = partial(checkpoints.save, job.folder / records.CHECKPOINT, job.identity)
+    title = f"training {len(job.conditions)} × {arguments.seeds} networks"
+    with _progress(first) as progress, interrupts.deferred(processes.anywhere) as stop_if_asked:
+        task = progress.add_task(title, total=None)
+
+        def show_and_stop(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+            stop_if_asked(done, total)
+
+        return runs.run(
+            job.config,
+            job.conditions,
+            range(arguments.seeds),
+            jax.random.key(ROOT_SEED, impl=PRNG),
+            job.dataset,
+            memory=_memory(arguments),
+            allocate=records.scratch(job.folder),
+            checkpoints=checkpoints.Checkpoints(
+                save if first else lambda _: None, job.saved, arguments.checkpoint_seconds
+            ),
+            progress=show_and_stop,
+        )
+
+
+def finish(job: Job, result: "Run") -> None:
+    """Write the run folder, and remove the checkpoints if nothing is left to do."""
+    import jax
+
+    from dropout_jax import records, runs
+
+    runs.write(job.folder, result, job.settings, jax.random.key(ROOT_SEED, impl=PRNG))
+    if not result.interrupted:
+        shutil.rmtree(job.folder / records.CHECKPOINT, ignore_errors=True)
+
+
+def tell(result: "Run", folder: Path) -> int:
+    """Print what came out, and return the exit status."""
     show(result, folder)
     diverged = [len(c["diverged_seeds"]) for c in result.summary["conditions"].values()]
     n_members = len(result.seeds) * len(diverged)
@@ -241,43 +234,8 @@ def compare(arguments: Compare) -> int:
     return 130 if result.interrupted else 0
 
 
-def configuration(arguments: Compare, n_classes: int) -> "tuple[Config, dict[str, Hparams]]":
-    """The static configuration, and the three conditions."""
-    from dropout_jax.networks import MLP
-    from dropout_jax.training import Config, Hparams
-
-    config = Config(
-        MLP((*arguments.features, n_classes)),
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-    )
-    none = Hparams(
-        rates=(0.0,) * len(arguments.rates),
-        learning_rate=arguments.learning_rate,
-        momentum=arguments.momentum,
-    )
-    return config, {
-        "none": none,
-        "dropout": none._replace(rates=arguments.rates),
-        "l2": none._replace(weight_decay=arguments.weight_decay),
-    }
-
-
-def settings(arguments: Compare, dataset: "Dataset") -> dict:
-    """What `config.json` holds: the arguments, the data's sizes, the root of all keys."""
-    given = dataclasses.asdict(arguments)
-    for name in HOW:
-        del given[name]
-    return {
-        "command": "compare",
-        **given,
-        "n_train": len(dataset.x_train),
-        "n_test": len(dataset.x_test),
-        "n_inputs": dataset.x_train.shape[1],
-        "n_classes": dataset.n_classes,
-        "root_seed": ROOT_SEED,
-        "prng": PRNG,
-    }
+def _memory(arguments: Compare) -> float | None:
+    return None if arguments.memory is None else arguments.memory * 2**30
 
 
 def n_cores() -> int:
@@ -290,7 +248,7 @@ def _now() -> str:
     return datetime.now().strftime("%Y%m%d-%H%M%S")
 
 
-def _progress() -> Progress:
+def _progress(shown: bool) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -299,6 +257,7 @@ def _progress() -> Progress:
         TextColumn("left"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
+        disable=not shown,
     )
 
 

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def deferred() -> Iterator[Callable[[int, int], None]]:
+def deferred(
+    anywhere: Callable[[bool], bool] = lambda asked: asked,
+) -> Iterator[Callable[[int, int], None]]:
     """Let Ctrl-C and SIGTERM wait for the end of the epoch.
 
     Gives a function of (done, total) that raises KeyboardInterrupt if one of them came. A second
-    one, or one after training, is not made to wait.
+    one, or one after training, is not made to wait. `anywhere` makes several processes agree.
     """
     asked, training = False, True
 
@@ -23,7 +25,7 @@ def deferred() -> Iterator[Callable[[int, int], None]]:
     def stop_if_asked(done: int, total: int) -> None:
         nonlocal training
         training = done < total
-        if asked:
+        if anywhere(asked):
             raise KeyboardInterrupt
 
     usual = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -31,6 +31,7 @@ from dropout_jax.checkpoints import Checkpoints, pack, restore, unpack
 from dropout_jax.data import Dataset
 from dropout_jax.dropout import check_key, check_rate
 from dropout_jax.networks import Params
+from dropout_jax.processes import anywhere
 from dropout_jax.training import Config, Curve, Hparams, Metrics, init
 
 _COUNTER_BASED = ("threefry2x32", "threefry4x32", "philox2x32", "philox4x32")
@@ -121,7 +122,8 @@ def fit_population(
         alone, so a population can grow without changing its earlier members.
       key: the root key, of a counter-based generator (threefry or philox). Only folded into.
       data: put once on every device and shared by the members there.
-      devices: all local ones by default.
+      devices: all by default, those of other processes too: each of them makes the same call and is
+        given the whole population.
       block: members a device trains at once, the unit of compiled work; see `blocks.block_size`.
       memory: bytes to fill on a device, if `block` is not given; see `blocks.block_size`.
       allocate: makes the arrays that hold the trained members, from a shape and a dtype; one that
@@ -137,13 +139,13 @@ def fit_population(
       Interrupted: on Ctrl-C, with the seeds completed so far.
     """
     seeds = list(seeds)
-    devices = list(devices or jax.local_devices())
+    devices = list(devices or jax.devices())
     _check(config, seeds, key, data, devices)
     members = _members(stack_conditions(conditions), seeds, key)
     n_members, n_conditions = len(members[1]), len(conditions)
     if block is None:
         block = block_size(config, data.x_train.shape[1], n_members, devices, memory)
-    mesh = mesh_of(devices[: -(-n_members // block)])
+    mesh = mesh_of(devices, -(-n_members // block))
     wave = block * mesh.size
     shared = share(mesh, data)
     kept = _room(config, members, data, len(seeds), allocate)
@@ -160,7 +162,7 @@ def fit_population(
             while flight.epoch < config.epochs:
                 flight = advance(config, mesh, hparams, flight, shared)
                 progress(n_done * config.epochs + n_wave * flight.epoch, n_members * config.epochs)
-                if checkpoints and perf_counter() - clock > checkpoints.seconds:
+                if checkpoints and anywhere(perf_counter() - clock > checkpoints.seconds):
                     checkpoints.save(pack(n_saved, _rows(kept, n_saved, n_done), flight))
                     n_saved, clock = n_done, perf_counter()
             _keep(kept, finish(flight), n_done, n_done + n_wave)

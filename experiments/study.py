@@ -12,7 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dropout_jax import records, statistics
-from dropout_jax.cli import PRNG, ROOT_SEED, n_cores
+from dropout_jax.arguments import PRNG, ROOT_SEED
+from dropout_jax.cli import n_cores
 
 RESULTS = Path(__file__).parent / "results"
 _DIRECTIONS = {"more uniform": "lower", "less uniform": "higher"}

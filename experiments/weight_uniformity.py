@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from dropout_jax import records, runs
-from dropout_jax.cli import PRNG, ROOT_SEED
+from dropout_jax.arguments import PRNG, ROOT_SEED
 from dropout_jax.comparison import answer
 from dropout_jax.data import Dataset, load_dataset, split
 from dropout_jax.networks import MLP

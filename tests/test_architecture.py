@@ -23,17 +23,20 @@ MAY_IMPORT = {
     "records": set(),
     "networks": {"dropout"},
     "training": {"networks", "objectives", "data"},
-    "blocks": {"training", "networks", "data"},
+    "processes": set(),
+    "blocks": {"training", "networks", "data", "processes"},
     "interrupts": set(),
     "schedules": set(),
-    "checkpoints": {"blocks", "training", "data", "records"},
-    "population": {"checkpoints", "blocks", "training", "networks", "dropout", "data"},
+    "checkpoints": {"blocks", "training", "data", "records", "processes"},
+    "population": {"checkpoints", "blocks", "training", "networks", "dropout", "data"}
+    | {"processes"},
     "comparison": {"population", "blocks", "training", "networks", "data"}
     | {"weights", "units", "statistics"},
     "runs": {"comparison", "checkpoints", "population", "training", "networks", "data"}
     | {"plots", "records"},
-    "cli": {"runs", "comparison", "checkpoints", "population", "blocks", "training", "networks"}
-    | {"data", "records", "interrupts"},
+    "arguments": {"training", "networks", "data"},
+    "cli": {"arguments", "runs", "comparison", "checkpoints", "population", "blocks", "training"}
+    | {"data", "records", "interrupts", "processes"},
 }
 
 
@@ -91,10 +94,12 @@ def test_the_package_itself_imports_nothing():
     assert not imports(TREES["__init__"])
 
 
-def test_the_command_line_imports_jax_only_inside_functions():
-    at_once = [node for node in TREES["cli"].body if isinstance(node, ast.Import | ast.ImportFrom)]
-    assert roots(imports(ast.Module(list(at_once), []))) == {"tyro", "rich"}
-    others = [node for node in TREES["cli"].body if isinstance(node, ast.If | ast.Try | ast.With)]
+@pytest.mark.parametrize("module", ["arguments", "cli"])
+def test_the_command_line_imports_jax_only_inside_functions(module):
+    at_once = [node for node in TREES[module].body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert roots(imports(ast.Module(list(at_once), []))) <= {"tyro", "rich", "dropout_jax"}
+    assert imported_siblings(ast.Module(list(at_once), [])) & set(MODULES) <= {"arguments"}
+    others = [node for node in TREES[module].body if isinstance(node, ast.If | ast.Try | ast.With)]
     assert [ast.unparse(node.test) for node in others if isinstance(node, ast.If)] == [
         "TYPE_CHECKING"
     ]

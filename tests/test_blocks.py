@@ -23,7 +23,7 @@ CONFIG = Config(MLP((64, 64, 10)))
 
 
 class Accelerator:
-    platform = "gpu"
+    platform, process_index = "gpu", 0
 
     def memory_stats(self):
         return {"bytes_limit": 10 * member_bytes(CONFIG, 784)}

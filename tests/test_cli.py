@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from dropout_jax import cli, data, population, records, runs
-from dropout_jax.cli import Compare, configuration, run_command
+from dropout_jax.arguments import Compare, configuration
+from dropout_jax.cli import run_command
 
 jax.devices()  # conftest's devices start before the command asks for one per core
 
@@ -300,7 +301,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(number, tmp_path, capsy
 
     bar = SimpleNamespace(add_task=lambda *_, **__: 0, active=True)
     bar.update = partial(in_the_third_wave, bar)
-    monkeypatch.setattr(cli, "_progress", lambda: contextlib.nullcontext(bar))
+    monkeypatch.setattr(cli, "_progress", lambda shown: contextlib.nullcontext(bar))
     toy = [*TOY, "--checkpoint-seconds", "0", "--out"]
     assert run_command([*toy, str(tmp_path / "stopped")]) == 130
     assert f"go on with --resume --out {tmp_path}/stopped" in capsys.readouterr().err
