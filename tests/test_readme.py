@@ -46,6 +46,31 @@ def test_the_speeds_and_the_memory_stated_are_those_recorded():
     assert f"took {max(part['peak_mib'] for part in parts):.0f} MiB" in " ".join(README.split())
 
 
+def test_every_promise_names_a_test_that_is_there():
+    named = re.findall(r"\[(test_\w+)\]\((tests/\w+\.py)\)", README)
+    assert len(named) >= 8
+    for test, file in named:
+        assert f"\ndef {test}(" in (ROOT / file).read_text(encoding="utf-8"), test
+
+
+def test_the_cost_of_a_million_networks_follows_from_the_record():
+    from experiments.benchmark import RESULTS
+
+    def said(name: str) -> float:
+        return float(re.findall(rf"<!-- {name} -->([\d.]+)<!-- /{name} -->", README)[0])
+
+    rows = json.loads((RESULTS / "summary.json").read_text("utf-8"))["rows"]
+    key = (64, "hidden layers", "this library")
+    (speed,) = [r["gflops"] for r in rows if (r["width"], r["dropout"], r["contender"]) == key]
+    kernels = 784 * 64 + 64 * 64 + 64 * 10
+    flops = 6 * 128 * kernels * (4_000 // 128) * 30
+    kilobytes = 4 * (kernels + 64 + 64 + 10) / 1e3
+    assert said("one") == round(flops / speed / 1e9, 2)
+    assert said("million") == round(flops / speed / 1e9 * 1e6 / 3600)
+    assert said("bytes") == round(kilobytes)
+    assert said("all") == round(kilobytes * 4 / 3)
+
+
 def test_the_coverage_stated_is_that_recorded():
     record = ROOT / "experiments" / "results" / "interval_coverage" / "summary.json"
     rows = json.loads(record.read_text(encoding="utf-8"))["coverage"]
