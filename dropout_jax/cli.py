@@ -178,7 +178,9 @@ def compare(arguments: Compare) -> int:
     finally:
         with contextlib.suppress(OSError):
             job.folder.rmdir()  # which happens only if it is empty
-    return tell(result, job.folder) if processes.is_first() else 0
+    if processes.is_first():
+        show(result, job.folder)
+    return status_of(result)
 
 
 def train(arguments: Compare, job: Job) -> "Run":
@@ -223,9 +225,8 @@ def finish(job: Job, result: "Run") -> None:
         shutil.rmtree(job.folder / records.CHECKPOINT, ignore_errors=True)
 
 
-def tell(result: "Run", folder: Path) -> int:
-    """Print what came out, and return the exit status."""
-    show(result, folder)
+def status_of(result: "Run") -> int:
+    """The exit status of what came out; 1, with advice, if more than half diverged."""
     diverged = [len(c["diverged_seeds"]) for c in result.summary["conditions"].values()]
     n_members = len(result.seeds) * len(diverged)
     if 2 * sum(diverged) > n_members:
