@@ -5,7 +5,7 @@ Shapes: B batch, L affine layers, D inputs, U units of a layer.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -124,3 +124,13 @@ def layers(params: Params) -> list[dict[str, jax.Array]]:
     """
     tree = params["params"]
     return [tree[f"layer_{l}"] for l in range(len(tree))]
+
+
+def outputs_from(model: MLP, params: Params, layer: int, hidden: jax.Array) -> jax.Array:
+    """The outputs of a deterministic pass from what hidden layer `layer` sends on [B, U]."""
+    following = list(zip(model.features, layers(params), strict=True))[layer + 1 :]
+    for l, (width, of_layer) in enumerate(following):
+        hidden = cast(jax.Array, nn.Dense(width).apply({"params": of_layer}, hidden))
+        if l < len(following) - 1:
+            hidden = model.activation(hidden)
+    return hidden

@@ -102,7 +102,7 @@ def plot_profiles(
         sorted_axes, lorenz_axes, change_axes = grid[:, column]
         sorted_axes.set_title(title)
         sorted_axes.axhline(1, color=GREY, lw=0.8, ls=":")
-        _bands(sorted_axes, fractions, relative)
+        draw_bands(sorted_axes, fractions, relative)
         sorted_axes.set_yscale("log")
         low = np.nan_to_num(relative[..., 10:], nan=1).min()
         sorted_axes.set_ylim(max(0.8 * low, 1e-2), 1.3 * _largest(relative))
@@ -110,23 +110,23 @@ def plot_profiles(
         sorted_axes.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
         sorted_axes.yaxis.set_minor_formatter(NullFormatter())
         lorenz_axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
-        _bands(lorenz_axes, fractions, lorenz)
+        draw_bands(lorenz_axes, fractions, lorenz)
         lorenz_axes.set_ylim(0, 1)
-        _bands(change_axes, fractions, change)
+        draw_bands(change_axes, fractions, change)
         change_axes.set_xlabel("fraction, from the smallest")
         change_axes.set_xlim(0, 1)
     grid[0, 0].set_ylabel(f"{quantity}, in units of its mean")
     grid[1, 0].set_ylabel(f"share of the sum of {quantity}")
     grid[2, 0].set_ylabel(f"difference in it from {names[0]}\n(up: more uniform)")
     grid[1, 0].annotate("uniform", (0.45, 0.47), rotation=36, color=GREY, size=8)
-    grid[0, 0].legend(handles=_legend(names), loc="lower right")
+    grid[0, 0].legend(handles=legend(names), loc="lower right")
     figure.suptitle(
         f"Sorted {quantity} and Lorenz curves: mean and range over {n_seeds} seeds", size=10
     )
     return figure
 
 
-def _bands(axes: Axes, x: np.ndarray, values: np.ndarray) -> None:
+def draw_bands(axes: Axes, x: np.ndarray, values: np.ndarray) -> None:
     """One line (mean) and band (range over seeds) for each condition of values [C, S, len(x)]."""
     for c, of_condition in enumerate(values):
         low, high = of_condition.min(axis=0), of_condition.max(axis=0)
@@ -137,7 +137,8 @@ def _bands(axes: Axes, x: np.ndarray, values: np.ndarray) -> None:
 _LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 
 
-def _legend(names: Sequence[str]) -> list[Line2D]:
+def legend(names: Sequence[str]) -> list[Line2D]:
+    """Handles of a legend for conditions as `draw_bands` draws them."""
     return [
         Line2D([], [], color=COLOURS[c], ls=_LINES[c], label=name) for c, name in enumerate(names)
     ]
@@ -222,7 +223,7 @@ def plot_curves(
     grid = figure.subplots(2, 2, sharex=True)
     for axes, (name, values) in zip(grid.ravel(), curves.items(), strict=True):
         split, metric = name.split("_")
-        _bands(axes, epochs, np.maximum(values, 1e-6) if metric == "loss" else 100 * values)
+        draw_bands(axes, epochs, np.maximum(values, 1e-6) if metric == "loss" else 100 * values)
         axes.set_title(f"{split} {metric}")
         if metric == "loss":
             axes.set_yscale("log")
@@ -236,6 +237,6 @@ def plot_curves(
             axes.set_ylabel("%")
     for axes in grid[-1]:
         axes.set_xlabel("epoch")
-    grid[0, 0].legend(handles=_legend(names))
+    grid[0, 0].legend(handles=legend(names))
     figure.suptitle(f"Learning curves: mean and range over {n_seeds} seeds", size=10)
     return figure

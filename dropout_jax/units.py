@@ -1,8 +1,8 @@
-"""How much rests on each hidden unit: measures that rescaling a ReLU unit cannot change.
+"""Measures of hidden units: how much rests on each, and how alike they are.
 
 Multiplying a unit's incoming weights and bias by a and its outgoing ones by 1/a leaves a ReLU
-network, and its dropout objective, as they were, but changes every |w| involved. These two do not
-change, and they are what dropout is known to equalise in linear networks.
+network, and its dropout objective, as they were, but changes every |w| involved. `contribution` and
+`path_norm` do not change, and they are what dropout is known to equalise in linear networks.
 
 Shapes: n examples, in, U hidden units, O units they send to.
 """
@@ -28,3 +28,36 @@ def path_norm(incoming: jax.Array, bias: jax.Array, outgoing: jax.Array) -> jax.
     """
     norm_in = jnp.sqrt(jnp.sum(incoming**2, axis=0) + bias**2)
     return norm_in * jnp.linalg.norm(outgoing, axis=1)
+
+
+def mean_correlation(activations: jax.Array) -> jax.Array:
+    """Mean |correlation| between the activations [n, U] of all pairs of units that vary.
+
+    A measure of co-adaptation: high where units come and go together. NaN for fewer than two.
+    """
+    centred = activations - activations.mean(axis=0, keepdims=True)
+    return _mean_cosine(centred, jnp.any(activations != activations[:1], axis=0))
+
+
+def mean_cosine(incoming: jax.Array) -> jax.Array:
+    """Mean |cosine| between the incoming vectors of all pairs of units, of a kernel [in, U].
+
+    High where units condense on few directions (Zhang & Xu 2024).
+    """
+    return _mean_cosine(incoming, jnp.any(incoming != 0, axis=0))
+
+
+def _mean_cosine(columns: jax.Array, counts: jax.Array) -> jax.Array:
+    """Mean |cosine| over all pairs of the columns that count."""
+    norms = jnp.linalg.norm(columns, axis=0)
+    unit = jnp.where(counts[None], columns / jnp.where(counts, norms, 1)[None], 0)
+    n = counts.sum()
+    return (jnp.abs(unit.T @ unit).sum() - n) / (n * (n - 1))
+
+
+def silent_share(activations: jax.Array) -> jax.Array:
+    """The share of activations [n, U] that are 0: how sparse the code of a layer is.
+
+    Srivastava et al. (2014), §7.2, report it, and the mean activation, to tell what dropout does.
+    """
+    return jnp.mean(activations == 0)

@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "data": set(),
     "weights": set(),
     "units": set(),
+    "ablation": set(),
     "statistics": set(),
     "plots": set(),
     "records": set(),
@@ -27,6 +28,7 @@ MAY_IMPORT = {
     "blocks": {"training", "networks", "data", "processes"},
     "interrupts": set(),
     "schedules": set(),
+    "perturbations": set(),
     "checkpoints": {"blocks", "training", "data", "records", "processes"},
     "population": {"checkpoints", "blocks", "training", "networks", "dropout", "data"}
     | {"processes"},
@@ -80,7 +82,7 @@ def test_no_module_imports_relatively_or_from_experiments_or_tests(module):
     assert not {"", "experiments", "tests", "conftest"} & roots(imports(TREES[module]))
 
 
-@pytest.mark.parametrize("module", ["weights", "units", "statistics"])
+@pytest.mark.parametrize("module", ["weights", "units", "ablation", "statistics"])
 def test_what_measures_weights_needs_only_jax_numpy_and_scipy(module):
     assert roots(imports(TREES[module])) <= {"jax", "numpy", "scipy"}
 

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropout_jax.units import contribution, path_norm
+from dropout_jax.units import (
+    contribution,
+    mean_correlation,
+    mean_cosine,
+    path_norm,
+    silent_share,
+)
 
 N, IN, U, O = 20, 3, 4, 2
 TOL = 16 * 2.0**-23  # some 16 roundings in float32: sums of at most N squares, roots, products
@@ -109,3 +115,22 @@ def test_vmap_over_members_is_the_loop():
     hiddens = jnp.stack([relu_layer(x, k, bias) for k in kernels])
     loop = [contribution(h, o) for h, o in zip(hiddens, outs, strict=True)]
     np.testing.assert_allclose(jax.vmap(contribution)(hiddens, outs), loop, TOL)
+
+
+def test_correlation_is_numpys_over_the_pairs_of_units_that_vary():
+    h = np.random.default_rng(5).normal(size=(40, 5)).astype(np.float32)
+    h[:, 3] = 2.0  # dead
+    alive = np.abs(np.corrcoef(h[:, [0, 1, 2, 4]].T))
+    expected = (alive.sum() - 4) / 12
+    np.testing.assert_allclose(mean_correlation(jnp.asarray(h)), expected, rtol=1e-4)
+
+
+def test_units_that_are_alike_correlate_and_point_the_same_way():
+    h = jnp.outer(jnp.arange(5.0), jnp.array([1.0, -2.0, 3.0]))
+    np.testing.assert_allclose(mean_correlation(h), 1, rtol=1e-5)
+    np.testing.assert_allclose(mean_cosine(h), 1, rtol=1e-5)
+    np.testing.assert_allclose(mean_cosine(jnp.eye(3)), 0, atol=1e-6)
+
+
+def test_the_silent_share_counts_zeros():
+    assert silent_share(jnp.array([[0.0, 1.0], [0.0, 0.0]])) == 0.75

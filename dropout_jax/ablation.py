@@ -1,0 +1,75 @@
+"""Co-adaptation measured directly: what is lost when units of a layer are set to 0.
+
+Each function takes `loss_fn`, which gives the loss of a network from what one of its hidden layers
+sends on, so nothing here knows networks: `partial(loss_from, ...)`. All are pure, and made to be
+vmapped over members.
+
+Shapes: n examples, U units of the layer, P pairs, R orders, F fractions.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+LossFn = Callable[[jax.Array], jax.Array]  # of activations [n, U]
+AT_ONCE = 16  # ablated networks
+
+
+def damages(loss_fn: LossFn, hidden: jax.Array) -> jax.Array:
+    """d_j = loss without unit j - loss, for every unit [U] of activations [n, U].
+
+    In the units of the loss; negative where the network does better without the unit. Single-unit
+    ablation, as in Morcos et al. (2018), §3.
+    """
+    return _damages_without(loss_fn, hidden, jnp.arange(hidden.shape[1])[:, None])
+
+
+def pair_interactions(loss_fn: LossFn, hidden: jax.Array, pairs: jax.Array) -> jax.Array:
+    """d_ij - d_i - d_j for pairs of units [P, 2]: what two units are worth only together [P].
+
+    d_ij is the damage without both. 0 where units act independently of each other on the loss;
+    positive where one stands in for the other, negative where neither is of use alone: units that
+    are co-adapted are far from 0.
+    """
+    single = damages(loss_fn, hidden)
+    both = _damages_without(loss_fn, hidden, pairs)
+    return both - single[pairs[:, 0]] - single[pairs[:, 1]]
+
+
+def _damages_without(loss_fn: LossFn, hidden: jax.Array, units: jax.Array) -> jax.Array:
+    """The damage without each of the sets of units [A, k]."""
+
+    def without(of_set: jax.Array) -> jax.Array:
+        return loss_fn(hidden.at[:, of_set].set(0))
+
+    return jax.lax.map(without, units, batch_size=AT_ONCE) - loss_fn(hidden)
+
+
+def ablation_curve(
+    loss_fn: LossFn, hidden: jax.Array, orders: jax.Array, fractions: jax.Array
+) -> jax.Array:
+    """The loss without the first ⌊fU⌉ units of an order, the mean over orders, for each f [F].
+
+    Args:
+      loss_fn: the loss, or error rate, from activations [n, U].
+      hidden: the activations [n, U].
+      orders: random permutations of the units [R, U].
+      fractions: of the units that are ablated [F].
+    """
+    n_units = hidden.shape[1]
+    ranks = jnp.argsort(orders, axis=1)  # of each unit in each order
+    counts = jnp.round(fractions * n_units)
+
+    def at(count: jax.Array) -> jax.Array:
+        return jax.vmap(lambda rank: loss_fn(jnp.where(rank >= count, hidden, 0)))(ranks).mean()
+
+    return jax.lax.map(at, counts)
+
+
+def effective_number(damage: jax.Array) -> jax.Array:
+    """(Σ|d|)² / Σd²: how many units [U] are relied on; 1 if only one is, U if all are alike.
+
+    The participation number of the damages; NaN if there is none.
+    """
+    return jnp.sum(jnp.abs(damage)) ** 2 / jnp.sum(damage**2)

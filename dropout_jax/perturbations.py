@@ -1,0 +1,51 @@
+"""Fluctuations of the input, to try a trained network's robustness.
+
+Each is a function of (key, x, strength) for ONE input x [D], which the caller vmaps; at strength 0
+it is the identity, and the strength may be traced. Pictures are flattened squares, in [0, 1].
+
+Shapes: D inputs.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+
+def gaussian_noise(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
+    """Adds strength · N(0, 1) to each entry; the key is consumed."""
+    return x + strength * jax.random.normal(key, x.shape)
+
+
+def dropped_pixels(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
+    """Sets a fraction `strength` of the entries, on average, to 0; the key is consumed.
+
+    Unlike dropout in training, what is left is not scaled up.
+    """
+    return jnp.where(jax.random.uniform(key, x.shape) < strength, 0, x)
+
+
+def shift(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
+    """The picture moved by `strength` whole pixels up, down, left or right; zeros come in.
+
+    The direction is drawn with the key, which is consumed.
+
+    Raises:
+      ValueError: if x is not a flattened square.
+    """
+    side = math.isqrt(x.size)
+    if x.shape != (side * side,):
+        raise ValueError(f"a shift needs a flattened square picture, got shape {x.shape}")
+    direction = jnp.array([[1, 0], [-1, 0], [0, 1], [0, -1]])[jax.random.randint(key, (), 0, 4)]
+    rows, columns = direction * jnp.asarray(strength, jnp.int32)
+    framed = jnp.pad(x.reshape(side, side), side)
+    moved = jax.lax.dynamic_slice(framed, (side + rows, side + columns), (side, side))
+    return moved.ravel()
+
+
+def less_contrast(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
+    """Draws x towards its mean: (1 - strength) x + strength · mean(x); the key is not used."""
+    del key
+    strength = jnp.asarray(strength)
+    return (1 - strength) * x + strength * x.mean()

@@ -1,0 +1,255 @@
+"""Does dropout keep a network from relying on single units, and on pairs that need each other?
+
+Question    A lecture: with dropout the network "can't rely on one neuron too heavily", its units
+            cannot co-adapt. Is that so when units are taken out of trained networks?
+Predicted   P4 With dropout the largest damage that a single unit does, and the interaction of pairs
+            relative to single damages, fall. P5 The error against the share of units taken out
+            stays flat up to about the trained rate: at half of the units it is less than twice what
+            it is with all. P6 The mean activation falls. L2, tuned, does not lower P4's two.
+Command     python -m experiments.reliance [--quick]
+Time        about five minutes on two CPU cores
+
+Scientific  none, dropout .5, tuned L2, max-norm, Gaussian dropout, DropConnect
+Nuisance    the bound of max-norm: least validation loss, on seeds and a split of its own
+Fixed       as in the main study; what is taken out is measured on 500 test digits, in nats; all
+            pairs of a layer with at most 500, else 500 drawn once for all; 5 random orders
+"""
+
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from dropout_jax import ablation, plots, units
+from dropout_jax.blocks import map_members
+from dropout_jax.data import Dataset, load_dataset, split
+from dropout_jax.dropout import drop_connect, gaussian_dropout
+from dropout_jax.networks import MLP, Params, layers, outputs_from
+from dropout_jax.objectives import cross_entropy, error_rate
+from dropout_jax.population import fit_population
+from dropout_jax.training import Config, Hparams
+from dropout_jax.weights import gini
+from experiments import study
+from experiments.study import QUICK, Size
+
+RESULTS = study.RESULTS / "reliance"
+RATE = 0.5
+MAX_NORMS = (0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
+FIRST_TUNING_SEED, TUNING_SEEDS = 1000, 3
+N_EXAMPLES, N_PAIRS, N_ORDERS = 500, 500, 5
+FRACTIONS = np.linspace(0, 1, 21, dtype=np.float32)
+MEASURES = {
+    "largest damage": "nats",
+    "Gini of damages": "",
+    "effective share of units": "",
+    "relative pair interaction": "",
+    "area under the error curve": "",
+    "correlation of activations": "",
+    "cosine of incoming": "",
+    "mean activation": "",
+    "silent share": "",
+}
+
+
+def loss_from(
+    model: MLP, params: Params, layer: int, y: jax.Array, fn: Any, hidden: jax.Array
+) -> jax.Array:
+    """Mean of `fn` over the examples, from what hidden layer `layer` sends on."""
+    return jax.vmap(fn)(outputs_from(model, params, layer, hidden), y).mean()
+
+
+def reliance(model: MLP, params: Params, shared: dict[str, Any]) -> list[dict[str, jax.Array]]:
+    """The measures of every hidden layer of one member, its sorted damages and its error curve."""
+    hidden = model.apply(params, shared["x"], method="activations")[:-1]
+    results = []
+    for l, h in enumerate(hidden):
+        loss, error = (
+            partial(loss_from, model, params, l, shared["y"], fn)
+            for fn in (cross_entropy, error_rate)
+        )
+        damage = ablation.damages(loss, h)
+        pairs = ablation.pair_interactions(loss, h, shared["pairs"][l])
+        curve = ablation.ablation_curve(error, h, shared["orders"][l], jnp.asarray(FRACTIONS))
+        values = (
+            damage.max(),
+            gini(jnp.abs(damage)),
+            ablation.effective_number(damage) / len(damage),
+            jnp.abs(pairs).mean() / jnp.abs(damage).mean(),
+            jnp.trapezoid(curve, FRACTIONS),
+            units.mean_correlation(h),
+            units.mean_cosine(layers(params)[l]["kernel"]),
+            h.mean(),
+            units.silent_share(h),
+        )
+        results.append({**dict(zip(MEASURES, values, strict=True)), "curve": curve})
+    return results
+
+
+def tune_max_norm(config: Config, base: Hparams, data: Dataset) -> dict[str, Any]:
+    """The bound of least validation loss, on a fifth of the training data."""
+    held_out = split(np.asarray(data.x_train), np.asarray(data.y_train), "validation")
+    seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + TUNING_SEEDS)
+    candidates = [base._replace(max_norm=bound) for bound in MAX_NORMS]
+    tuned = fit_population(config, candidates, seeds, study.root_key(), held_out)
+    loss = np.asarray(tuned.curve.test.loss)[..., -1].mean(axis=1)
+    return {
+        "max_norm": MAX_NORMS[int(loss.argmin())],
+        "max_norm_candidates": MAX_NORMS,
+        "max_norm_validation_loss": loss.tolist(),
+    }
+
+
+def train(size: Size, data: Dataset) -> tuple[MLP, dict[str, Params], dict[str, Any]]:
+    """The trained members [S] of every condition, and how max-norm was tuned."""
+    model = MLP((*size.features, data.n_classes))
+    n_hidden = len(size.features)
+    none = Hparams(rates=(0.0,) * (n_hidden + 1), max_norm=np.inf)
+    dropped = none._replace(rates=(0.0, *(RATE,) * n_hidden))
+    tuning = tune_max_norm(Config(model, epochs=size.epochs), none, data)
+    in_one = {
+        "none": none,
+        "dropout": dropped,
+        "L2": none._replace(weight_decay=study.tuned_l2()),
+        "max-norm": none._replace(max_norm=tuning["max_norm"]),
+    }
+    models = {
+        "Gaussian dropout": model.clone(noise=gaussian_dropout),
+        "DropConnect": model.clone(noise=drop_connect, noise_on_kernels=True),
+    }
+    of_models = [(model, in_one), *((m, {name: dropped}) for name, m in models.items())]
+    trained = {}
+    for of_model, conditions in of_models:
+        config = Config(of_model, epochs=size.epochs)
+        members = fit_population(
+            config, list(conditions.values()), range(size.seeds), study.root_key(), data
+        )
+        for c, name in enumerate(conditions):
+            trained[name] = jax.tree.map(lambda leaf, c=c: leaf[c], members.params)
+    return model, trained, tuning
+
+
+def what_to_take_out(size: Size) -> dict[str, list[np.ndarray]]:
+    """Pairs and orders of the units of every hidden layer, the same for all members."""
+    rng = np.random.default_rng(0)
+    pairs, orders = [], []
+    for width in size.features:
+        of_layer = np.stack(np.triu_indices(width, 1), axis=1)
+        if len(of_layer) > N_PAIRS:
+            of_layer = rng.choice(of_layer, N_PAIRS, replace=False)
+        pairs.append(of_layer.astype(np.int32))
+        orders.append(np.stack([rng.permutation(width) for _ in range(N_ORDERS)]).astype(np.int32))
+    return {"pairs": pairs, "orders": orders}
+
+
+def run(size: Size) -> tuple[list[str], list[dict[str, np.ndarray]], dict[str, Any]]:
+    """Conditions; of every hidden layer what was measured [C, S]; how max-norm was tuned."""
+    data = load_dataset(size.dataset)
+    model, trained, tuning = train(size, data)
+    params = jax.tree.map(lambda *leaves: np.stack(leaves), *trained.values())
+    examples = {"x": data.x_test[:N_EXAMPLES], "y": data.y_test[:N_EXAMPLES]}
+    measured = map_members(reliance, (model,), (params,), {**examples, **what_to_take_out(size)})
+    return list(trained), measured, tuning
+
+
+def summarise(names: list[str], measured: list[dict[str, np.ndarray]]) -> dict[str, Any]:
+    """Means and sd of every measure, paired comparisons with `none`, and the mean error curves."""
+    comparisons, conditions = [], {name: [] for name in names}
+    for l, of_layer in enumerate(measured):
+        values = np.stack([of_layer[m] for m in MEASURES], axis=-1)  # [C, S, K]
+        for c, name in enumerate(names):
+            means = dict(zip(MEASURES, values[c].mean(axis=0).tolist(), strict=True))
+            curve = of_layer["curve"][c].mean(axis=0).tolist()
+            conditions[name].append({"layer": l, **means, "error_curve": curve})
+            if c:
+                rows = study.paired(list(MEASURES), values[0], values[c])
+                comparisons += [{"condition": name, "layer": l, **row} for row in rows]
+    n_seeds = int(measured[0]["curve"].shape[1])
+    told = {"n_seeds": n_seeds, "baseline": names[0], "fractions": FRACTIONS.tolist()}
+    return {**told, "conditions": conditions, "comparisons": comparisons}
+
+
+def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each part of each prediction, and whether it held."""
+    rows = {(r["condition"], r["layer"], r["quantity"]): r for r in summary["comparisons"]}
+    judged = []
+    for l in sorted({layer for _, layer, _ in rows}):
+        for quantity in ("largest damage", "relative pair interaction"):
+            row = rows["dropout", l, quantity]
+            claim = f"{quantity} of layer {l} falls with dropout"
+            judged.append(study.judged("P4", claim, row["verdict"] == "lower", row))
+            row = rows["L2", l, quantity]
+            claim = f"{quantity} of layer {l} does not fall with L2"
+            held = row["verdict"] in ("higher", "no difference")
+            judged.append(study.judged("P4", claim, held, row))
+        curve = summary["conditions"]["dropout"][l]["error_curve"]
+        half = float(np.interp(RATE, summary["fractions"], curve))
+        claim = f"with dropout, error without half of layer {l} is less than twice the error"
+        judged.append(study.judged("P5", claim, half < 2 * curve[0], [curve[0], half]))
+        row = rows["dropout", l, "mean activation"]
+        claim = f"the mean activation of layer {l} falls with dropout"
+        judged.append(study.judged("P6", claim, row["verdict"] == "lower", row))
+    return judged
+
+
+@mpl.rc_context(plots.STYLE)
+def plot_curves(names: list[str], measured: list[dict[str, np.ndarray]]) -> Figure:
+    """Error against the fraction of units taken out, mean and range over seeds."""
+    figure = Figure(figsize=(4 * len(measured), 3.6), layout="constrained")
+    grid = figure.subplots(1, len(measured), sharey=True, squeeze=False)[0]
+    for l, (axes, of_layer) in enumerate(zip(grid, measured, strict=True)):
+        plots.draw_bands(axes, FRACTIONS, 100 * of_layer["curve"])
+        axes.axvline(RATE, color=plots.GREY, lw=0.8, ls=":")
+        axes.set(title=f"units of layer {l}", xlabel="fraction taken out", xlim=(0, 1))
+    grid[0].set(ylabel="test error, %", ylim=(0, 100))
+    grid[0].legend(handles=plots.legend(names), loc="upper left")
+    n_seeds = measured[0]["curve"].shape[1]
+    figure.suptitle(f"Units taken out in random order: mean and range over {n_seeds} seeds")
+    return figure
+
+
+@mpl.rc_context(plots.STYLE)
+def plot_measures(names: list[str], measured: list[dict[str, np.ndarray]]) -> Figure:
+    """Every measure of every layer: all seeds as points, their mean as a line."""
+    figure = Figure(figsize=(7.2, 1.15 * len(MEASURES) + 0.8), layout="constrained")
+    grid = figure.subplots(len(MEASURES), len(measured), squeeze=False, sharey="row", sharex=True)
+    for row, (measure, unit) in zip(grid, MEASURES.items(), strict=True):
+        for axes, of_layer in zip(row, measured, strict=True):
+            for c, values in enumerate(of_layer[measure]):
+                axes.plot(np.full(len(values), c), values, ".", color=plots.COLOURS[c], alpha=0.6)
+                axes.plot([c - 0.3, c + 0.3], [values.mean()] * 2, color="black", lw=1)
+            axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+        row[0].set_ylim(bottom=0)
+        words = measure.split()
+        middle = (len(words) + 1) // 2
+        label = " ".join(words[:middle]) + "\n" + " ".join(words[middle:])
+        row[0].set_ylabel(
+            label + (f", {unit}" if unit else ""), rotation=0, ha="right", va="center"
+        )
+    for l, axes in enumerate(grid[0]):
+        axes.set_title(f"layer {l}")
+    n_seeds = measured[0]["curve"].shape[1]
+    figure.suptitle(f"What units are relied on for: {n_seeds} seeds, line: mean", size=10)
+    return figure
+
+
+def main(folder: Path, size: Size) -> None:
+    """Run the study, write its record and print the predictions as judged."""
+    start = perf_counter()
+    names, measured, tuning = run(size)
+    summary = summarise(names, measured)
+    figures = {
+        "curves": plot_curves(names, measured),
+        "measures": plot_measures(names, measured),
+    }
+    settings = {**size.__dict__, **tuning, "l2": study.tuned_l2(), "rate": RATE}
+    study.write(folder, settings, summary, judge(summary), figures, perf_counter() - start)
+
+
+if __name__ == "__main__":
+    study.start(__doc__, main, RESULTS, Size(), QUICK)
