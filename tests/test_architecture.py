@@ -15,7 +15,8 @@ MODULES = [name for name in TREES if name != "__init__"]
 MAY_IMPORT = {
     "dropout": set(),
     "objectives": set(),
-    "data": set(),
+    "files": set(),
+    "data": {"files"},
     "weights": set(),
     "units": set(),
     "statistics": set(),
