@@ -11,7 +11,7 @@ import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import Protocol
 
 import numpy as np
 
@@ -23,6 +23,10 @@ _READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+
+
+class _Bytes(Protocol):
+    def read(self, size: int, /) -> bytes: ...
 
 
 def on_one_line(error: Exception) -> str:
@@ -97,7 +101,7 @@ def read_idx(path: Path, rank: int, limit: int) -> np.ndarray:
     return np.frombuffer(raw, np.uint8).reshape(shape)
 
 
-def _read_idx_header(file: IO[bytes], rank: int) -> tuple[int, ...]:
+def _read_idx_header(file: _Bytes, rank: int) -> tuple[int, ...]:
     """The sizes that an IDX file begins with."""
     start, sizes = file.read(4), file.read(4 * rank)
     if start != bytes([0, 0, 8, rank]):
@@ -118,7 +122,7 @@ def _check_size(n_bytes: int, limit: int) -> None:
         )
 
 
-def _read_at_most(file: IO[bytes], n_bytes: int) -> bytearray:
+def _read_at_most(file: _Bytes, n_bytes: int) -> bytearray:
     """So many bytes or as many as there are; memory is taken for what there is, piece by piece."""
     raw = bytearray()
     while piece := file.read(min(_PIECE, n_bytes - len(raw))):

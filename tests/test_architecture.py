@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "plots": set(),
     "records": set(),
     "networks": {"dropout"},
-    "training": {"networks", "objectives", "data"},
+    "training": {"dropout", "networks", "objectives", "data"},
     "blocks": {"training", "networks", "data"},
     "interrupts": set(),
     "schedules": set(),
