@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 PRNG = "threefry2x32"  # JAX's default, which an environment variable could change
 ROOT_SEED = 0
 FLOAT32_MAX = 3.4e38
+MAX_SEEDS = 1_000_000  # of three conditions: a month of one core, at a second a network
 HOW = ("out", "overwrite", "resume", "checkpoint_seconds", "data_dir", "memory")  # not what
 
 
@@ -141,7 +142,10 @@ def check(arguments: Compare) -> None:
             len(a.rates) == n_layers and all(0 <= rate <= 1 for rate in a.rates),
         ),
         "weight-decay": ("be finite and not negative", 0 <= a.weight_decay < FLOAT32_MAX),
-        "seeds": ("be at least 2, for an interval", a.seeds >= 2),
+        "seeds": (
+            f"be at least 2, for an interval, and at most {MAX_SEEDS:,}",
+            2 <= a.seeds <= MAX_SEEDS,
+        ),
         "epochs": ("be at least 1", a.epochs >= 1),
         "batch-size": ("be at least 1", a.batch_size >= 1),
         "learning-rate": ("be positive and finite", 0 < a.learning_rate < FLOAT32_MAX),
@@ -168,6 +172,7 @@ def compare(arguments: Compare) -> int:
         from dropout_jax import checkpoints, data, interrupts, records, runs
         from dropout_jax.blocks import block_size
         from dropout_jax.population import Interrupted
+        from dropout_jax.training import check_training
 
         imported = perf_counter() - start
         with contextlib.suppress(RuntimeError):  # JAX has started already, when called from Python
@@ -180,6 +185,7 @@ def compare(arguments: Compare) -> int:
             )
         memory = None if arguments.memory is None else arguments.memory * 2**30
         config, conditions = configuration(arguments, dataset.n_classes)
+        check_training(config, dataset)
         block_size(config, dataset.x_train.shape[1], 1, jax.local_devices(), memory)
         folder = arguments.out or Path("runs", f"{Path(arguments.dataset).stem}-{_now()}")
         saved, given = [], settings(arguments, dataset)

@@ -46,8 +46,8 @@ def check_rate(rate: ArrayLike, name: str = "rate") -> None:
 def _check_scalar(key: jax.Array, rate: ArrayLike) -> None:
     check_key(key)
     check_rate(rate)
-    if jnp.ndim(rate):
-        raise ValueError(f"rate must be a scalar, got shape {jnp.shape(rate)}")
+    if np.ndim(rate):
+        raise ValueError(f"rate must be a scalar, got shape {np.shape(rate)}")
 
 
 def _check(key: jax.Array, x: jax.Array, rate: ArrayLike) -> None:

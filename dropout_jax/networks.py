@@ -11,6 +11,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from dropout_jax.dropout import check_key, check_rate, dropout
@@ -93,13 +94,15 @@ class MLP(nn.Module):
 
 
 def check_features(features: Sequence[int]) -> None:
-    """Raise ValueError unless the widths of the layers are one positive integer or more."""
+    """Raise ValueError unless the widths of the layers are integers in 1 … 2^31 - 1."""
     try:
-        met = min(map(operator.index, features)) > 0
-    except (TypeError, ValueError):  # no sequence, or none of integers; or empty
-        met = False
-    if not met:
-        raise ValueError(f"features must hold positive integers, a layer each, got {features!r}")
+        widths = list(map(operator.index, features))
+    except TypeError:  # no sequence, or none of integers
+        widths = []
+    if not widths or min(widths) < 1 or max(widths) >= 2**31:
+        raise ValueError(
+            f"features must hold integers in 1 … 2^31 - 1, one for each layer, got {features!r}"
+        )
 
 
 def _check_inputs(x: jax.Array, variables: Mapping[str, Any]) -> None:
@@ -133,9 +136,13 @@ def _checked(
     return jax.random.split(key, n_layers), check_rates(rates, n_layers)
 
 
-def check_rates(rates: ArrayLike, n_layers: int) -> jax.Array:
+def check_rates(rates: ArrayLike | Sequence[float], n_layers: int) -> jax.Array:
     """The rates [L] as float32; ValueError unless one a layer and, if concrete, in [0, 1]."""
-    rates = jnp.asarray(rates, jnp.float32)
+    try:
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+            rates = jnp.asarray(rates, jnp.float32)
+    except OverflowError:  # of an integer that no float holds
+        raise ValueError(f"rates must lie in [0, 1], got {rates}") from None
     if rates.shape != (n_layers,):
         raise ValueError(
             f"rates must hold one rate per layer, {n_layers} in all, got shape {rates.shape}"

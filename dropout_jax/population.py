@@ -106,14 +106,15 @@ def stack_conditions(conditions: Sequence[Hparams]) -> Hparams:
         check_hparams(hparams)
         if hparams.rates is not None:
             check_rate(np.asarray(hparams.rates), "rates")
-    arrays: list[dict[str, Any]] = [
-        {
-            name: np.asarray(value, np.float32)
-            for name, value in hparams._asdict().items()
-            if value is not None
-        }
-        for hparams in conditions
-    ]
+    with np.errstate(over="ignore"):
+        arrays: list[dict[str, Any]] = [
+            {
+                name: np.asarray(value, np.float32)
+                for name, value in hparams._asdict().items()
+                if value is not None
+            }
+            for hparams in conditions
+        ]
     shapes = {str({name: array.shape for name, array in one.items()}) for one in arrays}
     if len(shapes) > 1:
         raise ValueError(

@@ -297,7 +297,7 @@ def fit(
     check_training(config, data)
     check_hparams(hparams)
     if hparams.rates is not None:
-        check_rates(jnp.asarray(hparams.rates), len(config.model.features))
+        check_rates(hparams.rates, len(config.model.features))
     return _fit(config, hparams, key, data)
 
 
