@@ -36,7 +36,7 @@ def check_rate(rate: ArrayLike, name: str = "rate") -> None:
         return
     values = np.asarray(rate)
     if not any(jnp.issubdtype(values.dtype, kind) for kind in (jnp.floating, jnp.integer, bool)):
-        raise TypeError(f"{name} must hold real numbers, got {rate!r}")
+        raise TypeError(f"{name} must hold real numbers, got {values.dtype}")
     wrong = ~((values >= 0) & (values <= 1))  # written so that NaN is wrong too
     if wrong.any():
         layer = f" for layer {int(wrong.argmax())}" if values.ndim == 1 else ""

@@ -26,7 +26,11 @@ _READ_HEADER = {
 
 
 class _Bytes(Protocol):
-    def read(self, size: int, /) -> bytes: ...
+    """A file of bytes, of whatever kind."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, `size` of them at most."""
+        ...
 
 
 def on_one_line(error: Exception) -> str:
@@ -68,12 +72,13 @@ def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
         shape, fortran_order, dtype = _READ_HEADER[version](member)
         if dtype.hasobject:
             raise ValueError(f"{info.filename} must hold numbers, got objects")
-        n_bytes, told = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
-        if min(shape, default=0) < 0 or n_bytes != told:
-            raise ValueError(f"{info.filename} must be {dtype} of {shape}, got {told:,} bytes")
-        raw = _read_at_most(member, n_bytes)
-    if len(raw) < n_bytes:
-        raise ValueError(f"{info.filename} must hold {n_bytes:,} bytes, got {len(raw):,}")
+        if min(shape, default=0) < 0:
+            raise ValueError(f"{info.filename} must have no negative size, got {shape}")
+        n_bytes = math.prod(shape) * dtype.itemsize
+        raw = _read_at_most(member, n_bytes + 1)
+    if len(raw) != n_bytes:
+        more = " or more" if len(raw) > n_bytes else ""
+        raise ValueError(f"{info.filename} must hold {n_bytes:,} bytes, got {len(raw):,}{more}")
     return np.frombuffer(raw, dtype).reshape(shape, order="F" if fortran_order else "C")
 
 

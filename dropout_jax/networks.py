@@ -4,6 +4,7 @@ Shapes: B batch, L affine layers, D inputs, U units of a layer.
 """
 
 import operator
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -101,7 +102,8 @@ def check_features(features: Sequence[int]) -> None:
         widths = []
     if not widths or min(widths) < 1 or max(widths) >= 2**31:
         raise ValueError(
-            f"features must hold integers in 1 … 2^31 - 1, one for each layer, got {features!r}"
+            "features must hold integers in 1 … 2^31 - 1, one for each layer, got "
+            + reprlib.repr(features)
         )
 
 

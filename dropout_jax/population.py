@@ -7,6 +7,7 @@ flight, and finished members go where the caller says.
 Shapes: C conditions, S seeds, N = S·C members, M members of a block, P points of a curve.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter
@@ -223,8 +224,11 @@ def _check(
             f"{impl} keys serve one device, as XLA does not compile them for several, got "
             f"{len(devices)}; take a threefry key, or give devices"
         )
-    if not seeds or len(set(seeds)) < len(seeds) or not all(map(_is_seed, seeds)):
-        raise ValueError(f"seeds must be distinct integers in 0 … 2^32 - 1, got {seeds}")
+    wrong = [seed for seed in seeds if not _is_seed(seed)]
+    wrong = wrong or [f"{seed} {n} times" for seed, n in Counter(seeds).items() if n > 1]
+    if wrong or not seeds:
+        shown = wrong[0] if wrong else "none"
+        raise ValueError(f"seeds must be distinct integers in 0 … 2^32 - 1, got {shown}")
     check_training(config, data)
 
 

@@ -97,7 +97,8 @@ def check_hparams(hparams: Hparams) -> None:
         number = np.asarray(value)
         real = any(jnp.issubdtype(number.dtype, kind) for kind in (jnp.floating, jnp.integer))
         if number.ndim or not real or number != number:
-            raise ValueError(f"{name} must be one real number, got {value!r}")
+            shown = f"shape {number.shape}" if number.ndim else value
+            raise ValueError(f"{name} must be one real number, got {shown}")
 
 
 def check_training(config: Config, data: Dataset) -> None:

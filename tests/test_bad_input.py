@@ -130,6 +130,19 @@ def test_a_rate_is_a_number_in_0_to_1_or_refused(function, rate):
     assert (result is not None) == (is_real(rate) and 0 <= rate <= 1)
 
 
+@pytest.mark.parametrize("rate", ["half", "0.5", None, 1j, object(), {}])
+def test_a_rate_that_is_no_number_is_called_one(rate):
+    with pytest.raises(TypeError, match=r"^rate must hold real numbers, got \S+$"):
+        dropout(fresh_key(), jnp.ones(2), rate)
+
+
+@pytest.mark.parametrize("rate", [10**309, 1e300, -1e300])
+def test_a_rate_that_no_float32_holds_is_refused_as_any_other(rate):
+    for hparams in (Hparams(rates=(0.5, rate)), Hparams(rates=[rate, 0.5])):
+        with pytest.raises(ValueError, match=r"rates must lie in \[0, 1\], got"):
+            training.fit(CONFIG, hparams, KEY, dataset())
+
+
 @given(rate=anything, shape=st.lists(st.integers(-1, 3), max_size=3))
 def test_a_mask_is_of_the_shape_or_refused(rate, shape):
     mask = outcome(keep_mask, fresh_key(), rate, tuple(shape))
@@ -398,6 +411,21 @@ def test_conditions_are_hyper_parameters_or_refused(conditions):
     assert outcome(population.stack_conditions, conditions) is None
 
 
+def test_a_refusal_of_much_is_still_one_short_line():
+    many = np.arange(9_999.0)
+    for call in (
+        lambda: Config(MLP(tuple(range(9_999)))),
+        lambda: dropout(fresh_key(), jnp.ones(2), many.astype(str)),
+        lambda: population.stack_conditions([Hparams(rates=many)]),
+        lambda: training.check_hparams(Hparams(momentum=many)),  # pyright: ignore
+        lambda: population.fit_population(CONFIG, [Hparams()], [*range(9_999), 7], KEY, dataset()),
+    ):
+        with pytest.raises((ValueError, TypeError)) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 120
+
+
 def test_rates_of_the_wrong_length_are_refused_before_anything_is_allocated():
     def allocate(*_):
         pytest.fail("allocated")
@@ -476,7 +504,7 @@ def test_a_comparison_is_of_two_seeds_and_more_or_refused(baseline: Any, shift: 
         with np.errstate(invalid="ignore"):
             condition = np.asarray(small, np.float64) + shift
     except (ValueError, TypeError):
-        condition = baseline
+        condition: Any = baseline
     with np.errstate(invalid="ignore"):
         result = outcome(statistics.compare, small, condition)
     good = isinstance(small, np.ndarray) and small.ndim == 2 and len(small) >= 2

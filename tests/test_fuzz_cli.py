@@ -346,6 +346,17 @@ def test_arrays_that_cannot_be_learnt_end_in_one_line(x, y):
     assert on_npz(zipped(x=npy(x), y=npy(y))) == 2
 
 
+def test_what_follows_an_array_or_lacks_is_no_array():
+    for content in (npy(X) + b"\0", npy(X)[:-1], npy(X).replace(b"(150, 6)", b"(-15,-6)")):
+        assert on_npz(zipped(x=content, y=npy(Y))) == 2
+
+
+def test_an_array_of_python_2_is_read_without_a_warning():
+    old = npy(X).replace(b"(150, 6), }  ", b"(150L, 6L), }")
+    assert old != npy(X)
+    assert on_npz(zipped(x=old, y=npy(Y))) == 0
+
+
 class Payload:
     def __reduce__(self):
         return Path.touch, (Path("unpickled"),)
