@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 PRNG = "threefry2x32"  # JAX's default, which an environment variable could change
 ROOT_SEED = 0
 FLOAT32_MAX = 3.4e38
+MAX_SEEDS = 1_000_000  # of three conditions: a month of one core, at a second a network
 HOW = (  # not what
     *("out", "overwrite", "resume", "checkpoint_seconds", "data_dir", "memory"),
     *("distributed", "coordinator", "num_processes", "process_id"),
@@ -79,7 +80,10 @@ def check(arguments: Compare) -> None:
             len(a.rates) == n_layers and all(0 <= rate <= 1 for rate in a.rates),
         ),
         "weight-decay": ("be finite and not negative", 0 <= a.weight_decay < FLOAT32_MAX),
-        "seeds": ("be at least 2, for an interval", a.seeds >= 2),
+        "seeds": (
+            f"be at least 2, for an interval, and at most {MAX_SEEDS:,}",
+            2 <= a.seeds <= MAX_SEEDS,
+        ),
         "epochs": ("be at least 1", a.epochs >= 1),
         "batch-size": ("be at least 1", a.batch_size >= 1),
         "learning-rate": ("be positive and finite", 0 < a.learning_rate < FLOAT32_MAX),

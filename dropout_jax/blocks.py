@@ -154,8 +154,14 @@ def map_members(
 
     Returns:
       What it gives, as NumPy arrays with leading axes [C, S].
+
+    Raises:
+      ValueError: if the members' leading axes differ, or there is no member.
     """
-    n_conditions, n_seeds = jax.tree.leaves(members)[0].shape[:2]
+    leading = {np.shape(leaf)[:2] for leaf in jax.tree.leaves(members)}
+    if len(leading) != 1 or 0 in min(leading) or len(min(leading)) < 2:
+        raise ValueError(f"members must share leading axes [C, S], got {sorted(leading)}")
+    n_conditions, n_seeds = min(leading)
     n_members = n_conditions * n_seeds
     mesh = mesh_of(devices, n_members)
     shared, results = share(mesh, shared), []
@@ -208,10 +214,12 @@ def block_size(
       memory: bytes to fill on a device; by default .8 of what it says it has.
 
     Raises:
-      ValueError: if `memory` does not hold one member.
+      ValueError: if `memory` does not hold one member, or there is no device.
     """
+    if not devices:
+        raise ValueError("devices must hold at least one, got none")
     needed = member_bytes(config, n_inputs)
-    if memory is not None and memory < needed:
+    if memory is not None and not memory >= needed:  # NaN is too little
         raise ValueError(
             f"memory must hold one network in training, {needed / 2**30:.3g} GiB, got "
             f"{memory / 2**30:.3g} GiB"

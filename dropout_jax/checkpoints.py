@@ -193,8 +193,8 @@ def load(folder: Path, identity: dict[str, Any]) -> list[Saved]:
       ValueError: if there are none, they are of another run, or one is damaged.
     """
     try:
-        of = json.loads((folder / IDENTITY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        of = dict(json.loads((folder / IDENTITY).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         raise ValueError(f"there is no run to resume in {folder.parent}") from None
     for name, value in json.loads(json.dumps(identity)).items():
         if of.get(name) != value:

@@ -112,6 +112,7 @@ def prepare(arguments: Compare) -> Job:
 
     from dropout_jax import checkpoints, data, processes, records
     from dropout_jax.blocks import block_size
+    from dropout_jax.training import check_training
 
     dataset = data.load_dataset(arguments.dataset, arguments.data_dir)
     if len(dataset.x_train) < arguments.batch_size:
@@ -120,6 +121,7 @@ def prepare(arguments: Compare) -> Job:
             f"{arguments.dataset}, got {arguments.batch_size}"
         )
     config, conditions = configuration(arguments, dataset.n_classes)
+    check_training(config, dataset)
     block_size(config, dataset.x_train.shape[1], 1, jax.local_devices(), _memory(arguments))
     given = settings(arguments, dataset)
     identity = {**given, "data": zlib.crc32(dataset.x_train.tobytes()), "jax": jax.__version__}

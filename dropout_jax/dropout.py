@@ -28,21 +28,30 @@ def check_key(key: jax.Array) -> None:
 
 
 def check_rate(rate: ArrayLike, name: str = "rate") -> None:
-    """Raise ValueError if a concrete `rate` holds a value outside [0, 1]; traced ones pass."""
+    """Raise ValueError if a concrete `rate` holds a value outside [0, 1]; traced ones pass.
+
+    TypeError if it holds no real numbers.
+    """
     if isinstance(rate, Tracer):
         return
     values = np.asarray(rate)
+    if not any(jnp.issubdtype(values.dtype, kind) for kind in (jnp.floating, jnp.integer, bool)):
+        raise TypeError(f"{name} must hold real numbers, got {values.dtype}")
     wrong = ~((values >= 0) & (values <= 1))  # written so that NaN is wrong too
     if wrong.any():
         layer = f" for layer {int(wrong.argmax())}" if values.ndim == 1 else ""
         raise ValueError(f"{name} must lie in [0, 1], got {values[wrong].flat[0]!s}{layer}")
 
 
-def _check(key: jax.Array, x: jax.Array, rate: ArrayLike) -> None:
+def _check_scalar(key: jax.Array, rate: ArrayLike) -> None:
     check_key(key)
     check_rate(rate)
-    if jnp.ndim(rate):
-        raise ValueError(f"rate must be a scalar, got shape {jnp.shape(rate)}")
+    if np.ndim(rate):
+        raise ValueError(f"rate must be a scalar, got shape {np.shape(rate)}")
+
+
+def _check(key: jax.Array, x: jax.Array, rate: ArrayLike) -> None:
+    _check_scalar(key, rate)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(f"dropout needs floating-point entries, got {x.dtype}")
 
@@ -80,11 +89,12 @@ def keep_mask(key: jax.Array, rate: ArrayLike, shape: tuple[int, ...]) -> jax.Ar
       shape: the mask's shape.
 
     Raises:
-      TypeError: if `key` is not a typed key.
-      ValueError: if a concrete `rate` lies outside [0, 1].
+      TypeError: if `key` is not a typed key, or `rate` not a real number.
+      ValueError: if a concrete `rate` is not a scalar in [0, 1], or a size is negative.
     """
-    check_key(key)
-    check_rate(rate)
+    _check_scalar(key, rate)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"shape must hold no negative size, got {shape}")
     return _mask(jax.random.bits(key, (3,), jnp.uint32), rate, shape)
 
 
@@ -119,8 +129,8 @@ def dropout(key: jax.Array, x: jax.Array, rate: ArrayLike) -> jax.Array:
       rate: P(drop), a scalar in [0, 1], possibly traced.
 
     Raises:
-      TypeError: if `key` is not a typed key or `x` is not floating-point.
-      ValueError: if a concrete `rate` lies outside [0, 1].
+      TypeError: if `key` is not a typed key, `x` not floating-point, or `rate` not a real number.
+      ValueError: if a concrete `rate` lies outside [0, 1], or is not a scalar.
     """
     x = jnp.asarray(x)
     _check(key, x, rate)

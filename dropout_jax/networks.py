@@ -3,13 +3,16 @@
 Shapes: B batch, L affine layers, D inputs, U units of a layer.
 """
 
-from collections.abc import Callable, Sequence
+import operator
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from dropout_jax.dropout import check_key, check_rate, dropout
@@ -62,11 +65,14 @@ class MLP(nn.Module):
           rates: P(drop) for the input of each layer [L], in [0, 1]; needed exactly with a key.
 
         Raises:
-          ValueError: if only one of `key` and `rates` is given, or `rates` is not of length L or
+          ValueError: if the widths are not positive integers, x has not the D inputs of the
+            parameters, only one of `key` and `rates` is given, or `rates` is not of length L or
             holds a concrete value outside [0, 1].
-          TypeError: if `key` is not a typed key.
+          TypeError: if `key` is not a typed key, or x no array of numbers.
         """
-        n_layers = len(self.features)
+        check_features(self.features)
+        n_layers, x = len(self.features), jnp.asarray(x)
+        _check_inputs(x, self.variables)
         stochastic = key is not None or rates is not None
         layer_noise = _checked(key, rates, n_layers) if stochastic else None
         outputs = []
@@ -86,6 +92,27 @@ class MLP(nn.Module):
                 x = self.activation(x)
             outputs.append(x)
         return tuple(outputs)
+
+
+def check_features(features: Sequence[int]) -> None:
+    """Raise ValueError unless the widths of the layers are integers in 1 … 2^31 - 1."""
+    try:
+        widths = list(map(operator.index, features))
+    except TypeError:  # no sequence, or none of integers
+        widths = []
+    if not widths or min(widths) < 1 or max(widths) >= 2**31:
+        raise ValueError(
+            "features must hold integers in 1 … 2^31 - 1, one for each layer, got "
+            + reprlib.repr(features)
+        )
+
+
+def _check_inputs(x: jax.Array, variables: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the last axis of x is that of the first kernel, if there is one."""
+    known = variables.get("params", {}).get("layer_0")
+    n_inputs = known["kernel"].shape[0] if known else "one or more"
+    if x.ndim == 0 or x.shape[-1] == 0 or (known and x.shape[-1] != n_inputs):
+        raise ValueError(f"x must be [B, D] with D = {n_inputs} inputs, got shape {x.shape}")
 
 
 def _noise(noise: Noise, key: jax.Array, rate: jax.Array, x: jax.Array) -> jax.Array:
@@ -108,22 +135,40 @@ def _checked(
         given, missing = ("a key", "rates") if rates is None else ("rates", "a key")
         raise ValueError(f"a stochastic pass needs a key and rates, got {given} without {missing}")
     check_key(key)
-    rates = jnp.asarray(rates, jnp.float32)
+    return jax.random.split(key, n_layers), check_rates(rates, n_layers)
+
+
+def check_rates(rates: ArrayLike | Sequence[float], n_layers: int) -> jax.Array:
+    """The rates [L] as float32; ValueError unless one a layer and, if concrete, in [0, 1]."""
+    try:
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+            rates = jnp.asarray(rates, jnp.float32)
+    except OverflowError:  # of an integer that no float holds
+        raise ValueError(f"rates must lie in [0, 1], got {rates}") from None
     if rates.shape != (n_layers,):
         raise ValueError(
             f"rates must hold one rate per layer, {n_layers} in all, got shape {rates.shape}"
         )
     check_rate(rates, "rates")
-    return jax.random.split(key, n_layers), rates
+    return rates
 
 
 def layers(params: Params) -> list[dict[str, jax.Array]]:
     """The layers of an MLP's params in order, each {"kernel": [in, out], "bias": [out]}.
 
     Leading axes (conditions, seeds) are left as they are.
+
+    Raises:
+      ValueError: if `params` are not those of an MLP.
     """
-    tree = params["params"]
-    return [tree[f"layer_{l}"] for l in range(len(tree))]
+    try:
+        tree = params["params"]
+        return [tree[f"layer_{l}"] for l in range(len(tree))]
+    except (KeyError, TypeError):
+        shown = sorted(params.get("params", params)) if isinstance(params, dict) else type(params)
+        raise ValueError(
+            f"params must be those of an MLP, {{'params': {{'layer_0': …}}}}, got {shown}"
+        ) from None
 
 
 def outputs_from(model: MLP, params: Params, layer: int, hidden: jax.Array) -> jax.Array:

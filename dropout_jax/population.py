@@ -7,6 +7,7 @@ flight, and finished members go where the caller says.
 Shapes: C conditions, S seeds, N = S·C members, M members of a block, P points of a curve.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from dropout_jax.blocks import (
     Device,
@@ -30,9 +32,17 @@ from dropout_jax.blocks import (
 from dropout_jax.checkpoints import Checkpoints, pack, restore, unpack
 from dropout_jax.data import Dataset
 from dropout_jax.dropout import check_key, check_rate
-from dropout_jax.networks import Params
+from dropout_jax.networks import Params, check_rates
 from dropout_jax.processes import anywhere
-from dropout_jax.training import Config, Curve, Hparams, Metrics, init
+from dropout_jax.training import (
+    Config,
+    Curve,
+    Hparams,
+    Metrics,
+    check_hparams,
+    check_training,
+    init,
+)
 
 _COUNTER_BASED = ("threefry2x32", "threefry4x32", "philox2x32", "philox4x32")
 
@@ -65,30 +75,48 @@ class Interrupted(KeyboardInterrupt):
 
 
 def member_key(root: jax.Array, seed: jax.typing.ArrayLike) -> jax.Array:
-    """The key of the members of `seed`, in every condition: fold_in(root, seed)."""
+    """The key of the members of `seed`, in every condition: fold_in(root, seed).
+
+    Raises:
+      TypeError: if `root` is not a typed key.
+      ValueError: if a concrete `seed` is not an integer in 0 … 2^32 - 1.
+    """
+    check_key(root)
+    if not isinstance(seed, Tracer) and not _is_seed(seed):
+        raise ValueError(f"seed must be an integer in 0 … 2^32 - 1, got {seed}")
     return jax.random.fold_in(root, seed)
+
+
+def _is_seed(seed: Any) -> bool:
+    return isinstance(seed, int | np.integer) and 0 <= int(seed) < 2**32
 
 
 def stack_conditions(conditions: Sequence[Hparams]) -> Hparams:
     """Conditions as one Hparams of float32 arrays [C, …].
 
     Raises:
-      ValueError: if there are none, a rate is outside [0, 1], or the conditions do not give the
-        same hyper-parameters in the same shapes (rates 0 mean no dropout, max-norm inf no bound).
+      TypeError: if one is no `Hparams`.
+      ValueError: if there are none, a rate is outside [0, 1], another number is NaN or not one
+        number, or the conditions do not give the same hyper-parameters in the same shapes (rates 0
+        mean no dropout, max-norm inf no bound).
     """
     if not conditions:
         raise ValueError("a population needs at least one condition, got none")
     for hparams in conditions:
+        if not isinstance(hparams, Hparams):
+            raise TypeError(f"conditions must be Hparams, got {type(hparams).__name__}")
+        check_hparams(hparams)
         if hparams.rates is not None:
             check_rate(np.asarray(hparams.rates), "rates")
-    arrays: list[dict[str, Any]] = [
-        {
-            name: np.asarray(value, np.float32)
-            for name, value in hparams._asdict().items()
-            if value is not None
-        }
-        for hparams in conditions
-    ]
+    with np.errstate(over="ignore"):
+        arrays: list[dict[str, Any]] = [
+            {
+                name: np.asarray(value, np.float32)
+                for name, value in hparams._asdict().items()
+                if value is not None
+            }
+            for hparams in conditions
+        ]
     shapes = {str({name: array.shape for name, array in one.items()}) for one in arrays}
     if len(shapes) > 1:
         raise ValueError(
@@ -133,18 +161,25 @@ def fit_population(
       progress: called with (epochs of members done, in all) as they finish.
 
     Raises:
-      ValueError: for an empty or repeated seed, unlike conditions, fewer examples than a batch,
-        memory for less than a member, a checkpoint of another population, or a key of another
-        generator: under vmap `rbg` draws every member's bits from the first key.
+      TypeError: for a legacy key, or a condition that is no `Hparams`.
+      ValueError: for no or a repeated seed, unlike conditions or another number of rates than of
+        layers, data that cannot be trained on (`training.check_training`), a block of no member,
+        memory for less than one, a checkpoint of another population, or a key of another generator:
+        under vmap `rbg` draws every member's bits from the first key.
       Interrupted: on Ctrl-C, with the seeds completed so far.
     """
     seeds = list(seeds)
     devices = list(devices or jax.devices())
     _check(config, seeds, key, data, devices)
-    members = _members(stack_conditions(conditions), seeds, key)
+    hparams = stack_conditions(conditions)
+    if hparams.rates is not None:
+        check_rates(hparams.rates[0], len(config.model.features))
+    members = _members(hparams, seeds, key)
     n_members, n_conditions = len(members[1]), len(conditions)
     if block is None:
         block = block_size(config, data.x_train.shape[1], n_members, devices, memory)
+    if block < 1:
+        raise ValueError(f"block must be at least 1 member, got {block}")
     mesh = mesh_of(devices, -(-n_members // block))
     wave = block * mesh.size
     shared = share(mesh, data)
@@ -191,12 +226,12 @@ def _check(
             f"{impl} keys serve one device, as XLA does not compile them for several, got "
             f"{len(devices)}; take a threefry key, or give devices"
         )
-    if not seeds or len(set(seeds)) < len(seeds) or not 0 <= min(seeds) <= max(seeds) < 2**32:
-        raise ValueError(f"seeds must be distinct integers in 0 … 2^32 - 1, got {seeds}")
-    if len(data.x_train) < config.batch_size:
-        raise ValueError(
-            f"a batch needs {config.batch_size} training examples, got {len(data.x_train)}"
-        )
+    wrong = [seed for seed in seeds if not _is_seed(seed)]
+    wrong = wrong or [f"{seed} {n} times" for seed, n in Counter(seeds).items() if n > 1]
+    if wrong or not seeds:
+        shown = wrong[0] if wrong else "none"
+        raise ValueError(f"seeds must be distinct integers in 0 … 2^32 - 1, got {shown}")
+    check_training(config, data)
 
 
 def _members(hparams: Hparams, seeds: list[int], key: jax.Array) -> tuple[Hparams, jax.Array]:

@@ -98,9 +98,9 @@ def _plain(value: Any) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write plain data as JSON."""
+    """Write plain data as JSON; what UTF-8 does not know, as in file names, becomes an escape."""
     text = json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    _write(path, lambda p: p.write_text(text, encoding="utf-8"))
+    _write(path, lambda p: p.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 CONFIDENCE = 0.95
@@ -40,6 +41,26 @@ class Comparison(NamedTuple):
     verdict: str
 
 
+def _real(values: ArrayLike, name: str, n_seeds: int) -> np.ndarray:
+    """Values [S, …] as float64; TypeError unless real, ValueError unless of so many seeds."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got {array.dtype}")
+    if not array.ndim or len(array) < n_seeds:
+        raise ValueError(
+            f"{name} must be of {n_seeds} seeds or more in front, got shape {array.shape}"
+        )
+    return array.astype(np.float64)
+
+
+def _of_two(differences: ArrayLike) -> np.ndarray:
+    """A vector of at least two differences, or an error."""
+    differences = _real(differences, "differences", 2)
+    if differences.ndim != 1:
+        raise ValueError(f"differences must be a vector, got shape {differences.shape}")
+    return differences
+
+
 def interval(differences: np.ndarray) -> tuple[float, float]:
     """BCa bootstrap interval for the mean of paired differences [S], widened for small samples.
 
@@ -48,7 +69,12 @@ def interval(differences: np.ndarray) -> tuple[float, float]:
     is raised from 1 - α to that of the expanded percentile interval, 1 - 2 Φ(√(S/(S - 1)) t_{α/2,
     S - 1}) (Hesterberg 2015). If all differences are equal, so are both ends; two differences have
     no acceleration and give their range; a difference that is not finite gives NaN.
+
+    Raises:
+      TypeError: if they are not real numbers.
+      ValueError: if they are not a vector of at least two.
     """
+    differences = _of_two(differences)
     n = len(differences)
     if not np.isfinite(differences).all():
         return math.nan, math.nan
@@ -77,7 +103,12 @@ def sign_flip_test(differences: np.ndarray) -> np.ndarray:
     0 (Fisher 1935, §21). Beyond, 2^15 random patterns and the observed one, which keeps the level
     (Phipson & Smyth 2010). The smallest exact p-value is 2^(1 - S). Differences that are not all
     finite give NaN.
+
+    Raises:
+      TypeError: if they are not real numbers.
+      ValueError: if there is not one seed.
     """
+    differences = _real(differences, "differences", 1)
     finite = np.isfinite(differences).all(axis=0)
     differences = np.where(finite, differences, 0.0)
     observed = np.abs(differences.sum(axis=0))
@@ -107,7 +138,15 @@ def _sign_patterns(n: int) -> Iterator[np.ndarray]:
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
-    """Adjusted p-values [K] that control the family-wise error rate (Holm 1979)."""
+    """Adjusted p-values [K] that control the family-wise error rate (Holm 1979).
+
+    Raises:
+      TypeError: if they are not real numbers.
+      ValueError: if they are not a vector.
+    """
+    p_values = _real(p_values, "p_values", 0)
+    if p_values.ndim != 1:
+        raise ValueError(f"p_values must be a vector, got shape {p_values.shape}")
     order = np.argsort(p_values, kind="stable")
     steps = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
     adjusted = np.empty_like(steps)
@@ -116,7 +155,11 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 def effect_size(differences: np.ndarray) -> float:
-    """Hedges' g for paired differences [S]: mean / sd · (1 - 3/(4 (S - 1) - 1)); NaN at sd 0."""
+    """Hedges' g for paired differences [S]: mean / sd · (1 - 3/(4 (S - 1) - 1)); NaN at sd 0.
+
+    Errors are those of `interval`.
+    """
+    differences = _of_two(differences)
     n = len(differences)
     sd = differences.std(ddof=1)
     if n < 3 or sd <= 1e-12 * np.abs(differences).max():  # equal, but for rounding
@@ -160,14 +203,16 @@ def compare(
       higher_is_uniform: whether the measure grows with uniformity.
 
     Raises:
+      TypeError: if they are not real numbers.
       ValueError: if the shapes differ or there are fewer than two seeds.
     """
+    baseline = _real(baseline, "baseline", 0)
+    condition = _real(condition, "condition", 0)
     if baseline.shape != condition.shape or baseline.ndim != 2 or len(baseline) < 2:
         raise ValueError(
             "baseline and condition must both be [seeds, comparisons] with at least two seeds, got "
             f"{baseline.shape} and {condition.shape}"
         )
-    baseline, condition = baseline.astype(np.float64), condition.astype(np.float64)
     differences = condition - baseline
     p_values = sign_flip_test(differences)
     results = []

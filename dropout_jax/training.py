@@ -14,12 +14,16 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.core import Tracer
 
 from dropout_jax import objectives
-from dropout_jax.data import Array, Dataset, batch_indices
-from dropout_jax.networks import MLP, Params
+from dropout_jax.data import Array, Dataset, batch_indices, check_dataset, check_examples
+from dropout_jax.dropout import check_key
+from dropout_jax.networks import MLP, Params, check_features, check_rates
 
+MAX_STEPS = 2**31 - 1  # counted in int32
 NARROW = 64  # columns of a kernel, measured for batches of 32 to 512
 EVALUATED_AT_ONCE = 1_000  # examples
 
@@ -65,6 +69,9 @@ class Config:
       make_optimizer: optax transformation made from the (traced) hyper-parameters.
       rate_schedule: factor on the rates, a function of the fraction of all steps that are done,
         such as `schedules.early`; None for rates that stay.
+
+    Raises:
+      ValueError: unless the widths, the epochs and the batch size are positive integers.
     """
 
     model: MLP
@@ -73,6 +80,45 @@ class Config:
     loss_fn: Callable[[jax.Array, jax.Array], jax.Array] = objectives.cross_entropy
     make_optimizer: Callable[[Hparams], optax.GradientTransformation] = sgd
     rate_schedule: Callable[[jax.Array], jax.Array] | None = None
+
+    def __post_init__(self) -> None:
+        check_features(self.model.features)
+        for name in ("epochs", "batch_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise ValueError(f"{name} must be a positive integer, got {value!r}")
+
+
+def check_hparams(hparams: Hparams) -> None:
+    """Raise ValueError unless each but the rates is one real number; traced ones pass."""
+    for name, value in hparams._replace(rates=None)._asdict().items():
+        if value is None or isinstance(value, Tracer):
+            continue
+        number = np.asarray(value)
+        real = any(jnp.issubdtype(number.dtype, kind) for kind in (jnp.floating, jnp.integer))
+        if number.ndim or not real or number != number:
+            shown = f"shape {number.shape}" if number.ndim else value
+            raise ValueError(f"{name} must be one real number, got {shown}")
+
+
+def check_training(config: Config, data: Dataset) -> None:
+    """Raise ValueError unless networks of this configuration can be trained on `data`.
+
+    Values of traced arrays pass.
+    """
+    check_dataset(data, _n_classes(config))
+    if len(data.x_train) < config.batch_size:
+        raise ValueError(
+            f"a batch needs {config.batch_size} training examples, got {len(data.x_train)}"
+        )
+    n_steps = config.epochs * (len(data.x_train) // config.batch_size)
+    if n_steps > MAX_STEPS:
+        raise ValueError(f"a training must be of at most {MAX_STEPS} steps, got {n_steps}")
+
+
+def _n_classes(config: Config) -> int | None:
+    """The classes that labels can be of; another loss than cross entropy takes other labels."""
+    return config.model.features[-1] if config.loss_fn is objectives.cross_entropy else None
 
 
 class TrainState(NamedTuple):
@@ -100,7 +146,13 @@ class Curve(NamedTuple):
 
 
 def init(config: Config, hparams: Hparams, key: jax.Array, n_inputs: int) -> TrainState:
-    """A fresh member. `key` is split once, into init, shuffle and dropout keys; it is consumed."""
+    """A fresh member. `key` is split once, into init, shuffle and dropout keys; it is consumed.
+
+    Raises:
+      TypeError: if `key` is not a typed key.
+      ValueError: if there is no input.
+    """
+    check_key(key)
     init_key, shuffle_key, dropout_key = jax.random.split(key, 3)
     params = config.model.init(init_key, jnp.zeros(n_inputs))
     opt_state = config.make_optimizer(hparams).init(params)
@@ -198,9 +250,20 @@ def train_epoch(
     return state, losses.mean()
 
 
-@partial(jax.jit, static_argnames="config")
 def evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
-    """Loss and error rate over data [n, D], [n] in deterministic passes of 1,000 examples."""
+    """Loss and error rate over data [n, D], [n] in deterministic passes of 1,000 examples.
+
+    Raises:
+      ValueError: if there are no examples, an input is not finite, their number is not that of the
+        parameters, or a label is no class of the network.
+    """
+    check_examples(x, y, _n_classes(config))
+    return _evaluate(config, params, x, y)
+
+
+@partial(jax.jit, static_argnames="config")
+def _evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
+    """`evaluate`, compiled."""
 
     def one(example: tuple[jax.Array, jax.Array]) -> Metrics:
         inputs, label = example
@@ -219,14 +282,31 @@ def learning_point(config: Config, params: Params, data: Dataset) -> Curve:
     )
 
 
-@partial(jax.jit, static_argnames="config")
 def fit(
     config: Config, hparams: Hparams, key: jax.Array, data: Dataset
 ) -> tuple[TrainState, Curve]:
     """Whole training of one member: its last state, and its metrics after every epoch [E].
 
     `key` is the member's, `fold_in(root, seed)` in a population; it is consumed.
+
+    Raises:
+      TypeError: if `key` is not a typed key.
+      ValueError: if `data` cannot be trained on (`check_training`), a hyper-parameter is not one
+        number, or `rates` are not of length L or hold a concrete value outside [0, 1].
     """
+    check_key(key)
+    check_training(config, data)
+    check_hparams(hparams)
+    if hparams.rates is not None:
+        check_rates(hparams.rates, len(config.model.features))
+    return _fit(config, hparams, key, data)
+
+
+@partial(jax.jit, static_argnames="config")
+def _fit(
+    config: Config, hparams: Hparams, key: jax.Array, data: Dataset
+) -> tuple[TrainState, Curve]:
+    """`fit`, compiled."""
 
     def epoch(state: TrainState, _: None) -> tuple[TrainState, Curve]:
         state, _loss = train_epoch(config, hparams, state, data.x_train, data.y_train)

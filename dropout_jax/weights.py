@@ -1,7 +1,8 @@
 """How uniformly is weight spread? Measures of one set of magnitudes, and views of one kernel.
 
-A measure takes magnitudes a ≥ 0 of any shape, N of which count (`where`), and does not change when
-they are scaled or reordered. Only `participation` grows with uniformity; all others fall.
+A measure takes the magnitudes a = |·| of numbers of any shape, N of which count (`where`, of
+booleans), and does not change when they are scaled or reordered. Only `participation` grows with
+uniformity; all others fall.
 Gini is the primary one: in its plain form (without N/(N - 1)) it meets all six axioms of Hurley &
 Rickard (2009) for such measures; `hoyer` fails Cloning, `participation` Robin Hood. All are pure
 reductions, made to be vmapped over members, layers and columns. If nothing counts, or all that
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 _INT_OF_SIZE = {2: jnp.int16, 4: jnp.int32, 8: jnp.int64}
@@ -32,9 +34,17 @@ def _sorted(a: jax.Array) -> jax.Array:
 
 def _counted(a: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array]:
     """The magnitudes as a vector [M], 0 where they do not count, and N."""
-    where = jnp.ones(a.shape, bool) if where is None else jnp.broadcast_to(where, a.shape)
+    a, where = jnp.asarray(a), _which(a, where)
     a = a.astype(jnp.promote_types(a.dtype, jnp.float32))  # N and sums overflow in half precision
-    return jnp.where(where, a, 0).ravel(), where.sum()
+    return jnp.where(where, jnp.abs(a), 0).ravel(), where.sum()
+
+
+def _which(a: Any, where: ArrayLike | None) -> jax.Array:
+    """Which entries count, a boolean for each."""
+    where = jnp.asarray(True if where is None else where)
+    if where.dtype != bool:
+        raise TypeError(f"where must hold booleans, got {where.dtype}")
+    return jnp.broadcast_to(where, np.shape(a))
 
 
 def _ranked(a: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -65,8 +75,7 @@ def gini(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
 def cv(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
     """Coefficient of variation sd / mean (the population's sd); 0 uniform, √(N - 1) one entry."""
     u, n = _relative(a, where)
-    counts = jnp.ones(a.shape, bool) if where is None else jnp.broadcast_to(where, a.shape)
-    return jnp.sqrt(jnp.sum(jnp.where(counts.ravel(), (u - 1) ** 2, 0)) / n)
+    return jnp.sqrt(jnp.sum(jnp.where(_which(a, where).ravel(), (u - 1) ** 2, 0)) / n)
 
 
 def entropy(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
@@ -115,7 +124,16 @@ class Profile(NamedTuple):
 
 
 def profile(a: jax.Array, where: jax.Array | None = None, *, n_points: int = 201) -> Profile:
-    """The sorted magnitudes and their Lorenz curve at `n_points` even fractions 0 … 1."""
+    """The sorted magnitudes and their Lorenz curve at `n_points` even fractions 0 … 1.
+
+    Raises:
+      ValueError: if there are no magnitudes, or fewer than two points.
+    """
+    if n_points < 2 or not np.size(a):
+        raise ValueError(
+            f"a profile needs two points or more, and magnitudes, got {n_points} points and "
+            f"magnitudes of shape {np.shape(a)}"
+        )
     a, rank, n = _ranked(a, where)
     total = a.sum()
     position = jnp.linspace(0, 1, n_points) * n
@@ -139,8 +157,14 @@ class Live(NamedTuple):
 
 
 def varies(x: ArrayLike) -> jax.Array:
-    """Which columns [D] of x [n, D] are not constant over its rows: pixels or units not dead."""
+    """Which columns [D] of x [n, D] are not constant over its rows: pixels or units not dead.
+
+    Raises:
+      ValueError: if x is not [n, D] with n > 0.
+    """
     x = jnp.asarray(x)
+    if x.ndim != 2 or not len(x):
+        raise ValueError(f"x must be [n, D] with n > 0, got shape {x.shape}")
     return x.max(axis=0) > x.min(axis=0)
 
 

@@ -15,7 +15,8 @@ MODULES = [name for name in TREES if name != "__init__"]
 MAY_IMPORT = {
     "dropout": set(),
     "objectives": set(),
-    "data": set(),
+    "files": set(),
+    "data": {"files"},
     "weights": set(),
     "units": set(),
     "ablation": set(),
@@ -23,7 +24,7 @@ MAY_IMPORT = {
     "plots": set(),
     "records": set(),
     "networks": {"dropout"},
-    "training": {"networks", "objectives", "data"},
+    "training": {"dropout", "networks", "objectives", "data"},
     "processes": set(),
     "blocks": {"training", "networks", "data", "processes"},
     "interrupts": set(),
