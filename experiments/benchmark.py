@@ -57,12 +57,21 @@ class Size:
     grid: tuple[tuple[int, int], ...] = ((64, 32), (256, 16), (1024, 4))
     products: tuple[int, ...] = (1024, 2048)
     turns: int = 7
+    dropouts: tuple[str, ...] = tuple(RATES)
     mask: tuple[int, int] = (128, 1024)
     features: tuple[int, ...] = (256, 256, 10)
     n_train: int = 4_000
 
 
-QUICK = Size(((8, 2),), products=(64,), turns=1, mask=(8, 8), features=(8, 10), n_train=256)
+QUICK = Size(
+    ((8, 2),),
+    products=(64,),
+    turns=1,
+    dropouts=("pixels too",),
+    mask=(8, 8),
+    features=(8, 10),
+    n_train=256,
+)
 
 
 def matrix_product(n: int) -> Callable[[], None]:
@@ -97,8 +106,11 @@ def run(size: Size) -> Iterator[dict[str, Any]]:
     }
     for width, members in size.grid:
         work = 6 * BATCH * (784 * width + width * width + width * 10) * steps * members
-        for dropout, rates in RATES.items():
-            made = {name: make(width, members, rates, data) for name, make in contenders.items()}
+        for dropout in size.dropouts:
+            made = {
+                name: make(width, members, RATES[dropout], data)
+                for name, make in contenders.items()
+            }
             before = {name: contender.loss() for name, contender in made.items()}
             running = {name: contender.epoch for name, contender in made.items()}
             limits = {f"product {n}": matrix_product(n) for n in size.products}
@@ -193,7 +205,7 @@ def main(folder: Path, size: Size) -> None:
     profiled = [
         {"width": width, "dropout": dropout, "microseconds": profile(width, rates, data)}
         for width, _ in size.grid
-        for dropout, rates in ({"nowhere": None} | RATES).items()
+        for dropout, rates in {"nowhere": None, **{d: RATES[d] for d in size.dropouts}}.items()
     ]
     environment = records.environment(jax.random.key(0))
     if importlib.util.find_spec("torch"):

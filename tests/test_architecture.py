@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "weights": set(),
     "units": set(),
     "ablation": set(),
+    "ensemble": set(),
     "statistics": set(),
     "plots": set(),
     "records": set(),
@@ -83,7 +84,7 @@ def test_no_module_imports_relatively_or_from_experiments_or_tests(module):
     assert not {"", "experiments", "tests", "conftest"} & roots(imports(TREES[module]))
 
 
-@pytest.mark.parametrize("module", ["weights", "units", "ablation", "statistics"])
+@pytest.mark.parametrize("module", ["weights", "units", "ablation", "ensemble", "statistics"])
 def test_what_measures_weights_needs_only_jax_numpy_and_scipy(module):
     assert roots(imports(TREES[module])) <= {"jax", "numpy", "scipy"}
 

@@ -1,0 +1,144 @@
+"""Dropout as an ensemble: predictions averaged over masks or networks, and how sure they are.
+
+An ensemble is an axis of log-probabilities: passes of one network under random masks, all masks of
+a small one, or networks of a population, each in one deterministic pass. Dropout is inverted here,
+so the weight-scaled network (Srivastava et al. 2014, §4) is the deterministic pass.
+
+Shapes: T members of an ensemble (passes, masks, networks), n examples, K classes, M masked units.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+ApplyFn = Callable[[jax.Array, jax.Array], Any]  # logits of (key, x)
+MAX_MASKED = 20  # units: their masks are a million
+N_BINS = 15
+
+
+def mc_predictions(
+    apply_fn: ApplyFn, key: jax.Array, x: jax.Array, n_passes: int, *, shared_mask: bool = False
+) -> jax.Array:
+    """Log-probabilities [T, n, K] of T stochastic passes, one after another (Gal 2016).
+
+    Args:
+      apply_fn: logits of (key, x), such as `lambda key, x: model.apply(params, x, key=key,
+        rates=rates)`; it must draw a mask of the shape of what it is given, as `MLP` does.
+      key: split into one key a pass; consumed.
+      x: inputs [n, …].
+      n_passes: T.
+      shared_mask: whether all examples of a pass share one mask, one subnetwork; otherwise each
+        has its own. Noise on kernels is shared either way.
+
+    Raises:
+      ValueError: if there is no pass.
+    """
+    if n_passes < 1:
+        raise ValueError(f"n_passes must be at least 1, got {n_passes}")
+
+    def one_pass(key: jax.Array) -> jax.Array:
+        if shared_mask:
+            return jax.nn.log_softmax(jax.vmap(lambda example: apply_fn(key, example))(x))
+        return jax.nn.log_softmax(apply_fn(key, x))
+
+    return jax.lax.map(one_pass, jax.random.split(key, n_passes))
+
+
+def all_masks(n_units: int) -> np.ndarray:
+    """Every mask of M units, True = kept [2^M, M]; the last one keeps all.
+
+    Raises:
+      ValueError: if M is not in 0 … 20.
+    """
+    if not 0 <= n_units <= MAX_MASKED:
+        raise ValueError(f"masks can be enumerated for 0 … {MAX_MASKED} units, got {n_units}")
+    return (np.arange(2**n_units)[:, None] >> np.arange(n_units)[None, :] & 1).astype(bool)
+
+
+def mask_probabilities(masks: ArrayLike, rate: ArrayLike) -> jax.Array:
+    """Probability [T] of each mask [T, M]: Π (1 - rate) over kept units · Π rate over dropped ones.
+
+    Args:
+      masks: True = kept.
+      rate: P(drop) in [0, 1], one for all units or one a unit [M]; possibly traced.
+    """
+    kept = jnp.asarray(masks)
+    rate = jnp.broadcast_to(jnp.asarray(rate, jnp.float32), kept.shape)
+    return jnp.prod(jnp.where(kept, 1 - rate, rate), axis=-1)
+
+
+def _weights(log_probs: jax.Array, weights: ArrayLike | None) -> jax.Array:
+    """The weights of the members [T, 1, …], to multiply log-probabilities [T, …] with."""
+    n = len(log_probs)
+    even = jnp.full(n, 1 / n) if weights is None else jnp.asarray(weights)
+    return even.reshape(n, *[1] * (log_probs.ndim - 1))
+
+
+def arithmetic_mean(log_probs: jax.Array, weights: ArrayLike | None = None) -> jax.Array:
+    """Log of the mean probability over members, log Σₜ wₜ pₜ, of log-probabilities [T, …, K].
+
+    Args:
+      weights: of the members [T], of sum 1, such as `mask_probabilities`; even by default.
+    """
+    weights = _weights(log_probs, weights)
+    return jax.nn.logsumexp(log_probs, axis=0, b=jnp.broadcast_to(weights, log_probs.shape))
+
+
+def geometric_mean(log_probs: jax.Array, weights: ArrayLike | None = None) -> jax.Array:
+    """Log of the normalised geometric mean, Π pₜ^wₜ / Σₖ Π pₜ^wₜ, of log-probabilities [T, …, K].
+
+    Over all masks of the inputs of one softmax layer it is the weight-scaled layer exactly, as the
+    mean logit is the logit of the mean input; for deeper networks about (Baldi & Sadowski 2013;
+    Warde-Farley et al. 2014). Arguments are those of `arithmetic_mean`.
+    """
+    weights = _weights(log_probs, weights)
+    counted = jnp.where(weights > 0, weights * log_probs, 0)  # a weight of 0 outweighs log 0
+    return jax.nn.log_softmax(counted.sum(axis=0))
+
+
+def nll(log_probs: jax.Array, labels: jax.Array) -> jax.Array:
+    """Mean negative log-likelihood of labels [n] under log-probabilities [n, K], in nats."""
+    return -jnp.mean(jnp.take_along_axis(log_probs, labels[:, None], axis=-1))
+
+
+def brier(log_probs: jax.Array, labels: jax.Array) -> jax.Array:
+    """Mean of Σₖ (pₖ - 1[k = label])², in 0 … 2 (Brier 1950), for [n, K] and [n]."""
+    truth = jax.nn.one_hot(labels, log_probs.shape[-1])
+    return jnp.mean(jnp.sum((jnp.exp(log_probs) - truth) ** 2, axis=-1))
+
+
+def expected_calibration_error(
+    log_probs: jax.Array, labels: jax.Array, n_bins: int = N_BINS
+) -> jax.Array:
+    """Mean distance of accuracy from confidence, |Σ correct - Σ confidence| / n summed over bins.
+
+    Confidence is the largest probability; bins are of equal width, ((b - 1)/B, b/B] (Guo et al.
+    2017, §2). An estimate from few examples is too high: its noise does not cancel.
+    """
+    confidence = jnp.exp(log_probs.max(axis=-1))
+    gap = (log_probs.argmax(axis=-1) == labels) - confidence
+    bin_of = jnp.clip(jnp.ceil(confidence * n_bins).astype(jnp.int32) - 1, 0, n_bins - 1)
+    return jnp.abs(jax.ops.segment_sum(gap, bin_of, n_bins)).sum() / len(labels)
+
+
+def predictive_entropy(log_probs: jax.Array) -> jax.Array:
+    """Entropy -Σₖ pₖ log pₖ of log-probabilities [..., K], in 0 … log K nats."""
+    p = jnp.exp(log_probs)
+    return -jnp.sum(jnp.where(p > 0, p * log_probs, 0), axis=-1)
+
+
+def mutual_information(log_probs: jax.Array, weights: ArrayLike | None = None) -> jax.Array:
+    """How much members [T, …, K] disagree: entropy of their mean minus their mean entropy, in nats.
+
+    The information that the label would give on which member is right (Houlsby et al. 2011; Gal
+    2016, §3.3): 0 if all members agree, whether they are sure or not. Rounding may take it below 0
+    by some 1e-7. Arguments are those of `arithmetic_mean`.
+    """
+    mean_entropy = jnp.sum(
+        _weights(log_probs[..., 0], weights) * predictive_entropy(log_probs), axis=0
+    )
+    return predictive_entropy(arithmetic_mean(log_probs, weights)) - mean_entropy
