@@ -194,7 +194,7 @@ def load(folder: Path, identity: dict[str, Any]) -> list[Saved]:
     """
     try:
         of = dict(json.loads((folder / IDENTITY).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         raise ValueError(f"there is no run to resume in {folder.parent}") from None
     for name, value in json.loads(json.dumps(identity)).items():
         if of.get(name) != value:

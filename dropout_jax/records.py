@@ -134,9 +134,18 @@ def scratch(folder: Path) -> Callable[[tuple[int, ...], np.dtype], np.ndarray]:
 
 
 def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
-    """Write named arrays as safetensors, row by row: `safetensors` itself would copy them all."""
+    """Write named arrays as safetensors, row by row: `safetensors` itself would copy them all.
+
+    Raises:
+      ValueError: if one is not an array of float32 or booleans with an axis or more.
+    """
     header, end = {}, 0
     for name, tensor in tensors.items():
+        if tensor.dtype.name not in SAFETENSORS_DTYPES or not tensor.ndim:
+            raise ValueError(
+                f"{name} must be an array of {' or '.join(SAFETENSORS_DTYPES)}, got "
+                f"{tensor.dtype} of shape {tensor.shape}"
+            )
         start, end = end, end + tensor.nbytes
         header[name] = {
             "dtype": SAFETENSORS_DTYPES[tensor.dtype.name],

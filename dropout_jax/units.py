@@ -16,7 +16,15 @@ def contribution(activations: jax.Array, outgoing: jax.Array) -> jax.Array:
 
     Dropout of activations h[n, U] before an output kernel W[U, O] adds λ/2 Σ c² to half the mean
     squared error, λ = rate / (1 - rate) (Arora et al. 2021; Zhang & Xu 2024).
+
+    Raises:
+      ValueError: if the units of h are not those that the kernel takes in.
     """
+    if activations.shape[1] != outgoing.shape[0]:
+        raise ValueError(
+            "activations [n, U] and outgoing [U, O] must be of the same units, got shapes "
+            f"{activations.shape} and {outgoing.shape}"
+        )
     rms = jnp.sqrt(jnp.mean(activations**2, axis=0))
     return rms * jnp.linalg.norm(outgoing, axis=1)
 

@@ -619,3 +619,26 @@ def test_whatever_a_file_is_called_can_be_written_down(name, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "config.json"
     records.write_json(path, {"dataset": name})
     assert json.loads(path.read_text("utf-8")) == {"dataset": name}
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "momentum", "weight_decay"])
+def test_a_hyper_parameter_that_is_not_a_number_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name} must be one real number, got nan"):
+        training.check_hparams(Hparams()._replace(**{name: math.nan}))
+
+
+def test_memory_that_is_not_a_number_holds_no_member():
+    with pytest.raises(ValueError, match="memory must hold one network"):
+        blocks.block_size(CONFIG, 5, 1, jax.devices(), math.nan)
+
+
+@pytest.mark.parametrize("function", [statistics.interval, statistics.sign_flip_test])
+def test_statistics_take_real_numbers_alone(function):
+    with pytest.raises(TypeError, match="differences must hold real numbers, got complex128"):
+        function(np.ones(3) * 1j)
+
+
+def test_an_identity_too_deep_to_read_is_no_run(tmp_path):
+    (tmp_path / checkpoints.IDENTITY).write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="there is no run to resume"):
+        checkpoints.load(tmp_path, {})

@@ -47,6 +47,7 @@ def place(tmp_path, monkeypatch):
 
 BAD = [  # arguments, what was expected, what was given
     ("compare --seeds 1", "--seeds must be at least 2", "got 1"),
+    ("compare --seeds 1000001", "and at most 1,000,000", "got 1000001"),
     ("compare --rates 0 0.5", "--rates must hold 3 rates in [0, 1]", "got 0.0 0.5"),
     ("compare --rates 0 0.5 1.2", "--rates must hold 3 rates in [0, 1]", "got 0.0 0.5 1.2"),
     ("compare --rates 0 -0.1 0.5", "--rates must hold 3 rates in [0, 1]", "got 0.0 -0.1 0.5"),

@@ -3,6 +3,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -44,6 +46,29 @@ def test_the_speeds_and_the_memory_stated_are_those_recorded():
     assert f"{mask:.1f} times as fast as `jax.random.bernoulli`" in " ".join(README.split())
     parts = json.loads((soak.RESULTS / "summary.json").read_text("utf-8"))["parts"]
     assert f"took {max(part['peak_mib'] for part in parts):.0f} MiB" in " ".join(README.split())
+
+
+@pytest.mark.parametrize(
+    ("study", "condition", "layer", "quantity", "digits"),
+    [
+        ("reliance", "dropout", 0, "relative pair interaction", 3),
+        ("reliance", "dropout", 1, "relative pair interaction", 3),
+        ("robustness", "dropout", None, "noise", 1),
+        ("robustness", "dropout", None, "dropped pixels", 1),
+        ("robustness", "dropout", None, "contrast", 1),
+        ("rate_schedules", "early", None, "Gini of contributions, layer 1", 3),
+    ],
+)
+def test_what_is_said_around_the_answer_is_recorded(study, condition, layer, quantity, digits):
+    record = ROOT / "experiments" / "results" / study / "summary.json"
+    row = next(
+        row
+        for row in json.loads(record.read_text("utf-8"))["comparisons"]
+        if (row["condition"], row.get("layer"), row["quantity"]) == (condition, layer, quantity)
+    )
+    shown = [f"{row[key]:+.{digits}f}" for key in ("difference", "ci_low", "ci_high")]
+    said = f"{shown[0]} [{shown[1]}, {shown[2]}]".replace("-", "−")
+    assert said in " ".join(README.split())
 
 
 def test_every_promise_names_a_test_that_is_there():

@@ -170,3 +170,15 @@ def test_the_environment_names_versions_devices_and_generator():
     assert set(found["versions"]) >= {"jax", "jaxlib", "flax", "optax", "numpy"}
     assert len(found["devices"]) == len(jax.devices())
     assert found["prng"] == "philox2x32"
+
+
+@pytest.mark.parametrize("tensor", [np.zeros(2), np.zeros((), np.float32)])
+def test_tensors_of_another_kind_are_refused_and_nothing_is_written(tensor, tmp_path):
+    with pytest.raises(ValueError, match="a must be an array of float32 or bool, got"):
+        records.write_tensors(tmp_path / "weights.safetensors", {"a": tensor})
+    assert not list(tmp_path.iterdir())
+
+
+def test_text_that_is_no_unicode_is_written_escaped(tmp_path):
+    records.write_json(tmp_path / "config.json", {"dataset": "\udcff.npz"})
+    assert json.loads((tmp_path / "config.json").read_text("utf-8")) == {"dataset": "\udcff.npz"}

@@ -132,5 +132,10 @@ def test_units_that_are_alike_correlate_and_point_the_same_way():
     np.testing.assert_allclose(mean_cosine(jnp.eye(3)), 0, atol=1e-6)
 
 
+def test_units_that_do_not_fit_together_are_refused():
+    with pytest.raises(ValueError, match=r"same units, got shapes \(5, 1\) and \(4, 2\)"):
+        contribution(jnp.ones((5, 1)), jnp.ones((4, 2)))
+
+
 def test_the_silent_share_counts_zeros():
     assert silent_share(jnp.array([[0.0, 1.0], [0.0, 0.0]])) == 0.75
