@@ -155,11 +155,11 @@ def compare(arguments: Compare) -> int:
             at = (arguments.coordinator, arguments.num_processes, arguments.process_id)
             processes.connect(*at)
         job = processes.together(lambda: prepare(arguments))
-        if processes.anywhere(processes.of_first(job.identity) != job.identity):
-            raise ValueError("all processes must be given the same arguments and data")
     except (ValueError, OSError) as error:
         return _fail(error, 2)
     try:
+        if processes.anywhere(processes.of_first(job.identity) != job.identity):
+            return _fail("all processes must be given the same arguments and data", 2)
         result = train(arguments, job._replace(saved=processes.of_first(job.saved)))
         result = result._replace(seconds={"import": imported, **result.seconds})
         if processes.is_first():
@@ -179,7 +179,8 @@ def compare(arguments: Compare) -> int:
         return _fail(f"lost another process; go on with --resume; {error}", 1)
     finally:
         with contextlib.suppress(OSError):
-            job.folder.rmdir()  # which happens only if it is empty
+            if processes.is_first():
+                job.folder.rmdir()  # which happens only if it is empty
     if processes.is_first():
         show(result, job.folder)
     return status_of(result)

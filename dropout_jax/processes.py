@@ -26,6 +26,8 @@ def connect(
 ) -> None:
     """Join the other processes, before JAX has started.
 
+    If they do not come in two minutes, JAX ends this one.
+
     Args:
       coordinator: HOST:PORT of process 0; all three are found out on Slurm, Open MPI, Kubernetes
         and Cloud TPU.
@@ -33,7 +35,7 @@ def connect(
       process: which of them this is, from 0.
 
     Raises:
-      ValueError: if the three cannot be found out, or the others do not come in two minutes.
+      ValueError: if the three cannot be found out.
     """
     try:
         jax.distributed.initialize(
