@@ -63,14 +63,13 @@ def accuracies(
     keys = jax.random.split(key, len(STRENGTHS))
     results = {}
     for key, (name, (perturb, strengths, _)) in zip(keys, STRENGTHS.items(), strict=True):
-        example_keys = jax.random.split(key, len(x))
-
-        def at(strength: jax.Array, perturb=perturb, example_keys=example_keys) -> jax.Array:
-            moved = jax.vmap(perturb, (0, 0, None))(example_keys, x, strength)
-            outputs = cast(jax.Array, model.apply(params, moved))
-            return 1 - jax.vmap(error_rate)(outputs, y).mean()
-
-        results[name] = jax.lax.map(at, jnp.asarray(strengths, jnp.float32))
+        at_strengths = jax.vmap(perturb, (None, None, 0))
+        moved = jax.vmap(at_strengths, (0, 0, None))(
+            jax.random.split(key, len(x)), x, jnp.asarray(strengths, jnp.float32)
+        )
+        outputs = cast(jax.Array, model.apply(params, moved))  # [n, F, K]
+        errors = jax.vmap(jax.vmap(error_rate, (0, None)))(outputs, y)
+        results[name] = 1 - errors.mean(axis=0)
     return results
 
 

@@ -8,5 +8,5 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 
 # Compilation makes first examples slow, and CI has to find what a developer found.
-hypothesis.settings.register_profile("jax", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.register_profile("jax", deadline=None, derandomize=True, max_examples=30)
 hypothesis.settings.load_profile("jax")
