@@ -53,6 +53,8 @@ def test_the_speeds_and_the_memory_stated_are_those_recorded():
     [
         ("reliance", "dropout", 0, "relative pair interaction", 3),
         ("reliance", "dropout", 1, "relative pair interaction", 3),
+        ("reliance", "L2", 0, "relative pair interaction", 3),
+        ("reliance", "L2", 1, "relative pair interaction", 3),
         ("robustness", "dropout", None, "noise", 1),
         ("robustness", "dropout", None, "dropped pixels", 1),
         ("robustness", "dropout", None, "contrast", 1),
