@@ -25,16 +25,17 @@ def damages(loss_fn: LossFn, hidden: jax.Array) -> jax.Array:
     return _damages_without(loss_fn, hidden, jnp.arange(hidden.shape[1])[:, None])
 
 
-def pair_interactions(loss_fn: LossFn, hidden: jax.Array, pairs: jax.Array) -> jax.Array:
+def pair_interactions(
+    loss_fn: LossFn, hidden: jax.Array, damage: jax.Array, pairs: jax.Array
+) -> jax.Array:
     """d_ij - d_i - d_j for pairs of units [P, 2]: what two units are worth only together [P].
 
-    d_ij is the damage without both. 0 where units act independently of each other on the loss;
-    positive where one stands in for the other, negative where neither is of use alone: units that
-    are co-adapted are far from 0.
+    d_i is the damage [U] that `damages` gives, d_ij that without both. 0 where units act
+    independently of each other on the loss; positive where one stands in for the other, negative
+    where neither is of use alone: units that are co-adapted are far from 0.
     """
-    single = damages(loss_fn, hidden)
     both = _damages_without(loss_fn, hidden, pairs)
-    return both - single[pairs[:, 0]] - single[pairs[:, 1]]
+    return both - damage[pairs[:, 0]] - damage[pairs[:, 1]]
 
 
 def _damages_without(loss_fn: LossFn, hidden: jax.Array, units: jax.Array) -> jax.Array:

@@ -3,7 +3,7 @@
 Shapes: C conditions, S seeds, N weights of a layer, Q points of a profile, P points of a curve.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -135,6 +135,14 @@ def draw_bands(axes: Axes, x: np.ndarray, values: np.ndarray) -> None:
 
 
 _LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+
+
+def draw_points(axes: Axes, names: Sequence[str], values: Iterable[np.ndarray]) -> None:
+    """A column of points for each condition, one a seed of its values [S], and a line: the mean."""
+    for c, of_condition in enumerate(values):
+        axes.plot(np.full(len(of_condition), c), of_condition, ".", color=COLOURS[c], alpha=0.6)
+        axes.plot([c - 0.3, c + 0.3], [of_condition.mean()] * 2, color="black", lw=1)
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
 
 
 def legend(names: Sequence[str]) -> list[Line2D]:

@@ -61,12 +61,12 @@ def run(size: Size) -> list[dict[str, Any]]:
 def judge(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Whether coverage at n = 10 is between 92 and 97 %, law by law."""
     return [
-        {
-            "prediction": "coverage",
-            "claim": f"92 to 97 % for {row['law']} differences at n = 10",
-            "held": 0.92 <= row["coverage"] <= 0.97,
-            "evidence": row,
-        }
+        study.judged(
+            "coverage",
+            f"92 to 97 % for {row['law']} differences at n = 10",
+            0.92 <= row["coverage"] <= 0.97,
+            row,
+        )
         for row in rows
         if row["n"] == 10
     ]

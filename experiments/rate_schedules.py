@@ -141,11 +141,7 @@ def plot(results: dict[str, dict[str, np.ndarray]]) -> Figure:
     error.set(xlabel="epoch", ylabel="test error, %", ylim=(0, 3 * np.median(errors[..., -1])))
     error.legend(handles=plots.legend(names))
     for axes, name in zip(panels, ginis, strict=True):
-        for c, condition in enumerate(names):
-            values = results[condition][name]
-            axes.plot(np.full(len(values), c), values, ".", color=plots.COLOURS[c], alpha=0.6)
-            axes.plot([c - 0.3, c + 0.3], [values.mean()] * 2, color="black", lw=1)
-        axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+        plots.draw_points(axes, names, [results[condition][name] for condition in names])
         axes.set_title(name)
     n_seeds = errors.shape[1]
     figure.suptitle(f"When to drop: mean and range, or points, of {n_seeds} seeds", size=10)

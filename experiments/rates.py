@@ -31,7 +31,7 @@ from matplotlib.figure import Figure
 
 from dropout_jax import plots
 from dropout_jax.comparison import measure_population
-from dropout_jax.data import Dataset, load_dataset, split
+from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks import MLP
 from dropout_jax.population import Population, fit_population
 from dropout_jax.training import Config, Hparams
@@ -56,7 +56,9 @@ class Size(study.Size):
 QUICK = Size("digits", (16, 16), epochs=2, seeds=3, kept=4, width_rates=(0.0, 0.9))
 
 
-def fit(model: MLP, rates: list[tuple[float, ...]], seeds: range, size: Size, data: Dataset) -> Any:
+def fit(
+    model: MLP, rates: list[tuple[float, ...]], seeds: range, size: Size, data: Dataset
+) -> Population:
     """A population with these rates as conditions."""
     config = Config(model, epochs=size.epochs)
     conditions = [Hparams(rates=of_layers) for of_layers in rates]
@@ -71,7 +73,6 @@ def last_error(trained: Population) -> np.ndarray:
 def run(size: Size) -> dict[str, np.ndarray]:
     """Test errors, in percent, and Gini of every population of the study; axes [rates, seeds]."""
     data = load_dataset(size.dataset)
-    held_out = split(np.asarray(data.x_train), np.asarray(data.y_train), "validation")
     model, seeds = MLP((*size.features, data.n_classes)), range(size.seeds)
     n_hidden = len(size.features)
     train = partial(fit, model, size=size)
@@ -80,7 +81,7 @@ def run(size: Size) -> dict[str, np.ndarray]:
     measured = measure_population(model, swept, data.x_train)
     results = {
         "sweep": last_error(swept),
-        "validation": last_error(train(one_rate, seeds, data=held_out)),
+        "validation": last_error(train(one_rate, seeds, data=study.validation_split(data))),
     }
     for layer, views in measured.values.items():
         for view in {"entries", "contribution"} & set(views):

@@ -81,8 +81,8 @@ def main(folder: Path, size: Size) -> None:
     growth = max(row["peak_mib"] for row in rows[1:]) / rows[0]["peak_mib"] - 1
     records.write_json(folder / "environment.json", records.environment(jax.random.key(0)))
     claim = "the peak of memory grows by less than 5 % after the first tenth"
-    judged = {"prediction": "flat", "claim": claim, "held": growth < 0.05}
-    records.write_json(folder / "predictions.json", [{**judged, "evidence": {"growth": growth}}])
+    judged = study.judged("flat", claim, growth < 0.05, {"growth": growth})
+    records.write_json(folder / "predictions.json", [judged])
     records.write_json(folder / "summary.json", {"parts": rows, "growth": growth})
     for row in rows:
         print(json.dumps({name: round(value, 1) for name, value in row.items()}))

@@ -14,8 +14,12 @@ from matplotlib.figure import Figure
 from dropout_jax import records, statistics
 from dropout_jax.arguments import PRNG, ROOT_SEED
 from dropout_jax.cli import n_cores
+from dropout_jax.data import Dataset, split
+from dropout_jax.population import fit_population
+from dropout_jax.training import Config, Hparams
 
 RESULTS = Path(__file__).parent / "results"
+FIRST_TUNING_SEED = 1000  # the seeds compared stay below
 _DIRECTIONS = {"more uniform": "lower", "less uniform": "higher"}
 
 
@@ -41,6 +45,21 @@ def tuned_l2() -> float:
     """The coefficient of least validation loss, from the record of `weight_uniformity`."""
     config = RESULTS / "weight_uniformity" / "config.json"
     return json.loads(config.read_text(encoding="utf-8"))["l2"]
+
+
+def validation_split(data: Dataset) -> Dataset:
+    """The training data alone, a fifth of it held out as test data."""
+    return split(np.asarray(data.x_train), np.asarray(data.y_train), "validation")
+
+
+def validate(
+    config: Config, candidates: Sequence[Hparams], n_seeds: int, data: Dataset
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean validation loss and error of each candidate, over seeds that no study compares."""
+    seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + n_seeds)
+    trained = fit_population(config, candidates, seeds, root_key(), validation_split(data))
+    loss, error = (np.asarray(metric)[..., -1].mean(axis=1) for metric in trained.curve.test)
+    return loss, error
 
 
 def paired(
@@ -81,6 +100,11 @@ def write(
     records.write_json(folder / "environment.json", environment)
     records.write_json(folder / "predictions.json", list(predictions))
     records.write_json(folder / "summary.json", summary)
+    show(predictions)
+
+
+def show(predictions: Sequence[Mapping[str, Any]]) -> None:
+    """Print which predictions held."""
     for one in predictions:
         print(f"{one['prediction']} {'held  ' if one['held'] else 'failed'} {one['claim']}")
 

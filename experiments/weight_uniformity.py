@@ -23,21 +23,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dropout_jax import records, runs
 from dropout_jax.arguments import PRNG, ROOT_SEED
 from dropout_jax.comparison import answer
-from dropout_jax.data import Dataset, load_dataset, split
+from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks import MLP
-from dropout_jax.population import fit_population
 from dropout_jax.training import Config, Hparams
 from experiments import study
 
 RESULTS = study.RESULTS / "weight_uniformity"
 RATES = {"dropout": 0.5, "dropout .2": 0.2, "dropout .8": 0.8}
 L2_CANDIDATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-FIRST_TUNING_SEED = 1000  # the seeds compared stay below
 
 
 @dataclass(frozen=True)
@@ -52,11 +48,8 @@ QUICK = Size("digits", (16, 16), epochs=2, seeds=3, tuning_seeds=2)
 
 def tune_l2(config: Config, base: Hparams, data: Dataset, size: Size) -> dict[str, Any]:
     """Every candidate's mean validation loss and error, on a fifth of the training data."""
-    held_out = split(np.asarray(data.x_train), np.asarray(data.y_train), "validation")
-    seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + size.tuning_seeds)
     candidates = [base._replace(weight_decay=candidate) for candidate in L2_CANDIDATES]
-    tuned = fit_population(config, candidates, seeds, study.root_key(), held_out)
-    loss, error = (np.asarray(x)[..., -1].mean(axis=1) for x in tuned.curve.test)
+    loss, error = study.validate(config, candidates, size.tuning_seeds, data)
     return {
         "l2": L2_CANDIDATES[int(loss.argmin())],
         "l2_candidates": L2_CANDIDATES,
@@ -173,8 +166,7 @@ def main(folder: Path, size: Size) -> None:
     records.write_json(folder / "predictions.json", judged)
     print(f"L2 coefficient of least validation loss: {tuning['l2']:g}")
     print("\n".join(answer(result.summary)))
-    for one in judged:
-        print(f"{one['prediction']} {'held  ' if one['held'] else 'failed'} {one['claim']}")
+    study.show(judged)
 
 
 if __name__ == "__main__":

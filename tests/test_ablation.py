@@ -25,10 +25,12 @@ def linear(hidden):
     return (hidden @ W).sum()
 
 
-damages_of, interactions_of = (
-    jax.jit(partial(damages, squared)),
-    jax.jit(pair_interactions, static_argnums=0),
-)
+damages_of = jax.jit(partial(damages, squared))
+
+
+@partial(jax.jit, static_argnums=0)
+def interactions_of(loss_fn, hidden, pairs):
+    return pair_interactions(loss_fn, hidden, damages(loss_fn, hidden), pairs)
 
 
 def test_the_damage_of_a_unit_is_the_loss_without_it_minus_the_loss():
@@ -62,15 +64,21 @@ def test_a_unit_that_sends_nothing_does_no_damage_and_does_not_interact():
 
 def test_of_two_units_that_are_each_enough_the_pair_is_worth_what_neither_is():
     """The loss is 1 only without both: no single damage, an interaction of 1."""
-    both_gone = lambda h: jnp.all(h[:, :2] == 0).astype(jnp.float32)  # noqa: E731
+
+    def both_gone(h):
+        return jnp.all(h[:, :2] == 0).astype(jnp.float32)
+
     pair = jnp.array([[0, 1]])
     assert jnp.all(damages(both_gone, jnp.abs(H) + 1) == 0)
-    assert pair_interactions(both_gone, jnp.abs(H) + 1, pair).tolist() == [1]
+    assert interactions_of(both_gone, jnp.abs(H) + 1, pair).tolist() == [1]
 
 
 def test_damages_go_with_their_units():
     order = jnp.array([3, 0, 5, 1, 4, 2])
-    permuted = lambda h: squared(h[:, jnp.argsort(order)])  # noqa: E731
+
+    def permuted(h):
+        return squared(h[:, jnp.argsort(order)])
+
     np.testing.assert_allclose(damages(permuted, H[:, order]), damages_of(H)[order], rtol=1e-4)
 
 

@@ -417,7 +417,7 @@ def test_a_refusal_of_much_is_still_one_short_line():
         lambda: Config(MLP(tuple(range(9_999)))),
         lambda: dropout(fresh_key(), jnp.ones(2), many.astype(str)),
         lambda: population.stack_conditions([Hparams(rates=many)]),
-        lambda: training.check_hparams(Hparams(momentum=many)),  # pyright: ignore
+        lambda: training.check_hparams(Hparams()._replace(momentum=many)),
         lambda: population.fit_population(CONFIG, [Hparams()], [*range(9_999), 7], KEY, dataset()),
     ):
         with pytest.raises((ValueError, TypeError)) as caught:

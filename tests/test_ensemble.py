@@ -320,10 +320,13 @@ def test_the_means_are_the_same_without_jit():
 
 def test_weights_count_in_both_entropies_of_the_mutual_information():
     """A sure member of weight .9 and an unsure one of .1, by hand."""
+
+    def entropy(p):
+        return -(p * np.log(p)).sum(axis=-1)
+
     p = np.array([[[0.99, 0.01]], [[0.5, 0.5]]])
     weights = np.array([0.9, 0.1])
     mean = (weights[:, None, None] * p).sum(axis=0)
-    entropy = lambda p: -(p * np.log(p)).sum(axis=-1)  # noqa: E731
     expected = entropy(mean) - (weights[:, None] * entropy(p)).sum(axis=0)
     actual = mutual_information(jnp.log(jnp.asarray(p)), jnp.asarray(weights))
     np.testing.assert_allclose(actual, expected, rtol=1e-4)

@@ -12,6 +12,7 @@ import tracemalloc
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -37,7 +38,8 @@ class TrainingBegunError(Exception):
 @pytest.fixture(scope="module", autouse=True)
 def place(tmp_path_factory):
     """A working directory, and a command that has trained as soon as it would begin to."""
-    done = Run(None, {}, [], None, None, {"conditions": {}}, {}, False)  # pyright: ignore
+    nothing: Any = None
+    done = Run(nothing, {}, [], nothing, nothing, {"conditions": {}}, {}, False)
     digits = data.load_dataset("digits")
     load, train = data.load_dataset, runs.run
 
