@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "units": set(),
     "ablation": set(),
     "ensemble": set(),
+    "theory": set(),
     "statistics": set(),
     "plots": set(),
     "records": set(),

@@ -1,0 +1,239 @@
+"""Is dropout an L2 penalty? The two compared at equal footing, matched in three ways.
+
+Question    A lecture: dropout spreads the weights, "a similar effect as the L2 norm". Where do the
+            two agree, and what is left of the difference once neither is stronger?
+Predicted   P2 Contributions and path norms of units do not become more uniform under L2, at the
+            coefficient of least validation loss. Own: L1 However the two are matched, contributions
+            of both hidden layers are more uniform with dropout than under L2, and L2 the pairs of
+            units interact less. L3 In linear regression on features of equal scale networks trained
+            with dropout end at the weights of those under L2, within 2 %; on features of different
+            scale at least 20 % apart. L4 Either ends within 2 % of its closed form.
+Command     python -m experiments.l2 [--quick]
+Time        TIME
+
+Scientific  none, tuned L2, dropout .5; dropout at the rate that has the validation error of tuned
+            L2; dropout .5 beside so little L2 that the weights have the norm of those under tuned
+            L2. A pilot on the seeds of tuning showed that the last two cannot be turned round: no
+            coefficient errs as little as dropout, and dropout's weights are larger than those of
+            no regulariser
+Nuisance    coefficients and rates tried, on seeds and (but for the norm) a split of their own
+Fixed       as in the main study, reliance as in `reliance`. Regression: 200 examples of 8 features
+            that matter alike, standard deviations 1, or 1 … .1; rate .5, and L2 of the same mean
+            penalty; all 200 a step, weights averaged over the second half of the steps
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from dropout_jax import plots, statistics
+from dropout_jax.blocks import map_members
+from dropout_jax.comparison import measure_population
+from dropout_jax.data import Dataset, load_dataset
+from dropout_jax.networks import MLP, Params, layers
+from dropout_jax.population import Population, fit_population
+from dropout_jax.training import Config, Hparams
+from experiments import regression, reliance, study
+
+RESULTS = study.RESULTS / "l2"
+RATE = 0.5
+LOWER_RATES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
+COEFFICIENTS = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3)  # beside dropout
+PAIRS = (  # baseline and condition
+    ("none", "dropout"),
+    ("none", "L2"),
+    ("L2", "dropout"),
+    ("L2", "dropout, equal error"),
+    ("L2", "dropout, equal norm"),
+)
+RELIANCE = ("largest damage", "relative pair interaction")
+NEAR, FAR = 0.02, 0.2  # of the norm
+Quantities = dict[str, np.ndarray]  # {quantity: [C, S]}
+
+
+@dataclass(frozen=True)
+class Size(study.Size):
+    """How much to train."""
+
+    tuning_seeds: int = 6
+    steps: int = 30_000  # of the regression
+
+
+QUICK = Size("digits", (16, 16), epochs=2, seeds=3, tuning_seeds=2, steps=100)
+
+
+def norms(params: Params) -> np.ndarray:
+    """Euclidean norms [..., L] of the kernels."""
+    kernels = [layer["kernel"] for layer in layers(params)]
+    return np.stack([np.sqrt(np.sum(np.square(k), axis=(-1, -2))) for k in kernels], axis=-1)
+
+
+def match(config: Config, base: Hparams, l2: float, size: Size, data: Dataset) -> dict[str, Any]:
+    """The rate with the validation error of tuned L2, and the L2 beside dropout with its norm."""
+
+    def dropped(rate: float) -> Hparams:
+        return base._replace(rates=(0.0, *(rate,) * len(size.features)))
+
+    tuned = base._replace(weight_decay=l2)
+    candidates = [tuned, dropped(RATE), *map(dropped, LOWER_RATES)]
+    _, error = study.validate(config, candidates, size.tuning_seeds, data)
+    candidates = [tuned, *(dropped(RATE)._replace(weight_decay=c) for c in COEFFICIENTS)]
+    seeds = range(study.FIRST_TUNING_SEED, study.FIRST_TUNING_SEED + size.tuning_seeds)
+    trained = fit_population(config, candidates, seeds, study.root_key(), data)
+    norm = np.linalg.norm(norms(trained.params), axis=-1).mean(axis=1)
+    # The norm falls with the coefficient; np.interp wants what rises.
+    log_coefficient = np.interp(norm[0], norm[:0:-1], np.log(COEFFICIENTS)[::-1])
+    return {
+        "l2": l2,
+        "rate_of_equal_error": LOWER_RATES[int(np.abs(error[2:] - error[0]).argmin())],
+        "l2_of_equal_norm": float(np.exp(log_coefficient)),
+        "validation_error": {"L2": float(error[0]), "dropout": float(error[1])},
+        "lower_rates": {"rate": LOWER_RATES, "validation_error": error[2:].tolist()},
+        "beside_dropout": {"l2": COEFFICIENTS, "norm": norm[1:].tolist(), "aim": float(norm[0])},
+    }
+
+
+def measure(model: MLP, trained: Population, data: Dataset, size: Size) -> Quantities:
+    """Error, norms, uniformity and reliance of every member."""
+    of_layers = norms(trained.params)
+    found = {"test error, %": 100 * np.asarray(trained.curve.test.error)[..., -1]}
+    found["norm of all weights"] = np.linalg.norm(of_layers, axis=-1)
+    found |= {f"norm, layer {l}": of_layers[..., l] for l in range(of_layers.shape[-1])}
+    values = measure_population(model, trained, data.x_train).values
+    views = {"entries": "|w|", "contribution": "contributions", "path_norm": "path norms"}
+    for view, name in views.items():
+        of_view = {l: views[view]["gini"] for l, views in values.items() if view in views}
+        found |= {f"Gini of {name}, layer {l}": np.asarray(g) for l, g in of_view.items()}
+    n = reliance.N_EXAMPLES
+    shared = {"x": data.x_test[:n], "y": data.y_test[:n], **reliance.what_to_take_out(size)}
+    taken_out = map_members(reliance.reliance, (model,), (trained.params,), shared)
+    for name in RELIANCE:
+        found |= {f"{name}, layer {l}": of_layer[name] for l, of_layer in enumerate(taken_out)}
+    return found
+
+
+def run(size: Size) -> tuple[list[str], Quantities, dict[str, Any]]:
+    """Conditions, what was measured, and how they were matched."""
+    data = load_dataset(size.dataset)
+    model, n_hidden = MLP((*size.features, data.n_classes)), len(size.features)
+    config, none = Config(model, epochs=size.epochs), Hparams(rates=(0.0,) * (n_hidden + 1))
+    matched = match(config, none, study.tuned_l2(), size, data)
+    half = none._replace(rates=(0.0, *(RATE,) * n_hidden))
+    lower = (0.0, *(matched["rate_of_equal_error"],) * n_hidden)
+    conditions = {
+        "none": none,
+        "L2": none._replace(weight_decay=matched["l2"]),
+        "dropout": half,
+        "dropout, equal error": none._replace(rates=lower),
+        "dropout, equal norm": half._replace(weight_decay=matched["l2_of_equal_norm"]),
+    }
+    members = list(conditions.values()), range(size.seeds), study.root_key()
+    trained = fit_population(config, *members, data)
+    return list(conditions), measure(model, trained, data, size), matched
+
+
+def apart(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
+    """Relative distances ‖one - other‖ / ‖other‖ over seeds: mean and interval."""
+    far = np.linalg.norm(one - other, axis=-1) / np.linalg.norm(other, axis=-1)
+    low, high = statistics.interval(far)
+    return {"mean": float(far.mean()), "ci_low": low, "ci_high": high}
+
+
+def summarise(
+    names: list[str], found: Quantities, linear: dict[str, regression.Weights]
+) -> dict[str, Any]:
+    """Means and sd, the paired comparisons, and how far apart the regressions end."""
+    values = np.stack(list(found.values()), axis=-1)  # [C, S, K]
+    of = dict(zip(names, values, strict=True))
+    distances = {
+        scales: {
+            "dropout from L2": apart(w["dropout"], w["L2"]),
+            "dropout from its closed form": apart(w["dropout"], w["dropout, closed form"]),
+            "L2 from its closed form": apart(w["L2"], w["L2, closed form"]),
+        }
+        for scales, w in linear.items()
+    }
+    return {
+        "n_seeds": values.shape[1],
+        "conditions": {
+            name: {
+                q: {"mean": float(v.mean()), "sd": float(v.std(ddof=1))}
+                for q, v in zip(found, of[name].T, strict=True)
+            }
+            for name in names
+        },
+        "comparisons": [
+            {"baseline": baseline, "condition": condition, **row}
+            for baseline, condition in PAIRS
+            for row in study.paired(list(found), of[baseline], of[condition])
+        ],
+        "regression": distances,
+    }
+
+
+def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each part of each prediction, and whether it held."""
+    rows = {(r["baseline"], r["condition"], r["quantity"]): r for r in summary["comparisons"]}
+    hidden = sorted({q[-1] for _, _, q in rows if q.startswith("Gini of contributions")})
+    judged = []
+    for quantity in (f"{v}, layer {l}" for v in ("contributions", "path norms") for l in hidden):
+        row = rows["none", "L2", f"Gini of {quantity}"]
+        held = row["verdict"] in ("higher", "no difference")
+        claim = f"{quantity}, do not become more uniform under L2"
+        judged.append(study.judged("P2", claim, held, row))
+    parts = {"L1": "Gini of contributions", "L2": "relative pair interaction"}
+    for prediction, quantity in parts.items():
+        for baseline, condition in PAIRS[2:]:
+            for l in hidden:
+                row = rows[baseline, condition, f"{quantity}, layer {l}"]
+                claim = f"{quantity}, layer {l}, is lower with {condition} than under L2"
+                judged.append(study.judged(prediction, claim, row["verdict"] == "lower", row))
+    (equal, of_equal), (different, of_different) = summary["regression"].items()
+    far, near = of_different["dropout from L2"], of_equal["dropout from L2"]
+    claim = f"features of {equal}: dropout and L2 end within 2 %"
+    judged.append(study.judged("L3", claim, near["ci_high"] < NEAR, near))
+    claim = f"features of {different}: dropout and L2 end at least 20 % apart"
+    judged.append(study.judged("L3", claim, far["ci_low"] > FAR, far))
+    for scales, distances in summary["regression"].items():
+        for which in ("dropout", "L2"):
+            row = distances[f"{which} from its closed form"]
+            claim = f"features of {scales}: {which} ends within 2 % of its closed form"
+            judged.append(study.judged("L4", claim, row["ci_high"] < NEAR, row))
+    return judged
+
+
+@mpl.rc_context(plots.STYLE)
+def plot_matched(names: list[str], found: Quantities) -> Figure:
+    """Every quantity under every condition: all seeds as points, their mean as a line."""
+    figure = Figure(figsize=(9.6, 9.6), layout="constrained")
+    n_columns = 4
+    grid = figure.subplots(-(-len(found) // n_columns), n_columns, sharex=True)
+    for axes, (quantity, values) in zip(grid.ravel(), found.items(), strict=False):
+        plots.draw_points(axes, names, values)
+        axes.set_title(quantity)
+        axes.set_ylim(bottom=0)
+    for axes in grid.ravel()[len(found) :]:
+        axes.set_axis_off()
+    n_seeds = found["test error, %"].shape[1]
+    figure.suptitle(f"Dropout and L2, matched: {n_seeds} seeds, line: mean", size=10)
+    return figure
+
+
+def main(folder: Path, size: Size) -> None:
+    """Run the study, write its record and print the predictions as judged."""
+    start = perf_counter()
+    names, found, matched = run(size)
+    linear = regression.run(size.seeds, size.steps)
+    summary = summarise(names, found, linear)
+    figures = {"matched": plot_matched(names, found), "regression": regression.plot(linear)}
+    settings = {**size.__dict__, "rate": RATE, **matched}
+    study.write(folder, settings, summary, judge(summary), figures, perf_counter() - start)
+
+
+if __name__ == "__main__":
+    study.start(__doc__, main, RESULTS, Size(), QUICK)

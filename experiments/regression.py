@@ -1,0 +1,116 @@
+"""Linear regression with dropout of its features, or an L2 penalty: trained, and closed forms.
+
+Every feature adds alike to the target, whatever its scale. Dropout shrinks what features contribute
+by one factor; L2 takes most from those of small scale (Srivastava et al. 2014, §9.1).
+
+Shapes: S seeds, n examples, D features.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from dropout_jax import plots
+from dropout_jax.networks import MLP, layers
+from dropout_jax.objectives import squared_error
+from dropout_jax.population import member_key, stack_conditions
+from dropout_jax.theory import dropout_penalty, ridge
+from dropout_jax.training import Config, Hparams, TrainState, init, train_step
+from experiments import study
+
+RATE = 0.5
+N_EXAMPLES, N_FEATURES = 200, 8
+SCALES = {"equal scale": np.ones(N_FEATURES), "scales 1 … .1": np.geomspace(1, 0.1, N_FEATURES)}
+Weights = dict[str, np.ndarray]  # trained [S, D], closed forms [D]
+
+
+def examples(scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centred features [n, D] of these standard deviations, and a target to which all add alike."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N_EXAMPLES, N_FEATURES))
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    noise = rng.normal(scale=0.1, size=N_EXAMPLES)
+    y = x.sum(axis=1) + noise - noise.mean()
+    return (x * scales).astype(np.float32), y.astype(np.float32)
+
+
+@partial(jax.jit, static_argnames=("config", "n_steps"))
+def train(
+    config: Config, n_steps: int, hparams: Hparams, key: jax.Array, x: jax.Array, y: jax.Array
+) -> jax.Array:
+    """The weights [D], averaged over the second half of training; `key` is consumed."""
+
+    def step(state: TrainState, _: None) -> tuple[TrainState, jax.Array]:
+        return train_step(config, hparams, state, x, y[:, None])
+
+    def step_and_add(carry: tuple[TrainState, jax.Array], _: None) -> tuple[Any, None]:
+        state, _loss = step(carry[0], None)
+        return (state, carry[1] + layers(state.params)[0]["kernel"][:, 0]), None
+
+    state = init(config, hparams, key, x.shape[1])
+    state, _ = jax.lax.scan(step, state, length=n_steps // 2)
+    summed = state, jnp.zeros(x.shape[1])
+    (_, total), _ = jax.lax.scan(step_and_add, summed, length=n_steps // 2)
+    return total / (n_steps // 2)
+
+
+def run(n_seeds: int, n_steps: int) -> dict[str, Weights]:
+    """Weights [S, D] with dropout and under L2, trained, and the closed forms [D], by scales."""
+    config = Config(MLP((1,)), batch_size=N_EXAMPLES, loss_fn=squared_error)
+    keys = jax.vmap(partial(member_key, study.root_key()))(np.arange(n_seeds, dtype=np.uint32))
+    found = {}
+    for name, scales in SCALES.items():
+        x, y = map(jnp.asarray, examples(scales))
+        penalty = dropout_penalty(x, RATE)  # of the sum of squares; ½ μ is of their mean
+        l2 = 2 * float(penalty.mean()) / N_EXAMPLES
+        conditions = stack_conditions(
+            [Hparams((RATE,), momentum=0.0), Hparams((0.0,), momentum=0.0, weight_decay=l2)]
+        )
+        of_seeds = jax.vmap(partial(train, config, n_steps, x=x, y=y), (None, 0))
+        dropout, decayed = jax.device_get(jax.vmap(of_seeds, (0, None))(conditions, keys))
+        found[name] = {
+            "dropout": dropout,
+            "L2": decayed,
+            "dropout, closed form": np.asarray(ridge(x, y, penalty)),
+            "L2, closed form": np.asarray(ridge(x, y, penalty.mean())),
+        }
+    return found
+
+
+@mpl.rc_context(plots.STYLE)
+def plot(linear: dict[str, Weights]) -> Figure:
+    """What each feature contributes: closed forms as lines, trained networks as points."""
+    figure = Figure(figsize=(7.2, 3.2), layout="constrained")
+    grid = figure.subplots(1, len(linear), sharey=True)
+    index = np.arange(N_FEATURES)
+    for axes, (name, weights) in zip(grid, linear.items(), strict=True):
+        for c, which in enumerate(("dropout", "L2")):
+            style = {"color": plots.COLOURS[c]}
+            of_feature = SCALES[name] * weights[which]
+            shifted = index[None] + 0.16 * (c - 0.5)
+            axes.plot(index, SCALES[name] * weights[f"{which}, closed form"], lw=1, **style)
+            axes.plot(
+                np.broadcast_to(shifted, of_feature.shape).ravel(),
+                of_feature.ravel(),
+                "o^"[c],
+                ms=4,
+                mfc="none",
+                **style,
+                label=which,
+            )
+        axes.axhline(1, color=plots.GREY, lw=0.8, ls=":")
+        axes.set(title=f"features of {name}", xlabel="feature", ylim=(0, 1.1))
+    grid[0].set_ylabel("what a feature contributes, sⱼ wⱼ")
+    grid[0].legend(loc="lower left")
+    n_seeds = len(next(iter(linear.values()))["L2"])
+    figure.suptitle(
+        f"Linear regression: lines closed forms, points trained, {n_seeds} seeds; dotted: least "
+        "squares without noise",
+        size=10,
+    )
+    return figure
