@@ -2,9 +2,10 @@
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -88,14 +89,20 @@ def write(
     predictions: Sequence[Mapping[str, Any]],
     figures: Mapping[str, Figure],
     seconds: float,
+    tables: Mapping[str, tuple[Sequence[str], Iterable[Sequence[Any]]]] = MappingProxyType({}),
 ) -> None:
-    """Write the record of a study, its summary last, and print the predictions as judged."""
+    """Write the record of a study, its summary last, and print the predictions as judged.
+
+    `tables` are further files, {name: (header, rows)}.
+    """
     records.check_folder(folder, overwrite=True)
     records.clear(folder)
     told = {"study": folder.name, **settings, "root_seed": ROOT_SEED, "prng": PRNG}
     records.write_json(folder / records.RUN_MARK, told)
     for name, figure in figures.items():
         records.write_figure(folder / "figures", name, figure, formats=("png",))
+    for name, (header, rows) in tables.items():
+        records.write_table(folder / f"{name}.csv", header, rows)
     environment = {**records.environment(root_key()), "seconds": {"all": round(seconds, 1)}}
     records.write_json(folder / "environment.json", environment)
     records.write_json(folder / "predictions.json", list(predictions))
@@ -110,12 +117,23 @@ def show(predictions: Sequence[Mapping[str, Any]]) -> None:
 
 
 def start(
-    doc: str | None, main: Callable[[Path, Any], None], results: Path, full: Any, quick: Any
+    doc: str | None,
+    main: Callable[[Path, Any], None],
+    results: Path,
+    full: Any,
+    quick: Any,
+    folders: Sequence[str] = (),
 ) -> None:
-    """The command line of a study: `--quick` for toy size, `--out` for another folder."""
+    """The command line of a study: `--quick` for toy size, `--out` for another folder.
+
+    `folders` are fields of the size that may be given too.
+    """
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="toy size")
     parser.add_argument("--out", type=Path, default=results)
+    for name in folders:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=Path)
     arguments = parser.parse_args()
+    given = {name: getattr(arguments, name) for name in folders if getattr(arguments, name)}
     jax.config.update("jax_num_cpu_devices", n_cores())
-    main(arguments.out, quick if arguments.quick else full)
+    main(arguments.out, replace(quick if arguments.quick else full, **given))

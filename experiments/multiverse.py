@@ -1,0 +1,438 @@
+"""Does the main answer hold whatever a reasonable analyst chooses? A multiverse of settings.
+
+Question    `weight_uniformity` answers for one initializer, optimizer, width, depth, data set, one
+            moment to stop and one measure. What of it holds always, what mostly, what never?
+Predicted   P1 With half of every hidden layer dropped, units contribute more uniformly, and have
+            more uniform path norms, in at least 80 % of the universes, in the first and the last
+            hidden layer. P3 In as many |w| is more uniform in the output layer and less in the
+            first. Own: M1 the contributions of the last hidden layer are never less uniform; M2 |w|
+            of the middle layers has no direction that 80 % share; M3 the optimizer matters more to
+            |w| of the first layer than to the contributions of the last; M4 Gini and CV disagree
+            about the direction in at most 10 %; M5 the median difference is smaller at equal
+            training loss than after the last epoch.
+Command     python -m experiments.multiverse [--quick] [--data-dir DIR] [--cache DIR]
+Time        TIME
+
+Scientific  rate of all hidden layers (0, .5)
+Nuisance    initializer (lecun, he, PyTorch's uniform), optimizer (SGD with momentum .9 at learning
+            rate .05, Adam at .001), width (64, 256, 1024), hidden layers (2, 3), data set (mnist5k,
+            digits, and Fashion-MNIST if its folder is given), stopping (last epoch, least
+            validation loss, equal training loss), measure (Gini, CV, participation), and for units
+            view (contribution, path norm). All combinations at widths 64 and 256; at 1024, where a
+            network costs seven times as much, those with two hidden layers
+Fixed       ReLU, batch 128, 30 epochs, no dropout of pixels, biases from 0, 10 paired seeds
+
+A multiverse is after Steegen, Tuerlinckx, Gelman & Vanpaemel (2016), its curve after Simonsohn,
+Simmons & Nelson (2020). Universes share seeds and data: their shares describe, they test nothing.
+No test error is reported, so what is held out for testing serves for validation.
+
+Shapes: C conditions, S seeds, T stops, Q quantities, M measures.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import product
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from dropout_jax import records, statistics
+from dropout_jax.blocks import map_members
+from dropout_jax.comparison import HIGHER_IS_UNIFORM
+from dropout_jax.data import Array, Dataset, load_dataset
+from dropout_jax.networks import MLP, Params, layers
+from dropout_jax.population import member_key, stack_conditions
+from dropout_jax.training import Config, Hparams, TrainState, evaluate, init, sgd, train_epoch
+from dropout_jax.units import contribution, path_norm
+from dropout_jax.weights import MEASURES, Live, measure_entries, varies
+from experiments import study
+from experiments.specifications import (
+    DIRECTIONS,
+    MOST,
+    Row,
+    by_choice,
+    count,
+    plot_curve,
+    say,
+    table,
+)
+
+RESULTS = study.RESULTS / "multiverse"
+RATE = 0.5
+N_FOLLOWED = 1_000  # training examples whose loss is followed
+LEVEL = 0.3  # nats of training loss; the slowest of a pilot, on seeds of its own, reached .24
+FASHION = (4_000, 1_000)  # examples to train on and to hold out, as many as of mnist5k
+INITIALIZERS = {
+    "lecun": nn.initializers.lecun_normal(),
+    "he": nn.initializers.he_normal(),
+    "PyTorch": nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
+}
+STOPS = ("last epoch", "best validation", "equal training loss")
+CHOSEN = ("gini", "cv", "participation")
+QUANTITIES = (  # view, and role of the layer; several middle layers are averaged
+    *(("entries", role) for role in ("first", "middle", "output")),
+    *((view, role) for role in ("first", "last") for view in ("contribution", "path_norm")),
+)
+
+
+QUESTIONS = {  # what is said and drawn of which views, in which role
+    "weights_first": ("|w| of the first layer", ("entries",), "first"),
+    "weights_middle": ("|w| of the middle layers", ("entries",), "middle"),
+    "weights_output": ("|w| of the output layer", ("entries",), "output"),
+    "units_first": ("units of the first hidden layer", ("contribution", "path_norm"), "first"),
+    "units_last": ("units of the last hidden layer", ("contribution", "path_norm"), "last"),
+}
+MAIN = {"initializer": "lecun", "optimizer": "SGD", "width": 256, "depth": 2, "data": "mnist5k"}
+MAIN |= {"stopping": "last epoch", "measure": "gini"}
+
+
+def adam(hparams: Hparams) -> optax.GradientTransformation:
+    """Adam (Kingma & Ba 2015) as optax has it, without weight decay."""
+    return optax.adam(hparams.learning_rate)
+
+
+OPTIMIZERS: dict[str, tuple[Callable[[Hparams], optax.GradientTransformation], float]] = {
+    "SGD": (sgd, 0.05),
+    "Adam": (adam, 0.001),
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """What to train: all combinations, and at the widths `wide` those of the least depth.
+
+    `data_dir` is the folder of Fashion-MNIST; `cache` one that keeps what every universe has come
+    to, so that a study that was interrupted goes on from there.
+    """
+
+    datasets: tuple[str, ...] = ("mnist5k", "digits")
+    initializers: tuple[str, ...] = tuple(INITIALIZERS)
+    optimizers: tuple[str, ...] = tuple(OPTIMIZERS)
+    widths: tuple[int, ...] = (64, 256)
+    depths: tuple[int, ...] = (2, 3)
+    wide: tuple[int, ...] = (1024,)
+    epochs: int = 30
+    seeds: int = 10
+    data_dir: Path | None = None
+    cache: Path | None = Path("runs", "multiverse")
+
+
+QUICK = Size(
+    datasets=("digits",),
+    initializers=("lecun", "PyTorch"),
+    optimizers=("SGD",),
+    widths=(8,),
+    depths=(2,),
+    wide=(),
+    epochs=2,
+    seeds=3,
+    cache=None,
+)
+
+
+class Universe(NamedTuple):
+    """The choices that take a training of their own; `depth` counts hidden layers."""
+
+    initializer: str
+    optimizer: str
+    width: int
+    depth: int
+    data: str
+
+
+class Kept(NamedTuple):
+    """Parameters at the two stops before the last epoch, and the losses that chose them.
+
+    Attributes:
+      best: at the least loss on held-out data, `best_loss`.
+      level: at the first loss on training data below `LEVEL`; `level_loss` is above until then.
+    """
+
+    best: Params
+    best_loss: jax.Array
+    level: Params
+    level_loss: jax.Array
+
+
+def universes(size: Size) -> list[Universe]:
+    """All that are trained."""
+    datasets = (*size.datasets, "fashion_mnist") if size.data_dir else size.datasets
+    full = product(size.initializers, size.optimizers, size.widths, size.depths, datasets)
+    wide = product(size.initializers, size.optimizers, size.wide, size.depths[:1], datasets)
+    return [Universe(*choices) for choices in (*full, *wide)]
+
+
+def load(name: str, data_dir: Path | None) -> Dataset:
+    """A data set; of Fashion-MNIST the first examples."""
+    data = load_dataset(name, data_dir)
+    if name != "fashion_mnist":
+        return data
+    n, n_held_out = FASHION
+    return Dataset(
+        data.x_train[:n], data.y_train[:n], data.x_test[:n_held_out], data.y_test[:n_held_out]
+    )
+
+
+def keep(kept: Kept, params: Params, held_out: jax.Array, seen: jax.Array) -> Kept:
+    """What is kept after an epoch with these losses on held-out and on training data."""
+
+    def either(new_counts: jax.Array, new: Any, old: Any) -> Any:
+        return jax.tree.map(partial(jnp.where, new_counts), new, old)
+
+    better = held_out < kept.best_loss
+    reached = (seen < LEVEL) & (kept.level_loss >= LEVEL)
+    best = either(better, (params, held_out), (kept.best, kept.best_loss))
+    level = either(reached, (params, seen), (kept.level, kept.level_loss))
+    return Kept(*best, *level)
+
+
+def train(
+    config: Config, hparams: Hparams, state: TrainState, data: Dataset
+) -> tuple[Params, Kept]:
+    """Train a member from its fresh state: its parameters at the end, and those kept."""
+
+    def losses(params: Params) -> tuple[jax.Array, jax.Array]:
+        seen = data.x_train[:N_FOLLOWED], data.y_train[:N_FOLLOWED]
+        held_out = evaluate(config, params, data.x_test, data.y_test)
+        return held_out.loss, evaluate(config, params, *seen).loss
+
+    def epoch(carry: tuple[TrainState, Kept], _: None) -> tuple[tuple[TrainState, Kept], None]:
+        state, _loss = train_epoch(config, hparams, carry[0], data.x_train, data.y_train)
+        return (state, keep(carry[1], state.params, *losses(state.params))), None
+
+    held_out, seen = losses(state.params)
+    kept = Kept(state.params, held_out, state.params, seen)
+    (state, kept), _ = jax.lax.scan(epoch, (state, kept), length=config.epochs)
+    return state.params, kept
+
+
+def measure(model: MLP, x: Array, params: Params) -> jax.Array:
+    """All quantities in all measures [Q, M] of a network; what is constant over x is left out."""
+    hidden = cast(tuple, model.apply(params, x, method="activations"))[:-1]
+    live = [*map(varies, (x, *hidden)), jnp.ones(model.features[-1], bool)]
+    trained = layers(params)
+
+    def of_units(l: int) -> list[list[jax.Array]]:
+        incoming = jnp.where(live[l][:, None], trained[l]["kernel"], 0)
+        outgoing = trained[l + 1]["kernel"]
+        norms = path_norm(incoming, trained[l]["bias"], outgoing)
+        views = contribution(hidden[l], outgoing), norms
+        return [[MEASURES[name](view, live[l + 1]) for name in CHOSEN] for view in views]
+
+    entries = jnp.array(
+        [
+            [
+                measure_entries(MEASURES[name], layer["kernel"], Live(*live[l : l + 2]))
+                for name in CHOSEN
+            ]
+            for l, layer in enumerate(trained)
+        ]
+    )
+    by_role = jnp.stack([entries[0], entries[1:-1].mean(axis=0), entries[-1]])
+    return jnp.concatenate([by_role, jnp.array(of_units(0)), jnp.array(of_units(len(hidden) - 1))])
+
+
+@partial(jax.jit, static_argnames="config")
+def member(
+    config: Config, hparams: Hparams, state: TrainState, data: Dataset
+) -> tuple[jax.Array, jax.Array]:
+    """All numbers [T, Q, M] of a member, NaN at a level that it did not reach, and `level_loss`."""
+    last, kept = train(config, hparams, state, data)
+    stopped = jax.tree.map(lambda *leaves: jnp.stack(leaves), last, kept.best, kept.level)
+    values = jax.lax.map(partial(measure, config.model, data.x_train), stopped)
+    reached = jnp.array([True, True, False]) | (kept.level_loss < LEVEL)
+    return jnp.where(reached[:, None, None], values, jnp.nan), kept.level_loss
+
+
+def fresh_members(
+    config: Config, n_seeds: int, n_inputs: int, learning_rate: float
+) -> tuple[Hparams, TrainState]:
+    """Members without and with dropout [C, S], from the keys of the main study."""
+
+    @jax.jit
+    def fresh(keys: jax.Array) -> TrainState:
+        return jax.lax.map(lambda key: init(config, Hparams(), key, n_inputs), keys)
+
+    keys = jax.vmap(partial(member_key, study.root_key()))(np.arange(n_seeds, dtype=np.uint32))
+    n_hidden = len(config.model.features) - 1
+    of_rates = [Hparams((0.0,) + (rate,) * n_hidden, learning_rate) for rate in (0.0, RATE)]
+    hparams = jax.tree.map(lambda of: np.stack([of] * n_seeds, 1), stack_conditions(of_rates))
+    return hparams, jax.tree.map(lambda of: jnp.stack([of] * len(of_rates)), fresh(keys))
+
+
+def run_universe(universe: Universe, size: Size) -> dict[str, Any]:
+    """Train a universe without and with dropout: values [C, S, T, Q, M], losses at the level."""
+    start = perf_counter()
+    data = load(universe.data, size.data_dir)
+    model = MLP((*(universe.width,) * universe.depth, data.n_classes))
+    make_optimizer, learning_rate = OPTIMIZERS[universe.optimizer]
+    config = Config(model, epochs=size.epochs, make_optimizer=make_optimizer)
+    initializer = INITIALIZERS[universe.initializer]
+    begins = replace(config, model=model.clone(kernel_init=initializer))  # and trains as any other
+    members = fresh_members(begins, size.seeds, data.x_train.shape[1], learning_rate)
+    values, level_loss = map_members(member, (config,), members, data)
+    return {
+        "values": values.tolist(),
+        "level_loss": level_loss.tolist(),
+        "seconds": perf_counter() - start,
+    }
+
+
+def remembered(universe: Universe, size: Size) -> dict[str, Any]:
+    """What `run_universe` gives, from the cache if it was asked the same before."""
+    if size.cache is None:
+        return run_universe(universe, size)
+    path = size.cache / f"{'-'.join(map(str, universe))}.json"
+    asked = {"epochs": size.epochs, "seeds": size.seeds, "level": LEVEL, "jax": jax.__version__}
+    if path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["asked"] == asked:
+            return found
+    found = {"asked": asked, **run_universe(universe, size)}
+    records.write_json(path, found)
+    return found
+
+
+def specify(universe: Universe, found: dict[str, Any]) -> list[Row]:
+    """The rows of a universe from its values [C, S, T, Q, M].
+
+    Verdicts are those of `statistics.compare`, the quantities of one stop and measure its family;
+    seeds of which a member did not reach the stop are left out, and a stop with fewer than two.
+    """
+    rows, values = [], np.array(found["values"], float)  # what is not finite was saved as null
+    for (t, stopping), (m, name) in product(enumerate(STOPS), enumerate(CHOSEN)):
+        family = values[:, :, t, :, m]
+        pairs = np.isfinite(family).all(axis=(0, 2))
+        if pairs.sum() < 2:
+            continue
+        higher = name in HIGHER_IS_UNIFORM
+        compared = statistics.compare(family[0, pairs], family[1, pairs], higher)
+        for (view, role), one in zip(QUANTITIES, compared, strict=True):
+            scale = 100 * (-1 if higher else 1) / one.baseline_mean
+            low, high = sorted((scale * one.ci_low, scale * one.ci_high))
+            chosen = {"stopping": stopping, "measure": name, "view": view, "role": role}
+            values_ = {"n": int(pairs.sum()), "baseline": one.baseline_mean}
+            values_ |= {"percent": scale * one.difference, "low": low, "high": high}
+            rows.append({**universe._asdict(), **chosen, **values_, "verdict": one.verdict})
+    return rows
+
+
+def of_question(rows: list[Row], views: Sequence[str], role: str) -> list[Row]:
+    """The universes of one question."""
+    return [row for row in rows if row["view"] in views and row["role"] == role]
+
+
+def judge(rows: list[Row]) -> list[dict[str, Any]]:
+    """Each prediction, and whether it held."""
+    of = {(view, role): of_question(rows, (view,), role) for view, role in QUANTITIES}
+    counts = {cell: count(of_cell) for cell, of_cell in of.items()}
+    expected = [
+        *(("P1", view, role, "more uniform") for view, role in QUANTITIES[3:]),
+        ("P3", "entries", "first", "less uniform"),
+        ("P3", "entries", "output", "more uniform"),
+    ]
+    judged = []
+    for prediction, view, role, verdict in expected:
+        claim = f"{view}, {role} layer: {verdict} in at least 80 %"
+        shares = counts[view, role]
+        judged.append(study.judged(prediction, claim, shares[verdict] >= MOST, shares))
+
+    last, middle = counts["contribution", "last"], counts["entries", "middle"]
+    claim = "contribution, last layer: never less uniform"
+    judged.append(study.judged("M1", claim, last["less uniform"] == 0, last))
+    claim = "entries, middle layers: neither direction in 80 %"
+    neither = max(middle[verdict] for verdict in DIRECTIONS) < MOST
+    judged.append(study.judged("M2", claim, neither, middle))
+
+    claim = "the optimizer matters more to entries, first layer, than to contribution, last layer"
+    weights = optimizer_gap(of["entries", "first"], "less uniform")
+    units = optimizer_gap(of["contribution", "last"], "more uniform")
+    evidence = {"gap of shares, entries": weights, "gap of shares, contribution": units}
+    judged.append(study.judged("M3", claim, weights > units, evidence))
+    share = disagreement(rows, "gini", "cv")
+    claim = "Gini and CV disagree about the direction in at most 10 %"
+    judged.append(study.judged("M4", claim, share <= 0.1, {"share": share}))
+    for view, role in (("entries", "first"), ("entries", "output"), ("contribution", "last")):
+        claim = f"{view}, {role} layer: less at equal training loss than after the last epoch"
+        medians = [median_of(of[view, role], stop) for stop in (STOPS[2], STOPS[0])]
+        evidence = {"medians, %": medians}
+        judged.append(study.judged("M5", claim, abs(medians[0]) < abs(medians[1]), evidence))
+    return judged
+
+
+def optimizer_gap(rows: Sequence[Row], verdict: str) -> float:
+    """How much the share of a verdict differs between the optimizers."""
+    names = {row["optimizer"] for row in rows}
+    shares = [count([r for r in rows if r["optimizer"] == name])[verdict] for name in names]
+    return max(shares) - min(shares)
+
+
+def median_of(rows: Sequence[Row], stopping: str) -> float:
+    """The median difference at a stop in per cent; NaN if no universe came to it."""
+    found = [row["percent"] for row in rows if row["stopping"] == stopping]
+    return float(np.median(found)) if found else np.nan
+
+
+def disagreement(rows: Sequence[Row], one_measure: str, other_measure: str) -> float:
+    """The share of universes in which two measures differ in the sign of the difference."""
+    one, other = (
+        [r["percent"] > 0 for r in rows if r["measure"] == name]
+        for name in (one_measure, other_measure)
+    )
+    return float(np.mean(np.not_equal(one, other)))
+
+
+def train_all(size: Size) -> dict[Universe, dict[str, Any]]:
+    """Train every universe, or remember it."""
+    trained = {}
+    for universe in universes(size):
+        trained[universe] = remembered(universe, size)
+        print(*universe, f"{trained[universe]['seconds']:.0f} s", flush=True)
+    return trained
+
+
+def told(universe: Universe, found: dict[str, Any]) -> dict[str, Any]:
+    """What the record says of a training: its choices, and how equal the training losses are."""
+    loss = np.array(found["level_loss"], float)
+    reached = (loss < LEVEL).all(axis=0)
+    means = loss[:, reached].mean(axis=1).tolist() if reached.any() else [None, None]
+    equal = {"n": int(reached.sum()), "loss_none": means[0], "loss_dropout": means[1]}
+    return {**universe._asdict(), STOPS[2]: equal, "seconds": round(found["seconds"], 1)}
+
+
+def main(folder: Path, size: Size) -> None:
+    """Run the study, write its record and print the answer."""
+    trained = train_all(size)
+    start = perf_counter()
+    rows = [row for universe, found in trained.items() for row in specify(universe, found)]
+    asked = {
+        name: (about, of_question(rows, views, role))
+        for name, (about, views, role) in QUESTIONS.items()
+    }
+    summary = {
+        "trainings": [told(universe, found) for universe, found in trained.items()],
+        "questions": {
+            name: {"said": say(about, of), "all": count(of), "by_choice": by_choice(of)}
+            for name, (about, of) in asked.items()
+        },
+    }
+    figures = {name: plot_curve(about, of, MAIN) for name, (about, of) in asked.items()}
+    tables = {name: table(of) for name, (_, of) in asked.items()}
+    seconds = sum(found["seconds"] for found in trained.values()) + perf_counter() - start
+    settings = {**asdict(size), "data_dir": bool(size.data_dir), "level": LEVEL, "rate": RATE}
+    del settings["cache"]
+    study.write(folder, settings, summary, judge(rows), figures, seconds, tables)
+    for question in summary["questions"].values():
+        print(question["said"])
+
+
+if __name__ == "__main__":
+    study.start(__doc__, main, RESULTS, Size(), QUICK, folders=("data_dir", "cache"))

@@ -1,0 +1,144 @@
+"""Specification curves: what the universes of a question say, counted, in words and in a figure.
+
+A row is one universe: its choices (initializer, …, measure, view), the difference in per cent of
+the baseline with its interval, below 0 if more uniform, and the verdict.
+
+Simonsohn, Simmons & Nelson (2020), Specification curve analysis, Nature Human Behaviour 4.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dropout_jax.plots import COLOURS, GREY, STYLE
+from dropout_jax.statistics import VERDICTS
+
+Row = dict[str, Any]
+CHOICES = ("initializer", "optimizer", "width", "depth", "data", "stopping", "measure", "view")
+DIRECTIONS = VERDICTS[:2]
+MOST = 0.8
+_COLUMNS = (*CHOICES, "n", "baseline", "percent", "low", "high", "verdict")
+_COLOURS = dict(zip(VERDICTS, (*COLOURS[:2], "black", "#bbbbbb"), strict=True))
+
+
+def levels(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """The choices that differ between the universes, and what is chosen from."""
+    chosen = {choice: list(dict.fromkeys(row[choice] for row in rows)) for choice in CHOICES}
+    return {choice: of for choice, of in chosen.items() if len(of) > 1}
+
+
+def count(rows: Sequence[Row]) -> dict[str, Any]:
+    """How many universes, the share of each verdict, and the median difference in per cent."""
+    verdicts = Counter(row["verdict"] for row in rows)
+    median = float(np.median([row["percent"] for row in rows]))
+    return {"n": len(rows), **{v: verdicts[v] / len(rows) for v in VERDICTS}, "median": median}
+
+
+def by_choice(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, Any]]]:
+    """`count` at every level of every choice."""
+    return {
+        choice: {str(l): count([row for row in rows if row[choice] == l]) for l in of}
+        for choice, of in levels(rows).items()
+    }
+
+
+def how_often(share: float) -> str:
+    """A share in a word; only what has no exception is always or never."""
+    if share in (0, 1):
+        return "always" if share else "never"
+    return "mostly" if share >= MOST else "more often than not" if share > 0.5 else "sometimes"
+
+
+def say(about: str, rows: Sequence[Row]) -> str:
+    """What holds always, mostly, never, and the choice on which most hangs, in one sentence."""
+    all_, parts = count(rows), by_choice(rows)
+    often, rarely = sorted(DIRECTIONS, key=lambda verdict: -all_[verdict])
+    said = [f"{how_often(all_[v])} {v} ({100 * all_[v]:.0f} %)" for v in (often, rarely)]
+    shares = {c: {l: part[often] for l, part in of.items()} for c, of in parts.items()}
+    if not shares:
+        return f"{about}: {', '.join(said)} in {len(rows)} universes."
+    choice = max(shares, key=lambda choice: np.ptp(list(shares[choice].values())))
+    split = ", ".join(f"{l} {100 * share:.0f} %" for l, share in shares[choice].items())
+    return (
+        f"{about}: {', '.join(said)} in {len(rows)} universes, {all_['median']:+.0f} % in the "
+        f"median; {often} depends most on {choice} ({split})."
+    )
+
+
+def table(rows: Sequence[Row]) -> tuple[tuple[str, ...], list[list[Any]]]:
+    """Header and lines of a table of the rows, numbers to four digits."""
+    cells = (map(row.__getitem__, _COLUMNS) for row in rows)
+    return _COLUMNS, [[f"{v:.4g}" if isinstance(v, float) else v for v in row] for row in cells]
+
+
+@mpl.rc_context(STYLE)
+def plot_curve(about: str, rows: Sequence[Row], main: Row) -> Figure:
+    """The specification curve: sorted differences above, the choices behind each of them below.
+
+    Args:
+      about: what is more or less uniform.
+      rows: the universes, in any order.
+      main: the choices of the main study, marked where they are met.
+    """
+    rows = sorted(rows, key=lambda row: row["percent"])
+    marks = [(choice, level) for choice, of in levels(rows).items() for level in of]
+    height = 0.17 * len(marks) + 0.1
+    figure = Figure(figsize=(11, 3.4 + height), layout="constrained")
+    curve, chosen = figure.subplots(2, sharex=True, height_ratios=(2.8, height))
+    _differences(curve, rows, main)
+    _choices(chosen, rows, marks)
+    chosen.set_xlabel("universe, sorted by its difference")
+    seeds = sorted({row["n"] for row in rows})
+    n = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"{seeds[0]}"
+    figure.suptitle(
+        f"Without and with dropout: {about} in {len(rows)} universes; mean paired difference and "
+        f"95 % interval, n = {n} seeds",
+        size=10,
+    )
+    return figure
+
+
+def _differences(axes: Axes, rows: Sequence[Row], main: Row) -> None:
+    """The curve with its intervals, coloured by verdict, and a mark at the main study."""
+    x = np.arange(len(rows))
+    percent, low, high = (np.array([row[k] for row in rows]) for k in ("percent", "low", "high"))
+    colours = [_COLOURS[row["verdict"]] for row in rows]
+    axes.axhline(0, color="black", lw=0.8)
+    axes.vlines(x, low, high, colors=colours, lw=0.8, alpha=0.5)
+    axes.scatter(x, percent, s=3, c=colours, lw=0)
+    for i in (i for i, row in enumerate(rows) if main.items() <= row.items()):
+        axes.plot(i, percent[i], "D", ms=5, mfc="none", mec="black")
+    axes.set_xlim(-1, len(rows))
+    axes.set_ylabel("difference, % of the baseline\n(down: more uniform)")
+    verdicts = count(rows)
+    handles = [
+        Line2D([], [], color=_COLOURS[v], marker="o", ms=4, label=f"{v}: {100 * verdicts[v]:.0f} %")
+        for v in VERDICTS
+    ]
+    diamond = Line2D([], [], color="black", marker="D", ms=5, mfc="none", ls="", label="main study")
+    axes.legend(handles=[*handles, diamond], loc="upper left")
+
+
+def _choices(axes: Axes, rows: Sequence[Row], marks: Sequence[tuple[str, Any]]) -> None:
+    """A line per level of each choice, a tick where a universe chose it, the shares beside it."""
+    parts, names = by_choice(rows), list(dict.fromkeys(choice for choice, _ in marks))
+    for y, (choice, level) in enumerate(marks):
+        at = [i for i, row in enumerate(rows) if row[choice] == level]
+        colours = [_COLOURS[rows[i]["verdict"]] for i in at]
+        axes.vlines(at, y - 0.38, y + 0.38, colors=colours, lw=0.6)
+        part = parts[choice][str(level)]
+        for verdict, left in zip(DIRECTIONS, (1.01, 1.05), strict=True):
+            share = f"{100 * part[verdict]:.0f}"
+            where = axes.get_yaxis_transform()
+            axes.text(left, y, share, transform=where, va="center", color=_COLOURS[verdict])
+        if names.index(choice) % 2:
+            axes.axhspan(y - 0.5, y + 0.5, color="#f2f2f2", lw=0, zorder=-1)
+    axes.text(1.01, -0.9, "% of them", transform=axes.get_yaxis_transform(), color=GREY)
+    axes.set_yticks(range(len(marks)), [f"{c}   {str(l).replace('_', ' ')}" for c, l in marks])
+    axes.set_ylim(len(marks) - 0.5, -0.5)
