@@ -36,7 +36,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -47,13 +47,11 @@ import optax
 from dropout_jax import records, statistics
 from dropout_jax.blocks import map_members
 from dropout_jax.comparison import HIGHER_IS_UNIFORM
-from dropout_jax.data import Array, Dataset, load_dataset
-from dropout_jax.networks import MLP, Params, layers
-from dropout_jax.population import member_key, stack_conditions
-from dropout_jax.training import Config, Hparams, TrainState, evaluate, init, sgd, train_epoch
-from dropout_jax.units import contribution, path_norm
-from dropout_jax.weights import MEASURES, Live, measure_entries, varies
+from dropout_jax.data import Dataset, load_dataset
+from dropout_jax.networks import MLP, Params
+from dropout_jax.training import Config, Hparams, TrainState, evaluate, sgd, train_epoch
 from experiments import study
+from experiments.members import CHOSEN, QUANTITIES, fresh_members, measure
 from experiments.specifications import (
     DIRECTIONS,
     MOST,
@@ -76,13 +74,6 @@ INITIALIZERS = {
     "PyTorch": nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
 }
 STOPS = ("last epoch", "best validation", "equal training loss")
-CHOSEN = ("gini", "cv", "participation")
-QUANTITIES = (  # view, and role of the layer; several middle layers are averaged
-    *(("entries", role) for role in ("first", "middle", "output")),
-    *((view, role) for role in ("first", "last") for view in ("contribution", "path_norm")),
-)
-
-
 QUESTIONS = {  # what is said and drawn of which views, in which role
     "weights_first": ("|w| of the first layer", ("entries",), "first"),
     "weights_middle": ("|w| of the middle layers", ("entries",), "middle"),
@@ -214,32 +205,6 @@ def train(
     return state.params, kept
 
 
-def measure(model: MLP, x: Array, params: Params) -> jax.Array:
-    """All quantities in all measures [Q, M] of a network; what is constant over x is left out."""
-    hidden = cast(tuple, model.apply(params, x, method="activations"))[:-1]
-    live = [*map(varies, (x, *hidden)), jnp.ones(model.features[-1], bool)]
-    trained = layers(params)
-
-    def of_units(l: int) -> list[list[jax.Array]]:
-        incoming = jnp.where(live[l][:, None], trained[l]["kernel"], 0)
-        outgoing = trained[l + 1]["kernel"]
-        norms = path_norm(incoming, trained[l]["bias"], outgoing)
-        views = contribution(hidden[l], outgoing), norms
-        return [[MEASURES[name](view, live[l + 1]) for name in CHOSEN] for view in views]
-
-    entries = jnp.array(
-        [
-            [
-                measure_entries(MEASURES[name], layer["kernel"], Live(*live[l : l + 2]))
-                for name in CHOSEN
-            ]
-            for l, layer in enumerate(trained)
-        ]
-    )
-    by_role = jnp.stack([entries[0], entries[1:-1].mean(axis=0), entries[-1]])
-    return jnp.concatenate([by_role, jnp.array(of_units(0)), jnp.array(of_units(len(hidden) - 1))])
-
-
 @partial(jax.jit, static_argnames="config")
 def member(
     config: Config, hparams: Hparams, state: TrainState, data: Dataset
@@ -252,22 +217,6 @@ def member(
     return jnp.where(reached[:, None, None], values, jnp.nan), kept.level_loss
 
 
-def fresh_members(
-    config: Config, n_seeds: int, n_inputs: int, learning_rate: float
-) -> tuple[Hparams, TrainState]:
-    """Members without and with dropout [C, S], from the keys of the main study."""
-
-    @jax.jit
-    def fresh(keys: jax.Array) -> TrainState:
-        return jax.lax.map(lambda key: init(config, Hparams(), key, n_inputs), keys)
-
-    keys = jax.vmap(partial(member_key, study.root_key()))(np.arange(n_seeds, dtype=np.uint32))
-    n_hidden = len(config.model.features) - 1
-    of_rates = [Hparams((0.0,) + (rate,) * n_hidden, learning_rate) for rate in (0.0, RATE)]
-    hparams = jax.tree.map(lambda of: np.stack([of] * n_seeds, 1), stack_conditions(of_rates))
-    return hparams, jax.tree.map(lambda of: jnp.stack([of] * len(of_rates)), fresh(keys))
-
-
 def run_universe(universe: Universe, size: Size) -> dict[str, Any]:
     """Train a universe without and with dropout: values [C, S, T, Q, M], losses at the level."""
     start = perf_counter()
@@ -277,7 +226,8 @@ def run_universe(universe: Universe, size: Size) -> dict[str, Any]:
     config = Config(model, epochs=size.epochs, make_optimizer=make_optimizer)
     initializer = INITIALIZERS[universe.initializer]
     begins = replace(config, model=model.clone(kernel_init=initializer))  # and trains as any other
-    members = fresh_members(begins, size.seeds, data.x_train.shape[1], learning_rate)
+    n_inputs = data.x_train.shape[1]
+    members = fresh_members(begins, (0.0, RATE), size.seeds, n_inputs, learning_rate)
     values, level_loss = map_members(member, (config,), members, data)
     return {
         "values": values.tolist(),

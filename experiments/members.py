@@ -1,0 +1,72 @@
+"""Members that a study trains by a loop of its own: fresh ones, and what is measured of them.
+
+Shapes: C conditions, S seeds, Q quantities, M measures.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dropout_jax.data import Array
+from dropout_jax.networks import MLP, Params, layers
+from dropout_jax.population import member_key, stack_conditions
+from dropout_jax.training import Config, Hparams, TrainState, init
+from dropout_jax.units import contribution, path_norm
+from dropout_jax.weights import MEASURES, Live, measure_entries, varies
+from experiments import study
+
+CHOSEN = ("gini", "cv", "participation")
+QUANTITIES = (  # view, and role of the layer; several middle layers are averaged
+    *(("entries", role) for role in ("first", "middle", "output")),
+    *((view, role) for role in ("first", "last") for view in ("contribution", "path_norm")),
+)
+
+
+def measure(model: MLP, x: Array, params: Params) -> jax.Array:
+    """All quantities in all measures [Q, M] of a network; what is constant over x is left out."""
+    hidden = cast(tuple, model.apply(params, x, method="activations"))[:-1]
+    live = [*map(varies, (x, *hidden)), jnp.ones(model.features[-1], bool)]
+    trained = layers(params)
+
+    def of_units(l: int) -> list[list[jax.Array]]:
+        incoming = jnp.where(live[l][:, None], trained[l]["kernel"], 0)
+        outgoing = trained[l + 1]["kernel"]
+        norms = path_norm(incoming, trained[l]["bias"], outgoing)
+        views = contribution(hidden[l], outgoing), norms
+        return [[MEASURES[name](view, live[l + 1]) for name in CHOSEN] for view in views]
+
+    entries = jnp.array(
+        [
+            [
+                measure_entries(MEASURES[name], layer["kernel"], Live(*live[l : l + 2]))
+                for name in CHOSEN
+            ]
+            for l, layer in enumerate(trained)
+        ]
+    )
+    by_role = jnp.stack([entries[0], entries[1:-1].mean(axis=0), entries[-1]])
+    return jnp.concatenate([by_role, jnp.array(of_units(0)), jnp.array(of_units(len(hidden) - 1))])
+
+
+def fresh_members(
+    config: Config,
+    hidden_rates: Sequence[float],
+    n_seeds: int,
+    n_inputs: int,
+    learning_rate: float = 0.05,
+) -> tuple[Hparams, TrainState]:
+    """Members [C, S], one condition a rate of hidden units, from the keys of the main study."""
+
+    @jax.jit
+    def fresh(keys: jax.Array) -> TrainState:
+        return jax.lax.map(lambda key: init(config, Hparams(), key, n_inputs), keys)
+
+    keys = jax.vmap(partial(member_key, study.root_key()))(np.arange(n_seeds, dtype=np.uint32))
+    n_hidden = len(config.model.features) - 1
+    of_rates = [Hparams((0.0, *(rate,) * n_hidden), learning_rate) for rate in hidden_rates]
+    hparams = jax.tree.map(lambda of: np.stack([of] * n_seeds, 1), stack_conditions(of_rates))
+    return hparams, jax.tree.map(lambda of: jnp.stack([of] * len(of_rates)), fresh(keys))
