@@ -10,7 +10,7 @@ Predicted   P1 With half of every hidden layer dropped, units contribute more un
             |w| of the first layer than to the contributions of the last; M4 Gini and CV disagree
             about the direction in at most 10 %; M5 the median difference is smaller at equal
             training loss than after the last epoch.
-Command     python -m experiments.multiverse [--quick] [--data-dir DIR] [--cache DIR]
+Command     python -m experiments.multiverse [--quick] [--fashion-dir DIR] [--cache DIR]
 Time        TIME
 
 Scientific  rate of all hidden layers (0, .5)
@@ -100,7 +100,7 @@ OPTIMIZERS: dict[str, tuple[Callable[[Hparams], optax.GradientTransformation], f
 class Size:
     """What to train: all combinations, and at the widths `wide` those of the least depth.
 
-    `data_dir` is the folder of Fashion-MNIST; `cache` one that keeps what every universe has come
+    `fashion_dir` is the folder of Fashion-MNIST; `cache` one that keeps what universes have come
     to, so that a study that was interrupted goes on from there.
     """
 
@@ -112,7 +112,7 @@ class Size:
     wide: tuple[int, ...] = (1024,)
     epochs: int = 30
     seeds: int = 10
-    data_dir: Path | None = None
+    fashion_dir: Path | None = None
     cache: Path | None = Path("runs", "multiverse")
 
 
@@ -155,15 +155,15 @@ class Kept(NamedTuple):
 
 def universes(size: Size) -> list[Universe]:
     """All that are trained."""
-    datasets = (*size.datasets, "fashion_mnist") if size.data_dir else size.datasets
+    datasets = (*size.datasets, "fashion_mnist") if size.fashion_dir else size.datasets
     full = product(size.initializers, size.optimizers, size.widths, size.depths, datasets)
     wide = product(size.initializers, size.optimizers, size.wide, size.depths[:1], datasets)
     return [Universe(*choices) for choices in (*full, *wide)]
 
 
-def load(name: str, data_dir: Path | None) -> Dataset:
+def load(name: str, fashion_dir: Path | None) -> Dataset:
     """A data set; of Fashion-MNIST the first examples."""
-    data = load_dataset(name, data_dir)
+    data = load_dataset(name, fashion_dir)
     if name != "fashion_mnist":
         return data
     n, n_held_out = FASHION
@@ -220,7 +220,7 @@ def member(
 def run_universe(universe: Universe, size: Size) -> dict[str, Any]:
     """Train a universe without and with dropout: values [C, S, T, Q, M], losses at the level."""
     start = perf_counter()
-    data = load(universe.data, size.data_dir)
+    data = load(universe.data, size.fashion_dir)
     model = MLP((*(universe.width,) * universe.depth, data.n_classes))
     make_optimizer, learning_rate = OPTIMIZERS[universe.optimizer]
     config = Config(model, epochs=size.epochs, make_optimizer=make_optimizer)
@@ -377,7 +377,7 @@ def main(folder: Path, size: Size) -> None:
     figures = {name: plot_curve(about, of, MAIN) for name, (about, of) in asked.items()}
     tables = {name: table(of) for name, (_, of) in asked.items()}
     seconds = sum(found["seconds"] for found in trained.values()) + perf_counter() - start
-    settings = {**asdict(size), "data_dir": bool(size.data_dir), "level": LEVEL, "rate": RATE}
+    settings = {**asdict(size), "fashion_dir": bool(size.fashion_dir), "level": LEVEL, "rate": RATE}
     del settings["cache"]
     study.write(folder, settings, summary, judge(rows), figures, seconds, tables)
     for question in summary["questions"].values():
@@ -385,4 +385,4 @@ def main(folder: Path, size: Size) -> None:
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK, folders=("data_dir", "cache"))
+    study.start(__doc__, main, RESULTS, Size(), QUICK, folders=("fashion_dir", "cache"))

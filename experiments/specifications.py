@@ -86,8 +86,8 @@ def plot_curve(about: str, rows: Sequence[Row], main: Row) -> Figure:
       rows: the universes, in any order.
       main: the choices of the main study, marked where they are met.
     """
-    rows = sorted(rows, key=lambda row: row["percent"])
     marks = [(choice, level) for choice, of in levels(rows).items() for level in of]
+    rows = sorted(rows, key=lambda row: row["percent"])
     height = 0.17 * len(marks) + 0.1
     figure = Figure(figsize=(11, 3.4 + height), layout="constrained")
     curve, chosen = figure.subplots(2, sharex=True, height_ratios=(2.8, height))
@@ -122,7 +122,7 @@ def _differences(axes: Axes, rows: Sequence[Row], main: Row) -> None:
         for v in VERDICTS
     ]
     diamond = Line2D([], [], color="black", marker="D", ms=5, mfc="none", ls="", label="main study")
-    axes.legend(handles=[*handles, diamond], loc="upper left")
+    axes.legend(handles=[*handles, diamond], loc="lower right")
 
 
 def _choices(axes: Axes, rows: Sequence[Row], marks: Sequence[tuple[str, Any]]) -> None:

@@ -1,11 +1,22 @@
 import importlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import jax
 import pytest
 
+from experiments.run_all import STUDIES, run_all
+
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
-STUDIES = sorted(p.stem for p in EXPERIMENTS.glob("*.py") if "def main(" in p.read_text("utf-8"))
+
+
+@pytest.fixture(autouse=True)
+def quick_compilation():
+    """Programs of toy size are compiled far longer than they run."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -39,3 +50,18 @@ def test_the_judge_calls_each_prediction_held_or_failed_by_the_verdicts():
     for row in summary["comparisons"]:
         row["verdict"] = "undecided"
     assert not any(one["held"] for one in judge(summary))
+
+
+def test_a_study_that_fails_is_named_when_the_others_have_run(monkeypatch, tmp_path, capsys):
+    ran = []
+
+    def main(folder, size):
+        if folder.name == "second":
+            raise ValueError("what went wrong")
+        ran.append((folder.name, size))
+
+    study = SimpleNamespace(main=main, QUICK="toy", Size=lambda: "full")
+    monkeypatch.setattr(importlib, "import_module", lambda _: study)
+    assert run_all(["first", "second", "third"], tmp_path, True, None) == ["second"]
+    assert ran == [("first", "toy"), ("third", "toy")]
+    assert "what went wrong" in capsys.readouterr().err

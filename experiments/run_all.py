@@ -1,0 +1,60 @@
+"""Run every study, one after another; at toy size for a check, at full size for all records.
+
+Command     python -m experiments.run_all [--quick] [--out DIR] [--data-dir DIR]
+Time        about an hour on two CPU cores; at toy size less than three minutes
+
+A study is a module here with a `main` of its own. One that fails is named at the end, when the
+others have run, and the exit status is then 1.
+"""
+
+import argparse
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+import jax
+
+from dropout_jax.cli import n_cores
+from experiments.study import RESULTS
+
+FIRST = "weight_uniformity"  # whose record tells the others how strong L2 is
+STUDIES = sorted(
+    (p.stem for p in Path(__file__).parent.glob("*.py") if "\ndef main(" in p.read_text("utf-8")),
+    key=lambda name: (name != FIRST, name),
+)
+
+
+def run_all(names: Sequence[str], out: Path, quick: bool, data_dir: Path | None) -> list[str]:
+    """Run the studies, each into its folder of `out`; the names of those that failed."""
+    failed = []
+    for name in names:
+        print(f"== {name}", flush=True)
+        start = perf_counter()
+        try:
+            study = importlib.import_module(f"experiments.{name}")
+            size = study.QUICK if quick else study.Size()
+            if data_dir and hasattr(size, "data_dir"):
+                size = replace(size, data_dir=data_dir)
+            study.main(out / name, size)
+        except Exception:  # the others are to run
+            traceback.print_exc()
+            failed.append(name)
+        jax.clear_caches()
+        print(f"== {name}: {perf_counter() - start:.0f} s", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="toy size, into runs/quick")
+    parser.add_argument("--out", type=Path, help="where the folders of the studies go")
+    parser.add_argument("--data-dir", type=Path, help="full MNIST, for studies that can use it")
+    arguments = parser.parse_args()
+    out = arguments.out or (Path("runs", "quick") if arguments.quick else RESULTS)
+    jax.config.update("jax_num_cpu_devices", n_cores())
+    failed = run_all(STUDIES, out, arguments.quick, arguments.data_dir)
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
