@@ -215,7 +215,7 @@ def plot_matched(names: list[str], found: Quantities) -> Figure:
     grid = figure.subplots(-(-len(found) // n_columns), n_columns, sharex=True)
     for axes, (quantity, values) in zip(grid.ravel(), found.items(), strict=False):
         plots.draw_points(axes, names, values)
-        axes.set_title(quantity)
+        axes.set_title(quantity.replace(", layer", "\nlayer"))
         axes.set_ylim(bottom=0)
     for axes in grid.ravel()[len(found) :]:
         axes.set_axis_off()

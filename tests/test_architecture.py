@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "units": set(),
     "ablation": set(),
     "ensemble": set(),
-    "theory": set(),
+    "theory": {"ensemble", "networks"},
     "statistics": set(),
     "plots": set(),
     "records": set(),
