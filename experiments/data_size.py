@@ -29,7 +29,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 from scipy.stats import rankdata
 
 from dropout_jax import plots, statistics
@@ -184,7 +184,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
 @mpl.rc_context(plots.STYLE)
 def plot(results: dict[int, np.ndarray]) -> Figure:
     """Error, the gain from dropout, and changes of the Gini, against the number of examples."""
-    figure = Figure(figsize=(10.8, 3.6), layout="constrained")
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
     error, gain, spread = figure.subplots(1, 3)
     sizes, values = np.array(list(results)), np.stack(list(results.values()))  # [sizes, C, S, K]
     plots.draw_bands(error, sizes, values[..., 0].transpose(1, 2, 0))
@@ -201,11 +201,11 @@ def plot(results: dict[int, np.ndarray]) -> Figure:
     for c, k in enumerate(drawn):
         _draw_intervals(spread, sizes, c, changes[..., k], list(NAMES.values())[k])
     spread.set(title="change of the Gini (down: more uniform)")
-    spread.legend(fontsize=7)
+    spread.legend(loc="upper left", bbox_to_anchor=(1, 1))
     for axes in (error, gain, spread):
         axes.set_xscale("log")
         axes.set_xticks(sizes, [f"{n:,}" for n in sizes], rotation=30)
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("training examples")
     for axes in (gain, spread):
         axes.axhline(0, color="black", lw=0.8)

@@ -163,7 +163,8 @@ def test_the_quadratic_penalty_of_logistic_regression_is_exact_for_small_contrib
 def test_the_quadratic_penalty_of_logistic_regression_is_not_exact_for_small_rates():
     w, labels = jnp.array([1.0, -0.5, 2.0, 0.3]), jnp.array([0, 1, 1])
     ratios = [
-        added_by_dropout(X, w, labels, rate) / logistic_penalty(X, w, rate) for rate in (0.02, 0.005)
+        added_by_dropout(X, w, labels, rate) / logistic_penalty(X, w, rate)
+        for rate in (0.02, 0.005)
     ]
     assert all(abs(float(ratio) - 1) > 0.03 for ratio in ratios)
 
