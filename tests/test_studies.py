@@ -1,0 +1,91 @@
+"""What studies compute beside the library."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from dropout_jax.data import Dataset
+from dropout_jax.networks import MLP
+from dropout_jax.population import fit_population
+from dropout_jax.training import Config, Hparams
+from experiments import data_size, multiverse, regression, study
+from experiments.members import CHOSEN, QUANTITIES, fresh_members
+from experiments.specifications import by_choice, count, say
+
+RNG = np.random.default_rng(0)
+
+
+def test_fresh_members_are_those_that_a_population_begins_with():
+    config = Config(MLP((4, 3)), epochs=1, batch_size=8)
+    x, y = RNG.normal(size=(16, 5)).astype(np.float32), RNG.integers(0, 3, 16).astype(np.int32)
+    conditions = [Hparams(rates=(0.0, rate)) for rate in (0.0, 0.5)]
+    data = Dataset(x, y, x, y)
+    trained = fit_population(config, conditions, range(3), study.root_key(), data)
+    _, state = fresh_members(config, (0.0, 0.5), 3, 5)
+    chex.assert_trees_all_close(state.params, trained.init_params, rtol=1e-6)
+
+
+def test_what_is_kept_is_of_the_least_held_out_loss_and_of_the_first_below_the_level():
+    held_out, seen = [3.0, 1.0, 2.0, 1.5], [2.0, 0.5, 0.2, 0.1]
+    kept = multiverse.Kept(jnp.array(-1), jnp.array(9.0), jnp.array(-1), jnp.array(9.0))
+    for epoch, losses in enumerate(zip(held_out, seen, strict=True)):
+        kept = multiverse.keep(kept, jnp.array(epoch), *map(jnp.array, losses))
+    assert int(kept.best) == 1
+    assert float(kept.best_loss) == 1.0
+    assert int(kept.level) == 2
+    np.testing.assert_allclose(kept.level_loss, 0.2)
+
+
+def found_in_a_universe(fall):
+    """Values [C, S, T, Q, M] of 10 seeds; Gini and CV fall by a share, participation rises by it.
+
+    One seed did not reach the last stop.
+    """
+    none = 0.4 + 0.01 * RNG.random((10, 3, len(QUANTITIES), len(CHOSEN)))
+    rises = np.array([name == "participation" for name in CHOSEN])
+    dropout = none * np.where(rises, 1 + fall, 1 - fall)
+    values = np.stack([none, dropout])
+    values[1, 0, -1] = np.nan
+    return {"values": values.tolist()}
+
+
+def test_a_universe_says_the_direction_whatever_way_its_measure_points():
+    universe = multiverse.Universe("lecun", "SGD", 64, 2, "digits")
+    rows = multiverse.specify(universe, found_in_a_universe(0.1))
+    assert len(rows) == 3 * len(QUANTITIES) * len(CHOSEN)
+    assert {row["verdict"] for row in rows} == {"more uniform"}
+    np.testing.assert_allclose([row["percent"] for row in rows], -10, rtol=1e-6)
+    assert all(row["low"] <= row["percent"] <= row["high"] for row in rows)
+    assert {row["n"] for row in rows if row["stopping"] == "equal training loss"} == {9}
+
+
+def test_universes_are_counted_by_verdict_and_by_choice_and_put_in_words():
+    rows = []
+    for optimizer, fall in (("SGD", 0.1), ("Adam", -0.1)):
+        universe = multiverse.Universe("lecun", optimizer, 64, 2, "digits")
+        rows += multiverse.specify(universe, found_in_a_universe(fall))
+    assert count(rows)["more uniform"] == count(rows)["less uniform"] == 0.5
+    assert by_choice(rows)["optimizer"]["SGD"]["more uniform"] == 1
+    assert "depends most on optimizer (SGD 100 %, Adam 0 %)" in say("weights", rows)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_rank_correlation_is_spearmans(seed):
+    one, other = np.random.default_rng(seed).normal(size=(2, 6)).round(0 if seed else 9)
+    expected = float(np.asarray(spearmanr(one, other))[0])
+    np.testing.assert_allclose(data_size.rank_correlation(one, other), expected)
+    assert data_size.rank_correlation(np.ones(6), other) == 0
+
+
+def test_features_have_the_scales_asked_for_and_matter_alike():
+    for scales in regression.SCALES.values():
+        x, y = regression.examples(scales)
+        np.testing.assert_allclose(x.std(axis=0), scales, rtol=1e-5)
+        np.testing.assert_allclose(x.mean(axis=0), 0, atol=1e-6)
+        best = np.linalg.lstsq(x, y, rcond=None)[0]
+        noise = 5 * 0.1 / np.sqrt(regression.N_EXAMPLES)
+        np.testing.assert_allclose(scales * best, 1, atol=noise)
+        assert jax.numpy.asarray(x).dtype == jnp.float32
