@@ -15,6 +15,7 @@ from dropout_jax.blocks import (
     train_blocks,
 )
 from dropout_jax.data import Dataset
+from dropout_jax.dropout import dropout
 from dropout_jax.networks import MLP
 from dropout_jax.training import Config, Hparams, init
 
@@ -49,6 +50,18 @@ def test_a_function_mapped_over_members_is_a_loop_over_them(n_conditions, n_seed
     mapped = map_members(scaled_sum, (2,), (members,), data)
     np.testing.assert_array_equal(mapped["sum"], 5 * members)
     np.testing.assert_array_equal(mapped["member"], members)
+
+
+def noisy_sum(key, data):
+    return dropout(key, data, 0.5).sum()
+
+
+def test_a_function_mapped_over_members_may_put_their_masks_on_what_they_share():
+    keys = jax.random.split(jax.random.key(0), (1, 4))
+    mapped = map_members(noisy_sum, (), (keys,), np.ones(1000, np.float32))
+    loop = [noisy_sum(key, jnp.ones(1000)) for key in jax.random.split(jax.random.key(0), 4)]
+    np.testing.assert_array_equal(mapped[0], loop)
+    assert len(set(mapped[0].tolist())) > 1
 
 
 def test_a_cpu_takes_members_one_by_one_and_an_accelerator_its_share_or_what_fits():
