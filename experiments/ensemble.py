@@ -1,0 +1,301 @@
+"""Dropout read as an ensemble: one scaled network, masks averaged, or networks averaged?
+
+Question    A lecture reads dropout as an ensemble of subnetworks of which the network at test time
+            is the mean. Which mean is it, how many masks does that one pass stand for, and what is
+            it worth beside an ensemble of networks that were trained apart?
+Predicted   Of the masks of the last hidden layer exactly the normalised geometric mean (Baldi &
+            Sadowski 2013); of more layers about, nearer to it than to the arithmetic mean, and the
+            farther the higher the rate.
+            JMLR §7.5 (Srivastava et al. 2014): one pass errs more than the scaled network, about 50
+            match it, more are slightly better. Own: averaged masks are more likely to be right
+            (lower negative log-likelihood) and better calibrated; a mask shared by all digits of a
+            pass scatters more and ends at the same; five networks beat the masks of one, five with
+            dropout five without; masks disagree more (mutual information) than networks do.
+Command     python -m experiments.ensemble [--quick]
+Time        about five minutes on two CPU cores
+
+Scientific  what is averaged: nothing (scaled weights), 1 … 500 passes, each digit with its own mask
+            or all with one, 1 … 5 networks; arithmetic or geometric mean. Exact: all 2^12 masks
+            of 784-6-6-10, one or both hidden layers masked, at rates .2 and .5
+Nuisance    which five networks: 50 a condition in 10 disjoint groups, the unit of the statistics;
+            what one network can do is measured on the first of each group
+Fixed       as in the main study; rate .5 on hidden layers; calibration in 15 bins
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from time import perf_counter
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from dropout_jax import ensemble, plots
+from dropout_jax.blocks import map_members
+from dropout_jax.data import Dataset, load_dataset
+from dropout_jax.ensemble import arithmetic_mean, geometric_mean
+from dropout_jax.networks import MLP, Params, layers
+from dropout_jax.population import fit_population
+from dropout_jax.training import Config, Hparams
+from experiments import study
+
+RESULTS = study.RESULTS / "ensemble"
+RATE = 0.5
+PASSES_SEED = 1  # apart from the keys that members descend from
+# The small network's layers that are masked, and the rates of both hidden ones.
+MASKED = {"last .2": (0, 0.2), "last .5": (0, 0.5), "both .2": (0.2, 0.2), "both .5": (0.5, 0.5)}
+QUANTITIES = ("error", "nll", "brier", "ece", "entropy", "mutual information", "scatter")
+ROUNDING = 1e-4  # log p down to -50, 2^12 of them added pairwise: some 20 · 50 · 2^-24
+MATCH = 0.3  # points
+MEANS = ("arithmetic", "geometric")
+AT_ONCE = 50  # digits, each with all masks
+PREDICTED = (  # whose, claim, baseline, condition, quantity, verdict or margin of the interval
+    ("Baldi", "last layer: the geometric mean at .2", "exact", "largest gap", "last .2", ROUNDING),
+    ("Baldi", "last layer: the geometric mean at .5", "exact", "largest gap", "last .5", ROUNDING),
+    ("Baldi", "both: nearer geometric at .2", "to arithmetic", "to geometric", "both .2", "lower"),
+    ("Baldi", "both: nearer geometric at .5", "to arithmetic", "to geometric", "both .5", "lower"),
+    ("own", "both: farther from it at .5", "both .2", "both .5", "to geometric", "higher"),
+    ("own", "large: nearer geometric", "to arithmetic", "to geometric", "large .5", "lower"),
+    ("JMLR", "one pass errs more than scaled weights", "scaled", "1 pass", "error", "higher"),
+    ("JMLR", "50 passes match scaled weights to .3", "scaled", "50 passes", "error", MATCH),
+    ("JMLR", "all passes err less than scaled weights", "scaled", "masks", "error", "lower"),
+    ("own", "masks are likelier than scaled weights", "scaled", "masks", "nll", "lower"),
+    ("own", "masks are better calibrated", "scaled", "masks", "ece", "lower"),
+    ("own", "shared masks scatter more", "masks", "shared masks", "scatter", "higher"),
+    ("own", "shared masks end at the same", "masks", "shared masks", "nll", "no difference"),
+    ("own", "networks are likelier than masks", "masks", "networks", "nll", "lower"),
+    ("own", "networks with dropout are likelier", "networks", "networks, dropout", "nll", "lower"),
+    ("own", "networks agree more than masks", "masks", "networks", "mutual information", "lower"),
+)
+ALSO = (("scaled", "geometric mean"), ("scaled", "networks, dropout"))  # compared, not predicted
+Values = dict[str, Any]  # {quantity: array}
+Mean = Callable[[jax.Array, jax.Array], jax.Array]  # of log-probabilities and weights
+
+
+@dataclass(frozen=True)
+class Size(study.Size):
+    """How much to train: `seeds` groups of networks, as many averaged as the first of `passes`."""
+
+    members: int = 5
+    passes: tuple[int, ...] = (1, 2, 3, 4, 5, 10, 20, 50, 100, 200, 500)
+    small: tuple[int, ...] = (6, 6)
+
+
+QUICK = Size("digits", (4, 4), 1, 3, members=2, passes=(1, 2, 50), small=(4, 4))
+
+
+def scores(sizes: tuple[int, ...], mean: Mean, log_probs: jax.Array, y: jax.Array) -> Values:
+    """Quantities [P] of the mean over so many of an ensemble's members [T, n, K], the first.
+
+    Error in points; nll, entropy, mutual information and scatter, of members' nll, in nats.
+    """
+    of_members = jax.vmap(ensemble.nll, (0, None))(log_probs, y)
+
+    def of_first(n_members: jax.Array) -> Values:
+        weights = (jnp.arange(len(log_probs)) < n_members) / n_members
+        log_p = mean(log_probs, weights)
+        values = (
+            100 * jnp.mean(log_p.argmax(axis=-1) != y),
+            ensemble.nll(log_p, y),
+            ensemble.brier(log_p, y),
+            ensemble.expected_calibration_error(log_p, y),
+            ensemble.predictive_entropy(log_p).mean(),
+            ensemble.mutual_information(log_probs, weights).mean(),
+            jnp.sqrt(weights @ (of_members - weights @ of_members) ** 2),
+        )
+        return dict(zip(QUANTITIES, values, strict=True))
+
+    return jax.lax.map(of_first, jnp.array(sizes))
+
+
+def gaps(scaled: jax.Array, arithmetic: jax.Array, geometric: jax.Array) -> Values:
+    """Total variation ½ Σ |p - q| of the scaled network from both means over masks, [n, K] each."""
+    p, *means = (jnp.exp(log_p) for log_p in (scaled, arithmetic, geometric))
+    to_arithmetic, to_geometric = (jnp.abs(p - q).sum(axis=-1) / 2 for q in means)
+    of_digits = {"to arithmetic": to_arithmetic.mean(), "to geometric": to_geometric.mean()}
+    return {**of_digits, "largest gap": to_geometric.max()}
+
+
+def predict(model: MLP, params: Params, x: jax.Array) -> jax.Array:
+    """Log-probabilities [n, K] of one deterministic pass: of the scaled network."""
+    return jax.nn.log_softmax(cast(jax.Array, model.apply(params, x)))
+
+
+def average_passes(
+    model: MLP, sizes: tuple[int, ...], params: Params, key: jax.Array, data: Dataset
+) -> tuple[dict[str, Values], Values]:
+    """`scores` of means over random masks of one network, and its `gaps`; the key is consumed."""
+    x, y = jnp.asarray(data.x_test), jnp.asarray(data.y_test)
+    rates = (0.0,) + (RATE,) * (len(model.features) - 1)
+
+    def one_pass(key: jax.Array, x: jax.Array) -> Any:
+        return model.apply(params, x, key=key, rates=rates)
+
+    own_key, shared_key = jax.random.split(key)
+    own = ensemble.mc_predictions(one_pass, own_key, x, sizes[-1])
+    shared = ensemble.mc_predictions(one_pass, shared_key, x, sizes[-1], shared_mask=True)
+    curves = {
+        "masks": scores(sizes, arithmetic_mean, own, y),
+        "shared masks": scores(sizes, arithmetic_mean, shared, y),
+        "geometric mean": scores(sizes, geometric_mean, own, y),
+    }
+    return curves, gaps(predict(model, params, x), arithmetic_mean(own), geometric_mean(own))
+
+
+def enumerate_masks(model: MLP, params: Params, rates: jax.Array, x: jax.Array) -> Values:
+    """`gaps` of a small network from the means over all masks, for rates of hidden layers."""
+    *hidden, last = layers(params)
+    widths = model.features[:-1]
+    rate = jnp.concatenate([jnp.full(n, r) for n, r in zip(widths, rates, strict=True)])
+    masks = ensemble.all_masks(len(rate))
+    weights = ensemble.mask_probabilities(masks, rate)
+    scales = jnp.split(masks / (1 - rate)[None], np.cumsum(widths)[:-1], axis=1)
+
+    def one_mask(h: jax.Array, scales: list[jax.Array]) -> jax.Array:
+        for layer, scale in zip(hidden, scales, strict=True):
+            h = model.activation(h @ layer["kernel"] + layer["bias"]) * scale
+        return jax.nn.log_softmax(h @ last["kernel"] + last["bias"])
+
+    def means(example: jax.Array) -> tuple[jax.Array, jax.Array]:
+        log_probs = jax.vmap(one_mask, (None, 0))(example, scales)
+        return arithmetic_mean(log_probs, weights), geometric_mean(log_probs, weights)
+
+    return gaps(predict(model, params, x), *jax.lax.map(means, x, batch_size=AT_ONCE))
+
+
+def run_large(size: Size, data: Dataset) -> tuple[dict[str, Values], Values]:
+    """`scores` [G, P] of masks and of networks averaged; `gaps` [G] of the first of each group."""
+    model, rate_of = (
+        MLP((*size.features, data.n_classes)),
+        {"networks": 0.0, "networks, dropout": RATE},
+    )
+    conditions = [Hparams(rates=(0.0, *(r,) * len(size.features))) for r in rate_of.values()]
+    config, seeds = Config(model, epochs=size.epochs), range(size.seeds * size.members)
+    params = fit_population(config, conditions, seeds, study.root_key(), data).params
+    firsts = jax.tree.map(lambda leaf: leaf[1:, :: size.members], params)
+    keys = jax.random.split(jax.random.key(PASSES_SEED, impl=study.PRNG), (1, size.seeds))
+    of_masks = map_members(average_passes, (model, size.passes), (firsts, keys), data)
+    curves, gaps = jax.tree.map(itemgetter(0), of_masks)
+    log_probs = map_members(predict, (model,), (params,), data.x_test)
+    groups = log_probs.reshape(2, size.seeds, size.members, *log_probs.shape[2:])
+    sizes = size.passes[: size.members]
+    found = map_members(scores, (sizes, arithmetic_mean), (groups,), data.y_test)
+    curves |= {name: jax.tree.map(itemgetter(c), found) for c, name in enumerate(rate_of)}
+    return curves, gaps
+
+
+def run_small(size: Size, data: Dataset) -> dict[str, Values]:
+    """`gaps` [S] of small networks, by which of their layers are masked."""
+    config = Config(MLP((*size.small, data.n_classes)), epochs=size.epochs)
+    conditions = [Hparams(rates=(0.0, *rates)) for rates in MASKED.values()]
+    trained = fit_population(config, conditions, range(size.seeds), study.root_key(), data)
+    rates = np.array(list(MASKED.values()), np.float32)[:, None].repeat(size.seeds, axis=1)
+    found = map_members(enumerate_masks, (config.model,), (trained.params, rates), data.x_test)
+    return {where: jax.tree.map(itemgetter(c), found) for c, where in enumerate(MASKED)}
+
+
+def sides(size: Size, curves: dict[str, Values], gaps: dict[str, Values]) -> dict[str, Values]:
+    """All that is compared: quantities [G] of each side of a comparison."""
+
+    def at(kind: str, column: int) -> Values:
+        return {quantity: values[:, column] for quantity, values in curves[kind].items()}
+
+    return {
+        **{kind: at(kind, -1) for kind in curves},
+        "scaled": at("networks, dropout", 0),
+        "1 pass": at("masks", 0),
+        "50 passes": at("masks", size.passes.index(50)),
+        **gaps,
+        **{name: {where: gaps[where][name] for where in gaps} for name in gaps["large .5"]},
+        "exact": {where: np.zeros(size.seeds) for where in MASKED},
+    }
+
+
+def summarise(size: Size, curves: dict[str, Values], gaps: dict[str, Values]) -> dict[str, Any]:
+    """Mean and sd of everything, and the paired comparisons, a family for each pair of sides."""
+    compared, comparisons = sides(size, curves, gaps), []
+    for one, other in dict.fromkeys([*(row[2:4] for row in PREDICTED), *ALSO]):
+        names = [name for name in compared[one] if name in compared[other]]
+        both = (np.stack([compared[side][q] for q in names], axis=1) for side in (one, other))
+        rows = study.paired(names, *both)
+        comparisons += [{"baseline": one, "condition": other, **row} for row in rows]
+
+    everything = {**curves, **gaps}
+    return {
+        "n_groups": size.seeds,
+        "means": jax.tree.map(lambda values: values.mean(axis=0).tolist(), everything),
+        "sds": jax.tree.map(lambda values: values.std(axis=0, ddof=1).tolist(), everything),
+        "comparisons": comparisons,
+    }
+
+
+def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each prediction, and whether it held: by its verdict, or its interval within a margin."""
+    rows = {(r["baseline"], r["condition"], r["quantity"]): r for r in summary["comparisons"]}
+    judged = []
+    for whose, claim, one, other, quantity, wanted in PREDICTED:
+        row = rows[one, other, quantity]
+        within = isinstance(wanted, float) and -wanted <= row["ci_low"] <= row["ci_high"] <= wanted
+        judged.append(study.judged(whose, claim, within or row["verdict"] == wanted, row))
+    return judged
+
+
+@mpl.rc_context(plots.STYLE)
+def plot_passes(size: Size, curves: dict[str, Values]) -> Figure:
+    """Every quantity against how many masks or networks are averaged, from the scaled network's."""
+    figure = Figure(figsize=(10.4, 5.2), layout="constrained")
+    *panels, corner = figure.subplots(2, 4).ravel()
+    for axes, quantity in zip(panels, QUANTITIES, strict=True):
+        scaled = curves["networks, dropout"][quantity][:, :1]
+        differences = np.full((len(curves), size.seeds, len(size.passes)), np.nan)
+        for c, of_kind in enumerate(curves.values()):
+            differences[c, :, : of_kind[quantity].shape[1]] = of_kind[quantity] - scaled
+        axes.axhline(0, color=plots.GREY, lw=0.8, ls=":")
+        plots.draw_bands(axes, np.array(size.passes), differences)
+        axes.set(title=quantity, xscale="log")
+        axes.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
+        axes.minorticks_off()
+    panels[0].set_ylabel("points")
+    for axes in panels[3:]:
+        axes.set_xlabel("masks or networks averaged")
+    corner.set_axis_off()
+    corner.legend(handles=plots.legend(list(curves)), loc="center")
+    title = "Difference from the scaled network, in nats but for error, brier and ece"
+    figure.suptitle(f"{title}: mean and range over {size.seeds} groups", size=10)
+    return figure
+
+
+@mpl.rc_context(plots.STYLE)
+def plot_gaps(gaps: dict[str, Values], n_seeds: int) -> Figure:
+    """How far the scaled network is from either mean over masks, a point a network."""
+    figure = Figure(figsize=(8.4, 3.2), layout="constrained")
+    grid = figure.subplots(1, len(gaps), sharey=True)
+    for axes, (where, gap) in zip(grid, gaps.items(), strict=True):
+        plots.draw_points(axes, MEANS, [gap[f"to {mean}"] for mean in MEANS])
+        axes.set(title=where, yscale="log")
+        axes.minorticks_off()
+    grid[0].set_ylabel("total variation, mean over digits")
+    title = "From the scaled network to the means over masks, by layers masked and rate"
+    figure.suptitle(f"{title}: {n_seeds} seeds, line: mean", size=10)
+    return figure
+
+
+def main(folder: Path, size: Size) -> None:
+    """Run the study, write its record and print the predictions as judged."""
+    start = perf_counter()
+    data = load_dataset(size.dataset)
+    curves, large = run_large(size, data)
+    gaps = {**run_small(size, data), "large .5": large}
+    summary = summarise(size, curves, gaps)
+    figures = {"passes": plot_passes(size, curves), "gaps": plot_gaps(gaps, size.seeds)}
+    settings = {**size.__dict__, "rate": RATE, "masked": MASKED, "passes_seed": PASSES_SEED}
+    study.write(folder, settings, summary, judge(summary), figures, perf_counter() - start)
+
+
+if __name__ == "__main__":
+    study.start(__doc__, main, RESULTS, Size(), QUICK)
