@@ -62,7 +62,7 @@ def train(
 def run(n_seeds: int, n_steps: int) -> dict[str, Weights]:
     """Weights [S, D] with dropout and under L2, trained, and the closed forms [D], by scales."""
     config = Config(MLP((1,)), batch_size=N_EXAMPLES, loss_fn=squared_error)
-    keys = jax.vmap(partial(member_key, study.root_key()))(np.arange(n_seeds, dtype=np.uint32))
+    of_seed, seeds = partial(member_key, study.root_key()), np.arange(n_seeds, dtype=np.uint32)
     found = {}
     for name, scales in SCALES.items():
         x, y = map(jnp.asarray, examples(scales))
@@ -71,6 +71,7 @@ def run(n_seeds: int, n_steps: int) -> dict[str, Weights]:
         conditions = stack_conditions(
             [Hparams((RATE,), momentum=0.0), Hparams((0.0,), momentum=0.0, weight_decay=l2)]
         )
+        keys = jax.vmap(of_seed)(seeds)  # the same for either problem
         of_seeds = jax.vmap(partial(train, config, n_steps, x=x, y=y), (None, 0))
         dropout, decayed = jax.device_get(jax.vmap(of_seeds, (0, None))(conditions, keys))
         found[name] = {
