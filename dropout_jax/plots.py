@@ -103,12 +103,9 @@ def plot_profiles(
         sorted_axes.set_title(title)
         sorted_axes.axhline(1, color=GREY, lw=0.8, ls=":")
         draw_bands(sorted_axes, fractions, relative)
-        sorted_axes.set_yscale("log")
+        log_scale(sorted_axes, (1, 3))
         low = np.nan_to_num(relative[..., 10:], nan=1).min()
         sorted_axes.set_ylim(max(0.8 * low, 1e-2), 1.3 * _largest(relative))
-        sorted_axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
-        sorted_axes.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
-        sorted_axes.yaxis.set_minor_formatter(NullFormatter())
         lorenz_axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
         draw_bands(lorenz_axes, fractions, lorenz)
         lorenz_axes.set_ylim(0, 1)
@@ -124,6 +121,14 @@ def plot_profiles(
         f"Sorted {quantity} and Lorenz curves: mean and range over {n_seeds} seeds", size=10
     )
     return figure
+
+
+def log_scale(axes: Axes, subs: Sequence[float]) -> None:
+    """A logarithmic y axis with plain numbers at these multiples of powers of ten."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=subs))
+    axes.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def draw_bands(axes: Axes, x: np.ndarray, values: np.ndarray) -> None:
@@ -234,10 +239,7 @@ def plot_curves(
         draw_bands(axes, epochs, np.maximum(values, 1e-6) if metric == "loss" else 100 * values)
         axes.set_title(f"{split} {metric}")
         if metric == "loss":
-            axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
-            axes.yaxis.set_minor_formatter(NullFormatter())
+            log_scale(axes, (1, 2, 5))
             axes.set_ylabel("nats")
         else:
             late = 100 * values[..., len(epochs) // 4 :]

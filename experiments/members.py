@@ -3,9 +3,9 @@
 Shapes: C conditions, S seeds, Q quantities, M measures.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ import numpy as np
 from dropout_jax.data import Array
 from dropout_jax.networks import MLP, Params, layers
 from dropout_jax.population import member_key, stack_conditions
-from dropout_jax.training import Config, Hparams, TrainState, init
+from dropout_jax.training import Config, Hparams, TrainState, init, train_step
 from dropout_jax.units import contribution, path_norm
 from dropout_jax.weights import MEASURES, Live, measure_entries, varies
 from experiments import study
@@ -70,3 +70,33 @@ def fresh_members(
     of_rates = [Hparams((0.0, *(rate,) * n_hidden), learning_rate) for rate in hidden_rates]
     hparams = jax.tree.map(lambda of: np.stack([of] * n_seeds, 1), stack_conditions(of_rates))
     return hparams, jax.tree.map(lambda of: jnp.stack([of] * len(of_rates)), fresh(keys))
+
+
+@partial(jax.jit, static_argnames=("config", "n_steps", "read"))
+def average(
+    config: Config,
+    n_steps: int,
+    read: Callable[[Params], jax.Array],
+    hparams: Hparams,
+    key: jax.Array,
+    x: jax.Array,
+    y: jax.Array,
+) -> jax.Array:
+    """What `read` gives of a member's params, averaged over the second half of its training.
+
+    Every step takes all of the examples; the average takes the noise of the masks away (Polyak &
+    Juditsky 1992). `key` is consumed.
+    """
+
+    def step(state: TrainState, _: None) -> tuple[TrainState, jax.Array]:
+        return train_step(config, hparams, state, x, y)
+
+    def step_and_add(carry: tuple[TrainState, jax.Array], _: None) -> tuple[Any, None]:
+        state, _loss = step(carry[0], None)
+        return (state, carry[1] + read(state.params)), None
+
+    state = init(config, hparams, key, x.shape[1])
+    state, _ = jax.lax.scan(step, state, length=n_steps // 2)
+    summed = state, jnp.zeros_like(read(state.params))
+    (_, total), _ = jax.lax.scan(step_and_add, summed, length=n_steps // 2)
+    return total / (n_steps // 2)

@@ -7,7 +7,6 @@ Shapes: S seeds, n examples, D features.
 """
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +15,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dropout_jax import plots
-from dropout_jax.networks import MLP, layers
+from dropout_jax.networks import MLP, Params, layers
 from dropout_jax.objectives import squared_error
 from dropout_jax.population import member_key, stack_conditions
 from dropout_jax.theory import dropout_penalty, ridge
-from dropout_jax.training import Config, Hparams, TrainState, init, train_step
+from dropout_jax.training import Config, Hparams
 from experiments import study
+from experiments.members import average
 
 RATE = 0.5
 N_EXAMPLES, N_FEATURES = 200, 8
@@ -39,24 +39,9 @@ def examples(scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (x * scales).astype(np.float32), y.astype(np.float32)
 
 
-@partial(jax.jit, static_argnames=("config", "n_steps"))
-def train(
-    config: Config, n_steps: int, hparams: Hparams, key: jax.Array, x: jax.Array, y: jax.Array
-) -> jax.Array:
-    """The weights [D], averaged over the second half of training; `key` is consumed."""
-
-    def step(state: TrainState, _: None) -> tuple[TrainState, jax.Array]:
-        return train_step(config, hparams, state, x, y[:, None])
-
-    def step_and_add(carry: tuple[TrainState, jax.Array], _: None) -> tuple[Any, None]:
-        state, _loss = step(carry[0], None)
-        return (state, carry[1] + layers(state.params)[0]["kernel"][:, 0]), None
-
-    state = init(config, hparams, key, x.shape[1])
-    state, _ = jax.lax.scan(step, state, length=n_steps // 2)
-    summed = state, jnp.zeros(x.shape[1])
-    (_, total), _ = jax.lax.scan(step_and_add, summed, length=n_steps // 2)
-    return total / (n_steps // 2)
+def weights(params: Params) -> jax.Array:
+    """The weights [D] of a network without hidden layer and with one output."""
+    return layers(params)[0]["kernel"][:, 0]
 
 
 def run(n_seeds: int, n_steps: int) -> dict[str, Weights]:
@@ -72,7 +57,9 @@ def run(n_seeds: int, n_steps: int) -> dict[str, Weights]:
             [Hparams((RATE,), momentum=0.0), Hparams((0.0,), momentum=0.0, weight_decay=l2)]
         )
         keys = jax.vmap(of_seed)(seeds)  # the same for either problem
-        of_seeds = jax.vmap(partial(train, config, n_steps, x=x, y=y), (None, 0))
+        of_seeds = jax.vmap(
+            partial(average, config, n_steps, weights, x=x, y=y[:, None]), (None, 0)
+        )
         dropout, decayed = jax.device_get(jax.vmap(of_seeds, (0, None))(conditions, keys))
         found[name] = {
             "dropout": dropout,
