@@ -4,7 +4,8 @@ Command     python -m experiments.run_all [--quick] [--out DIR] [--data-dir DIR]
 Time        about an hour on two CPU cores; at toy size less than three minutes
 
 A study is a module here with a `main` of its own. One that fails is named at the end, when the
-others have run, and the exit status is then 1.
+others have run, and the exit status is then 1; one that needs a package which is not installed is
+skipped.
 """
 
 import argparse
@@ -40,6 +41,8 @@ def run_all(names: Sequence[str], out: Path, quick: bool, data_dir: Path | None)
             if data_dir and hasattr(size, "data_dir"):
                 size = replace(size, data_dir=data_dir)
             study.main(out / name, size)
+        except ModuleNotFoundError as error:
+            print(f"skipped: {error.name} is not installed")
         except Exception:  # the others are to run
             traceback.print_exc()
             failed.append(name)
