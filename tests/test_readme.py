@@ -48,26 +48,30 @@ def test_the_speeds_and_the_memory_stated_are_those_recorded():
     assert f"took {max(part['peak_mib'] for part in parts):.0f} MiB" in " ".join(README.split())
 
 
+NORMS = {"baseline": "L2", "condition": "dropout, equal norm"}
+LAST = "Gini of contributions, layer 1"
+
+
 @pytest.mark.parametrize(
-    ("study", "condition", "layer", "quantity", "digits"),
+    ("study", "which", "digits"),
     [
-        ("reliance", "dropout", 0, "relative pair interaction", 3),
-        ("reliance", "dropout", 1, "relative pair interaction", 3),
-        ("reliance", "L2", 0, "relative pair interaction", 3),
-        ("reliance", "L2", 1, "relative pair interaction", 3),
-        ("robustness", "dropout", None, "noise", 1),
-        ("robustness", "dropout", None, "dropped pixels", 1),
-        ("robustness", "dropout", None, "contrast", 1),
-        ("rate_schedules", "early", None, "Gini of contributions, layer 1", 3),
+        ("weight_uniformity", {"layer": 1, "view": "contribution", "measure": "gini"}, 3),
+        ("weight_uniformity", {"layer": 0, "view": "entries", "measure": "gini"}, 3),
+        ("reliance", {"layer": 1, "quantity": "relative pair interaction"}, 3),
+        ("l2", {"baseline": "none", "quantity": "norm of all weights"}, 2),
+        ("l2", {**NORMS, "quantity": LAST}, 3),
+        ("robustness", {"quantity": "noise"}, 1),
+        ("robustness", {"quantity": "contrast"}, 1),
+        ("data_size", {"examples": 1_000, "quantity": "test error, %"}, 2),
+        ("data_size", {"examples": 60_000, "quantity": "test error, %"}, 2),
     ],
 )
-def test_what_is_said_around_the_answer_is_recorded(study, condition, layer, quantity, digits):
+def test_every_interval_of_the_answer_is_recorded(study, which, digits):
     record = ROOT / "experiments" / "results" / study / "summary.json"
-    row = next(
-        row
-        for row in json.loads(record.read_text("utf-8"))["comparisons"]
-        if (row["condition"], row.get("layer"), row["quantity"]) == (condition, layer, quantity)
-    )
+    rows = json.loads(record.read_text("utf-8"))["comparisons"]
+    if "condition" in rows[0]:
+        which = {"condition": "dropout", **which}
+    (row,) = [row for row in rows if which.items() <= row.items()]
     shown = [f"{row[key]:+.{digits}f}" for key in ("difference", "ci_low", "ci_high")]
     said = f"{shown[0]} [{shown[1]}, {shown[2]}]".replace("-", "−")
     assert said in " ".join(README.split())
