@@ -63,6 +63,11 @@ def validate(
     return loss, error
 
 
+def percent(fractions: jax.typing.ArrayLike) -> np.ndarray:
+    """Errors in percent, to four digits: what float32 rounds would untie equal differences."""
+    return np.round(100 * np.asarray(fractions, np.float64), 4)
+
+
 def paired(
     names: Sequence[str], baseline: np.ndarray, condition: np.ndarray
 ) -> list[dict[str, Any]]:
@@ -80,6 +85,27 @@ def paired(
 def judged(prediction: str, claim: str, held: bool, evidence: Any) -> dict[str, Any]:
     """A prediction, or a part of one, and whether it held."""
     return {"prediction": prediction, "claim": claim, "held": bool(held), "evidence": evidence}
+
+
+def judged_within(
+    prediction: str,
+    claim: str,
+    rows: Sequence[Mapping[str, Any]],
+    low: float = -np.inf,
+    high: float = np.inf,
+) -> dict[str, Any]:
+    """A claim that differences lie in [low, high]: it holds if all of their intervals do.
+
+    The evidence says of each interval that it lies `within` or `outside`, or is `undecided`.
+    """
+
+    def where(row: Mapping[str, Any]) -> str:
+        if low <= row["ci_low"] and row["ci_high"] <= high:
+            return "within"
+        return "outside" if row["ci_high"] < low or row["ci_low"] > high else "undecided"
+
+    evidence = [{**row, "interval": where(row)} for row in rows]
+    return judged(prediction, claim, all(e["interval"] == "within" for e in evidence), evidence)
 
 
 def write(

@@ -4,9 +4,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import jax
+import numpy as np
 import pytest
 
 from experiments.run_all import STUDIES, run_all
+from experiments.study import judged_within
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
@@ -42,6 +44,31 @@ def test_a_study_has_a_committed_record_of_small_files_and_a_line_in_the_index(n
     }
     assert max(path.stat().st_size for path in files) < 300_000
     assert f"]({name}.py)" in (EXPERIMENTS / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["rates", "rate_schedules"])
+def test_a_record_is_summarised_and_judged_again_without_training(name):
+    def arrays(values):
+        if isinstance(values, dict):
+            return {name: arrays(of) for name, of in values.items()}
+        return np.array(values, np.float64)
+
+    study = importlib.import_module(f"experiments.{name}")
+    summary = json.loads((study.RESULTS / "summary.json").read_text())
+    committed = json.loads((study.RESULTS / "predictions.json").read_text())
+    again = study.judge(study.summarise(arrays(summary["values"])))
+    assert [one["held"] for one in again] == [one["held"] for one in committed]
+
+
+@pytest.mark.parametrize(
+    ("ends", "where"),
+    [((-1, 0.5), "within"), ((0.4, 0.6), "undecided"), ((0.6, 0.7), "outside")],
+)
+def test_a_claim_about_differences_holds_only_if_their_intervals_lie_within_it(ends, where):
+    rows = [{"ci_low": 0, "ci_high": 0}, dict(zip(("ci_low", "ci_high"), ends, strict=True))]
+    judged = judged_within("R", "at most a half", rows, high=0.5)
+    assert judged["held"] == (where == "within")
+    assert [row["interval"] for row in judged["evidence"]] == ["within", where]
 
 
 def test_the_judge_calls_each_prediction_held_or_failed_by_the_verdicts():
