@@ -94,9 +94,7 @@ def _last_layer(found: Found) -> Figure:
     for c, (rate, points) in enumerate(zip(HIDDEN_RATES, added, strict=True)):
         label = f"trained at rate {rate:g}"
         axes.plot(points[:, 1], points[:, 0], "os^D"[c], color=COLOURS[c], label=label, **POINTS)
-    axes.set(xscale="log", xlabel="λ Σ c²", ylabel="added to the mean squared error")
-    log_scale(axes, (1, 2, 5))
-    axes.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
+    axes.set(xlabel="λ Σ c²", ylabel="added to the mean squared error")
     axes.legend()
     return figure
 

@@ -40,6 +40,7 @@ L2_OF_PRODUCT = 0.5  # lowers every singular value by so much
 HIDDEN_RATES = (0.0, 0.2, 0.5, 0.8)
 FACTORS = (1, 2, 3, 4)
 FACTOR_RATES = (0.2, 0.5, 0.8)
+NOISE = 0.3  # sd, of the target 1 of a product
 COPIES = {"signed": 1.0, "weights ≥ 0": 4 / 3}  # and the least that they can reach
 Found = dict[str, Any]
 
@@ -91,11 +92,11 @@ def product_and_units(params: Params) -> jax.Array:
     """The product V Uᵀ of a linear network, and every ‖uᵢ‖ ‖vᵢ‖, as one vector."""
     incoming, outgoing = (layer["kernel"] for layer in layers(params))
     units = jnp.linalg.norm(incoming, axis=0) * jnp.linalg.norm(outgoing, axis=1)
-    return jnp.concatenate([(incoming @ outgoing).ravel(), jnp.sort(units)])
+    return jnp.concatenate([(incoming @ outgoing).ravel(), units])
 
 
 def linear_network(size: Size) -> Found:
-    """Singular values and sorted units with dropout, by rate, and under L2; and what is exact."""
+    """Singular values and units with dropout, by rate, and under L2; and what is exact."""
     n = len(SINGULAR)
     left, right = (np.linalg.qr(np.random.default_rng(i).normal(size=(n, n)))[0] for i in (0, 1))
     target = jnp.asarray(left * np.array(SINGULAR) @ right, jnp.float32)
@@ -179,8 +180,10 @@ def products(size: Size) -> Found:
     """The least-squares coefficient on a product of k dropped ones [rates, k, S]."""
 
     def coefficient(key: jax.Array, rate: jax.Array, k: int) -> jax.Array:
-        product = jnp.prod(dropout(key, jnp.ones((size.masks, k)), rate), axis=1)
-        return product.sum() / (product**2).sum()
+        mask_key, noise_key = jax.random.split(key)
+        product = jnp.prod(dropout(mask_key, jnp.ones((size.masks, k)), rate), axis=1)
+        target = 1 + NOISE * jax.random.normal(noise_key, product.shape)
+        return target @ product / (product @ product)
 
     found = [
         [jax.lax.map(partial(coefficient, rate=rate, k=k), keys_of(size.seeds)) for k in FACTORS]
