@@ -179,20 +179,20 @@ def last_layer(size: Size) -> Found:
 def products(size: Size) -> Found:
     """The least-squares coefficient on a product of k dropped ones [rates, k, S]."""
 
-    def coefficient(key: jax.Array, rate: jax.Array, k: int) -> jax.Array:
+    def coefficient(k: int, key: jax.Array, rate: jax.Array) -> jax.Array:
         mask_key, noise_key = jax.random.split(key)
         product = jnp.prod(dropout(mask_key, jnp.ones((size.masks, k)), rate), axis=1)
         target = 1 + NOISE * jax.random.normal(noise_key, product.shape)
         return target @ product / (product @ product)
 
-    found = [
-        [jax.lax.map(partial(coefficient, rate=rate, k=k), keys_of(size.seeds)) for k in FACTORS]
-        for rate in map(jnp.float32, FACTOR_RATES)
-    ]
-    return {
-        "coefficients": np.array(found),
-        "exact": (1 - np.c_[list(FACTOR_RATES)]) ** np.array(FACTORS)[None],
-    }
+    found = []
+    for k in FACTORS:
+        keys = keys_of(size.seeds * len(FACTOR_RATES))
+        rates = np.repeat(np.float32(FACTOR_RATES), size.seeds)
+        of_k = jax.lax.map(lambda pair, k=k: coefficient(k, *pair), (keys, rates))
+        found.append(np.reshape(of_k, (len(FACTOR_RATES), size.seeds)))
+    keep = 1 - np.array(FACTOR_RATES)[:, None]
+    return {"coefficients": np.stack(found, axis=1), "exact": keep ** np.array(FACTORS)[None]}
 
 
 def without_biases(hparams: Hparams) -> optax.GradientTransformation:
