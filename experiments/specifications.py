@@ -105,7 +105,7 @@ def plot_curve(about: str, rows: Sequence[Row], main: Row) -> Figure:
 
 
 def _differences(axes: Axes, rows: Sequence[Row], main: Row) -> None:
-    """The curve with its intervals, coloured by verdict, and a mark at the main study."""
+    """The curve, coloured by verdict, and a mark at the main study; wide intervals are cut off."""
     x = np.arange(len(rows))
     percent, low, high = (np.array([row[k] for row in rows]) for k in ("percent", "low", "high"))
     colours = [_COLOURS[row["verdict"]] for row in rows]
@@ -114,7 +114,8 @@ def _differences(axes: Axes, rows: Sequence[Row], main: Row) -> None:
     axes.scatter(x, percent, s=3, c=colours, lw=0)
     for i in (i for i, row in enumerate(rows) if main.items() <= row.items()):
         axes.plot(i, percent[i], "D", ms=5, mfc="none", mec="black")
-    axes.set_xlim(-1, len(rows))
+    margin = 0.1 * np.ptp(percent) + 1
+    axes.set(xlim=(-1, len(rows)), ylim=(percent.min() - margin, percent.max() + margin))
     axes.set_ylabel("difference, % of the baseline\n(down: more uniform)")
     verdicts = count(rows)
     handles = [

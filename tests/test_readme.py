@@ -77,6 +77,17 @@ def test_every_interval_of_the_answer_is_recorded(study, which, digits):
     assert said in " ".join(README.split())
 
 
+def test_the_shares_of_the_multiverse_stated_are_those_recorded():
+    record = ROOT / "experiments" / "results" / "multiverse" / "summary.json"
+    units = json.loads(record.read_text("utf-8"))["questions"]["units_last"]
+    of = units["by_choice"]["optimizer"]
+    every, sgd, adam = (
+        f"{100 * part['more uniform']:.0f} %" for part in (units["all"], of["SGD"], of["Adam"])
+    )
+    said = f"{every} of {units['all']['n']} reasonable settings, {sgd} of those with SGD and {adam}"
+    assert said in " ".join(README.split())
+
+
 def test_every_promise_names_a_test_that_is_there():
     named = re.findall(r"\[(test_\w+)\]\((tests/\w+\.py)\)", README)
     assert len(named) >= 8
