@@ -6,7 +6,7 @@ Question    The main study trains and measures with this library alone. Networks
 Predicted   U1 For |w| of every layer and the contributions of every hidden layer, without and with
             dropout, the 95 % intervals of the means over seeds overlap.
 Command     python -m experiments.pytorch [--quick]; with torch from `pip install -e '.[bench]'`
-Time        TIME
+Time        about a minute on two CPU cores
 
 Scientific  PyTorch, this library (its record of `weight_uniformity`); rate of hidden units (0, .5)
 Fixed       784-256-256-10 ReLU on mnist5k; truncated normal init of variance 1/in, biases from 0,
