@@ -1,5 +1,11 @@
 """Strict JAX for every test: no silent rank promotion, no key used twice, two host devices."""
 
+import os
+
+# Programs of toy size are compiled far longer than they run; `.ci/run` tests with 0 too. Set before
+# the first import of JAX, and in the environment, so that the processes of tests do the same.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 import hypothesis
 import jax
 

@@ -13,14 +13,6 @@ from experiments.study import judged_within
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
 
-@pytest.fixture(autouse=True)
-def quick_compilation():
-    """Programs of toy size are compiled far longer than they run."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_runs_at_toy_size_and_writes_its_record(name, tmp_path, capsys):
     study = importlib.import_module(f"experiments.{name}")

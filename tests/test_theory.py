@@ -156,7 +156,7 @@ def test_the_quadratic_penalty_of_logistic_regression_is_exact_for_small_contrib
         exact = added_by_dropout(X, scale * w, labels, rate)
         gaps.append(abs(float(exact / logistic_penalty(X, scale * w, rate)) - 1))
     assert gaps[1] < 0.05
-    assert gaps[1] < gaps[0] / 3  # of second order in the scale, so 9 times less in the limit
+    assert gaps[1] < gaps[0] / 3 + 5e-4  # of second order, 9 times less in the limit; and rounding
 
 
 def test_the_quadratic_penalty_of_logistic_regression_is_not_exact_for_small_rates():
