@@ -1,7 +1,7 @@
 """Run every study, one after another; at toy size for a check, at full size for all records.
 
 Command     python -m experiments.run_all [--quick] [--out DIR] [--data-dir DIR]
-Time        about an hour on two CPU cores; at toy size less than three minutes
+Time        about an hour and a half on two CPU cores; at toy size about two minutes
 
 A study is a module here with a `main` of its own. One that fails is named at the end, when the
 others have run, and the exit status is then 1; one that needs a package which is not installed is
@@ -59,5 +59,6 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     out = arguments.out or (Path("runs", "quick") if arguments.quick else RESULTS)
     jax.config.update("jax_num_cpu_devices", n_cores())
+    jax.config.update("jax_disable_most_optimizations", arguments.quick)  # toys mostly compile
     failed = run_all(STUDIES, out, arguments.quick, arguments.data_dir)
     sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
