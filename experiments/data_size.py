@@ -116,7 +116,6 @@ def summarise(results: dict[int, np.ndarray]) -> dict[str, Any]:
     best, spread = gains.mean(axis=1).argmax(), np.stack([of[FOLLOWS] for of in falls.values()])
     correlations = np.array(list(map(rank_correlation, gains.T, spread.T)))
     low, high = statistics.interval(gains[best] - gains[-1])
-    rank_low, rank_high = statistics.interval(correlations)
     return {
         "n_seeds": gains.shape[1],
         "sizes": [
@@ -143,11 +142,7 @@ def summarise(results: dict[int, np.ndarray]) -> dict[str, Any]:
             "ci_low": low,
             "ci_high": high,
         },
-        "rank_correlation_of_gain_and_spread": {
-            "mean": float(correlations.mean()),
-            "ci_low": rank_low,
-            "ci_high": rank_high,
-        },
+        "rank_correlation_of_gain_and_spread": study.over_seeds(correlations),
     }
 
 

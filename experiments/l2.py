@@ -31,7 +31,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from dropout_jax import plots, statistics
+from dropout_jax import plots
 from dropout_jax.blocks import map_members
 from dropout_jax.comparison import measure_population
 from dropout_jax.data import Dataset, load_dataset
@@ -140,8 +140,7 @@ def run(size: Size) -> tuple[list[str], Quantities, dict[str, Any]]:
 def apart(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
     """Relative distances ‖one - other‖ / ‖other‖ over seeds: mean and interval."""
     far = np.linalg.norm(one - other, axis=-1) / np.linalg.norm(other, axis=-1)
-    low, high = statistics.interval(far)
-    return {"mean": float(far.mean()), "ci_low": low, "ci_high": high}
+    return study.over_seeds(far)
 
 
 def summarise(

@@ -28,7 +28,6 @@ from matplotlib.figure import Figure
 
 from dropout_jax import plots
 from dropout_jax.data import Dataset, load_dataset
-from dropout_jax.statistics import interval
 from experiments import study
 from experiments.study import QUICK, Size
 
@@ -121,8 +120,7 @@ def summarise(ginis: Ginis) -> dict[str, Any]:
         row: dict[str, Any] = {"condition": condition, "layer": layer, "view": view}
         both = {"pytorch": values, "library": library[condition, layer, view]}
         for name, of in both.items():
-            low, high = interval(np.array(of))
-            row[name] = {"mean": float(np.mean(of)), "ci_low": low, "ci_high": high, "n": len(of)}
+            row[name] = {**study.over_seeds(np.array(of)), "n": len(of)}
         rows.append(row)
     return {"ginis": rows}
 

@@ -82,6 +82,12 @@ def paired(
     ]
 
 
+def over_seeds(values: np.ndarray) -> dict[str, float]:
+    """Mean and 95 % interval of values [S]."""
+    low, high = statistics.interval(values)
+    return {"mean": float(np.mean(values)), "ci_low": low, "ci_high": high}
+
+
 def judged(prediction: str, claim: str, held: bool, evidence: Any) -> dict[str, Any]:
     """A prediction, or a part of one, and whether it held."""
     return {"prediction": prediction, "claim": claim, "held": bool(held), "evidence": evidence}

@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 
-from dropout_jax import statistics
 from experiments import study
 from experiments.theory_figures import plot
 from experiments.theory_models import (
@@ -62,12 +61,6 @@ MODELS: dict[str, Callable[[Size], Found]] = {
 Row = dict[str, Any]
 
 
-def of_seeds(values: np.ndarray) -> Row:
-    """Mean, and 95 % interval, of values [S]."""
-    low, high = statistics.interval(values)
-    return {"mean": float(np.mean(values)), "ci_low": low, "ci_high": high}
-
-
 def apart(trained: np.ndarray, exact: np.ndarray) -> np.ndarray:
     """Relative distances ‖trained - exact‖ / ‖exact‖ [C, S] of vectors [C, S, D] from [C, D]."""
     norms = np.linalg.norm(exact, axis=-1)[:, None]
@@ -75,8 +68,8 @@ def apart(trained: np.ndarray, exact: np.ndarray) -> np.ndarray:
 
 
 def by(names: tuple[Any, ...], values: np.ndarray) -> dict[str, Row]:
-    """`of_seeds` of values [C, S], by name."""
-    return {f"{name:g}": of_seeds(of) for name, of in zip(names, values, strict=True)}
+    """`study.over_seeds` of values [C, S], by name."""
+    return {f"{name:g}": study.over_seeds(of) for name, of in zip(names, values, strict=True)}
 
 
 def summarise(found: dict[str, Found]) -> dict[str, Any]:
@@ -89,9 +82,9 @@ def summarise(found: dict[str, Found]) -> dict[str, Any]:
         "n_seeds": variation.shape[1],
         "linear regression, distance": by(RATES, apart(linear["trained"], linear["exact"])),
         "linear network, distance": by(RATES, network["apart"][:-1]),
-        "linear network, distance under L2": of_seeds(network["apart"][-1]),
+        "linear network, distance under L2": study.over_seeds(network["apart"][-1]),
         "units, coefficient of variation": by(RATES, variation[:-1]),
-        "units, coefficient of variation under L2": of_seeds(variation[-1]),
+        "units, coefficient of variation under L2": study.over_seeds(variation[-1]),
         "logistic regression, distance": by(RATES, apart(logistic["trained"], logistic["exact"])),
         "added by masks over λ Σ c²": by(HIDDEN_RATES, added / predicted),
         "coefficient over (1 - rate)^k": {
@@ -99,7 +92,8 @@ def summarise(found: dict[str, Found]) -> dict[str, Any]:
             for rate, of, e in zip(FACTOR_RATES, coefficients, exact, strict=True)
         },
         "expected loss on copies": {
-            name: {**of_seeds(of), "least": float(of.min())} for name, of in found["copies"].items()
+            name: {**study.over_seeds(of), "least": float(of.min())}
+            for name, of in found["copies"].items()
         },
     }
 

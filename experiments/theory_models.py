@@ -188,7 +188,7 @@ def products(size: Size) -> Found:
     found = []
     for k in FACTORS:
         keys = keys_of(size.seeds * len(FACTOR_RATES))
-        rates = np.repeat(np.float32(FACTOR_RATES), size.seeds)
+        rates = np.array(FACTOR_RATES, np.float32).repeat(size.seeds)
         of_k = jax.lax.map(lambda pair, k=k: coefficient(k, *pair), (keys, rates))
         found.append(np.reshape(of_k, (len(FACTOR_RATES), size.seeds)))
     keep = 1 - np.array(FACTOR_RATES)[:, None]
