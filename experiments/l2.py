@@ -3,11 +3,11 @@
 Question    A lecture: dropout spreads the weights, "a similar effect as the L2 norm". Where do the
             two agree, and what is left of the difference once neither is stronger?
 Predicted   P2 Contributions and path norms of units do not become more uniform under L2, at the
-            coefficient of least validation loss. Own: L1 However the two are matched, contributions
-            of both hidden layers are more uniform with dropout than under L2, and L2 the pairs of
-            units interact less. L3 In linear regression on features of equal scale networks trained
+            coefficient of least validation loss. Own: N1 However the two are matched, contributions
+            of both hidden layers are more uniform with dropout than under L2, and N2 the pairs of
+            units interact less. N3 In linear regression on features of equal scale networks trained
             with dropout end at the weights of those under L2, within 2 %; on features of different
-            scale at least 20 % apart. L4 Either ends within 2 % of its closed form.
+            scale at least 20 % apart. N4 Either ends within 2 % of its closed form.
 Command     python -m experiments.l2 [--quick]
 Time        about four minutes on two CPU cores
 
@@ -106,9 +106,12 @@ def measure(model: MLP, trained: Population, data: Dataset, size: Size) -> Quant
     found |= {f"norm, layer {l}": of_layers[..., l] for l in range(of_layers.shape[-1])}
     values = measure_population(model, trained, data.x_train).values
     views = {"entries": "|w|", "contribution": "contributions", "path_norm": "path norms"}
-    for view, name in views.items():
-        of_view = {l: views[view]["gini"] for l, views in values.items() if view in views}
-        found |= {f"Gini of {name}, layer {l}": np.asarray(g) for l, g in of_view.items()}
+    found |= {
+        f"Gini of {name}, layer {l}": np.asarray(of_layer[view]["gini"])
+        for view, name in views.items()
+        for l, of_layer in values.items()
+        if view in of_layer
+    }
     n = reliance.N_EXAMPLES
     shared = {"x": data.x_test[:n], "y": data.y_test[:n], **reliance.what_to_take_out(size)}
     taken_out = map_members(reliance.reliance, (model,), (trained.params,), shared)
@@ -185,7 +188,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         held = row["verdict"] in ("higher", "no difference")
         claim = f"{quantity}, do not become more uniform under L2"
         judged.append(study.judged("P2", claim, held, row))
-    parts = {"L1": "Gini of contributions", "L2": "relative pair interaction"}
+    parts = {"N1": "Gini of contributions", "N2": "relative pair interaction"}
     for prediction, quantity in parts.items():
         for baseline, condition in PAIRS[2:]:
             for l in hidden:
@@ -195,14 +198,14 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     (equal, of_equal), (different, of_different) = summary["regression"].items()
     far, near = of_different["dropout from L2"], of_equal["dropout from L2"]
     claim = f"features of {equal}: dropout and L2 end within 2 %"
-    judged.append(study.judged("L3", claim, near["ci_high"] < NEAR, near))
+    judged.append(study.judged("N3", claim, near["ci_high"] < NEAR, near))
     claim = f"features of {different}: dropout and L2 end at least 20 % apart"
-    judged.append(study.judged("L3", claim, far["ci_low"] > FAR, far))
+    judged.append(study.judged("N3", claim, far["ci_low"] > FAR, far))
     for scales, distances in summary["regression"].items():
         for which in ("dropout", "L2"):
             row = distances[f"{which} from its closed form"]
             claim = f"features of {scales}: {which} ends within 2 % of its closed form"
-            judged.append(study.judged("L4", claim, row["ci_high"] < NEAR, row))
+            judged.append(study.judged("N4", claim, row["ci_high"] < NEAR, row))
     return judged
 
 
