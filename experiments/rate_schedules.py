@@ -12,7 +12,7 @@ Judged      A claim holds if the 95 % interval over seeds supports it; if that l
             has failed, and the evidence says `undecided`. T2 compares late dropout with the
             mean of none and constant dropout, seed by seed.
 Command     python -m experiments.rate_schedules [--quick]
-Time        about two minutes on two CPU cores
+Time        about a minute and a half on two CPU cores
 
 Scientific  none; rate .5 on hidden layers constant, early, late, growing
 Fixed       as in the main study; cutoff at half of the training; curriculum of speed 10

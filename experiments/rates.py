@@ -16,7 +16,7 @@ Judged      A claim holds if the 95 % interval over seeds supports it; if that l
             allows one test digit in 1,000. P1 and P3 as in weight_uniformity, by the verdicts, from
             rate .1 to .5: of path norms and of |w| they were predicted there, not here.
 Command     python -m experiments.rates [--quick]
-Time        about nine minutes on two CPU cores
+Time        about ten minutes on two CPU cores
 
 Scientific  one rate for both hidden layers, two rates, the rate of pixels; width
 Fixed       as in the main study; the validation split is a fifth of the training data, with other
