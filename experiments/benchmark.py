@@ -58,6 +58,7 @@ class Size:
     products: tuple[int, ...] = (1024, 2048)
     turns: int = 7
     dropouts: tuple[str, ...] = tuple(RATES)
+    profiled: tuple[str, ...] = ("nowhere", *RATES)
     mask: tuple[int, int] = (128, 1024)
     features: tuple[int, ...] = (256, 256, 10)
     n_train: int = 4_000
@@ -68,6 +69,7 @@ QUICK = Size(
     products=(64,),
     turns=1,
     dropouts=("pixels too",),
+    profiled=("pixels too",),
     mask=(8, 8),
     features=(8, 10),
     n_train=256,
@@ -203,9 +205,9 @@ def main(folder: Path, size: Size) -> None:
     judged = judge(rows, small)
     data = load_dataset("mnist5k")
     profiled = [
-        {"width": width, "dropout": dropout, "microseconds": profile(width, rates, data)}
+        {"width": width, "dropout": where, "microseconds": profile(width, RATES.get(where), data)}
         for width, _ in size.grid
-        for dropout, rates in {"nowhere": None, **{d: RATES[d] for d in size.dropouts}}.items()
+        for where in size.profiled
     ]
     environment = records.environment(jax.random.key(0))
     if importlib.util.find_spec("torch"):

@@ -16,3 +16,11 @@ jax.config.update("jax_debug_key_reuse", True)
 # Compilation makes first examples slow, and CI has to find what a developer found.
 hypothesis.settings.register_profile("jax", deadline=None, derandomize=True, max_examples=30)
 hypothesis.settings.load_profile("jax")
+
+LONGEST = ("test_experiments", "test_processes", "test_checkpoints", "test_runs", "test_cli")
+
+
+def pytest_collection_modifyitems(items):
+    """The files that take longest first, so that workers, a file each, end together."""
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(LONGEST)))

@@ -33,7 +33,7 @@ results = compute()
 if processes.is_first():
     np.savez(out, *results)
 """
-LINE = "compare --dataset digits --features 8 8 --seeds 2 --epochs 25 --checkpoint-seconds 0"
+LINE = "compare --dataset digits --features 8 8 --seeds 2 --epochs 8 --checkpoint-seconds 0"
 COMPARE = LINE.split()
 
 
