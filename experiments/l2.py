@@ -12,10 +12,10 @@ Command     python -m experiments.l2 [--quick]
 Time        about four minutes on two CPU cores
 
 Scientific  none, tuned L2, dropout .5; dropout at the rate that has the validation error of tuned
-            L2; dropout .5 beside so little L2 that the weights have the norm of those under tuned
-            L2. A pilot on the seeds of tuning showed that the last two cannot be turned round: no
-            coefficient errs as little as dropout, and dropout's weights are larger than those of
-            no regulariser
+            L2; dropout .5 beside an L2 penalty with which the weights have the norm of those under
+            tuned L2. A pilot on the seeds of tuning showed that the last two cannot be turned
+            round: no coefficient errs as little as dropout, and dropout's weights are larger than
+            those of no regulariser
 Nuisance    coefficients and rates tried, on seeds and (but for the norm) a split of their own
 Fixed       as in the main study, reliance as in `reliance`. Regression: 200 examples of 8 features
             that matter alike, standard deviations 1, or 1 … .1; rate .5, and L2 of the same mean
