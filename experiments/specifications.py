@@ -123,7 +123,8 @@ def _differences(axes: Axes, rows: Sequence[Row], main: Row) -> None:
         for v in VERDICTS
     ]
     diamond = Line2D([], [], color="black", marker="D", ms=5, mfc="none", ls="", label="main study")
-    axes.legend(handles=[*handles, diamond], loc="lower right")
+    empty = "upper left" if percent.max() > -percent.min() else "lower right"
+    axes.legend(handles=[*handles, diamond], loc=empty)
 
 
 def _choices(axes: Axes, rows: Sequence[Row], marks: Sequence[tuple[str, Any]]) -> None:
