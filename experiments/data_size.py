@@ -29,7 +29,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 from scipy.stats import rankdata
 
 from dropout_jax import plots, statistics
@@ -183,10 +183,7 @@ def plot(results: dict[int, np.ndarray]) -> Figure:
     error, gain, spread = figure.subplots(1, 3)
     sizes, values = np.array(list(results)), np.stack(list(results.values()))  # [sizes, C, S, K]
     plots.draw_bands(error, sizes, values[..., 0].transpose(1, 2, 0))
-    error.set_yscale("log")
-    error.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    error.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
-    error.yaxis.set_minor_formatter(NullFormatter())
+    plots.log_scale(error, (1, 2, 5))
     error.set(title="test error, %", ylabel="%")
     error.legend(handles=plots.legend(["none", f"dropout {RATE:g}"]))
     changes = values[:, 1] - values[:, 0]

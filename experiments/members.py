@@ -52,6 +52,12 @@ def measure(model: MLP, x: Array, params: Params) -> jax.Array:
     return jnp.concatenate([by_role, jnp.array(of_units(0)), jnp.array(of_units(len(hidden) - 1))])
 
 
+def keys_of(n_seeds: int) -> jax.Array:
+    """The keys [S] of the members of the main study, made anew at every call."""
+    seeds = np.arange(n_seeds, dtype=np.uint32)
+    return jax.vmap(partial(member_key, study.root_key()))(seeds)
+
+
 def fresh_members(
     config: Config,
     hidden_rates: Sequence[float],
@@ -65,11 +71,12 @@ def fresh_members(
     def fresh(keys: jax.Array) -> TrainState:
         return jax.lax.map(lambda key: init(config, Hparams(), key, n_inputs), keys)
 
-    keys = jax.vmap(partial(member_key, study.root_key()))(np.arange(n_seeds, dtype=np.uint32))
     n_hidden = len(config.model.features) - 1
     of_rates = [Hparams((0.0, *(rate,) * n_hidden), learning_rate) for rate in hidden_rates]
     hparams = jax.tree.map(lambda of: np.stack([of] * n_seeds, 1), stack_conditions(of_rates))
-    return hparams, jax.tree.map(lambda of: jnp.stack([of] * len(of_rates)), fresh(keys))
+    return hparams, jax.tree.map(
+        lambda of: jnp.stack([of] * len(of_rates)), fresh(keys_of(n_seeds))
+    )
 
 
 @partial(jax.jit, static_argnames=("config", "n_steps", "read"))
@@ -100,3 +107,18 @@ def average(
     summed = state, jnp.zeros_like(read(state.params))
     (_, total), _ = jax.lax.scan(step_and_add, summed, length=n_steps // 2)
     return total / (n_steps // 2)
+
+
+def average_all(
+    config: Config,
+    n_steps: int,
+    read: Callable[[Params], jax.Array],
+    conditions: Sequence[Hparams],
+    n_seeds: int,
+    x: Array,
+    y: Array,
+) -> np.ndarray:
+    """`average` of the members of conditions × seeds [C, S, …], all at once."""
+    train = partial(average, config, n_steps, read, x=jnp.asarray(x), y=jnp.asarray(y))
+    of_conditions = jax.vmap(jax.vmap(train, (None, 0)), (0, None))
+    return np.asarray(of_conditions(stack_conditions(conditions), keys_of(n_seeds)))

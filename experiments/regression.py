@@ -6,8 +6,6 @@ by one factor; L2 takes most from those of small scale (Srivastava et al. 2014, 
 Shapes: S seeds, n examples, D features.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import matplotlib as mpl
@@ -17,11 +15,9 @@ from matplotlib.figure import Figure
 from dropout_jax import plots
 from dropout_jax.networks import MLP, Params, layers
 from dropout_jax.objectives import squared_error
-from dropout_jax.population import member_key, stack_conditions
 from dropout_jax.theory import dropout_penalty, ridge
 from dropout_jax.training import Config, Hparams
-from experiments import study
-from experiments.members import average
+from experiments.members import average_all
 
 RATE = 0.5
 N_EXAMPLES, N_FEATURES = 200, 8
@@ -47,20 +43,14 @@ def weights(params: Params) -> jax.Array:
 def run(n_seeds: int, n_steps: int) -> dict[str, Weights]:
     """Weights [S, D] with dropout and under L2, trained, and the closed forms [D], by scales."""
     config = Config(MLP((1,)), batch_size=N_EXAMPLES, loss_fn=squared_error)
-    of_seed, seeds = partial(member_key, study.root_key()), np.arange(n_seeds, dtype=np.uint32)
     found = {}
     for name, scales in SCALES.items():
         x, y = map(jnp.asarray, examples(scales))
         penalty = dropout_penalty(x, RATE)  # of the sum of squares; ½ μ is of their mean
         l2 = 2 * float(penalty.mean()) / N_EXAMPLES
-        conditions = stack_conditions(
-            [Hparams((RATE,), momentum=0.0), Hparams((0.0,), momentum=0.0, weight_decay=l2)]
-        )
-        keys = jax.vmap(of_seed)(seeds)  # the same for either problem
-        of_seeds = jax.vmap(
-            partial(average, config, n_steps, weights, x=x, y=y[:, None]), (None, 0)
-        )
-        dropout, decayed = jax.device_get(jax.vmap(of_seeds, (0, None))(conditions, keys))
+        base = Hparams((0.0,), momentum=0.0)
+        conditions = [base._replace(rates=(RATE,)), base._replace(weight_decay=l2)]
+        dropout, decayed = average_all(config, n_steps, weights, conditions, n_seeds, x, y[:, None])
         found[name] = {
             "dropout": dropout,
             "L2": decayed,

@@ -3,7 +3,6 @@
 Shapes: S seeds, D features, k factors of a product.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -19,7 +18,7 @@ from dropout_jax.data import load_dataset
 from dropout_jax.dropout import dropout
 from dropout_jax.networks import MLP, Params, layers
 from dropout_jax.objectives import cross_entropy, squared_error
-from dropout_jax.population import fit_population, member_key, stack_conditions
+from dropout_jax.population import fit_population
 from dropout_jax.theory import (
     dropout_penalty,
     expected_loss,
@@ -32,7 +31,7 @@ from dropout_jax.theory import (
 from dropout_jax.training import Config, Hparams, init, sgd, train_step
 from dropout_jax.units import contribution
 from experiments import regression, study
-from experiments.members import average
+from experiments.members import average_all, keys_of
 
 RATES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 SINGULAR, N_UNITS = (3.0, 2.0, 1.5, 1.0, 0.5, 0.2), 8
@@ -57,33 +56,15 @@ class Size(study.Size):
 QUICK = Size("digits", (16, 16), epochs=2, seeds=3, steps=100, masks=1_000, passes=3)
 
 
-def keys_of(n_seeds: int) -> jax.Array:
-    """The keys of the members [S], made anew for every problem."""
-    seeds = np.arange(n_seeds, dtype=np.uint32)
-    return jax.vmap(partial(member_key, study.root_key()))(seeds)
-
-
-def train_all(
-    config: Config,
-    size: Size,
-    read: Callable[[Params], jax.Array],
-    conditions: list[Hparams],
-    x: Any,
-    y: Any,
-) -> np.ndarray:
-    """What `read` gives of the members [C, S, …], averaged over training."""
-    train = partial(average, config, size.steps, read, x=jnp.asarray(x), y=jnp.asarray(y))
-    of_conditions = jax.vmap(jax.vmap(train, (None, 0)), (0, None))
-    return np.asarray(of_conditions(stack_conditions(conditions), keys_of(size.seeds)))
-
-
 def linear_regression(size: Size) -> Found:
     """Contributions [rates, S, D], and those of ridge [rates, D]."""
     scales = regression.SCALES["scales 1 … .1"]
     x, y = map(jnp.asarray, regression.examples(scales))
     config = Config(MLP((1,)), batch_size=len(x), loss_fn=squared_error)
     conditions = [Hparams((rate,), momentum=0.0) for rate in RATES]
-    trained = train_all(config, size, regression.weights, conditions, x, y[:, None])
+    trained = average_all(
+        config, size.steps, regression.weights, conditions, size.seeds, x, y[:, None]
+    )
     exact = np.stack([ridge(x, y, dropout_penalty(x, rate)) for rate in RATES])
     return {"trained": scales * trained, "exact": scales * exact}
 
@@ -106,7 +87,9 @@ def linear_network(size: Size) -> Found:
     base = Hparams((0.0, 0.0), learning_rate=0.005, momentum=0.0)
     conditions = [base._replace(rates=(0.0, rate)) for rate in RATES]
     conditions.append(base._replace(weight_decay=2 * L2_OF_PRODUCT))
-    found = train_all(config, size, product_and_units, conditions, white, white @ target.T)
+    found = average_all(
+        config, size.steps, product_and_units, conditions, size.seeds, white, white @ target.T
+    )
     products, units = np.split(found, [n * n], axis=-1)
     products = products.reshape(*products.shape[:-1], n, n).swapaxes(-1, -2)
     optima = [linear_network_optimum(target, N_UNITS, rate) for rate in RATES]
@@ -137,7 +120,7 @@ def logistic_regression(size: Size) -> Found:
     y = jnp.asarray(np.concatenate([labels, ~labels]), jnp.int32)
     config = Config(MLP((2,)), batch_size=len(x), loss_fn=cross_entropy)
     conditions = [Hparams((rate,), learning_rate=0.2, momentum=0.0) for rate in RATES]
-    trained = train_all(config, size, logit, conditions, x, y)
+    trained = average_all(config, size.steps, logit, conditions, size.seeds, x, y)
 
     @jax.jit
     @jax.value_and_grad
