@@ -1,15 +1,11 @@
-"""What `dropout-jax compare` can be asked, and the configuration that it means."""
+"""What the commands of `dropout-jax` can be asked, and whether the numbers make sense together."""
 
-import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated, Any
 
 import tyro
-
-if TYPE_CHECKING:
-    from dropout_jax.data import Dataset
-    from dropout_jax.training import Config, Hparams
 
 PRNG = "threefry2x32"  # JAX's default, which an environment variable could change
 ROOT_SEED = 0
@@ -19,24 +15,17 @@ HOW = (  # not what
     *("out", "overwrite", "resume", "checkpoint_seconds", "data_dir", "memory"),
     *("distributed", "coordinator", "num_processes", "process_id"),
 )
+Expected = tuple[str, bool]  # what is expected, and whether it is met
 
 
 @dataclass(frozen=True)
-class Compare:
-    """Does dropout spread the weights? Train without it, with it and with L2, and compare.
-
-    Trains the conditions `none`, `dropout` and `l2` on the same seeds, prints a table and the
-    answer in words, and writes a folder with all numbers, weights and figures.
-    """
+class Networks:
+    """Networks to be trained."""
 
     dataset: str = "mnist5k"
     """mnist5k, digits, mnist, fashion_mnist, or the path of an .npz with x and y"""
     features: tuple[int, ...] = (256, 256)
     """widths of the hidden layers"""
-    rates: tuple[float, ...] = (0.0, 0.5, 0.5)
-    """P(drop) for the input of every layer: one for the pixels, one for each hidden layer"""
-    weight_decay: float = 1e-3
-    """coefficient of the L2 condition, ½ µ Σ w²"""
     seeds: int = 10
     """networks per condition"""
     epochs: int = 30
@@ -51,6 +40,12 @@ class Compare:
     """folder of the IDX files of mnist and fashion_mnist; without it they are fetched"""
     memory: float | None = None
     """GiB to fill on an accelerator; by default .8 of what it has"""
+
+
+@dataclass(frozen=True)
+class Training(Networks):
+    """Networks, and how and where to they are trained."""
+
     out: Path | None = None
     """folder to write; runs/DATASET-TIME by default"""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -69,81 +64,115 @@ class Compare:
     """which of them this is, from 0, to be given with --coordinator"""
 
 
-def check(arguments: Compare) -> None:
+@dataclass(frozen=True)
+class Compare(Training):
+    """Does dropout spread the weights? Train without it, with it and with L2, and compare.
+
+    Trains the conditions `none`, `dropout` and `l2` on the same seeds, prints a table and the
+    answer in words, and writes a folder with all numbers, weights and figures.
+    """
+
+    rates: tuple[float, ...] = (0.0, 0.5, 0.5)
+    """P(drop) for the input of every layer: one for the pixels, one for each hidden layer"""
+    weight_decay: float = 1e-3
+    """coefficient of the L2 condition, ½ µ Σ w²"""
+
+
+@dataclass(frozen=True)
+class Train(Training):
+    """Train any conditions on the same seeds, and compare all others with the first.
+
+    A condition is a name and its hyper-parameters: rates, learning_rate, momentum, weight_decay,
+    max_norm. What it leaves out is that of the command, no dropout, no decay, no bound.
+    """
+
+    condition: Annotated[
+        tuple[tuple[str, ...], ...],
+        tyro.conf.UseAppendAction,
+        tyro.conf.arg(metavar="NAME [KEY=VALUE …]"),
+    ] = ()
+    """a condition, such as `dropout rates=0.2,0.5,0.5 weight_decay=1e-4`; can be given again"""
+    conditions: Path | None = None
+    """a TOML file with a table for each condition, instead"""
+
+
+@dataclass(frozen=True)
+class Doctor(Networks):
+    """Will a run be exact, will it be fast, and how long will it take?
+
+    Prints versions, devices and the generator, and what stands in the way of an exact or a fast
+    run; then trains for a few seconds to tell how long `compare` would take.
+    """
+
+
+def check(arguments: Networks) -> None:
     """Raise ValueError unless the numbers make sense together."""
-    a = arguments
+    expectations = dict(_of_networks(arguments))
+    if isinstance(arguments, Training):
+        expectations |= dict(_of_training(arguments))
+    if isinstance(arguments, Compare):
+        n_layers = len(arguments.features) + 1
+        expectations |= {
+            "rates": expected_of("rates", arguments.rates, n_layers),
+            "weight-decay": expected_of("weight_decay", arguments.weight_decay, n_layers),
+        }
+    for name, (expected, met) in expectations.items():
+        if not met:
+            given = getattr(arguments, name.replace("-", "_"))
+            raise ValueError(f"--{name} must {expected}, got {shown(given)}")
+
+
+def shown(value: Any) -> str:
+    """A value as it is typed."""
+    words = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return words or "nothing"
+
+
+def expected_of(name: str, value: Any, n_layers: int) -> Expected:
+    """What is expected of a hyper-parameter, and whether its value is so."""
+    if name == "rates":
+        expected = f"hold {n_layers} rates in [0, 1], one for the input of each layer"
+        return expected, len(value) == n_layers and all(0 <= rate <= 1 for rate in value)
+    return {
+        "learning_rate": ("be positive and finite", 0 < value < FLOAT32_MAX),
+        "momentum": ("lie in [0, 1)", 0 <= value < 1),
+        "weight_decay": ("be finite and not negative", 0 <= value < FLOAT32_MAX),
+        "max_norm": ("be positive", value > 0),
+    }[name]
+
+
+def _of_networks(a: Networks) -> Iterator[tuple[str, Expected]]:
     n_layers = len(a.features) + 1
-    expectations = {
-        "features": ("hold positive widths", bool(a.features) and min(a.features, default=0) > 0),
-        "rates": (
-            f"hold {n_layers} rates in [0, 1], one for the input of each layer",
-            len(a.rates) == n_layers and all(0 <= rate <= 1 for rate in a.rates),
-        ),
-        "weight-decay": ("be finite and not negative", 0 <= a.weight_decay < FLOAT32_MAX),
-        "seeds": (
-            f"be at least 2, for an interval, and at most {MAX_SEEDS:,}",
-            2 <= a.seeds <= MAX_SEEDS,
-        ),
-        "epochs": ("be at least 1", a.epochs >= 1),
-        "batch-size": ("be at least 1", a.batch_size >= 1),
-        "learning-rate": ("be positive and finite", 0 < a.learning_rate < FLOAT32_MAX),
-        "momentum": ("lie in [0, 1)", 0 <= a.momentum < 1),
-        "memory": ("be positive", a.memory is None or a.memory > 0),
-        "checkpoint-seconds": ("not be negative", a.checkpoint_seconds >= 0),
-        "resume": ("come with --out, the folder", not a.resume or a.out is not None),
-        "coordinator": (
+    yield (
+        "features",
+        ("hold positive widths", bool(a.features) and min(a.features, default=0) > 0),
+    )
+    expected = f"be at least 2, for an interval, and at most {MAX_SEEDS:,}"
+    yield "seeds", (expected, 2 <= a.seeds <= MAX_SEEDS)
+    yield "epochs", ("be at least 1", a.epochs >= 1)
+    yield "batch-size", ("be at least 1", a.batch_size >= 1)
+    for name in ("learning_rate", "momentum"):
+        yield name.replace("_", "-"), expected_of(name, getattr(a, name), n_layers)
+    yield "memory", ("be positive", a.memory is None or a.memory > 0)
+
+
+def _of_training(a: Training) -> Iterator[tuple[str, Expected]]:
+    yield "checkpoint-seconds", ("not be negative", a.checkpoint_seconds >= 0)
+    yield "resume", ("come with --out, the folder", not a.resume or a.out is not None)
+    yield (
+        "coordinator",
+        (
             "come with --distributed, --num-processes and --process-id, or all be left out",
             (a.coordinator is None) == (a.num_processes is None) == (a.process_id is None)
             and (a.distributed or a.coordinator is None),
         ),
-        "num-processes": ("be at least 1", a.num_processes is None or a.num_processes >= 1),
-        "process-id": (
+    )
+    yield "num-processes", ("be at least 1", a.num_processes is None or a.num_processes >= 1)
+    yield (
+        "process-id",
+        (
             "be at least 0 and less than --num-processes",
             a.process_id is None or 0 <= a.process_id < (a.num_processes or 0),
         ),
-        "overwrite": ("not come with --resume", not (a.resume and a.overwrite)),
-    }
-    for name, (expected, met) in expectations.items():
-        given = getattr(a, name.replace("-", "_"))
-        if not met:
-            shown = " ".join(map(str, given)) if isinstance(given, tuple) else str(given)
-            raise ValueError(f"--{name} must {expected}, got {shown or 'nothing'}")
-
-
-def configuration(arguments: Compare, n_classes: int) -> "tuple[Config, dict[str, Hparams]]":
-    """The static configuration, and the three conditions."""
-    from dropout_jax.networks import MLP
-    from dropout_jax.training import Config, Hparams
-
-    config = Config(
-        MLP((*arguments.features, n_classes)),
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
     )
-    none = Hparams(
-        rates=(0.0,) * len(arguments.rates),
-        learning_rate=arguments.learning_rate,
-        momentum=arguments.momentum,
-    )
-    return config, {
-        "none": none,
-        "dropout": none._replace(rates=arguments.rates),
-        "l2": none._replace(weight_decay=arguments.weight_decay),
-    }
-
-
-def settings(arguments: Compare, dataset: "Dataset") -> dict:
-    """What `config.json` holds: the arguments, the data's sizes, the root of all keys."""
-    given = dataclasses.asdict(arguments)
-    for name in HOW:
-        del given[name]
-    return {
-        "command": "compare",
-        **given,
-        "n_train": len(dataset.x_train),
-        "n_test": len(dataset.x_test),
-        "n_inputs": dataset.x_train.shape[1],
-        "n_classes": dataset.n_classes,
-        "root_seed": ROOT_SEED,
-        "prng": PRNG,
-    }
+    yield "overwrite", ("not come with --resume", not (a.resume and a.overwrite))

@@ -9,36 +9,24 @@ import contextlib
 import io
 import os
 import re
-import shutil
 import sys
-import tempfile
-import zlib
-from datetime import datetime
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import tyro
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
 
-from dropout_jax.arguments import PRNG, ROOT_SEED, Compare, check, configuration, settings
+from dropout_jax import tables
+from dropout_jax.arguments import Compare, Doctor, Train, Training, check
+from dropout_jax.conditions import given_conditions
 
 if TYPE_CHECKING:
-    from dropout_jax.checkpoints import Saved
-    from dropout_jax.data import Dataset
+    from dropout_jax.jobs import Job
     from dropout_jax.runs import Run
-    from dropout_jax.training import Config, Hparams
+
+COMMANDS = {"compare": Compare, "train": Train, "doctor": Doctor}
 
 
 def main() -> None:
@@ -58,12 +46,12 @@ def run_command(argv: list[str]) -> int:
     try:
         with contextlib.redirect_stderr(said):
             arguments = tyro.extras.subcommand_cli_from_dict(
-                {"compare": Compare}, prog="dropout-jax", args=argv
+                COMMANDS, prog="dropout-jax", args=argv
             )
     except SystemExit as stop:
         return _fail(_one_line(said.getvalue()), 2) if stop.code else 0
     try:
-        return compare(arguments)
+        return diagnose(arguments) if isinstance(arguments, Doctor) else train(arguments)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
 
@@ -90,80 +78,32 @@ def _is_rule(line: str) -> bool:
     return not line.strip("─-╰╯")
 
 
-class Job(NamedTuple):
-    """What is to be done, checked."""
-
-    config: "Config"
-    conditions: "dict[str, Hparams]"
-    dataset: "Dataset"
-    settings: dict[str, Any]
-    identity: dict[str, Any]
-    folder: Path
-    saved: "list[Saved]"
-
-
-def prepare(arguments: Compare) -> Job:
-    """Load the data, make the folder and read what is to be resumed, the last two in process 0.
-
-    Raises:
-      ValueError, OSError: for input that the run cannot start with.
-    """
-    import jax
-
-    from dropout_jax import checkpoints, data, processes, records
-    from dropout_jax.blocks import block_size
-    from dropout_jax.training import check_training
-
-    dataset = data.load_dataset(arguments.dataset, arguments.data_dir)
-    if len(dataset.x_train) < arguments.batch_size:
-        raise ValueError(
-            f"--batch-size must be at most the {len(dataset.x_train)} training examples of "
-            f"{arguments.dataset}, got {arguments.batch_size}"
-        )
-    config, conditions = configuration(arguments, dataset.n_classes)
-    check_training(config, dataset)
-    block_size(config, dataset.x_train.shape[1], 1, jax.local_devices(), _memory(arguments))
-    given = settings(arguments, dataset)
-    identity = {**given, "data": zlib.crc32(dataset.x_train.tobytes()), "jax": jax.__version__}
-    folder = arguments.out or Path("runs", f"{Path(arguments.dataset).stem}-{_now()}")
-    saved = []
-    if processes.is_first():
-        if arguments.resume:
-            saved = checkpoints.load(folder / records.CHECKPOINT, identity)
-        records.check_folder(folder, arguments.overwrite, arguments.resume)
-        if not arguments.resume:
-            shutil.rmtree(folder / records.CHECKPOINT, ignore_errors=True)
-    else:
-        folder = Path(tempfile.gettempdir())
-    return Job(config, conditions, dataset, given, identity, folder, saved)
-
-
-def compare(arguments: Compare) -> int:
+def train(arguments: Training) -> int:
     """Check everything, then train, compare and write; return the exit status."""
     start = perf_counter()
     try:
         check(arguments)
+        given_conditions(arguments)
         import jax
 
-        from dropout_jax import processes
+        from dropout_jax import jobs, processes
         from dropout_jax.population import Interrupted
 
         imported = perf_counter() - start
-        with contextlib.suppress(RuntimeError):  # JAX has started already, when called from Python
-            jax.config.update("jax_num_cpu_devices", n_cores())
+        one_device_a_core()
         if arguments.distributed:
             at = (arguments.coordinator, arguments.num_processes, arguments.process_id)
             processes.connect(*at)
-        job = processes.together(lambda: prepare(arguments))
+        job = processes.together(lambda: jobs.prepare(arguments))
     except (ValueError, OSError) as error:
         return _fail(error, 2)
     try:
         if processes.anywhere(processes.of_first(job.identity) != job.identity):
             return _fail("all processes must be given the same arguments and data", 2)
-        result = train(arguments, job._replace(saved=processes.of_first(job.saved)))
+        result = with_a_bar(arguments, job._replace(saved=processes.of_first(job.saved)))
         result = result._replace(seconds={"import": imported, **result.seconds})
         if processes.is_first():
-            finish(job, result)
+            jobs.finish(job, result)
         processes.anywhere(False)  # the others wait until all is written
     except Interrupted:
         return _fail(f"interrupted; go on with --resume --out {job.folder}", 130)
@@ -186,46 +126,22 @@ def compare(arguments: Compare) -> int:
     return status_of(result)
 
 
-def train(arguments: Compare, job: Job) -> "Run":
-    """Train and compare, with a progress bar and checkpoints, if this is process 0."""
-    import jax
+def with_a_bar(arguments: Training, job: "Job") -> "Run":
+    """Train, with a progress bar in process 0, until done or asked to stop."""
+    from dropout_jax import interrupts, jobs, processes
 
-    from dropout_jax import checkpoints, interrupts, processes, records, runs
-
-    first = processes.is_first()
-    save = partial(checkpoints.save, job.folder / records.CHECKPOINT, job.identity)
     title = f"training {len(job.conditions)} × {arguments.seeds} networks"
-    with _progress(first) as progress, interrupts.deferred(processes.anywhere) as stop_if_asked:
-        task = progress.add_task(title, total=None)
+    with (
+        tables.progress_bar(processes.is_first()) as bar,
+        interrupts.deferred(processes.anywhere) as stop_if_asked,
+    ):
+        task = bar.add_task(title, total=None)
 
         def show_and_stop(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
+            bar.update(task, completed=done, total=total)
             stop_if_asked(done, total)
 
-        return runs.run(
-            job.config,
-            job.conditions,
-            range(arguments.seeds),
-            jax.random.key(ROOT_SEED, impl=PRNG),
-            job.dataset,
-            memory=_memory(arguments),
-            allocate=records.scratch(job.folder),
-            checkpoints=checkpoints.Checkpoints(
-                save if first else lambda _: None, job.saved, arguments.checkpoint_seconds
-            ),
-            progress=show_and_stop,
-        )
-
-
-def finish(job: Job, result: "Run") -> None:
-    """Write the run folder, and remove the checkpoints if nothing is left to do."""
-    import jax
-
-    from dropout_jax import records, runs
-
-    runs.write(job.folder, result, job.settings, jax.random.key(ROOT_SEED, impl=PRNG))
-    if not result.interrupted:
-        shutil.rmtree(job.folder / records.CHECKPOINT, ignore_errors=True)
+        return jobs.train(arguments, job, show_and_stop)
 
 
 def status_of(result: "Run") -> int:
@@ -238,8 +154,48 @@ def status_of(result: "Run") -> int:
     return 130 if result.interrupted else 0
 
 
-def _memory(arguments: Compare) -> float | None:
-    return None if arguments.memory is None else arguments.memory * 2**30
+def show(result: "Run", folder: Path) -> None:
+    """Print the errors, a table per condition, the answer in words and where everything is."""
+    from dropout_jax.comparison import answer
+
+    console = _console()
+    summary = result.summary
+    if result.interrupted:
+        console.print(
+            f"[bold]Interrupted:[/] {summary['n_seeds']} seeds are complete and compared. "
+            "Go on with --resume."
+        )
+    for line in tables.run_lines(summary, answer(summary)):
+        console.print(line)
+    console.print(f"\nAll numbers, weights and figures: {folder}", markup=False, soft_wrap=True)
+
+
+def diagnose(arguments: Doctor) -> int:
+    """Print what a run would depend on, and whether it would be exact, fast and soon done."""
+    try:
+        check(arguments)
+        import jax
+
+        from dropout_jax import doctor, jobs
+
+        one_device_a_core()
+        dataset, config, conditions = jobs.load(arguments)
+    except (ValueError, OSError) as error:
+        return _fail(error, 2)
+    of_conditions = list(conditions.values())
+    asked = (config, of_conditions, arguments.seeds, jobs.root_key(), dataset)
+    console = _console()
+    for found in doctor.examine(*asked, jax.config.values, jobs.memory(arguments)):
+        console.print(tables.finding(*found))
+    return 0
+
+
+def one_device_a_core() -> None:
+    """Make JAX take every CPU core for a device, unless it has started already."""
+    import jax
+
+    with contextlib.suppress(RuntimeError):  # it has, when called from Python
+        jax.config.update("jax_num_cpu_devices", n_cores())
 
 
 def n_cores() -> int:
@@ -248,83 +204,8 @@ def n_cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _now() -> str:
-    return datetime.now().strftime("%Y%m%d-%H%M%S")
-
-
-def _progress(shown: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not shown,
-    )
-
-
-def show(result: "Run", folder: Path) -> None:
-    """Print the errors, a table per condition, the answer in words and where everything is."""
-    from dropout_jax.comparison import answer
-
+def _console() -> Console:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 100
-    summary = result.summary
-    if result.interrupted:
-        console.print(
-            f"[bold]Interrupted:[/] {summary['n_seeds']} seeds are complete and compared. "
-            "Go on with --resume."
-        )
-    for name, condition in summary["conditions"].items():
-        errors = [
-            f"{split} error {100 * condition[key]['mean']:.2f} ± {100 * condition[key]['sd']:.2f} %"
-            for split, key in (("train", "train_error"), ("test", "test_error"))
-        ]
-        console.print(f"{name:>8}   {'   '.join(errors)}")
-    for name in list(summary["conditions"])[1:]:
-        console.print(_table(summary, name))
-    dead = next(iter(summary["conditions"].values()))["dead_inputs"][0]
-    console.print(
-        f"n = {summary['n_seeds']} seeds; errors mean ± sd; {summary['statistics']['interval']}; "
-        "p by sign flips, Holm-adjusted.\n"
-        f"No difference: the interval lies within {summary['statistics']['margin']:.0%} of the "
-        f"baseline.\n{dead:g} constant inputs and all dead units are left out.\n",
-        style="dim",
-    )
-    for name, condition in summary["conditions"].items():
-        if condition["diverged_seeds"]:
-            console.print(
-                f"[bold]{len(condition['diverged_seeds'])} networks of {name} diverged:[/] their "
-                f"loss was not finite. Left out with their seeds, "
-                f"{', '.join(map(str, condition['diverged_seeds']))}; {condition['n_compared']} "
-                "seeds are compared. Try a smaller --learning-rate."
-            )
-    console.print("[bold]Does dropout spread the weights?[/]")
-    for sentence in answer(summary):
-        console.print(f"• {sentence}")
-    console.print(f"\nAll numbers, weights and figures: {folder}", markup=False, soft_wrap=True)
-
-
-def _table(summary: dict, name: str) -> Table:
-    baseline = next(iter(summary["conditions"]))
-    table = Table(title=f"Gini, {name} against {baseline}: 0 is uniform", title_justify="left")
-    table.add_column("layer", justify="right")
-    table.add_column("view")
-    for heading in (baseline, name, "difference [95 % interval]", "p"):
-        table.add_column(heading, justify="right")
-    table.add_column("verdict")
-    for row in summary["comparisons"]:
-        if (row["condition"], row["measure"]) == (name, "gini"):
-            table.add_row(
-                str(row["layer"]),
-                row["view"].replace("_", " "),
-                f"{row['baseline_mean']:.3f}",
-                f"{row['condition_mean']:.3f}",
-                f"{row['difference']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]",
-                f"{row['p_holm']:.3f}",
-                row["verdict"],
-            )
-    return table
+    return console

@@ -4,6 +4,7 @@ Shapes: C conditions, S seeds, N weights of a layer, Q points of a profile, P po
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 import matplotlib as mpl
@@ -22,7 +23,21 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
+    "text.parse_math": False,  # a $ in the name of a condition is a $
 }
+_LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+_MARKERS = "os^Dv"
+N_INSIDE = 4  # so many conditions have their legend inside a panel
+
+
+def colour(c: int) -> str:
+    """The colour of condition c; after six they begin again, with other lines and markers."""
+    return COLOURS[c % len(COLOURS)]
+
+
+def line(c: int) -> Any:
+    """The line style of condition c, with `colour` its own for 36 conditions."""
+    return _LINES[(c + c // len(COLOURS)) % len(_LINES)]
 
 
 @mpl.rc_context(STYLE)
@@ -45,7 +60,7 @@ def plot_weights(
             a = magnitudes[name][title]
             size = 0.5 if len(a) > 20_000 else 2.5
             axes.scatter(  # not antialiased: as sharp, and the file is a third of the size
-                np.arange(len(a)), a, s=size, color=COLOURS[c], lw=0, aa=False, rasterized=True
+                np.arange(len(a)), a, s=size, color=colour(c), lw=0, aa=False, rasterized=True
             )
             axes.axhline(a.mean() if len(a) else np.nan, color="black", lw=0.8)
             axes.set_xlim(0, max(len(a), 1))
@@ -61,7 +76,7 @@ def plot_weights(
             axes.xaxis.set_major_formatter(_thousands)
         row[0].set_ylabel(f"{title}\n|w|")
     for axes, name in zip(grid[0], names, strict=True):
-        axes.set_title(name, fontweight="bold")
+        axes.set_title("\n".join(wrap(name, 36)), fontweight="bold")
     for axes in grid[-1]:
         axes.set_xlabel("weight index")
     figure.suptitle("Weight magnitude against weight index; one network each, line: mean", size=10)
@@ -116,7 +131,7 @@ def plot_profiles(
     grid[1, 0].set_ylabel(f"share of the sum of {quantity}")
     grid[2, 0].set_ylabel(f"difference in it from {names[0]}\n(up: more uniform)")
     grid[1, 0].annotate("uniform", (0.45, 0.47), rotation=36, color=GREY, size=8)
-    grid[0, 0].legend(handles=legend(names), loc="lower right")
+    _add_legend(figure, grid[0, 0], names, "lower right")
     figure.suptitle(
         f"Sorted {quantity} and Lorenz curves: mean and range over {n_seeds} seeds", size=10
     )
@@ -135,17 +150,14 @@ def draw_bands(axes: Axes, x: np.ndarray, values: np.ndarray) -> None:
     """One line (mean) and band (range over seeds) for each condition of values [C, S, len(x)]."""
     for c, of_condition in enumerate(values):
         low, high = of_condition.min(axis=0), of_condition.max(axis=0)
-        axes.fill_between(x, low, high, color=COLOURS[c], alpha=0.25, lw=0)
-        axes.plot(x, of_condition.mean(axis=0), color=COLOURS[c], lw=1.3, ls=_LINES[c])
-
-
-_LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+        axes.fill_between(x, low, high, color=colour(c), alpha=0.25, lw=0)
+        axes.plot(x, of_condition.mean(axis=0), color=colour(c), lw=1.3, ls=line(c))
 
 
 def draw_points(axes: Axes, names: Sequence[str], values: Iterable[np.ndarray]) -> None:
     """A column of points for each condition, one a seed of its values [S], and a line: the mean."""
     for c, of_condition in enumerate(values):
-        axes.plot(np.full(len(of_condition), c), of_condition, ".", color=COLOURS[c], alpha=0.6)
+        axes.plot(np.full(len(of_condition), c), of_condition, ".", color=colour(c), alpha=0.6)
         axes.plot([c - 0.3, c + 0.3], [of_condition.mean()] * 2, color="black", lw=1)
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
 
@@ -153,8 +165,22 @@ def draw_points(axes: Axes, names: Sequence[str], values: Iterable[np.ndarray]) 
 def legend(names: Sequence[str]) -> list[Line2D]:
     """Handles of a legend for conditions as `draw_bands` draws them."""
     return [
-        Line2D([], [], color=COLOURS[c], ls=_LINES[c], label=name) for c, name in enumerate(names)
+        Line2D([], [], color=colour(c), ls=line(c), label=_label(name))
+        for c, name in enumerate(names)
     ]
+
+
+def _label(name: str) -> str:
+    """A name in lines; matplotlib would leave out one that begins with an underscore."""
+    return "\u200b" * name.startswith("_") + "\n".join(wrap(name, 28))
+
+
+def _add_legend(figure: Figure, axes: Axes, names: Sequence[str], loc: Any = "best") -> None:
+    """The legend of conditions, in a panel if they are few, else below all of them."""
+    if len(names) <= N_INSIDE:
+        axes.legend(handles=legend(names), loc=loc)
+    else:
+        figure.legend(handles=legend(names), loc="outside lower center", ncols=3)
 
 
 @mpl.rc_context(STYLE)
@@ -191,10 +217,10 @@ def plot_differences(
                 [row["difference"] - row["ci_low"]],
                 [row["ci_high"] - row["difference"]],
             ],
-            fmt="os^Dv"[c % 5],
+            fmt=_MARKERS[c % len(_MARKERS)],
             ms=5,
-            color=COLOURS[c + 1],
-            mfc=COLOURS[c + 1] if decided else "white",
+            color=colour(c + 1),
+            mfc=colour(c + 1) if decided else "white",
             capsize=2,
         )
     for y, (layer, _) in enumerate(cells):
@@ -210,7 +236,14 @@ def plot_differences(
     axes.text(0, 1.01, f"{less} uniform ← ", transform=above, ha="right", va="bottom")
     axes.text(0, 1.01, f" → {more} uniform", transform=above, ha="left", va="bottom")
     marks = [
-        Line2D([], [], color=COLOURS[c + 1], marker="os^Dv"[c % 5], ls="", label=name)
+        Line2D(
+            [],
+            [],
+            color=colour(c + 1),
+            marker=_MARKERS[c % len(_MARKERS)],
+            ls="",
+            label=_label(name),
+        )
         for c, name in enumerate(names)
     ]
     hollow = Line2D([], [], color=GREY, marker="o", mfc="white", ls="", label="none or undecided")
@@ -247,6 +280,6 @@ def plot_curves(
             axes.set_ylabel("%")
     for axes in grid[-1]:
         axes.set_xlabel("epoch")
-    grid[0, 0].legend(handles=legend(names))
+    _add_legend(figure, grid[0, 0], names)
     figure.suptitle(f"Learning curves: mean and range over {n_seeds} seeds", size=10)
     return figure

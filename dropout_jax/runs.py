@@ -125,6 +125,10 @@ def figures(result: Run) -> dict[str, Figure]:
     widths = [layer["kernel"].shape[-2:] for layer in layers(population.params)]
     titles = [f"layer {l} ({i} → {o})" for l, (i, o) in enumerate(widths)]
     n_seeds = len(result.seeds)
+    comparisons = result.summary["comparisons"]
+    differences = (
+        {"differences": plots.plot_differences(comparisons, "gini", n_seeds)} if comparisons else {}
+    )
     return {
         "weights": plots.plot_weights(*_shown_weights(result, titles)),
         "profiles": plots.plot_profiles(
@@ -136,7 +140,7 @@ def figures(result: Run) -> dict[str, Figure]:
             "contribution",
             n_seeds,
         ),
-        "differences": plots.plot_differences(result.summary["comparisons"], "gini", n_seeds),
+        **differences,
         "curves": plots.plot_curves(
             names,
             population.epochs,

@@ -16,9 +16,10 @@ import jax
 import numpy as np
 import pytest
 
-from dropout_jax import cli, data, population, records, runs
-from dropout_jax.arguments import Compare, configuration
+from dropout_jax import cli, data, jobs, population, records, runs, tables
+from dropout_jax.arguments import Compare
 from dropout_jax.cli import run_command
+from dropout_jax.conditions import configuration
 
 jax.devices()  # conftest's devices start before the command asks for one per core
 
@@ -112,7 +113,10 @@ def test_the_entry_point_exits_with_the_status(monkeypatch, capsys):
     assert "got 0" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("line", "named"), [("--help", "compare"), ("compare --help", "--rates")])
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [("--help", "compare"), ("compare --help", "--rates"), ("train --help", "--condition")],
+)
 def test_help_is_no_error(line, named, capsys):
     assert run_command(line.split()) == 0
     said = capsys.readouterr()
@@ -129,7 +133,7 @@ slow = {"jax", "flax", "matplotlib"} & set(sys.modules)
 assert not slow, slow
 assert statuses == [0, 0, 2, 2], statuses
 """
-    lines = ("--help", "compare --help", "compare --seeds ten", "compare --epochs 0")
+    lines = ("--help", "train --help", "compare --seeds ten", "train --condition init")
     root = Path(__file__).parents[1]
     subprocess.run([sys.executable, "-c", code, *lines], check=True, cwd=root, capture_output=True)
 
@@ -137,8 +141,7 @@ assert statuses == [0, 0, 2, 2], statuses
 @pytest.fixture(scope="module")
 def trained():
     config, conditions = configuration(Compare(features=(16, 8), epochs=2), n_classes=10)
-    key = jax.random.key(cli.ROOT_SEED, impl=cli.PRNG)
-    return runs.run(config, conditions, range(3), key, data.load_dataset("digits"))
+    return runs.run(config, conditions, range(3), jobs.root_key(), data.load_dataset("digits"))
 
 
 @pytest.fixture
@@ -302,7 +305,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(number, tmp_path, capsy
 
     bar = SimpleNamespace(add_task=lambda *_, **__: 0, active=True)
     bar.update = partial(in_the_third_wave, bar)
-    monkeypatch.setattr(cli, "_progress", lambda shown: contextlib.nullcontext(bar))
+    monkeypatch.setattr(tables, "progress_bar", lambda shown: contextlib.nullcontext(bar))
     toy = [*TOY, "--checkpoint-seconds", "0", "--out"]
     assert run_command([*toy, str(tmp_path / "stopped")]) == 130
     assert f"go on with --resume --out {tmp_path}/stopped" in capsys.readouterr().err

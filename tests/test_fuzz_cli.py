@@ -100,7 +100,20 @@ WORDS = ["digits", "nope", "x.npz", ".npz", "/", ".", "\n", "a\nb", "\x1b[31m", 
 WORDS += ["x" * 300, "mnist", "[red]", "%s", "{}", "~"]
 OPTIONS = ["features", "rates", "weight-decay", "seeds", "epochs", "batch-size", "learning-rate"]
 OPTIONS += ["momentum", "memory", "checkpoint-seconds", "dataset", "data-dir", "out", "resume"]
-OPTIONS += ["overwrite", "no-resume", "help", "rate", "sed", "unknown", "", "-"]
+OPTIONS += [
+    "condition",
+    "conditions",
+    "overwrite",
+    "no-resume",
+    "help",
+    "rate",
+    "sed",
+    "unknown",
+    "",
+    "-",
+]
+STARTS = [["compare", "--dataset", "digits"], ["train", "--dataset", "digits"], ["compare"], []]
+STARTS += [["contrast"], ["train"]]
 values = st.sampled_from(NUMBERS + WORDS) | st.text(max_size=4) | st.floats().map(str)
 options = st.tuples(st.sampled_from(OPTIONS), st.lists(values, max_size=3)).map(
     lambda option: [f"--{option[0]}", *option[1]]
@@ -115,13 +128,15 @@ good = st.sampled_from(
         ["--batch-size", "1437"],
         ["--memory", "1"],
         ["--overwrite"],
+        ["--condition", "a", "rates=0,.5,.5"],
+        ["--condition", "b", "max_norm=2", "momentum=0"],
     ]
 )
 
 
 @given(
     options=st.lists(options | good, max_size=4),
-    start=st.sampled_from([["compare", "--dataset", "digits"], ["compare"], [], ["contrast"]]),
+    start=st.sampled_from(STARTS),
 )
 @fuzzed
 @example(options=[["--epochs", "9" * 30]], start=["compare"])

@@ -57,10 +57,10 @@ def comparisons(n_hidden):
     return rows
 
 
-def curves():
+def curves(n_conditions=3):
     rng = np.random.default_rng(3)
     names = ("train_loss", "test_loss", "train_error", "test_error")
-    return {name: rng.random((len(NAMES), N_SEEDS, len(EPOCHS))) for name in names}
+    return {name: rng.random((n_conditions, N_SEEDS, len(EPOCHS))) for name in names}
 
 
 FIGURES = {
@@ -187,3 +187,13 @@ def test_the_arrow_points_to_where_it_is_more_uniform():
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert any("less uniform ←" in text for text in texts)
     assert any("→ more uniform" in text for text in texts)
+
+
+def test_many_conditions_of_any_name_are_told_apart():
+    names = ["$\\frac{$", "_hidden", "<i>", *(f"condition {c}" for c in range(3, 12)), "x" * 60]
+    figure = plots.plot_curves(names, EPOCHS, curves(len(names)), N_SEEDS)
+    figure.draw_without_rendering()  # mathematics that cannot be set would raise
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == len(names)
+    looks = {(plots.colour(c), str(plots.line(c))) for c in range(36)}
+    assert len(looks) == 36

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from dropout_jax import runs, statistics
-from dropout_jax.arguments import HOW, PRNG, ROOT_SEED, Compare, configuration, settings
+from dropout_jax.arguments import HOW, PRNG, ROOT_SEED, Compare
 from dropout_jax.cli import run_command
+from dropout_jax.conditions import configuration, settings
 from dropout_jax.data import load_dataset
 
 TOY = Compare("digits", features=(16, 8), seeds=6, epochs=2)

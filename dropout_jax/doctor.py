@@ -1,0 +1,201 @@
+"""Will a run be exact, will it be fast, and how long will it take? Findings on this machine.
+
+What can be measured is measured, by training a few networks of the very run that is asked about.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from dropout_jax import records
+from dropout_jax.blocks import block_size, curve_epochs
+from dropout_jax.data import Dataset
+from dropout_jax.networks import MLP
+from dropout_jax.population import fit_population
+from dropout_jax.training import Config, Hparams
+
+ENOUGH_SECONDS = 5.0
+SMALL = Config(MLP((32, 10)), epochs=1, batch_size=64)
+SLOWS = {  # option of JAX: what it does
+    "jax_disable_jit": "nothing is compiled",
+    "jax_disable_most_optimizations": "XLA hardly optimises",
+    "jax_debug_nans": "every result is searched for NaN",
+    "jax_debug_infs": "every result is searched for infinities",
+}
+ACCELERATORS = {"/dev/nvidia0": "cuda13", "/dev/accel0": "tpu"}  # device file: extra
+
+
+class Finding(NamedTuple):
+    """A fact (`good` is None), or what stands in the way of a good run (`good` is False)."""
+
+    about: str
+    good: bool | None
+    said: str
+
+
+class Pace(NamedTuple):
+    """How long a population takes to train, in seconds: before its first step, and after."""
+
+    compilation: float
+    training: float
+
+
+def examine(
+    config: Config,
+    conditions: Sequence[Hparams],
+    n_seeds: int,
+    key: jax.Array,
+    data: Dataset,
+    options: Mapping[str, Any],
+    memory: float | None = None,
+) -> Iterator[Finding]:
+    """All findings, one after another; the arguments are `fit_population`'s and JAX's options."""
+    environment = records.environment(key)
+    packages = ", ".join(f"{name} {v}" for name, v in environment["versions"].items())
+    yield Finding("versions", None, f"Python {environment['python']}, {packages}")
+    yield Finding("machine", None, f"{environment['machine']}, {environment['platform']}")
+    yield Finding("devices", None, ", ".join(environment["devices"]))
+    yield Finding("generator", None, f"{environment['prng']}, whatever JAX's default is")
+    platforms = {device.platform for device in jax.devices()}
+    free = shutil.disk_usage(Path.cwd()).free
+    yield room(config, len(conditions), n_seeds, data.x_train.shape[1], free)
+    yield from fast(options, platforms)
+    yield from exact(key, options, platforms)
+    took = pace(config, conditions, n_seeds, key, data, memory)
+    yield Finding(
+        "time",
+        None,
+        f"to train {len(conditions)} × {n_seeds} networks takes about {duration(took.training)}, "
+        f"after {duration(took.compilation)} of compilation; analysis and figures come on top",
+    )
+
+
+def exact(key: jax.Array, options: Mapping[str, Any], platforms: set[str]) -> list[Finding]:
+    """Whether the same run gives the same bits, here and elsewhere; networks are trained for it.
+
+    `options` are JAX's; the key is only folded into.
+    """
+    rng = np.random.default_rng(0)
+    y = np.arange(512) % 10
+    x = rng.normal(size=(512, 64)).astype(np.float32)
+    data = Dataset(x, y, x, y)
+    conditions = [Hparams(rates=(0.2, 0.5))]
+
+    def bits(seeds: Sequence[int]) -> bytes:
+        params = fit_population(SMALL, conditions, seeds, key, data).params
+        return b"".join(np.asarray(leaf)[:, 0].tobytes() for leaf in jax.tree.leaves(params))
+
+    first, again, alone = bits([0, 1]), bits([0, 1]), bits([0])
+    same = (
+        "the same bits when trained again, and alone"
+        if first == again == alone
+        else (
+            "other bits when trained again" if first != again else "other bits when trained alone"
+        )
+    )
+    found = [Finding("exact", first == again == alone, f"a network has {same}")]
+    if not options["jax_threefry_partitionable"]:
+        said = "jax_threefry_partitionable is off: masks and batches are others than with it on"
+        found.append(Finding("exact", False, said))
+    if options["jax_enable_x64"]:
+        said = "jax_enable_x64 is on: what is not float32 by itself is float64, unlike elsewhere"
+        found.append(Finding("exact", False, said))
+    if platforms - {"cpu"} and options["jax_default_matmul_precision"] not in (
+        "float32",
+        "highest",
+    ):
+        said = "products may be rounded (TF32, bfloat16), so that digits differ from a CPU's; "
+        said += "JAX_DEFAULT_MATMUL_PRECISION=highest keeps float32, and takes longer"
+        found.append(Finding("exact", False, said))
+    return found
+
+
+def fast(options: Mapping[str, Any], platforms: set[str]) -> list[Finding]:
+    """What makes a run slower than it could be."""
+    found = [
+        Finding("fast", False, f"{name} is on: {what}")
+        for name, what in SLOWS.items()
+        if options.get(name)
+    ]
+    if platforms == {"cpu"}:
+        for device, extra in ACCELERATORS.items():
+            if Path(device).exists():
+                said = f"{device} is there, but JAX does not use it: "
+                said += f"pip install 'dropout_jax[{extra}]'"
+                found.append(Finding("fast", False, said))
+    load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, os.cpu_count() or 1
+    if load > 0.5 * cores:
+        said = f"the machine is busy: a load of {load:.1f} on {cores} cores"
+        found.append(Finding("fast", False, said))
+    return found or [Finding("fast", True, "no option of JAX slows it, and the machine is idle")]
+
+
+class _EnoughError(Exception):
+    """Enough epochs were timed."""
+
+
+def pace(
+    config: Config,
+    conditions: Sequence[Hparams],
+    n_seeds: int,
+    key: jax.Array,
+    data: Dataset,
+    memory: float | None = None,
+    enough_seconds: float = ENOUGH_SECONDS,
+) -> Pace:
+    """How long conditions × seeds would take, from the first epochs of the first wave of members.
+
+    Epochs after which the curve is measured take longer, so both kinds are timed where both come.
+    """
+    devices, n_members = jax.devices(), len(conditions) * n_seeds
+    n_inputs = data.x_train.shape[1]
+    block = block_size(config, n_inputs, n_members, devices, memory)
+    wave = min(block * len(devices), n_members)
+    measured = set(curve_epochs(config.epochs).tolist())
+    times = [perf_counter()]
+
+    def clock(*_: int) -> None:
+        times.append(perf_counter())
+        enough = times[-1] - times[1] > enough_seconds
+        if len(times) > config.epochs or (enough and len(times) > 4):
+            raise _EnoughError
+
+    try:
+        seeds = range(-(-wave // len(conditions)))
+        fit_population(config, conditions, seeds, key, data, block=block, progress=clock)
+    except _EnoughError:
+        pass
+    first, *others = np.diff(times)
+    seconds = {True: [], False: []}
+    for epoch, duration in enumerate(others, start=2):
+        seconds[epoch in measured].append(duration)
+    everything = others or [first]
+    of_epoch = {kind: np.mean(some or everything) for kind, some in seconds.items()}
+    of_wave = sum(of_epoch[epoch in measured] for epoch in range(1, config.epochs + 1))
+    n_waves = -(-n_members // wave)
+    compilation = max(0.0, first - of_epoch[True]) if others else 0.0
+    return Pace(float(compilation), float(n_waves * of_wave))
+
+
+def room(config: Config, n_conditions: int, n_seeds: int, n_inputs: int, free: float) -> Finding:
+    """Whether the file of weights, of trained networks and their init, fits into `free` bytes."""
+    widths = (n_inputs, *config.model.features)
+    entries = sum((a + 1) * b for a, b in pairwise(widths))
+    needed = 4 * entries * n_seeds * (n_conditions + 1)
+    said = f"the weights take {needed / 1e6:,.1f} MB, and {free / 1e6:,.0f} MB are free"
+    return Finding("room", needed < free, said)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words, to the digits that an estimate has."""
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{seconds:.0f} seconds"
