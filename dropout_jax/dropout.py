@@ -7,6 +7,8 @@ the expectation is the input and a network needs no rescaling when it is evaluat
 """
 
 import math
+from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -115,7 +117,9 @@ def _inverse_keep(rate: ArrayLike) -> jax.Array:
     return 1 / jnp.where(rate < 1, 1 - rate, 1)
 
 
-def dropout(key: jax.Array, x: jax.Array, rate: ArrayLike) -> jax.Array:
+def dropout(
+    key: jax.Array, x: jax.Array, rate: ArrayLike, broadcast_dims: Sequence[int] = ()
+) -> jax.Array:
     """Inverted dropout: x * m / (1 - rate) with m ~ Bernoulli(1 - rate) for each entry.
 
     At rate 0 this is the identity bit for bit (a backend may flush subnormal numbers), at rate 1
@@ -127,23 +131,32 @@ def dropout(key: jax.Array, x: jax.Array, rate: ArrayLike) -> jax.Array:
       key: one typed PRNG key; consumed.
       x: any shape, any floating dtype, which is kept.
       rate: P(drop), a scalar in [0, 1], possibly traced.
+      broadcast_dims: dimensions along which entries share their fate; (1, 2) drops whole channels
+        of images [B, H, W, C] (Tompson et al. 2015, §3.2).
 
     Raises:
       TypeError: if `key` is not a typed key, `x` not floating-point, or `rate` not a real number.
-      ValueError: if a concrete `rate` lies outside [0, 1], or is not a scalar.
+      ValueError: if a concrete `rate` lies outside [0, 1], or is not a scalar, or x has not the
+        dimensions.
     """
     x = jnp.asarray(x)
     _check(key, x, rate)
+    shared = {range(x.ndim)[d] for d in broadcast_dims if -x.ndim <= d < x.ndim}
+    if len(shared) < len(broadcast_dims):
+        raise ValueError(
+            f"broadcast_dims must be dimensions of shape {x.shape}, each once, got {broadcast_dims}"
+        )
+    shape = tuple(1 if d in shared else size for d, size in enumerate(x.shape))
+    words = jax.random.bits(key, (3,), jnp.uint32)
+    return _dropout(words, x, jnp.asarray(rate, jnp.float32), shape)
 
-    return _dropout(jax.random.bits(key, (3,), jnp.uint32), x, jnp.asarray(rate, jnp.float32))
 
-
-@jax.jit
-def _dropout(words: jax.Array, x: jax.Array, rate: jax.Array) -> jax.Array:
-    """`dropout` from the three words [3] that the key draws."""
+@partial(jax.jit, static_argnames="shape")
+def _dropout(words: jax.Array, x: jax.Array, rate: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """`dropout` with a mask of this shape from the three words [3] that the key draws."""
 
     def drop(x: jax.Array) -> jax.Array:
-        kept = jnp.where(_mask(words, rate, x.shape), x, 0)
+        kept = jnp.where(jnp.broadcast_to(_mask(words, rate, shape), x.shape), x, 0)
         return (kept * _inverse_keep(rate)).astype(x.dtype)  # in float32: 1 / (1 - rate) is large
 
     def drop_if(x: jax.Array) -> jax.Array:

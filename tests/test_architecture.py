@@ -26,6 +26,8 @@ MAY_IMPORT = {
     "plots": set(),
     "records": set(),
     "networks": {"dropout"},
+    "linen": {"dropout"},
+    "nnx": {"dropout", "networks"},
     "training": {"dropout", "networks", "objectives", "data"},
     "processes": set(),
     "blocks": {"training", "networks", "data", "processes"},
