@@ -12,7 +12,7 @@ ROOT_SEED = 0
 FLOAT32_MAX = 3.4e38
 MAX_SEEDS = 1_000_000  # of three conditions: a month of one core, at a second a network
 HOW = (  # not what
-    *("out", "overwrite", "resume", "checkpoint_seconds", "data_dir", "memory"),
+    *("out", "overwrite", "resume", "checkpoint_seconds", "tensorboard", "data_dir", "memory"),
     *("distributed", "coordinator", "num_processes", "process_id"),
 )
 Expected = tuple[str, bool]  # what is expected, and whether it is met
@@ -54,6 +54,8 @@ class Training(Networks):
     """go on with the unfinished run in that folder"""
     checkpoint_seconds: float = 60.0
     """seconds between checkpoints; one is written on Ctrl-C and SIGTERM too"""
+    tensorboard: tyro.conf.FlagCreatePairsOff[bool] = False
+    """write curves and histograms of weights for TensorBoard too, to tensorboard/ in that folder"""
     distributed: tyro.conf.FlagCreatePairsOff[bool] = False
     """train on the devices of several processes, found out on Slurm, Kubernetes and Cloud TPU"""
     coordinator: str | None = None

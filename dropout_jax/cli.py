@@ -103,7 +103,7 @@ def train(arguments: Training) -> int:
         result = with_a_bar(arguments, job._replace(saved=processes.of_first(job.saved)))
         result = result._replace(seconds={"import": imported, **result.seconds})
         if processes.is_first():
-            jobs.finish(job, result)
+            jobs.finish(arguments, job, result)
         processes.anywhere(False)  # the others wait until all is written
     except Interrupted:
         return _fail(f"interrupted; go on with --resume --out {job.folder}", 130)

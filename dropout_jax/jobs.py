@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from dropout_jax import checkpoints, data, processes, records, runs
+from dropout_jax import checkpoints, data, processes, records, runs, tensorboard
 from dropout_jax.arguments import PRNG, ROOT_SEED, Networks, Training
 from dropout_jax.blocks import block_size
 from dropout_jax.conditions import configuration, settings
@@ -58,6 +58,8 @@ def prepare(arguments: Training) -> Job:
     Raises:
       ValueError, OSError: for input that the run cannot start with.
     """
+    if arguments.tensorboard:
+        tensorboard.check_installed()
     dataset, config, conditions = load(arguments)
     given = settings(arguments, dataset)
     identity = {**given, "data": zlib.crc32(dataset.x_train.tobytes()), "jax": jax.__version__}
@@ -95,8 +97,12 @@ def train(arguments: Training, job: Job, progress: Callable[[int, int], None]) -
     )
 
 
-def finish(job: Job, result: runs.Run) -> None:
+def finish(arguments: Training, job: Job, result: runs.Run) -> None:
     """Write the run folder, and remove the checkpoints if nothing is left to do."""
+    events = job.folder / "tensorboard"
+    shutil.rmtree(events, ignore_errors=True)
+    if arguments.tensorboard:
+        tensorboard.write(events, result)
     runs.write(job.folder, result, job.settings, root_key())
     if not result.interrupted:
         shutil.rmtree(job.folder / records.CHECKPOINT, ignore_errors=True)

@@ -41,10 +41,11 @@ MAY_IMPORT = {
     | {"weights", "units", "statistics"},
     "runs": {"comparison", "checkpoints", "population", "training", "networks", "data"}
     | {"plots", "records"},
+    "tensorboard": {"runs", "networks"},
     "arguments": set(),
     "conditions": {"arguments", "training", "networks", "data"},
     "jobs": {"arguments", "conditions", "runs", "checkpoints", "blocks", "training", "data"}
-    | {"records", "processes"},
+    | {"records", "processes", "tensorboard"},
     "doctor": {"population", "blocks", "training", "networks", "data", "records"},
     "tables": set(),
     "cli": {"arguments", "conditions", "jobs", "doctor", "tables", "runs", "comparison"}
