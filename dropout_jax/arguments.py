@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -105,6 +105,41 @@ class Doctor(Networks):
     Prints versions, devices and the generator, and what stands in the way of an exact or a fast
     run; then trains for a few seconds to tell how long `compare` would take.
     """
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """How uniformly are the weights of any network spread, layer by layer?
+
+    Reads .safetensors, .npz, folders of orbax and run folders, whatever wrote them. One file is set
+    beside what its layers began with, several side by side, two groups of files with statistics.
+    """
+
+    files: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """files of weights; or none, with --baseline and --against"""
+    baseline: tuple[Path, ...] = ()
+    """files of the networks to compare with"""
+    against: tuple[Path, ...] = ()
+    """files of the networks that are compared"""
+    paired: tyro.conf.FlagCreatePairsOff[bool] = False
+    """the files of both groups belong together one by one, as those of one seed do"""
+    layout: Literal["in-out", "out-in"] | None = None
+    """how all kernels lie; told from the names by default: kernel and w in-out, weight out-in"""
+    csv: Path | None = None
+    """file to write every number to, as file,seed,layer,view,measure,value"""
+
+
+def check_inspect(a: Inspect) -> None:
+    """Raise ValueError unless there are files, or two groups of two and more."""
+    groups = len(a.baseline), len(a.against)
+    if bool(a.files) == any(groups):
+        raise ValueError(
+            "give files, or --baseline and --against, got " + shown(a.files and "both")
+        )
+    if not a.files and min(groups) < 2:
+        raise ValueError(f"groups must be of two files or more, got {groups[0]} and {groups[1]}")
+    if a.paired and groups[0] != groups[1]:
+        raise ValueError(f"--paired groups must be as large, got {groups[0]} and {groups[1]}")
 
 
 def check(arguments: Networks) -> None:

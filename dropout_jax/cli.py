@@ -7,26 +7,27 @@ once the arguments have been understood.
 
 import contextlib
 import io
+import logging
 import os
 import re
 import sys
 from itertools import groupby
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tyro
 from rich.console import Console
 
 from dropout_jax import tables
-from dropout_jax.arguments import Compare, Doctor, Train, Training, check
+from dropout_jax.arguments import Compare, Doctor, Inspect, Train, Training, check, check_inspect
 from dropout_jax.conditions import given_conditions
 
 if TYPE_CHECKING:
     from dropout_jax.jobs import Job
     from dropout_jax.runs import Run
 
-COMMANDS = {"compare": Compare, "train": Train, "doctor": Doctor}
+COMMANDS = {"compare": Compare, "train": Train, "inspect": Inspect, "doctor": Doctor}
 
 
 def main() -> None:
@@ -51,6 +52,8 @@ def run_command(argv: list[str]) -> int:
     except SystemExit as stop:
         return _fail(_one_line(said.getvalue()), 2) if stop.code else 0
     try:
+        if isinstance(arguments, Inspect):
+            return inspect(arguments)
         return diagnose(arguments) if isinstance(arguments, Doctor) else train(arguments)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
@@ -168,6 +171,46 @@ def show(result: "Run", folder: Path) -> None:
     for line in tables.run_lines(summary, answer(summary)):
         console.print(line)
     console.print(f"\nAll numbers, weights and figures: {folder}", markup=False, soft_wrap=True)
+
+
+def inspect(arguments: Inspect) -> int:
+    """Measure the files, print what was found, and write all numbers if asked."""
+    try:
+        check_inspect(arguments)
+        from dropout_jax import inspection, records
+
+        logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells of what it does without
+        with tables.progress_bar(shown=True) as bar:
+            found = []
+            for path in (*arguments.files, *arguments.baseline, *arguments.against):
+                task = bar.add_task(path.name, total=None)
+
+                def tell(done: int, total: int, task: Any = task) -> None:
+                    bar.update(task, completed=done, total=total)
+
+                found.append(inspection.inspect(path, arguments.layout, tell))
+        n_baseline = len(arguments.baseline)
+        compared = (
+            inspection.compare_groups(found[:n_baseline], found[n_baseline:], arguments.paired)
+            if n_baseline
+            else []
+        )
+        if arguments.csv:
+            header = ("file", "seed", "layer", "view", "measure", "value")
+            records.write_table(arguments.csv, header, inspection.tidy(found))
+    except (ValueError, OSError) as error:
+        return _fail(error, 2)
+    console = _console()
+    if compared:
+        n = len(arguments.baseline), len(arguments.against)
+        lines = tables.groups_lines(compared, n, arguments.paired)
+    elif len(found) == 1:
+        lines = tables.file_lines(found[0], inspection.references())
+    else:
+        lines = tables.side_by_side_lines(found)
+    for line in (*lines, *tables.skipped_lines(found)):
+        console.print(line)
+    return 0
 
 
 def diagnose(arguments: Doctor) -> int:

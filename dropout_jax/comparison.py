@@ -19,6 +19,7 @@ from dropout_jax.population import Population
 from dropout_jax.training import Hparams
 from dropout_jax.units import contribution, path_norm
 from dropout_jax.weights import (
+    HIGHER_IS_UNIFORM,
     MEASURES,
     Live,
     Profile,
@@ -31,7 +32,6 @@ from dropout_jax.weights import (
 SCHEMA_VERSION = 1
 VIEWS = ("entries", "columns", "change", "contribution", "path_norm")
 SAID_OF = {"entries": "weights", "contribution": "contributions of hidden units"}
-HIGHER_IS_UNIFORM = ("participation",)
 Row = tuple[str, int, int | str, str, str, float]  # condition, seed, layer, view, measure, value
 
 

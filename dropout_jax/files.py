@@ -11,7 +11,7 @@ import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -61,19 +61,43 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     raise ValueError(f"{path}: must hold the arrays x and y, got {found}")
 
 
+def npz_header(path: Path, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of the member `name`, which is not read.
+
+    Raises:
+      ValueError: if it is no array that NumPy writes.
+    """
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+        shape, _, dtype = _read_header(member, f"{name}.npy")
+        return shape, dtype
+
+
+def npz_member(path: Path, name: str) -> np.ndarray:
+    """The member `name` alone; errors are those of `npz_header`."""
+    with zipfile.ZipFile(path) as archive:
+        return _read_npy(archive, archive.getinfo(f"{name}.npy"))
+
+
+def _read_header(member: Any, name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in Fortran's order, and dtype of an array whose file begins here."""
+    with warnings.catch_warnings(action="ignore"):
+        version = np.lib.format.read_magic(member)
+        if version not in _READ_HEADER:
+            raise ValueError(f"{name} must be of version 1.0 or 2.0, got {version}")
+        shape, fortran_order, dtype = _READ_HEADER[version](member)
+    if dtype.hasobject:
+        raise ValueError(f"{name} must hold numbers, got objects")
+    if min(shape, default=0) < 0:
+        raise ValueError(f"{name} must have no negative size, got {shape}")
+    return shape, fortran_order, dtype
+
+
 def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     """One array, of the size that the archive's directory says, which never bounds what is true."""
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{info.filename} must be stored or deflated, not compressed otherwise")
-    with archive.open(info) as member, warnings.catch_warnings(action="ignore"):
-        version = np.lib.format.read_magic(member)
-        if version not in _READ_HEADER:
-            raise ValueError(f"{info.filename} must be of version 1.0 or 2.0, got {version}")
-        shape, fortran_order, dtype = _READ_HEADER[version](member)
-        if dtype.hasobject:
-            raise ValueError(f"{info.filename} must hold numbers, got objects")
-        if min(shape, default=0) < 0:
-            raise ValueError(f"{info.filename} must have no negative size, got {shape}")
+    with archive.open(info) as member:
+        shape, fortran_order, dtype = _read_header(member, info.filename)
         n_bytes = math.prod(shape) * dtype.itemsize
         raw = _read_at_most(member, n_bytes + 1)
     if len(raw) != n_bytes:

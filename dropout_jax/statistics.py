@@ -192,6 +192,73 @@ def verdict(
     return "undecided"
 
 
+def permutation_test(baseline: np.ndarray, condition: np.ndarray) -> float:
+    """Two-sided p-value of the difference of means of two groups [S], [S'] dealt anew.
+
+    Exact if there are at most 2^15 ways to deal them, else from so many random ones and the one
+    observed (`scipy.stats.permutation_test`). The smallest is 2 / C(S + S', S) for groups of one
+    size, half of that for others. What is not finite gives NaN.
+    """
+    both = np.concatenate([baseline, condition])
+    if not np.isfinite(both).all():
+        return math.nan
+    slack = 1e-12 * np.abs(both).sum()  # sums in another order differ by rounding
+
+    def distance(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
+        apart = np.abs(np.mean(y, axis=axis) - np.mean(x, axis=axis))
+        return np.round(apart / slack) if slack else apart
+
+    tested = stats.permutation_test(
+        (baseline, condition),
+        distance,
+        vectorized=True,
+        n_resamples=_N_RANDOM,
+        alternative="greater",
+        rng=np.random.default_rng(0),
+    )
+    return float(tested.pvalue)
+
+
+def compare_unpaired(
+    baseline: np.ndarray, condition: np.ndarray, higher_is_uniform: bool = False
+) -> list[Comparison]:
+    """Compare K quantities of one family in networks [S, K] with those in others [S', K].
+
+    Intervals are Welch's, which assume no common variance; p-values are those of
+    `permutation_test`, Holm-adjusted; the effect size is Hedges' g with the pooled deviation.
+
+    Raises:
+      TypeError: if they are not real numbers.
+      ValueError: if there are fewer than two networks in a group, or not K quantities in both.
+    """
+    baseline = _real(baseline, "baseline", 2)
+    condition = _real(condition, "condition", 2)
+    if baseline.ndim != 2 or condition.ndim != 2 or baseline.shape[1] != condition.shape[1]:
+        raise ValueError(
+            "baseline and condition must both be [networks, comparisons], got "
+            f"{baseline.shape} and {condition.shape}"
+        )
+    n, m = len(baseline), len(condition)
+    pairs = list(zip(baseline.T, condition.T, strict=True))
+    p_values = np.array([permutation_test(*pair) for pair in pairs])
+    results = []
+    for (x, y), p_value, p_holm in zip(pairs, p_values, holm(p_values), strict=True):
+        difference = float(y.mean() - x.mean())
+        variances = x.var(ddof=1) / n, y.var(ddof=1) / m
+        degrees = (n - 1, m - 1)
+        apart = sum(v * v / d for v, d in zip(variances, degrees, strict=True))
+        t = stats.t.ppf((1 + CONFIDENCE) / 2, sum(variances) ** 2 / apart) if apart else 0.0
+        half = float(t * math.sqrt(sum(variances)))
+        low, high = difference - half, difference + half
+        pooled = math.sqrt(((n - 1) * x.var(ddof=1) + (m - 1) * y.var(ddof=1)) / (n + m - 2))
+        g = difference / pooled * (1 - 3 / (4 * (n + m - 2) - 1)) if pooled else math.nan
+        mean = float(x.mean())
+        said = verdict(low, high, float(p_holm), mean, n + m, higher_is_uniform)
+        numbers = (difference, low, high, float(p_value), float(p_holm), g)
+        results.append(Comparison(mean, float(y.mean()), *numbers, said))
+    return results
+
+
 def compare(
     baseline: np.ndarray, condition: np.ndarray, higher_is_uniform: bool = False
 ) -> list[Comparison]:

@@ -3,8 +3,8 @@
 Names of conditions are users' text, so they are never read as markup.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -17,6 +17,11 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from dropout_jax.inspection import Inspected
+
+SHOWN = 8  # names of tensors that are skipped for one reason
 
 
 def progress_bar(shown: bool) -> Progress:
@@ -78,6 +83,108 @@ def question(baseline: str, others: list[str]) -> str:
     return f"What spreads the weights, compared with {baseline}?"
 
 
+def file_lines(found: "Inspected", references: dict[str, dict[str, float]]) -> Iterator[Any]:
+    """Gini of every layer of a file beside what it would be in a law that weights begin with."""
+    n_networks = max(layer.n_networks for layer in found.layers.values())
+    table = Table(title=Text(f"Gini of |w|, {found.path}: 0 is uniform"), title_justify="left")
+    table.add_column("layer", overflow="fold")
+    for heading in ("in → out", "all weights", "at the start", "Gaussian", "by unit", "shuffled"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, layer in found.layers.items():
+        of = found.values[name]
+        table.add_row(
+            Text(name),
+            f"{layer.shape[0]} → {layer.shape[1]}",
+            _mean_sd(of["entries"]["gini"]),
+            f"{references[layer.law]['gini']:.3f}",
+            f"{references['Gaussian']['gini']:.3f}",
+            _mean_sd(of["columns"]["gini"]),
+            _mean_sd(of["columns_shuffled"]["gini"]),
+        )
+    yield table
+    seeds = f"mean ± sd over {n_networks} seeds; " if n_networks > 1 else ""
+    laws = sorted({layer.law for layer in found.layers.values()})
+    yield Text(
+        f"{seeds}at the start: of a {' or '.join(laws)} law, the usual one for such names; by "
+        "unit: of the weights of one unit, the mean over units; shuffled: the same after all "
+        "weights of the layer were dealt anew.",
+        style="dim",
+    )
+
+
+def _mean_sd(values: Any) -> str:
+    return f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else "")
+
+
+def side_by_side_lines(found: "Sequence[Inspected]") -> Iterator[Any]:
+    """Gini of every layer in several files, and the difference if they are two."""
+    names = list(dict.fromkeys(name for one in found for name in one.layers))
+    table = Table(title="Gini of |w|: 0 is uniform", title_justify="left")
+    table.add_column("layer", overflow="fold")
+    table.add_column("of")
+    for one in found:
+        table.add_column(Text(str(one.path)), justify="right", overflow="fold")
+    if len(found) == 2:
+        table.add_column("difference", justify="right")
+    for name in names:
+        for view, of in (("entries", "all weights"), ("columns", "unit")):
+            values = [
+                one.values[name][view]["gini"] if name in one.layers else None for one in found
+            ]
+            cells = ["" if of_file is None else _mean_sd(of_file) for of_file in values]
+            means = [of_file.mean() for of_file in values if of_file is not None]
+            if len(found) == 2:
+                cells.append(f"{means[1] - means[0]:+.3f}" if len(means) == 2 else "")
+            table.add_row(Text(name if view == "entries" else ""), of, *cells)
+    yield table
+    yield Text("One network each tells nothing of chance: for that, give groups.", style="dim")
+
+
+def groups_lines(rows: list[dict[str, Any]], n: tuple[int, int], paired: bool) -> Iterator[Any]:
+    """Gini of two groups of files with intervals and verdicts."""
+    table = Table(title="Gini of |w|, against minus baseline: 0 is uniform", title_justify="left")
+    table.add_column("layer", overflow="fold")
+    table.add_column("of")
+    for heading in ("baseline", "against", "difference [95 % interval]", "p"):
+        table.add_column(heading, justify="right")
+    table.add_column("verdict")
+    for row in rows:
+        if row["measure"] == "gini":
+            of = {"entries": "all weights", "columns": "unit"}[row["view"]]
+            table.add_row(Text(row["layer"]), of, *_compared(row))
+    yield table
+    how = "BCa bootstrap; p by sign flips" if paired else "Welch's; p by dealing the files anew"
+    family = sum(row["measure"] == "gini" for row in rows)
+    yield Text(
+        f"{n[0]} {'pairs of files' if paired else f'and {n[1]} files'}; intervals: {how}, "
+        f"Holm-adjusted over {family} comparisons.",
+        style="dim",
+    )
+
+
+def skipped_lines(found: "Sequence[Inspected]") -> Iterator[Any]:
+    """What is no layer, and why, each reason once with its first tensors."""
+    names: dict[str, list[str]] = {}
+    for one in found:
+        for name, why in one.skipped.items():
+            names.setdefault(why, []).append(name)
+    for why, of in names.items():
+        unique = list(dict.fromkeys(of))
+        more = f" and {len(unique) - SHOWN} more" if len(unique) > SHOWN else ""
+        yield Text(f"Skipped, {why}: {', '.join(unique[:SHOWN])}{more}", style="dim")
+
+
+def _compared(row: dict[str, Any]) -> tuple[str, ...]:
+    """The cells of a comparison, from the means to the verdict."""
+    return (
+        f"{row['baseline_mean']:.3f}",
+        f"{row['condition_mean']:.3f}",
+        f"{row['difference']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]",
+        f"{row['p_holm']:.3f}",
+        row["verdict"],
+    )
+
+
 def gini_table(summary: dict[str, Any], name: str) -> RenderableType:
     """Gini of every layer and view of a condition beside the baseline's."""
     baseline = next(iter(summary["conditions"]))
@@ -93,11 +200,7 @@ def gini_table(summary: dict[str, Any], name: str) -> RenderableType:
             table.add_row(
                 str(row["layer"]),
                 row["view"].replace("_", " "),
-                f"{row['baseline_mean']:.3f}",
-                f"{row['condition_mean']:.3f}",
-                f"{row['difference']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]",
-                f"{row['p_holm']:.3f}",
-                row["verdict"],
+                *_compared(row),
             )
     return table
 

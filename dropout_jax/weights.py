@@ -147,6 +147,7 @@ Measure = Callable[..., jax.Array]
 MEASURES: dict[str, Measure] = {
     measure.__name__: measure for measure in (gini, cv, entropy, participation, hoyer, top10_share)
 }
+HIGHER_IS_UNIFORM = ("participation",)
 
 
 class Live(NamedTuple):

@@ -42,13 +42,25 @@ MAY_IMPORT = {
     "runs": {"comparison", "checkpoints", "population", "training", "networks", "data"}
     | {"plots", "records"},
     "tensorboard": {"runs", "networks"},
+    "tensors": {"files"},
+    "inspection": {"tensors", "weights", "statistics"},
     "arguments": set(),
     "conditions": {"arguments", "training", "networks", "data"},
     "jobs": {"arguments", "conditions", "runs", "checkpoints", "blocks", "training", "data"}
     | {"records", "processes", "tensorboard"},
     "doctor": {"population", "blocks", "training", "networks", "data", "records"},
-    "tables": set(),
-    "cli": {"arguments", "conditions", "jobs", "doctor", "tables", "runs", "comparison"}
+    "tables": {"inspection"},
+    "cli": {
+        "inspection",
+        "records",
+        "arguments",
+        "conditions",
+        "jobs",
+        "doctor",
+        "tables",
+        "runs",
+        "comparison",
+    }
     | {"population", "interrupts", "processes"},
 }
 

@@ -1,0 +1,343 @@
+import csv
+from typing import Any
+
+import equinox as eqx
+import flax.linen as nn
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from flax import nnx, traverse_util
+from safetensors.numpy import save_file
+
+from dropout_jax import inspection, statistics
+from dropout_jax.cli import run_command
+from dropout_jax.inspection import compare_groups, inspect, layers_of, measure, references
+from dropout_jax.tensors import Tensor
+from dropout_jax.weights import MEASURES, Live, uniformity
+
+RNG = np.random.default_rng(0)
+DENSE = RNG.normal(size=(6, 4)).astype(np.float32)  # [in, out]
+CONVOLUTION = RNG.laplace(size=(3, 2, 5, 4)).astype(np.float32)  # [height, width, in, out]
+BIAS = RNG.normal(size=4).astype(np.float32)
+
+
+def named(name, array):
+    return Tensor(name, array.shape, array.dtype.name, lambda _: array)
+
+
+def linen(folder):
+    class Network(nn.Module):
+        @nn.compact
+        def __call__(self, images, x):
+            return nn.Conv(4, (3, 2))(images), nn.Dense(4)(x)
+
+    fresh = Network().init(jax.random.key(0), jnp.ones((1, 8, 8, 5)), jnp.ones((1, 6)))
+    params = {
+        "Dense_0": {"kernel": DENSE, "bias": BIAS},
+        "Conv_0": {"kernel": CONVOLUTION, "bias": BIAS},
+    }
+    assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, fresh["params"])
+    flat: Any = traverse_util.flatten_dict({"params": params}, sep=".")
+    save_file(flat, folder / "linen.safetensors")
+    return folder / "linen.safetensors"
+
+
+def nnx_orbax(folder):
+    class Network(nnx.Module):
+        def __init__(self):
+            self.dense = nnx.Linear(6, 4, rngs=nnx.Rngs(0))
+            self.convolution = nnx.Conv(5, 4, (3, 2), rngs=nnx.Rngs(0))
+
+    network = Network()
+    network.dense.kernel[...] = DENSE
+    network.convolution.kernel[...] = CONVOLUTION
+    with ocp.StandardCheckpointer() as writer:
+        writer.save(folder / "nnx", nnx.state(network))
+    return folder / "nnx"
+
+
+def pytorch(folder):
+    torch = pytest.importorskip("torch", reason="torch is not installed: it is of extra [bench]")
+    from safetensors.torch import save_file as save_torch
+
+    network = torch.nn.ModuleDict(
+        {"dense": torch.nn.Linear(6, 4), "convolution": torch.nn.Conv2d(5, 4, (3, 2))}
+    )
+    with torch.no_grad():
+        network["dense"].weight.copy_(torch.tensor(DENSE.T))
+        network["convolution"].weight.copy_(torch.tensor(CONVOLUTION.transpose(3, 2, 0, 1)))
+    save_torch(network.state_dict(), folder / "pytorch.safetensors")
+    return folder / "pytorch.safetensors"
+
+
+def equinox(folder):
+    network = {
+        "dense": eqx.nn.Linear(6, 4, key=jax.random.key(0)),
+        "convolution": eqx.nn.Conv2d(5, 4, (3, 2), key=jax.random.key(0)),
+    }
+    kernels = (jnp.asarray(DENSE.T), jnp.asarray(CONVOLUTION.transpose(3, 2, 0, 1)))
+    network = eqx.tree_at(lambda n: (n["dense"].weight, n["convolution"].weight), network, kernels)
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(network, eqx.is_array))
+    flat = {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+    np.savez(folder / "equinox.npz", **flat)
+    return folder / "equinox.npz"
+
+
+def haiku(folder):
+    def network(images, x):
+        return hk.Conv2D(4, (3, 2))(images), hk.Linear(4)(x)
+
+    fresh = hk.transform(network).init(jax.random.key(0), jnp.ones((1, 8, 8, 5)), jnp.ones((1, 6)))
+    params = {"conv2_d": {"w": CONVOLUTION, "b": BIAS}, "linear": {"w": DENSE, "b": BIAS}}
+    assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, dict(fresh))
+    flat: Any = traverse_util.flatten_dict(params, sep="/")
+    np.savez(folder / "haiku.npz", **flat)
+    return folder / "haiku.npz"
+
+
+@pytest.mark.parametrize("write", [linen, nnx_orbax, pytorch, equinox, haiku])
+def test_the_same_weights_give_the_same_numbers_from_any_framework(write, tmp_path):
+    found = inspect(write(tmp_path))
+    by_shape = {layer.shape: found.values[name] for name, layer in found.layers.items()}
+    assert set(by_shape) == {(6, 4), (30, 4)}
+    for kernel in (DENSE, CONVOLUTION.reshape(30, 4)):
+        expected = measure(kernel)
+        for view in ("entries", "columns"):
+            for name in MEASURES:
+                got = by_shape[kernel.shape][view][name]
+                # a convolution's window and channels come in another order: sums round otherwise
+                np.testing.assert_allclose(got, [expected[view][name]], rtol=1e-5)
+    assert all("vector" in why for why in found.skipped.values())
+    assert found.skipped
+
+
+def test_measures_are_those_of_the_main_job():
+    live = Live(*(jnp.ones(n, bool) for n in DENSE.shape))
+    expected = uniformity(jnp.asarray(DENSE), jnp.zeros(DENSE.shape), live)
+    found = measure(DENSE)
+    for view in ("entries", "columns"):
+        for name in MEASURES:
+            np.testing.assert_allclose(found[view][name], expected[view][name], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("law", "values"),
+    [
+        ("uniform", (0.333, 0.577, 0.193, 0.556, 0.134, 0.190)),
+        ("truncated normal", (0.392, 0.694, 0.255, 0.423, 0.179, 0.235)),
+        ("Gaussian", (0.414, 0.756, 0.284, 0.333, 0.202, 0.259)),
+    ],
+)
+def test_references_are_the_closed_forms(law, values):
+    exact = {"uniform": 1 / 3, "Gaussian": 2**0.5 - 1}
+    np.testing.assert_allclose(list(references()[law].values()), values, atol=1.1e-3)
+    if law in exact:
+        assert references()[law]["gini"] == pytest.approx(exact[law], abs=1e-5)
+
+
+def test_fresh_layers_of_either_framework_are_where_their_law_is(tmp_path):
+    flax = nn.initializers.lecun_normal()(jax.random.key(0), (300, 200))
+    torch_like = RNG.uniform(-1, 1, (200, 300))
+    save_file(
+        {"a.kernel": np.asarray(flax), "b.weight": torch_like}, tmp_path / "fresh.safetensors"
+    )
+    found = inspect(tmp_path / "fresh.safetensors")
+    for name, law in (("a.kernel", "truncated normal"), ("b.weight", "uniform")):
+        assert found.layers[name].law == law
+        for view in inspection.VIEWS:
+            assert found.values[name][view]["gini"][0] == pytest.approx(
+                references()[law]["gini"], abs=0.005
+            )
+
+
+def test_shuffled_columns_tell_unlike_units_from_unlike_weights():
+    unlike_units = np.repeat([[1.0, 10.0]], 200, axis=0)
+    of = measure(unlike_units.astype(np.float32))
+    assert of["columns"]["gini"] == pytest.approx(0, abs=1e-5)
+    assert of["columns_shuffled"]["gini"] == pytest.approx(of["entries"]["gini"], rel=0.1)
+    unlike_weights = RNG.laplace(size=(500, 300)).astype(np.float32)
+    of = measure(unlike_weights)
+    assert of["columns_shuffled"]["gini"] == pytest.approx(of["columns"]["gini"], rel=0.01)
+
+
+def test_the_layout_is_told_from_names_or_given():
+    square = RNG.normal(size=(3, 5)).astype(np.float32)
+    names = ("a.kernel", "a.w", "a.weight", "b/weight", "c.kernel.value")
+    found, skipped = layers_of([named(name, square) for name in names])
+    assert not skipped
+    assert [layer.shape for layer in found] == [(3, 5), (3, 5), (5, 3), (5, 3), (3, 5)]
+    found, skipped = layers_of([named("a.theta", square)])
+    assert (found, list(skipped)) == ([], ["a.theta"])
+    assert "--layout" in skipped["a.theta"]
+    for layout, shape in (("in-out", (3, 5)), ("out-in", (5, 3))):
+        (layer,), _ = layers_of([named("a.weight", square)], layout)
+        assert layer.shape == shape
+        kernel = layer.read(0)[0]
+        np.testing.assert_array_equal(kernel, square if layout == "in-out" else square.T)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "why"),
+    [
+        ("a.bias", np.ones(3), "a vector or a number"),
+        ("step", np.array(3.0), "a vector or a number"),
+        ("a.weight", np.ones((3, 2), np.int8), "of type int8"),
+        ("tok_embeddings.weight", np.ones((3, 2)), "an embedding"),
+        ("a.kernel", np.ones((1, 1)), "nothing to compare"),
+        ("a.kernel", np.ones((0, 3)), "nothing to compare"),
+    ],
+)
+def test_what_is_no_layer_is_listed_with_the_reason(name, array, why):
+    found, skipped = layers_of([named(name, array)])
+    assert found == []
+    assert why in skipped[name]
+
+
+def test_what_is_not_finite_or_all_0_is_said_and_not_measured(tmp_path):
+    bad = DENSE.copy()
+    bad[1, 1] = np.nan
+    arrays = {"nan.kernel": bad, "zero.kernel": 0 * DENSE, "good.kernel": DENSE}
+    save_file(arrays, tmp_path / "some.safetensors")
+    found = inspect(tmp_path / "some.safetensors")
+    assert list(found.layers) == ["good.kernel"]
+    assert all("not finite" in found.skipped[name] for name in ("nan.kernel", "zero.kernel"))
+
+
+def test_the_weights_of_a_run_give_its_metrics_again(tmp_path):
+    toy = [
+        "compare",
+        "--dataset",
+        "digits",
+        "--features",
+        "8",
+        "6",
+        "--epochs",
+        "1",
+        "--seeds",
+        "2",
+    ]
+    assert run_command([*toy, "--out", str(tmp_path / "run")]) == 0
+    found = inspect(tmp_path / "run")
+    with (tmp_path / "run/metrics.csv").open(encoding="utf-8", newline="") as file:
+        metrics = list(csv.DictReader(file))
+    n_compared = 0
+    for row in metrics:
+        if row["view"] in ("entries", "columns"):
+            values = found.values[f"{row['condition']}/{row['layer']}/kernel"]
+            got = values[row["view"]][row["measure"]][int(row["seed"])]
+            assert got == pytest.approx(float(row["value"]), rel=1e-5)
+            n_compared += 1
+    assert n_compared == 3 * 3 * 2 * 6 * 2  # conditions, layers, seeds, measures, views
+
+
+def group(folder, name, scale, n):
+    paths = []
+    for i in range(n):
+        rng = np.random.default_rng(100 * scale + i)
+        weights = rng.normal(size=(40, 30)) * rng.gamma(scale, size=(40, 30))
+        paths.append(folder / f"{name}{i}.safetensors")
+        save_file({"a.kernel": weights, f"only_{name}.kernel": DENSE}, paths[-1])
+    return paths
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_groups_that_differ_are_told_apart_and_others_are_not(paired, tmp_path):
+    baseline, same, uniform = (
+        [inspect(path) for path in group(tmp_path, name, scale, 8)]
+        for name, scale in (("a", 1), ("b", 1), ("c", 30))
+    )
+    for against, wanted in ((uniform, {"more uniform"}), (same, {"undecided", "no difference"})):
+        rows = compare_groups(baseline, against, paired)
+        assert {row["layer"] for row in rows} == {"a.kernel"}
+        assert {row["verdict"] for row in rows} <= wanted
+        for row in rows:
+            values = [
+                [f.values["a.kernel"][row["view"]][row["measure"]][0] for f in files]
+                for files in (baseline, against)
+            ]
+            difference = np.mean(values[1]) - np.mean(values[0])
+            assert row["difference"] == pytest.approx(difference, rel=1e-6)
+
+
+def test_groups_without_a_common_layer_are_refused(tmp_path):
+    save_file({"b.kernel": DENSE}, tmp_path / "b.safetensors")
+    files = [inspect(path) for path in group(tmp_path, "a", 1, 2)]
+    other = [inspect(tmp_path / "b.safetensors")] * 2
+    with pytest.raises(ValueError, match="layers of one name and shape in common"):
+        compare_groups(files, other, paired=False)
+
+
+def test_the_command_shows_one_file_two_and_groups(tmp_path, capsys):
+    a, b = group(tmp_path, "a", 1, 5), group(tmp_path, "b", 30, 5)
+    assert run_command(["inspect", str(a[0])]) == 0
+    said = capsys.readouterr().out
+    assert "a.kernel" in said
+    assert "40 → 30" in said
+    assert f"{references()['truncated normal']['gini']:.3f}" in said
+    assert run_command(["inspect", str(a[0]), str(b[0])]) == 0
+    assert "difference" in capsys.readouterr().out
+    table = tmp_path / "new" / "numbers.csv"
+    groups = ["--baseline", *map(str, a), "--against", *map(str, b)]
+    assert run_command(["inspect", *groups, "--csv", str(table)]) == 0
+    said = capsys.readouterr().out
+    assert "more uniform" in said
+    assert "5 and 5 files" in said
+    rows = table.read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "file,seed,layer,view,measure,value"
+    assert len(rows) == 1 + 10 * 2 * 3 * 6  # files, layers, views, measures
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("", "give files, or --baseline and --against, got nothing"),
+        ("x --baseline y", "got both"),
+        ("--baseline x --against y", "two files or more, got 1 and 1"),
+        ("--baseline x y --against a b c --paired", "as large, got 2 and 3"),
+        ("absent.npz", "not there"),
+        ("x --layout sideways", "sideways"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(line, why, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["inspect", *line.split()]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    (last,) = [row for row in said.err.splitlines() if row.startswith("dropout-jax: ")]
+    assert why in last
+
+
+def test_the_permutation_test_is_exact_and_symmetric():
+    x, y = np.array([1.0, 2.0, 3.0, 4.0]), np.array([11.0, 12.0, 13.0, 14.0])
+    assert statistics.permutation_test(x, y) == pytest.approx(2 / 70)
+    assert statistics.permutation_test(y, x) == pytest.approx(2 / 70)
+    assert statistics.permutation_test(x, y[:2]) == pytest.approx(1 / 15)
+    assert statistics.permutation_test(x, x) == 1
+    assert np.isnan(statistics.permutation_test(x, np.array([1.0, np.nan])))
+
+
+def test_welchs_interval_covers():
+    rng = np.random.default_rng(0)
+    n, covered = 400, 0
+    for _ in range(n):
+        x, y = rng.normal(size=(5, 1)), 3 * rng.normal(size=(8, 1))
+        (one,) = statistics.compare_unpaired(x, y)
+        covered += one.ci_low <= 0 <= one.ci_high
+    assert abs(covered / n - 0.95) < 4 * np.sqrt(0.05 * 0.95 / n)
+
+
+def test_unpaired_groups_are_two_networks_or_more_each():
+    with pytest.raises(ValueError, match="baseline must be of 2 seeds or more"):
+        statistics.compare_unpaired(np.ones((1, 2)), np.ones((3, 2)))
+    with pytest.raises(ValueError, match=r"must both be \[networks, comparisons\]"):
+        statistics.compare_unpaired(np.ones((3, 2)), np.ones((3, 1)))
+    (equal,) = statistics.compare_unpaired(np.ones((3, 1)), np.ones((3, 1)))
+    assert (equal.difference, equal.ci_low, equal.ci_high, equal.verdict) == (
+        0,
+        0,
+        0,
+        "no difference",
+    )

@@ -1,0 +1,145 @@
+import os
+import pickle
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
+
+from dropout_jax.tensors import tensors_of
+
+TREE = {
+    "params": {"layer_0": {"kernel": np.arange(12.0).reshape(4, 3), "bias": np.ones(3)}},
+    "list": [np.zeros((2, 2), np.float32), np.ones((1, 5), np.int32)],
+}
+FLAT = {
+    ".".join(str(getattr(part, "key", getattr(part, "idx", ""))) for part in path): leaf
+    for path, leaf in jax.tree_util.tree_leaves_with_path(TREE)
+}
+
+
+def write_safetensors(folder):
+    save_file(FLAT, folder / "file.safetensors")
+    return folder / "file.safetensors"
+
+
+def write_npz(folder):
+    np.savez_compressed(folder / "file.npz", **FLAT)
+    return folder / "file.npz"
+
+
+def write_orbax(folder):
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as writer:
+        writer.save(folder / "file", args=ocp.args.PyTreeSave(TREE))
+    return folder / "file"
+
+
+def write_steps_of_orbax(folder):
+    with ocp.CheckpointManager(folder / "file") as manager:
+        manager.save(5, args=ocp.args.StandardSave(jax.tree.map(jnp.asarray, TREE)))
+    return folder / "file"
+
+
+WRITERS = [write_safetensors, write_npz, write_orbax, write_steps_of_orbax]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_every_tensor_is_named_and_read_whole_or_by_its_row(write, tmp_path):
+    tensors = {tensor.name: tensor for tensor in tensors_of(write(tmp_path))}
+    assert set(tensors) == set(FLAT)
+    for name, tensor in tensors.items():
+        assert tensor.shape == FLAT[name].shape
+        assert tensor.read(None).dtype.name == tensor.dtype
+        np.testing.assert_array_equal(tensor.read(None), FLAT[name])
+        np.testing.assert_array_equal(tensor.read(0), FLAT[name][0])
+
+
+def test_half_precision_is_read(tmp_path):
+    halves = {
+        "bf": np.array([[1.5, -2.0]], ml_dtypes.bfloat16),
+        "half": np.array([[0.1, 3.0]], np.float16),
+    }
+    save_file(halves, tmp_path / "halves.safetensors")
+    for tensor in tensors_of(tmp_path / "halves.safetensors"):
+        np.testing.assert_array_equal(tensor.read(None), halves[tensor.name])
+
+
+def test_one_tensor_is_read_and_no_other(tmp_path, monkeypatch):
+    from dropout_jax import files
+
+    read, whole = [], files.npz_member
+    monkeypatch.setattr(files, "npz_member", lambda p, name: read.append(name) or whole(p, name))
+    tensors = tensors_of(write_npz(tmp_path))
+    assert read == []
+    tensors[0].read(None)
+    assert read == [tensors[0].name]
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch ran",)
+
+
+@pytest.mark.parametrize(
+    "suffix", [".pt", ".pth", ".pkl", ".bin", ".ckpt", ".safetensors", ".npz", ".pickle"]
+)
+def test_a_pickle_is_never_run_whatever_it_is_called(suffix, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(f"evil{suffix}").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(ValueError, match=r"^.*evil.*$"):
+        tensors_of(Path(f"evil{suffix}"))
+    np.savez("objects.npz", w=np.array([Evil()], dtype=object))
+    with pytest.raises(ValueError, match="must hold numbers, got objects"):
+        tensors_of(Path("objects.npz"))
+    assert not Path("ran").exists()
+
+
+def test_the_line_that_converts_a_file_of_pytorch_does(tmp_path):
+    torch = pytest.importorskip("torch", reason="torch is not installed: it is of extra [bench]")
+    path = tmp_path / "it's a net.pt"
+    state = torch.nn.Linear(3, 2).state_dict()
+    torch.save(state, path)
+    with pytest.raises(ValueError, match="can run code when it is loaded") as refused:
+        tensors_of(path)
+    line = shlex.split(str(refused.value).partition("convert it once: ")[2])
+    subprocess.run([sys.executable, *line[1:]], check=True)
+    (tensor,) = (t for t in tensors_of(path.with_suffix(".safetensors")) if t.name == "weight")
+    np.testing.assert_array_equal(tensor.read(None), state["weight"].numpy())
+
+
+@pytest.mark.parametrize("write", WRITERS[:2])
+@given(cut=st.floats(0, 0.99), flip=st.integers(0, 2**16))
+def test_a_damaged_file_is_an_error_in_one_line_or_read(write, cut, flip, tmp_path_factory):
+    path = write(tmp_path_factory.mktemp("damaged"))
+    raw = bytearray(path.read_bytes())
+    raw[flip % len(raw)] ^= 255
+    path.write_bytes(raw[: max(1, int(len(raw) * (cut if flip % 2 else 1)))])
+    said = ""
+    try:
+        tensors_of(path)
+    except ValueError as error:
+        said = str(error)
+    assert not said or str(path) in said
+    assert len(said) < 500
+
+
+def test_what_is_no_file_of_weights_is_refused_with_what_is(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "empty").mkdir()
+    for name, why in (("notes.txt", "got"), ("absent", "not there"), ("empty", "got none")):
+        with pytest.raises(ValueError, match=why):
+            tensors_of(tmp_path / name)
+    (tmp_path / "two").mkdir()
+    write_orbax(tmp_path).rename(tmp_path / "two/a")
+    write_orbax(tmp_path / "two")
+    with pytest.raises(ValueError, match="one checkpoint of orbax, got a, file"):
+        tensors_of(tmp_path / "two")
