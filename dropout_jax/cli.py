@@ -159,7 +159,7 @@ def status_of(result: "Run") -> int:
 
 def show(result: "Run", folder: Path) -> None:
     """Print the errors, a table per condition, the answer in words and where everything is."""
-    from dropout_jax.comparison import answer
+    from dropout_jax.comparison import answer, question
 
     console = _console()
     summary = result.summary
@@ -168,9 +168,11 @@ def show(result: "Run", folder: Path) -> None:
             f"[bold]Interrupted:[/] {summary['n_seeds']} seeds are complete and compared. "
             "Go on with --resume."
         )
-    for line in tables.run_lines(summary, answer(summary)):
+    asked = question(list(summary["conditions"]))
+    for line in tables.run_lines(summary, asked, answer(summary)):
         console.print(line)
     console.print(f"\nAll numbers, weights and figures: {folder}", markup=False, soft_wrap=True)
+    console.print(f"To look at: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
 def inspect(arguments: Inspect) -> int:

@@ -194,6 +194,15 @@ def summarise(
     }
 
 
+def question(names: Sequence[str]) -> str:
+    """What the conditions [C], the baseline first, were trained to tell."""
+    if list(names) == ["none", "dropout", "l2"]:
+        return "Does dropout spread the weights?"
+    if len(names) == 1:
+        return f"How are the weights of {names[0]} spread?"
+    return f"What spreads the weights, compared with {names[0]}?"
+
+
 def answer(summary: dict[str, Any]) -> list[str]:
     """The answer in words, from a summary: what each condition did, by the Gini of each view."""
     sentences = []

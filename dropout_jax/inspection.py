@@ -72,7 +72,7 @@ def layers_of(
     if any(name.endswith("/live_inputs") for name in run):
         return _layers_of_run(run), {}
     found, skipped = [], {}
-    for tensor in tensors:
+    for tensor in sorted(tensors, key=_natural):
         words = [word for word in re.split(r"[./]", tensor.name) if word not in _WRAPPERS]
         told = layout or LAYOUT_OF.get(words[-1] if words else "")
         why = _why_not(tensor, words, told)
@@ -84,6 +84,12 @@ def layers_of(
         read = partial(_read, tensor, told)
         found.append(Layer(tensor.name, shape, LAW_OF[told], 1, read))
     return found, skipped
+
+
+def _natural(tensor: Tensor) -> list[tuple[bool, int, str]]:
+    """So that layer 10 comes after layer 9."""
+    parts = re.split(r"(\d+)", tensor.name)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def _why_not(tensor: Tensor, words: Sequence[str], layout: str | None) -> str | None:

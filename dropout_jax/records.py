@@ -33,6 +33,7 @@ _OF_A_RUN = (
     "metrics.csv",
     "curves.csv",
     "weights.safetensors",
+    "report.html",
 )
 
 
@@ -99,7 +100,13 @@ def _plain(value: Any) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     """Write plain data as JSON; what UTF-8 does not know, as in file names, becomes an escape."""
-    text = json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(
+        path, json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8; what that does not know, as in file names, becomes an escape."""
     _write(path, lambda p: p.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 

@@ -14,9 +14,17 @@ import jax.monitoring
 import numpy as np
 from matplotlib.figure import Figure
 
-from dropout_jax import plots, records
+from dropout_jax import plots, records, report
 from dropout_jax.checkpoints import Checkpoints
-from dropout_jax.comparison import Measured, measure_population, sound, summarise, tidy
+from dropout_jax.comparison import (
+    Measured,
+    answer,
+    measure_population,
+    question,
+    sound,
+    summarise,
+    tidy,
+)
 from dropout_jax.data import Dataset
 from dropout_jax.networks import layers
 from dropout_jax.population import Allocate, Interrupted, Population, fit_population
@@ -122,9 +130,7 @@ def figures(result: Run) -> dict[str, Figure]:
     """The figures of a run by file name, of its seeds that did not diverge; the lecture's first."""
     result = _sound_seeds(result)
     names, population = list(result.conditions), result.population
-    widths = [layer["kernel"].shape[-2:] for layer in layers(population.params)]
-    titles = [f"layer {l} ({i} → {o})" for l, (i, o) in enumerate(widths)]
-    n_seeds = len(result.seeds)
+    titles, n_seeds = _titles(result), len(result.seeds)
     comparisons = result.summary["comparisons"]
     differences = (
         {"differences": plots.plot_differences(comparisons, "gini", n_seeds)} if comparisons else {}
@@ -141,24 +147,55 @@ def figures(result: Run) -> dict[str, Figure]:
             n_seeds,
         ),
         **differences,
-        "curves": plots.plot_curves(
-            names,
-            population.epochs,
-            {
-                f"{split}_{metric}": getattr(getattr(population.curve, split), metric)
-                for metric in ("loss", "error")
-                for split in ("train", "test")
-            },
-            n_seeds,
-        ),
+        "curves": plots.plot_curves(names, population.epochs, _curves(population), n_seeds),
     }
 
 
-def _shown_weights(result: Run, titles: list[str]) -> tuple[dict, dict]:
-    """|w| of the live entries, and their Gini, of the first seed in the first two conditions."""
+def _curves(population: Population) -> dict[str, np.ndarray]:
+    return {
+        f"{split}_{metric}": getattr(getattr(population.curve, split), metric)
+        for metric in ("loss", "error")
+        for split in ("train", "test")
+    }
+
+
+def page(result: Run, settings: dict[str, Any], environment: dict[str, Any]) -> str:
+    """The page of a run: of its seeds that did not diverge, as the figures."""
+    shown, summary = _sound_seeds(result), result.summary
+    names, titles = list(result.conditions), _titles(result)
+    magnitudes, _ = _shown_weights(shown, titles, len(names))
+    contents = report.Contents(
+        summary,
+        question(names),
+        answer(summary) if len(names) > 1 else [],
+        settings,
+        environment,
+        result.interrupted,
+        {title: {name: magnitudes[name][title] for name in names} for title in titles},
+        _relative(shown.measured, "entries", titles),
+        _relative(shown.measured, "contribution", titles[:-1]),
+        shown.population.epochs,
+        _curves(shown.population),
+    )
+    return report.page(contents)
+
+
+def _titles(result: Run) -> list[str]:
+    widths = [layer["kernel"].shape[-2:] for layer in layers(result.population.params)]
+    return [f"layer {l} ({i} → {o})" for l, (i, o) in enumerate(widths)]
+
+
+def _relative(measured: Measured, view: str, titles: list[str]) -> dict[str, np.ndarray]:
+    return {
+        title: np.asarray(measured.profiles[l][view].relative) for l, title in enumerate(titles)
+    }
+
+
+def _shown_weights(result: Run, titles: list[str], n_conditions: int = 2) -> tuple[dict, dict]:
+    """|w| of the live entries, and their Gini, of the first seed in the first conditions."""
     magnitudes, gini = {}, {}
     live = [*result.measured.live_inputs, None]
-    for c, name in list(enumerate(result.conditions))[:2]:
+    for c, name in list(enumerate(result.conditions))[:n_conditions]:
         magnitudes[name], gini[name] = {}, {}
         for l, layer in enumerate(layers(result.population.params)):
             kernel = np.abs(layer["kernel"][c, 0])
@@ -201,7 +238,7 @@ def write(
 ) -> None:
     """Write a run folder, `summary.json` last.
 
-    A compact one, small enough to commit, has no weights and its figures as PNG alone.
+    A compact one, small enough to commit, has no weights, no page, and its figures as PNG alone.
     """
     records.clear(folder)
     records.write_json(folder / records.RUN_MARK, settings)
@@ -231,4 +268,6 @@ def write(
         "interrupted": result.interrupted,
     }
     records.write_json(folder / "environment.json", environment)
+    if not compact:
+        records.write_text(folder / "report.html", page(result, settings, environment))
     records.write_json(folder / "summary.json", result.summary)

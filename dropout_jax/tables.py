@@ -38,7 +38,9 @@ def progress_bar(shown: bool) -> Progress:
     )
 
 
-def run_lines(summary: dict[str, Any], sentences: list[str]) -> Iterator[RenderableType]:
+def run_lines(
+    summary: dict[str, Any], question: str, sentences: list[str]
+) -> Iterator[RenderableType]:
     """The errors, a table per condition, the notes, and the answer in words."""
     conditions, statistics = summary["conditions"], summary["statistics"]
     width = max(8, *map(len, conditions))
@@ -72,15 +74,8 @@ def run_lines(summary: dict[str, Any], sentences: list[str]) -> Iterator[Rendera
                 "Try a smaller --learning-rate.",
             )
     if others:
-        yield Text(question(baseline, others), style="bold")
+        yield Text(question, style="bold")
         yield from (Text(f"• {sentence}") for sentence in sentences)
-
-
-def question(baseline: str, others: list[str]) -> str:
-    """What the answer is to."""
-    if others == ["dropout", "l2"]:
-        return "Does dropout spread the weights?"
-    return f"What spreads the weights, compared with {baseline}?"
 
 
 def file_lines(found: "Inspected", references: dict[str, dict[str, float]]) -> Iterator[Any]:

@@ -40,7 +40,9 @@ MAY_IMPORT = {
     "comparison": {"population", "blocks", "training", "networks", "data"}
     | {"weights", "units", "statistics"},
     "runs": {"comparison", "checkpoints", "population", "training", "networks", "data"}
-    | {"plots", "records"},
+    | {"plots", "records", "report"},
+    "charts": set(),
+    "report": {"charts"},
     "tensorboard": {"runs", "networks"},
     "tensors": {"files"},
     "inspection": {"tensors", "weights", "statistics"},

@@ -53,7 +53,14 @@ def test_a_folder_that_refuses_to_be_written_to_is_refused(tmp_path, monkeypatch
 
 
 def test_clearing_removes_the_run_and_nothing_else(tmp_path):
-    run = ["config.json", "environment.json", "metrics.csv", "curves.csv", "summary.json"]
+    run = [
+        "config.json",
+        "environment.json",
+        "metrics.csv",
+        "curves.csv",
+        "report.html",
+        "summary.json",
+    ]
     run += ["weights.safetensors", "figures/weights.png", "figures/weights.svg"]
     foreign = ["figures/notes.txt", "notes.md", "weights.pt"]
     (tmp_path / "figures").mkdir()
