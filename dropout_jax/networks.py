@@ -24,7 +24,7 @@ Params = Any  # {"params": {"layer_0": {"kernel": [in, out], "bias": [out]}, "la
 class MLP(nn.Module):
     """Affine layers of the given widths, with an activation between them.
 
-    The forward pass is stochastic if and only if it is given a key:
+    The forward pass is stochastic if and only if it is given a key::
 
         model.apply(params, x)                        # deterministic
         model.apply(params, x, key=key, rates=rates)  # dropout on the input of every layer

@@ -141,11 +141,11 @@ def groups_lines(rows: list[dict[str, Any]], n: tuple[int, int], paired: bool) -
     table.add_column("layer", overflow="fold")
     table.add_column("of")
     for heading in ("baseline", "against", "difference [95 % interval]", "p"):
-        table.add_column(heading, justify="right")
-    table.add_column("verdict")
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for row in rows:
         if row["measure"] == "gini":
-            of = {"entries": "all weights", "columns": "unit"}[row["view"]]
+            of = {"entries": "all", "columns": "unit"}[row["view"]]
             table.add_row(Text(row["layer"]), of, *_compared(row))
     yield table
     how = "BCa bootstrap; p by sign flips" if paired else "Welch's; p by dealing the files anew"
