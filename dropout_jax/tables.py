@@ -6,6 +6,7 @@ Names of conditions are users' text, so they are never read as markup.
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
@@ -81,52 +82,53 @@ def run_lines(
 def file_lines(found: "Inspected", references: dict[str, dict[str, float]]) -> Iterator[Any]:
     """Gini of every layer of a file beside what it would be in a law that weights begin with."""
     n_networks = max(layer.n_networks for layer in found.layers.values())
-    table = Table(title=Text(f"Gini of |w|, {found.path}: 0 is uniform"), title_justify="left")
-    table.add_column("layer", overflow="fold")
-    for heading in ("in → out", "all weights", "at the start", "Gaussian", "by unit", "shuffled"):
+    table = _table_of_layers(f"Gini of |w|, {found.path}: 0 is uniform")
+    for heading in ("in → out", "weights", "start", "Gaussian", "by unit", "shuffled"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, layer in found.layers.items():
         of = found.values[name]
         table.add_row(
             Text(name),
             f"{layer.shape[0]} → {layer.shape[1]}",
-            _mean_sd(of["entries"]["gini"]),
+            f"{of['entries']['gini'].mean():.3f}",
             f"{references[layer.law]['gini']:.3f}",
             f"{references['Gaussian']['gini']:.3f}",
-            _mean_sd(of["columns"]["gini"]),
-            _mean_sd(of["columns_shuffled"]["gini"]),
+            f"{of['columns']['gini'].mean():.3f}",
+            f"{of['columns_shuffled']['gini'].mean():.3f}",
         )
     yield table
-    seeds = f"mean ± sd over {n_networks} seeds; " if n_networks > 1 else ""
+    seeds = f"Mean over {n_networks} seeds. " if n_networks > 1 else ""
     laws = sorted({layer.law for layer in found.layers.values()})
     yield Text(
-        f"{seeds}at the start: of a {' or '.join(laws)} law, the usual one for such names; by "
-        "unit: of the weights of one unit, the mean over units; shuffled: the same after all "
-        "weights of the layer were dealt anew.",
+        f"{seeds}Weights: all of a layer. Start: of a {' or '.join(laws)} law, the usual one for "
+        "such names. By unit: of the weights of one unit, the mean over units. Shuffled: the same "
+        "after all weights of the layer were dealt anew.",
         style="dim",
     )
 
 
-def _mean_sd(values: Any) -> str:
-    return f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else "")
+def _table_of_layers(title: str) -> Table:
+    """A table with room for long names of layers, whatever the width of the terminal."""
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE)
+    table.add_column("layer", overflow="fold", min_width=12)
+    return table
 
 
 def side_by_side_lines(found: "Sequence[Inspected]") -> Iterator[Any]:
     """Gini of every layer in several files, and the difference if they are two."""
     names = list(dict.fromkeys(name for one in found for name in one.layers))
-    table = Table(title="Gini of |w|: 0 is uniform", title_justify="left")
-    table.add_column("layer", overflow="fold")
+    table = _table_of_layers("Gini of |w|: 0 is uniform")
     table.add_column("of")
     for one in found:
         table.add_column(Text(str(one.path)), justify="right", overflow="fold")
     if len(found) == 2:
         table.add_column("difference", justify="right")
     for name in names:
-        for view, of in (("entries", "all weights"), ("columns", "unit")):
+        for view, of in (("entries", "all"), ("columns", "unit")):
             values = [
                 one.values[name][view]["gini"] if name in one.layers else None for one in found
             ]
-            cells = ["" if of_file is None else _mean_sd(of_file) for of_file in values]
+            cells = ["" if of_file is None else f"{of_file.mean():.3f}" for of_file in values]
             means = [of_file.mean() for of_file in values if of_file is not None]
             if len(found) == 2:
                 cells.append(f"{means[1] - means[0]:+.3f}" if len(means) == 2 else "")
@@ -137,16 +139,17 @@ def side_by_side_lines(found: "Sequence[Inspected]") -> Iterator[Any]:
 
 def groups_lines(rows: list[dict[str, Any]], n: tuple[int, int], paired: bool) -> Iterator[Any]:
     """Gini of two groups of files with intervals and verdicts."""
-    table = Table(title="Gini of |w|, against minus baseline: 0 is uniform", title_justify="left")
-    table.add_column("layer", overflow="fold")
+    table = _table_of_layers("Gini of |w|, against minus baseline: 0 is uniform")
     table.add_column("of")
-    for heading in ("baseline", "against", "difference [95 % interval]", "p"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    for heading in ("base", "against"):
+        table.add_column(heading, justify="right")
+    table.add_column("difference [95 % interval]", justify="right", min_width=16)
+    table.add_column("p", justify="right")
+    table.add_column("verdict", min_width=12)
     for row in rows:
         if row["measure"] == "gini":
             of = {"entries": "all", "columns": "unit"}[row["view"]]
-            table.add_row(Text(row["layer"]), of, *_compared(row))
+            table.add_row(Text(row["layer"] if of == "all" else ""), of, *_compared(row))
     yield table
     how = "BCa bootstrap; p by sign flips" if paired else "Welch's; p by dealing the files anew"
     family = sum(row["measure"] == "gini" for row in rows)
