@@ -133,3 +133,10 @@ def test_the_two_commands_name_what_the_project_declares():
     assert "test" in project["optional-dependencies"]
     assert ".venv/bin/dropout-jax compare\n" in README
     assert ".venv/bin/pip install -e '.[test]' && .venv/bin/pytest\n" in README
+
+
+def test_every_picture_and_link_of_the_readme_is_there():
+    links = re.findall(r'(?:src="|\]\()([^)"#]+)', README)
+    local = [link for link in links if not link.startswith("http")]
+    assert len(local) > 20
+    assert [link for link in local if not (ROOT / link).exists()] == []
