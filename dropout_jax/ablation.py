@@ -21,6 +21,11 @@ def damages(loss_fn: LossFn, hidden: jax.Array) -> jax.Array:
 
     In the units of the loss; negative where the network does better without the unit. Single-unit
     ablation, as in Morcos et al. (2018), §3.
+
+    Example:
+      >>> h = jnp.array([[1.0, 2.0]])
+      >>> print(damages(lambda h: (3 - h.sum()) ** 2, h))  # 3 - 2 and 3 - 1, squared
+      [1. 4.]
     """
     return _damages_without(loss_fn, hidden, jnp.arange(hidden.shape[1])[:, None])
 
@@ -33,6 +38,14 @@ def pair_interactions(
     d_i is the damage [U] that `damages` gives, d_ij that without both. 0 where units act
     independently of each other on the loss; positive where one stands in for the other, negative
     where neither is of use alone: units that are co-adapted are far from 0.
+
+    Example:
+      >>> h = jnp.array([[1.0, 2.0]])
+      >>> def loss_fn(h):
+      ...     return (3 - h.sum()) ** 2
+      >>> damage, pairs = jnp.array([1.0, 4.0]), jnp.array([[0, 1]])
+      >>> print(pair_interactions(loss_fn, h, damage, pairs))  # 9 - 1 - 4
+      [4.]
     """
     both = _damages_without(loss_fn, hidden, pairs)
     return both - damage[pairs[:, 0]] - damage[pairs[:, 1]]
@@ -57,6 +70,11 @@ def ablation_curve(
       hidden: the activations [n, U].
       orders: random permutations of the units [R, U].
       fractions: of the units that are ablated [F].
+
+    Example:
+      >>> h, orders = jnp.ones((1, 4)), jnp.array([[0, 1, 2, 3]])
+      >>> print(ablation_curve(lambda h: 4 - h.sum(), h, orders, jnp.array([0.0, 0.5, 1.0])))
+      [0. 2. 4.]
     """
     n_units = hidden.shape[1]
     ranks = jnp.argsort(orders, axis=1)  # of each unit in each order
@@ -72,5 +90,9 @@ def effective_number(damage: jax.Array) -> jax.Array:
     """(Σ|d|)² / Σd²: how many units [U] are relied on; 1 if only one is, U if all are alike.
 
     The participation number of the damages; NaN if there is none.
+
+    Example:
+      >>> print(effective_number(jnp.ones(3)), effective_number(jnp.array([0.0, 2.0])))
+      3.0 1.0
     """
     return jnp.sum(jnp.abs(damage)) ** 2 / jnp.sum(damage**2)

@@ -168,6 +168,10 @@ def batch_indices(key: jax.Array, n: int, batch_size: int) -> jax.Array:
 
     Raises:
       ValueError: if `batch_size` is not positive, or n negative or larger than 2^24.
+
+    Example:
+      >>> print(sorted(batch_indices(jax.random.key(0), 6, 2).ravel().tolist()))
+      [0, 1, 2, 3, 4, 5]
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")

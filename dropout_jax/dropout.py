@@ -18,7 +18,11 @@ from jax.typing import ArrayLike
 
 
 def check_key(key: jax.Array) -> None:
-    """Raise TypeError unless `key` is one typed PRNG key (`jax.random.key`, not `PRNGKey`)."""
+    """Raise TypeError unless `key` is one typed PRNG key (`jax.random.key`, not `PRNGKey`).
+
+    Example:
+      >>> check_key(jax.random.key(0))
+    """
     dtype = getattr(key, "dtype", None)
     if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
         raise TypeError(
@@ -33,6 +37,12 @@ def check_rate(rate: ArrayLike, name: str = "rate") -> None:
     """Raise ValueError if a concrete `rate` holds a value outside [0, 1]; traced ones pass.
 
     TypeError if it holds no real numbers.
+
+    Example:
+      >>> check_rate(0.5)
+      >>> check_rate(1.2)
+      Traceback (most recent call last):
+      ValueError: rate must lie in [0, 1], got 1.2
     """
     if isinstance(rate, Tracer):
         return
@@ -93,6 +103,11 @@ def keep_mask(key: jax.Array, rate: ArrayLike, shape: tuple[int, ...]) -> jax.Ar
     Raises:
       TypeError: if `key` is not a typed key, or `rate` not a real number.
       ValueError: if a concrete `rate` is not a scalar in [0, 1], or a size is negative.
+
+    Example:
+      >>> mask = keep_mask(jax.random.key(0), 0.25, (10_000,))
+      >>> print(mask.mean().round(2))
+      0.75
     """
     _check_scalar(key, rate)
     if min(shape, default=0) < 0:
@@ -138,6 +153,13 @@ def dropout(
       TypeError: if `key` is not a typed key, `x` not floating-point, or `rate` not a real number.
       ValueError: if a concrete `rate` lies outside [0, 1], or is not a scalar, or x has not the
         dimensions.
+
+    Example:
+      >>> x = jnp.array([1.0, 2.0, 3.0, 4.0])
+      >>> print(dropout(jax.random.key(0), x, 0.5))
+      [2. 4. 0. 0.]
+      >>> print(dropout(jax.random.key(0), x, 0.0))
+      [1. 2. 3. 4.]
     """
     x = jnp.asarray(x)
     _check(key, x, rate)
@@ -172,6 +194,11 @@ def gaussian_dropout(key: jax.Array, x: jax.Array, rate: ArrayLike) -> jax.Array
     Srivastava et al. (2014), §10. At rate 1, where that variance is infinite, it gives zeros with
     zero gradients, as `dropout` does. Arguments and errors are those of `dropout`; the key is
     consumed.
+
+    Example:
+      >>> y = gaussian_dropout(jax.random.key(0), jnp.ones(100_000), 0.2)
+      >>> print(y.mean().round(2), y.var().round(2))  # 1 and .2 / .8
+      1.0 0.25
     """
     x = jnp.asarray(x)
     _check(key, x, rate)
@@ -188,5 +215,10 @@ def drop_connect(key: jax.Array, kernel: jax.Array, rate: ArrayLike) -> jax.Arra
 
     One mask serves the whole batch; vmap over keys for one mask an example.
     Wan et al. (2013), §3. Arguments and errors are those of `dropout`; the key is consumed.
+
+    Example:
+      >>> kernel = drop_connect(jax.random.key(0), jnp.ones((100, 100)), 0.5)
+      >>> print(np.unique(kernel))
+      [0. 2.]
     """
     return dropout(key, kernel, rate)

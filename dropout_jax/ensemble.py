@@ -36,6 +36,12 @@ def mc_predictions(
 
     Raises:
       ValueError: if there is no pass.
+
+    Example:
+      >>> def apply_fn(key, x):
+      ...     return x + jax.random.normal(key, x.shape)
+      >>> print(mc_predictions(apply_fn, jax.random.key(0), jnp.zeros((5, 3)), 2).shape)
+      (2, 5, 3)
     """
     if n_passes < 1:
         raise ValueError(f"n_passes must be at least 1, got {n_passes}")
@@ -53,6 +59,10 @@ def all_masks(n_units: int) -> np.ndarray:
 
     Raises:
       ValueError: if M is not in 0 … 20.
+
+    Example:
+      >>> print(all_masks(2).astype(int).tolist())
+      [[0, 0], [1, 0], [0, 1], [1, 1]]
     """
     if not 0 <= n_units <= MAX_MASKED:
         raise ValueError(f"masks can be enumerated for 0 … {MAX_MASKED} units, got {n_units}")
@@ -65,6 +75,10 @@ def mask_probabilities(masks: ArrayLike, rate: ArrayLike) -> jax.Array:
     Args:
       masks: True = kept.
       rate: P(drop) in [0, 1], one for all units or one a unit [M]; possibly traced.
+
+    Example:
+      >>> print(mask_probabilities(all_masks(2), 0.2).round(2))
+      [0.04 0.16 0.16 0.64]
     """
     kept = jnp.asarray(masks)
     rate = jnp.broadcast_to(jnp.asarray(rate, jnp.float32), kept.shape)
@@ -83,6 +97,11 @@ def arithmetic_mean(log_probs: jax.Array, weights: ArrayLike | None = None) -> j
 
     Args:
       weights: of the members [T], of sum 1, such as `mask_probabilities`; even by default.
+
+    Example:
+      >>> log_p = jnp.log(jnp.array([[0.2, 0.8], [0.6, 0.4]]))
+      >>> print(jnp.exp(arithmetic_mean(log_p)).round(3))
+      [0.4 0.6]
     """
     weights = _weights(log_probs, weights)
     return jax.nn.logsumexp(log_probs, axis=0, b=jnp.broadcast_to(weights, log_probs.shape))
@@ -94,6 +113,11 @@ def geometric_mean(log_probs: jax.Array, weights: ArrayLike | None = None) -> ja
     Over all masks of the inputs of one softmax layer it is the weight-scaled layer exactly, as the
     mean logit is the logit of the mean input; for deeper networks about (Baldi & Sadowski 2013;
     Warde-Farley et al. 2014). Arguments are those of `arithmetic_mean`.
+
+    Example:
+      >>> log_p = jnp.log(jnp.array([[0.2, 0.8], [0.8, 0.2]]))
+      >>> print(jnp.exp(geometric_mean(log_p)).round(3))
+      [0.5 0.5]
     """
     weights = _weights(log_probs, weights)
     counted = jnp.where(weights > 0, weights * log_probs, 0)  # a weight of 0 outweighs log 0
@@ -101,12 +125,24 @@ def geometric_mean(log_probs: jax.Array, weights: ArrayLike | None = None) -> ja
 
 
 def nll(log_probs: jax.Array, labels: jax.Array) -> jax.Array:
-    """Mean negative log-likelihood of labels [n] under log-probabilities [n, K], in nats."""
+    """Mean negative log-likelihood of labels [n] under log-probabilities [n, K], in nats.
+
+    Example:
+      >>> log_p = jnp.log(jnp.array([[0.25, 0.75]]))
+      >>> print(nll(log_p, jnp.array([0])).round(4))  # ln 4
+      1.3863
+    """
     return -jnp.mean(jnp.take_along_axis(log_probs, labels[:, None], axis=-1))
 
 
 def brier(log_probs: jax.Array, labels: jax.Array) -> jax.Array:
-    """Mean of Σₖ (pₖ - 1[k = label])², in 0 … 2 (Brier 1950), for [n, K] and [n]."""
+    """Mean of Σₖ (pₖ - 1[k = label])², in 0 … 2 (Brier 1950), for [n, K] and [n].
+
+    Example:
+      >>> log_p = jnp.log(jnp.array([[0.5, 0.5]]))
+      >>> print(brier(log_p, jnp.array([0])).round(4))  # .25 + .25
+      0.5
+    """
     truth = jax.nn.one_hot(labels, log_probs.shape[-1])
     return jnp.mean(jnp.sum((jnp.exp(log_probs) - truth) ** 2, axis=-1))
 
@@ -118,6 +154,11 @@ def expected_calibration_error(
 
     Confidence is the largest probability; bins are of equal width, ((b - 1)/B, b/B] (Guo et al.
     2017, §2). An estimate from few examples is too high: its noise does not cancel.
+
+    Example:
+      >>> log_p = jnp.log(jnp.array([[0.8, 0.2], [0.8, 0.2]]))
+      >>> print(expected_calibration_error(log_p, jnp.array([0, 1])).round(2))  # .8 sure, .5 right
+      0.3
     """
     confidence = jnp.exp(log_probs.max(axis=-1))
     gap = (log_probs.argmax(axis=-1) == labels) - confidence
@@ -126,7 +167,12 @@ def expected_calibration_error(
 
 
 def predictive_entropy(log_probs: jax.Array) -> jax.Array:
-    """Entropy -Σₖ pₖ log pₖ of log-probabilities [..., K], in 0 … log K nats."""
+    """Entropy -Σₖ pₖ log pₖ of log-probabilities [..., K], in 0 … log K nats.
+
+    Example:
+      >>> print(predictive_entropy(jnp.log(jnp.full(4, 0.25))).round(4))  # ln 4
+      1.3863
+    """
     p = jnp.exp(log_probs)
     return -jnp.sum(jnp.where(p > 0, p * log_probs, 0), axis=-1)
 
@@ -137,6 +183,11 @@ def mutual_information(log_probs: jax.Array, weights: ArrayLike | None = None) -
     The information that the label would give on which member is right (Houlsby et al. 2011; Gal
     2016, §3.3): 0 if all members agree, whether they are sure or not. Rounding may take it below 0
     by some 1e-7. Arguments are those of `arithmetic_mean`.
+
+    Example:
+      >>> sure = jnp.log(jnp.array([[1.0, 1e-9], [1e-9, 1.0]]))  # of opposite things
+      >>> print(mutual_information(sure).round(4))  # ln 2
+      0.6931
     """
     mean_entropy = jnp.sum(
         _weights(log_probs[..., 0], weights) * predictive_entropy(log_probs), axis=0

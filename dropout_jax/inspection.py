@@ -155,6 +155,11 @@ def measure(kernel: np.ndarray, live: Live | None = None) -> dict[str, dict[str,
     `entries` are all of them, `columns` the mean over the inputs of one unit each; beside it
     `columns_shuffled`, the same of the same weights dealt anew over the layer (to 256 units at
     most), which only differs if some units have larger weights than others, or a law of their own.
+
+    Example:
+      >>> found = measure(np.array([[1.0, 10.0], [1.0, 10.0]], np.float32))
+      >>> print(round(found["columns"]["gini"], 3))  # the weights of one unit are alike
+      0.0
     """
     live = live or _all_alive(kernel)
     found = {**_measure(kernel, live)}
@@ -178,6 +183,10 @@ def references() -> dict[str, dict[str, float]]:
     """{law: {measure: value}} of |w| for laws that weights are drawn from, from their quantiles.
 
     Uniform (PyTorch's layers at the start), a normal law cut at two deviations (Flax's), Gaussian.
+
+    Example:
+      >>> print({law: round(of["gini"], 3) for law, of in references().items()})
+      {'uniform': 0.333, 'truncated normal': 0.392, 'Gaussian': 0.414}
     """
     u = (np.arange(_N_QUANTILES) + 0.5) / _N_QUANTILES
     laws = {

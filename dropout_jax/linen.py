@@ -24,6 +24,14 @@ class Dropout(nn.Module):
       broadcast_dims: dimensions along which entries share their fate.
       deterministic: whether to return the inputs as they are; given here or in the call.
       rng_collection: where the key comes from if it is not given in the call.
+
+    Example:
+      >>> def drop(rate):
+      ...     layer = Dropout(rate, deterministic=False)
+      ...     return layer.apply({}, jnp.ones(4), rng=jax.random.key(0))
+      >>> print(jax.vmap(drop)(jnp.array([0.0, 1.0])))
+      [[1. 1. 1. 1.]
+       [0. 0. 0. 0.]]
     """
 
     rate: ArrayLike

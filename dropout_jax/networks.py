@@ -39,6 +39,13 @@ class MLP(nn.Module):
       noise: `dropout`, or another function of (key, x, rate).
       noise_on_kernels: put the noise on a layer's kernel, one draw for the whole batch, instead of
         its input; with `drop_connect` that is DropConnect (Wan et al. 2013).
+
+    Example:
+      >>> model = MLP((3, 2))
+      >>> params = model.init(jax.random.key(0), jnp.zeros(4))
+      >>> noise = {"key": jax.random.key(1), "rates": (0.2, 0.5)}
+      >>> print(model.apply(params, jnp.ones((5, 4)), **noise).shape)
+      (5, 2)
     """
 
     features: Sequence[int]
@@ -95,7 +102,14 @@ class MLP(nn.Module):
 
 
 def check_features(features: Sequence[int]) -> None:
-    """Raise ValueError unless the widths of the layers are integers in 1 … 2^31 - 1."""
+    """Raise ValueError unless the widths of the layers are integers in 1 … 2^31 - 1.
+
+    Example:
+      >>> check_features((256, 256, 10))
+      >>> check_features((256, 0))
+      Traceback (most recent call last):
+      ValueError: features must hold integers in 1 … 2^31 - 1, one for each layer, got (256, 0)
+    """
     try:
         widths = list(map(operator.index, features))
     except TypeError:  # no sequence, or none of integers
@@ -160,6 +174,11 @@ def layers(params: Params) -> list[dict[str, jax.Array]]:
 
     Raises:
       ValueError: if `params` are not those of an MLP.
+
+    Example:
+      >>> params = MLP((3, 2)).init(jax.random.key(0), jnp.zeros(4))
+      >>> print([layer["kernel"].shape for layer in layers(params)])
+      [(4, 3), (3, 2)]
     """
     try:
         tree = params["params"]

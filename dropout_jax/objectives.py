@@ -12,19 +12,33 @@ def cross_entropy(logits: jax.Array, label: jax.Array) -> jax.Array:
     Args:
       logits: unnormalised log-probabilities [K].
       label: the class, an integer scalar in 0 … K - 1.
+
+    Example:
+      >>> print(jnp.exp(-cross_entropy(jnp.zeros(4), jnp.array(2))))  # one in four
+      0.25
     """
     chex.assert_rank([logits, label], [1, 0])
     return optax.softmax_cross_entropy_with_integer_labels(logits, label)
 
 
 def squared_error(prediction: jax.Array, target: jax.Array) -> jax.Array:
-    """Sum over outputs of (prediction - target)^2, for vectors [K]."""
+    """Sum over outputs of (prediction - target)^2, for vectors [K].
+
+    Example:
+      >>> print(squared_error(jnp.array([1.0, 2.0]), jnp.array([1.0, 5.0])))
+      9.0
+    """
     chex.assert_rank([prediction, target], 1)
     chex.assert_equal_shape([prediction, target])
     return jnp.sum((prediction - target) ** 2)
 
 
 def error_rate(logits: jax.Array, label: jax.Array) -> jax.Array:
-    """1.0 if the most probable class of logits [K] is not `label`, else 0.0."""
+    """1.0 if the most probable class of logits [K] is not `label`, else 0.0.
+
+    Example:
+      >>> print(error_rate(jnp.array([0.1, 0.9]), jnp.array(0)))
+      1.0
+    """
     chex.assert_rank([logits, label], [1, 0])
     return (jnp.argmax(logits) != label).astype(jnp.float32)

@@ -14,7 +14,13 @@ from jax.typing import ArrayLike
 
 
 def gaussian_noise(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
-    """Adds strength · N(0, 1) to each entry; the key is consumed."""
+    """Adds strength · N(0, 1) to each entry; the key is consumed.
+
+    Example:
+      >>> noisy = gaussian_noise(jax.random.key(0), jnp.zeros(10_000), 0.5)
+      >>> print(noisy.std().round(1))
+      0.5
+    """
     return x + strength * jax.random.normal(key, x.shape)
 
 
@@ -22,6 +28,10 @@ def dropped_pixels(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Arr
     """Sets a fraction `strength` of the entries, on average, to 0; the key is consumed.
 
     Unlike dropout in training, what is left is not scaled up.
+
+    Example:
+      >>> print(dropped_pixels(jax.random.key(0), jnp.ones(10_000), 0.3).mean().round(1))
+      0.7
     """
     return jnp.where(jax.random.uniform(key, x.shape) < strength, 0, x)
 
@@ -33,6 +43,13 @@ def shift(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
 
     Raises:
       ValueError: if x is not a flattened square.
+
+    Example:
+      >>> picture = jnp.zeros(9).at[4].set(1.0)  # a dot in the middle
+      >>> print(shift(jax.random.key(0), picture, 1).reshape(3, 3))
+      [[0. 0. 0.]
+       [0. 0. 0.]
+       [0. 1. 0.]]
     """
     side = math.isqrt(x.size)
     if x.shape != (side * side,):
@@ -45,7 +62,12 @@ def shift(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
 
 
 def less_contrast(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
-    """Draws x towards its mean: (1 - strength) x + strength · mean(x); the key is not used."""
+    """Draws x towards its mean: (1 - strength) x + strength · mean(x); the key is not used.
+
+    Example:
+      >>> print(less_contrast(jax.random.key(0), jnp.array([0.0, 1.0]), 0.5))
+      [0.25 0.75]
+    """
     del key
     strength = jnp.asarray(strength)
     return (1 - strength) * x + strength * x.mean()

@@ -80,6 +80,11 @@ def member_key(root: jax.Array, seed: jax.typing.ArrayLike) -> jax.Array:
     Raises:
       TypeError: if `root` is not a typed key.
       ValueError: if a concrete `seed` is not an integer in 0 … 2^32 - 1.
+
+    Example:
+      >>> root = jax.random.key(0)
+      >>> print(member_key(root, 3) == jax.random.fold_in(root, 3))
+      True
     """
     check_key(root)
     if not isinstance(seed, Tracer) and not _is_seed(seed):
@@ -99,6 +104,11 @@ def stack_conditions(conditions: Sequence[Hparams]) -> Hparams:
       ValueError: if there are none, a rate is outside [0, 1], another number is NaN or not one
         number, or the conditions do not give the same hyper-parameters in the same shapes (rates 0
         mean no dropout, max-norm inf no bound).
+
+    Example:
+      >>> both = stack_conditions([Hparams((0.0,)), Hparams((0.5,))])
+      >>> print(both.rates.ravel())
+      [0.  0.5]
     """
     if not conditions:
         raise ValueError("a population needs at least one condition, got none")

@@ -12,6 +12,10 @@ def early(progress: jax.Array, cutoff: float = 0.5) -> jax.Array:
     """Dropout at first: from 1 linearly to 0 at `cutoff`, then 0.
 
     Against underfitting (Liu et al. 2023, §4).
+
+    Example:
+      >>> print(early(jnp.array([0.0, 0.25, 0.75])))
+      [1.  0.5 0. ]
     """
     return jnp.maximum(0, 1 - progress / cutoff)
 
@@ -20,6 +24,10 @@ def late(progress: jax.Array, cutoff: float = 0.5) -> jax.Array:
     """Dropout at last: 0 until `cutoff`, then 1.
 
     Against overfitting (Liu et al. 2023, §4).
+
+    Example:
+      >>> print(late(jnp.array([0.25, 0.75])))
+      [0. 1.]
     """
     return jnp.where(progress < cutoff, 0.0, 1.0)
 
@@ -29,5 +37,9 @@ def curriculum(progress: jax.Array, speed: float = 10.0) -> jax.Array:
 
     The keep probability (1 - k) e^(-γt) + k of Morerio et al. (2017), §3, where 1 - k is the rate
     and γ = `speed` over the number of steps; their γ of 10 over all steps.
+
+    Example:
+      >>> print(curriculum(jnp.array([0.0, 0.5])).round(3))  # 1 - exp(-5)
+      [0.    0.993]
     """
     return 1 - jnp.exp(-speed * progress)

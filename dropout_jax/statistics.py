@@ -73,6 +73,11 @@ def interval(differences: np.ndarray) -> tuple[float, float]:
     Raises:
       TypeError: if they are not real numbers.
       ValueError: if they are not a vector of at least two.
+
+    Example:
+      >>> low, high = interval(np.array([1.0, 2.0, 3.0, 2.0, 2.0]))
+      >>> print(low < 2 < high)
+      True
     """
     differences = _of_two(differences)
     n = len(differences)
@@ -107,6 +112,10 @@ def sign_flip_test(differences: np.ndarray) -> np.ndarray:
     Raises:
       TypeError: if they are not real numbers.
       ValueError: if there is not one seed.
+
+    Example:
+      >>> print(sign_flip_test(np.ones(6)))  # 2 of 64 patterns are as far from 0
+      0.03125
     """
     differences = _real(differences, "differences", 1)
     finite = np.isfinite(differences).all(axis=0)
@@ -143,6 +152,10 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     Raises:
       TypeError: if they are not real numbers.
       ValueError: if they are not a vector.
+
+    Example:
+      >>> print(holm(np.array([0.01, 0.04])))
+      [0.02 0.04]
     """
     p_values = _real(p_values, "p_values", 0)
     if p_values.ndim != 1:
@@ -158,6 +171,10 @@ def effect_size(differences: np.ndarray) -> float:
     """Hedges' g for paired differences [S]: mean / sd · (1 - 3/(4 (S - 1) - 1)); NaN at sd 0.
 
     Errors are those of `interval`.
+
+    Example:
+      >>> print(round(effect_size(np.array([1.0, 2.0, 3.0])), 3))  # 2 / 1 · (1 - 3/7)
+      1.143
     """
     differences = _of_two(differences)
     n = len(differences)
@@ -168,7 +185,12 @@ def effect_size(differences: np.ndarray) -> float:
 
 
 def smallest_p_holm(n_seeds: int, n_comparisons: int) -> float:
-    """The smallest adjusted p-value that this many seeds can give in a family of this size."""
+    """The smallest adjusted p-value that this many seeds can give in a family of this size.
+
+    Example:
+      >>> print(smallest_p_holm(10, 13))  # 13 · 2⁻⁹
+      0.025390625
+    """
     smallest = 2.0 ** (1 - n_seeds) if n_seeds <= _MAX_EXACT else 1 / (_N_RANDOM + 1)
     return min(1.0, n_comparisons * smallest)
 
@@ -181,6 +203,10 @@ def verdict(
     `no difference` if the interval lies within ± 2 % of the baseline; else `more uniform` or `less
     uniform` if the adjusted p-value is below .05; else `undecided`, as is all with fewer than six
     seeds.
+
+    Example:
+      >>> verdict(-0.2, -0.1, 0.01, baseline=0.4, n_seeds=10, higher_is_uniform=False)
+      'more uniform'
     """
     if n_seeds < MIN_SEEDS or not all(map(math.isfinite, (low, high, p_holm, baseline))):
         return "undecided"
@@ -198,6 +224,11 @@ def permutation_test(baseline: np.ndarray, condition: np.ndarray) -> float:
     Exact if there are at most 2^15 ways to deal them, else from so many random ones and the one
     observed (`scipy.stats.permutation_test`). The smallest is 2 / C(S + S', S) for groups of one
     size, half of that for others. What is not finite gives NaN.
+
+    Example:
+      >>> p = permutation_test(np.arange(4.0), np.arange(4.0) + 10)
+      >>> print(round(70 * p))  # 2 of 70 ways to deal them
+      2
     """
     both = np.concatenate([baseline, condition])
     if not np.isfinite(both).all():
@@ -230,6 +261,11 @@ def compare_unpaired(
     Raises:
       TypeError: if they are not real numbers.
       ValueError: if there are fewer than two networks in a group, or not K quantities in both.
+
+    Example:
+      >>> (one,) = compare_unpaired(np.full((5, 1), 0.5), np.full((4, 1), 0.4))
+      >>> print(round(one.difference, 3), one.verdict)
+      -0.1 more uniform
     """
     baseline = _real(baseline, "baseline", 2)
     condition = _real(condition, "condition", 2)
@@ -272,6 +308,11 @@ def compare(
     Raises:
       TypeError: if they are not real numbers.
       ValueError: if the shapes differ or there are fewer than two seeds.
+
+    Example:
+      >>> (one,) = compare(np.full((8, 1), 0.5), np.full((8, 1), 0.4))
+      >>> print(round(one.difference, 3), one.verdict)
+      -0.1 more uniform
     """
     baseline = _real(baseline, "baseline", 0)
     condition = _real(condition, "condition", 0)

@@ -38,6 +38,10 @@ class Hparams(NamedTuple):
       weight_decay: μ of the penalty ½ μ Σ w² on kernels (not biases).
       max_norm: bound on the Euclidean norm of every hidden unit's incoming kernel column, imposed
         after each update (Srivastava et al. 2014, §5.1); None leaves it out of the program.
+
+    Example:
+      >>> print(Hparams(rates=(0.0, 0.5)).momentum)
+      0.9
     """
 
     rates: Array | Sequence[float] | None = None
@@ -174,7 +178,15 @@ def batch_loss(
 
 
 def clip_column_norms(params: Params, max_norm: float | Array) -> Params:
-    """Scale every hidden unit's incoming kernel column down to Euclidean norm `max_norm`."""
+    """Scale every hidden unit's incoming kernel column down to Euclidean norm `max_norm`.
+
+    Example:
+      >>> layer = {"kernel": jnp.array([[3.0], [4.0]]), "bias": jnp.zeros(1)}
+      >>> params = {"params": {"layer_0": layer, "layer_1": layer}}  # the last one is left alone
+      >>> clipped = clip_column_norms(params, 1.0)["params"]
+      >>> print(clipped["layer_0"]["kernel"].ravel().round(2), clipped["layer_1"]["kernel"].ravel())
+      [0.6 0.8] [3. 4.]
+    """
     tree = dict(params["params"])
     for name in [f"layer_{l}" for l in range(len(tree) - 1)]:
         kernel = tree[name]["kernel"]

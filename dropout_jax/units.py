@@ -19,6 +19,11 @@ def contribution(activations: jax.Array, outgoing: jax.Array) -> jax.Array:
 
     Raises:
       ValueError: if the units of h are not those that the kernel takes in.
+
+    Example:
+      >>> h = jnp.array([[3.0, 0.0], [3.0, 0.0]])
+      >>> print(contribution(h, jnp.array([[4.0], [5.0]])))  # 3 · 4, and 0: it is silent
+      [12.  0.]
     """
     if activations.shape[1] != outgoing.shape[0]:
         raise ValueError(
@@ -33,6 +38,10 @@ def path_norm(incoming: jax.Array, bias: jax.Array, outgoing: jax.Array) -> jax.
     """‖(w_in,j, bⱼ)‖ · ‖w_out,j‖ for every hidden unit [U], of kernels [in, U] and [U, O].
 
     The products that dropout makes equal in a linear network (Mianjy, Arora & Vidal 2018).
+
+    Example:
+      >>> print(path_norm(jnp.array([[3.0]]), jnp.array([4.0]), jnp.array([[2.0]])))  # 5 · 2
+      [10.]
     """
     norm_in = jnp.sqrt(jnp.sum(incoming**2, axis=0) + bias**2)
     return norm_in * jnp.linalg.norm(outgoing, axis=1)
@@ -42,6 +51,10 @@ def mean_correlation(activations: jax.Array) -> jax.Array:
     """Mean |correlation| between the activations [n, U] of all pairs of units that vary.
 
     A measure of co-adaptation: high where units come and go together. NaN for fewer than two.
+
+    Example:
+      >>> print(mean_correlation(jnp.array([[0.0, 1.0], [1.0, 0.0]])))  # never both
+      1.0
     """
     centred = activations - activations.mean(axis=0, keepdims=True)
     return _mean_cosine(centred, jnp.any(activations != activations[:1], axis=0))
@@ -51,6 +64,10 @@ def mean_cosine(incoming: jax.Array) -> jax.Array:
     """Mean |cosine| between the incoming vectors of all pairs of units, of a kernel [in, U].
 
     High where units condense on few directions (Zhang & Xu 2024).
+
+    Example:
+      >>> print(mean_cosine(jnp.eye(2)))  # at right angles
+      0.0
     """
     return _mean_cosine(incoming, jnp.any(incoming != 0, axis=0))
 
@@ -67,5 +84,9 @@ def silent_share(activations: jax.Array) -> jax.Array:
     """The share of activations [n, U] that are 0: how sparse the code of a layer is.
 
     Srivastava et al. (2014), §7.2, report it, and the mean activation, to tell what dropout does.
+
+    Example:
+      >>> print(silent_share(jnp.array([[0.0, 1.0], [0.0, 0.0]])))
+      0.75
     """
     return jnp.mean(activations == 0)

@@ -67,13 +67,22 @@ def gini(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
 
     The last factor makes sets of different size comparable (Deltas 2003): a uniform law gives 1/3,
     a Gaussian √2 - 1, a Laplace law 1/2.
+
+    Example:
+      >>> print(gini(jnp.array([1.0, 1.0, 1.0])), gini(jnp.array([0.0, 0.0, 1.0])))
+      0.0 1.0
     """
     a, rank, n = _ranked(a, where)
     return jnp.sum((2 * rank - n - 1) / (n - 1) * a) / a.sum()
 
 
 def cv(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
-    """Coefficient of variation sd / mean (the population's sd); 0 uniform, √(N - 1) one entry."""
+    """Coefficient of variation sd / mean (the population's sd); 0 uniform, √(N - 1) one entry.
+
+    Example:
+      >>> print(cv(jnp.array([1.0, 3.0])))  # sd 1, mean 2
+      0.5
+    """
     u, n = _relative(a, where)
     return jnp.sqrt(jnp.sum(jnp.where(_which(a, where).ravel(), (u - 1) ** 2, 0)) / n)
 
@@ -83,20 +92,34 @@ def entropy(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
 
     ln N times one minus the normalised entropy H / ln N; the index of Theil (1967). 0 uniform,
     ln N one entry.
+
+    Example:
+      >>> print(entropy(jnp.array([0.0, 1.0])).round(4))  # ln 2
+      0.6931
     """
     u, n = _relative(a, where)
     return jnp.sum(jax.scipy.special.xlogy(u, u)) / n
 
 
 def participation(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
-    """Participation ratio over N, (Σ a²)² / (N Σ a⁴); 1 uniform, 1/N one entry."""
+    """Participation ratio over N, (Σ a²)² / (N Σ a⁴); 1 uniform, 1/N one entry.
+
+    Example:
+      >>> print(participation(jnp.array([0.0, 0.0, 0.0, 1.0])))
+      0.25
+    """
     u, n = _relative(a, where)
     square = u * u
     return jnp.sum(square) ** 2 / (n * jnp.sum(square * square))
 
 
 def hoyer(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
-    """Sparsity of Hoyer (2004), (√N - Σ a / √Σ a²) / (√N - 1); 0 uniform, 1 one entry."""
+    """Sparsity of Hoyer (2004), (√N - Σ a / √Σ a²) / (√N - 1); 0 uniform, 1 one entry.
+
+    Example:
+      >>> print(hoyer(jnp.array([1.0, 1.0, 1.0, 1.0])), hoyer(jnp.array([0.0, 0.0, 0.0, 1.0])))
+      0.0 1.0
+    """
     u, n = _relative(a, where)
     root = jnp.sqrt(n)
     return (root - n / jnp.sqrt(jnp.sum(u**2))) / (root - 1)
@@ -106,6 +129,10 @@ def top10_share(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
     """Share of Σ a in the largest tenth; .1 uniform. One minus the Lorenz curve at .9.
 
     The curve is linear between its points, so a tenth of N need not be whole.
+
+    Example:
+      >>> print(top10_share(jnp.append(jnp.ones(9), 11.0)))
+      0.55
     """
     a, rank, n = _ranked(a, where)
     return jnp.sum(jnp.clip(rank - 0.9 * n, 0, 1) * a) / a.sum()
@@ -128,6 +155,10 @@ def profile(a: jax.Array, where: jax.Array | None = None, *, n_points: int = 201
 
     Raises:
       ValueError: if there are no magnitudes, or fewer than two points.
+
+    Example:
+      >>> print(profile(jnp.array([1.0, 3.0]), n_points=3).lorenz)  # the smaller half has a quarter
+      [0.   0.25 1.  ]
     """
     if n_points < 2 or not np.size(a):
         raise ValueError(
@@ -162,6 +193,10 @@ def varies(x: ArrayLike) -> jax.Array:
 
     Raises:
       ValueError: if x is not [n, D] with n > 0.
+
+    Example:
+      >>> print(varies(jnp.array([[1.0, 2.0], [1.0, 3.0]])))
+      [False  True]
     """
     x = jnp.asarray(x)
     if x.ndim != 2 or not len(x):
@@ -170,7 +205,13 @@ def varies(x: ArrayLike) -> jax.Array:
 
 
 def measure_entries(measure: Callable[..., Any], kernel: jax.Array, live: Live) -> Any:
-    """The measure (or `profile`) of |w| over all live entries of a kernel [in, out]."""
+    """The measure (or `profile`) of |w| over all live entries of a kernel [in, out].
+
+    Example:
+      >>> live = Live(jnp.array([True, False]), jnp.array([True, True]))
+      >>> print(measure_entries(cv, jnp.array([[1.0, -3.0], [7.0, 9.0]]), live))  # of 1 and 3
+      0.5
+    """
     return measure(jnp.abs(kernel), live.inputs[:, None] & live.outputs[None, :])
 
 
@@ -178,6 +219,11 @@ def measure_columns(measure: Measure, kernel: jax.Array, live: Live) -> jax.Arra
     """The measure of |w| over the live inputs of one unit, averaged over live units.
 
     Low if there is no "one large weight for one neuron and small ones for the others".
+
+    Example:
+      >>> live = Live(jnp.array([True, True]), jnp.array([True, True]))
+      >>> print(measure_columns(cv, jnp.array([[1.0, 5.0], [3.0, 5.0]]), live))  # .5 and 0
+      0.25
     """
     of_unit = jax.vmap(lambda column: measure(jnp.abs(column), live.inputs), in_axes=1)(kernel)
     return jnp.mean(of_unit, where=live.outputs)
@@ -188,6 +234,12 @@ def uniformity(kernel: jax.Array, init_kernel: jax.Array, live: Live) -> dict:
 
     `entries` is |w| over the layer, `columns` the mean over receiving units of each one's inputs,
     `change` is |w - w₀| over the layer. Kernels are [in, out]; what is dead is left out.
+
+    Example:
+      >>> live = Live(jnp.array([True, True]), jnp.array([True, True]))
+      >>> kernel = jnp.array([[1.0, 5.0], [3.0, 5.0]])
+      >>> print(uniformity(kernel, jnp.zeros((2, 2)), live)["columns"]["cv"])
+      0.25
     """
     return {
         "entries": {name: measure_entries(m, kernel, live) for name, m in MEASURES.items()},

@@ -66,6 +66,8 @@ MAY_IMPORT = {
     | {"population", "interrupts", "processes"},
 }
 
+TAUGHT_BY_EXAMPLE = ("dropout", "objectives", "schedules", "weights", "units", "ablation")
+TAUGHT_BY_EXAMPLE += ("perturbations", "ensemble", "theory", "statistics")
 BEFORE_JAX = ("arguments", "conditions", "tables", "cli")  # read before it is loaded
 
 
@@ -157,6 +159,14 @@ def test_everything_public_has_a_docstring(module):
             documented.append(node)
     bare = [getattr(n, "name", module) for n in documented if not ast.get_docstring(n)]
     assert [name for name in bare if not name.startswith("_")] == []
+
+
+@pytest.mark.parametrize("module", TAUGHT_BY_EXAMPLE)
+def test_every_public_function_of_arrays_has_an_example(module):
+    functions = [node for node in TREES[module].body if isinstance(node, ast.FunctionDef)]
+    public = [node for node in functions if not node.name.startswith("_")]
+    assert public
+    assert [node.name for node in public if ">>>" not in (ast.get_docstring(node) or "")] == []
 
 
 @pytest.mark.parametrize("module", TREES)
