@@ -72,6 +72,10 @@ def mesh_of(devices: Sequence[Device] | None = None, n_blocks: int | None = None
     """Devices [D] in a row, along which members are dealt; all there are by default.
 
     No more than `n_blocks` if they are of one process; of several, each has to take part.
+
+    Example:
+      >>> print(mesh_of(jax.devices()[:1]).size)
+      1
     """
     devices = list(devices or jax.devices())
     if jax.process_count() == 1:
@@ -159,6 +163,13 @@ def map_members(
 
     Raises:
       ValueError: if the members' leading axes differ, or there is no member.
+
+    Example:
+      >>> def add(scale, member, shared):
+      ...     return scale * member + shared
+      >>> print(map_members(add, (10,), (np.arange(4.0).reshape(2, 2),), np.array(1.0)))
+      [[ 1. 11.]
+       [21. 31.]]
     """
     leading = {np.shape(leaf)[:2] for leaf in jax.tree.leaves(members)}
     if len(leading) != 1 or 0 in min(leading) or len(min(leading)) < 2:
@@ -192,6 +203,11 @@ def member_bytes(config: Config, n_inputs: int) -> int:
 
     Four copies of its P parameters (with momentum, gradient and update), and two of what its layers
     take in and send on, for a batch in training or for the examples that are evaluated at once.
+
+    Example:
+      >>> from dropout_jax.networks import MLP
+      >>> print(member_bytes(Config(MLP((256, 256, 10))), 784))
+      8485152
     """
     params = jax.eval_shape(partial(config.model.init, x=jnp.zeros(n_inputs)), jax.random.key(0))
     n_params = sum(leaf.size for leaf in jax.tree.leaves(params))
@@ -217,6 +233,11 @@ def block_size(
 
     Raises:
       ValueError: if `memory` does not hold one member, or there is no device.
+
+    Example:
+      >>> from dropout_jax.networks import MLP
+      >>> print(block_size(Config(MLP((8, 10))), 64, 30, jax.devices("cpu")))
+      1
     """
     if not devices:
         raise ValueError("devices must hold at least one, got none")
@@ -235,7 +256,12 @@ def block_size(
 
 
 def curve_epochs(n_epochs: int) -> np.ndarray:
-    """The epochs [P] at which the curves are measured: 0, the last, and up to nine between."""
+    """The epochs [P] at which the curves are measured: 0, the last, and up to nine between.
+
+    Example:
+      >>> print(curve_epochs(30))
+      [ 0  3  6  9 12 15 18 21 24 27 30]
+    """
     n_points = min(n_epochs, N_CURVE_POINTS) + 1
     return np.unique(np.linspace(0, n_epochs, n_points).round().astype(int))
 

@@ -20,7 +20,12 @@ N_COLOURS = 6
 
 
 class Axis(NamedTuple):
-    """Values low … high on pixels start … end."""
+    """Values low … high on pixels start … end.
+
+    Example:
+      >>> print(Axis(0, 10, 100, 200).place([0, 5, 10]))
+      [100. 150. 200.]
+    """
 
     low: float
     high: float
@@ -54,14 +59,25 @@ class Line(NamedTuple):
 
 
 def over_seeds(c: int, x: np.ndarray, values: np.ndarray) -> Line:
-    """The line of values [S, P]; where a seed is not finite it has no say."""
+    """The line of values [S, P]; where a seed is not finite it has no say.
+
+    Example:
+      >>> line = over_seeds(0, np.arange(2), np.array([[1.0, 2.0], [3.0, 4.0]]))
+      >>> print(line.mean, line.low, line.high)
+      [2. 3.] [1. 2.] [3. 4.]
+    """
     sound = values[np.isfinite(values).all(axis=1)]
     sound = sound if len(sound) else np.zeros((1, len(x)))
     return Line(c, x, sound.mean(axis=0), sound.min(axis=0), sound.max(axis=0))
 
 
 def look(c: int) -> str:
-    """The classes of condition c."""
+    """The classes of condition c.
+
+    Example:
+      >>> print(look(0), look(7))
+      c0 d0 c1 d2
+    """
     return f"c{c % N_COLOURS} d{(c + c // N_COLOURS) % N_COLOURS}"
 
 
@@ -97,6 +113,10 @@ def weight_chart(magnitudes: np.ndarray, top: float, c: int, told: str) -> Marku
 
     Up to 400 weights are a stem each. More share 400 columns: a light line from the smallest to the
     largest of those in it, a dark one from quartile to quartile.
+
+    Example:
+      >>> print(weight_chart(np.array([0.5]), 1.0, 0, "<one> weight")[:62])
+      <svg role="img" viewBox="0 0 480 250" aria-label="&lt;one&gt;
     """
     n = len(magnitudes)
     x, y = Axis(0, max(n, 1), LEFT, WIDTH - RIGHT), Axis(0, top, HEIGHT - BOTTOM, TOP)

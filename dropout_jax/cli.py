@@ -24,6 +24,7 @@ from dropout_jax.arguments import Compare, Doctor, Inspect, Train, Training, che
 from dropout_jax.conditions import given_conditions
 
 if TYPE_CHECKING:
+    from dropout_jax.inspection import Inspected
     from dropout_jax.jobs import Job
     from dropout_jax.runs import Run
 
@@ -182,15 +183,7 @@ def inspect(arguments: Inspect) -> int:
         from dropout_jax import inspection, records
 
         logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells of what it does without
-        with tables.progress_bar(shown=True) as bar:
-            found = []
-            for path in (*arguments.files, *arguments.baseline, *arguments.against):
-                task = bar.add_task(path.name, total=None)
-
-                def tell(done: int, total: int, task: Any = task) -> None:
-                    bar.update(task, completed=done, total=total)
-
-                found.append(inspection.inspect(path, arguments.layout, tell))
+        found = measure(arguments)
         n_baseline = len(arguments.baseline)
         compared = (
             inspection.compare_groups(found[:n_baseline], found[n_baseline:], arguments.paired)
@@ -213,6 +206,22 @@ def inspect(arguments: Inspect) -> int:
     for line in (*lines, *tables.skipped_lines(found)):
         console.print(line)
     return 0
+
+
+def measure(arguments: Inspect) -> "list[Inspected]":
+    """What is in each of the files, with a progress bar a file."""
+    from dropout_jax import inspection
+
+    found = []
+    with tables.progress_bar(shown=True) as bar:
+        for path in (*arguments.files, *arguments.baseline, *arguments.against):
+            task = bar.add_task(path.name, total=None)
+
+            def tell(done: int, total: int, task: Any = task) -> None:
+                bar.update(task, completed=done, total=total)
+
+            found.append(inspection.inspect(path, arguments.layout, tell))
+    return found
 
 
 def diagnose(arguments: Doctor) -> int:

@@ -56,6 +56,13 @@ def measure_member(model: MLP, params: Params, init_params: Params, x_train: Arr
     To the views of a kernel (`weights.uniformity`) hidden layers add those of their units:
     `contribution` and `path_norm`, over the units that are not dead. A dead input or unit is one
     that is constant over the training data x_train [n, D].
+
+    Example:
+      >>> model = MLP((3, 2))
+      >>> params = model.init(jax.random.key(0), jnp.zeros(4))
+      >>> found = measure_member(model, params, params, jnp.eye(4))
+      >>> print(sorted(found.values[0]))
+      ['change', 'columns', 'contribution', 'entries', 'path_norm']
     """
     hidden = cast(tuple, model.apply(params, x_train, method="activations"))[:-1]
     live_inputs = [varies(x) for x in (x_train, *hidden)]
@@ -195,7 +202,12 @@ def summarise(
 
 
 def question(names: Sequence[str]) -> str:
-    """What the conditions [C], the baseline first, were trained to tell."""
+    """What the conditions [C], the baseline first, were trained to tell.
+
+    Example:
+      >>> print(question(["none", "dropout", "l2"]))
+      Does dropout spread the weights?
+    """
     if list(names) == ["none", "dropout", "l2"]:
         return "Does dropout spread the weights?"
     if len(names) == 1:

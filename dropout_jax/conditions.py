@@ -5,6 +5,7 @@ A condition is written as `NAME rates=0,0.5,0.5 weight_decay=1e-4`, or as a tabl
 
 import dataclasses
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,11 @@ def given_conditions(arguments: Networks) -> dict[str, dict[str, Value]]:
     Raises:
       ValueError: unless names and values are what is expected.
       OSError: if a file of conditions cannot be read.
+
+    Example:
+      >>> train = Train(condition=(("none",), ("half", "rates=0,0.5,0.5")))
+      >>> print(given_conditions(train))
+      {'none': {}, 'half': {'rates': (0.0, 0.5, 0.5)}}
     """
     if not isinstance(arguments, Train):
         usual = Compare(rates=(0.0, *(0.5,) * len(arguments.features)))
@@ -35,14 +41,8 @@ def given_conditions(arguments: Networks) -> dict[str, dict[str, Value]]:
     if bool(arguments.condition) == (arguments.conditions is not None):
         both = "both" if arguments.condition else "neither"
         raise ValueError(f"give --condition, once or more, or --conditions, got {both}")
-    if arguments.conditions is not None:
-        given = _read(arguments.conditions)
-    else:
-        given = {}
-        for name, *words in (words or ("",) for words in arguments.condition):
-            if name in given:
-                raise ValueError(f"each --condition must have its own name, got {name!r} twice")
-            given[name] = dict(_parse(name, word) for word in words)
+    path = arguments.conditions
+    given = _from_words(arguments.condition) if path is None else _read(path)
     n_layers = len(arguments.features) + 1
     for name, values in given.items():
         _check_name(name)
@@ -50,6 +50,16 @@ def given_conditions(arguments: Networks) -> dict[str, dict[str, Value]]:
             expected, met = expected_of(key, value, n_layers)
             if not met:
                 raise ValueError(f"{key} of condition {name} must {expected}, got {shown(value)}")
+    return given
+
+
+def _from_words(conditions: Sequence[Sequence[str]]) -> dict[str, dict[str, Value]]:
+    """The conditions of the command line, a name and KEY=VALUE each."""
+    given: dict[str, dict[str, Value]] = {}
+    for name, *words in (words or ("",) for words in conditions):
+        if name in given:
+            raise ValueError(f"each --condition must have its own name, got {name!r} twice")
+        given[name] = dict(_parse(name, word) for word in words)
     return given
 
 

@@ -50,6 +50,11 @@ def load_dataset(name: str | Path, data_dir: str | Path | None = None) -> Datase
     Raises:
       ValueError: if the name is unknown, a file is missing, truncated, malformed or too large, an
         input is not finite, or the labels are not the classes 0 … K - 1.
+
+    Example:
+      >>> data = load_dataset("digits")
+      >>> print(data.x_train.shape, data.x_test.shape, data.n_classes)
+      (1437, 64) (360, 64) 10
     """
     name = str(name)
     if name == "mnist5k":
@@ -76,6 +81,11 @@ def split(x: np.ndarray, y: np.ndarray, name: str) -> Dataset:
 
     Raises:
       ValueError: if they cannot be trained on or are too few; it calls them `name`.
+
+    Example:
+      >>> data = split(np.ones((50, 3), np.float32), np.arange(50) % 5, "mine")
+      >>> print(len(data.x_train), len(data.x_test))
+      40 10
     """
     from sklearn.model_selection import train_test_split
 
@@ -98,6 +108,9 @@ def check_dataset(data: Dataset, n_classes: int | None = None) -> None:
 
     Args:
       n_classes: K, of labels that are classes 0 … K - 1; None if a label may be any number.
+
+    Example:
+      >>> check_dataset(load_dataset("digits"))
     """
     for split_name in ("train", "test"):
         x, y = getattr(data, f"x_{split_name}"), getattr(data, f"y_{split_name}")
@@ -117,6 +130,9 @@ def check_examples(x: Array, y: Array, n_classes: int | None = None, suffix: str
     Args:
       n_classes: K, of labels that are classes 0 … K - 1; None if a label may be any number.
       suffix: of the names that they are called by.
+
+    Example:
+      >>> check_examples(np.ones((2, 3), np.float32), np.array([0, 1]), 2)
     """
     shapes = [getattr(array, "shape", type(array).__name__) for array in (x, y)]
     if len(shapes[0]) != 2 or shapes[1] != shapes[0][:1] or not x.size:
@@ -149,6 +165,10 @@ def permutation(key: jax.Array, n: int) -> jax.Array:
 
     Raises:
       ValueError: if n is negative or larger than 2^24.
+
+    Example:
+      >>> print(sorted(permutation(jax.random.key(0), 5).tolist()))
+      [0, 1, 2, 3, 4]
     """
     if not 0 <= n <= 2**24:
         raise ValueError(f"n must lie in 0 … 2^24, got {n}")

@@ -185,7 +185,12 @@ def pace(
 
 
 def room(config: Config, n_conditions: int, n_seeds: int, n_inputs: int, free: float) -> Finding:
-    """Whether the file of weights, of trained networks and their init, fits into `free` bytes."""
+    """Whether the file of weights, of trained networks and their init, fits into `free` bytes.
+
+    Example:
+      >>> print(room(Config(MLP((10,))), 3, 10, 64, free=1e9).good)
+      True
+    """
     widths = (n_inputs, *config.model.features)
     entries = sum((a + 1) * b for a, b in pairwise(widths))
     needed = 4 * entries * n_seeds * (n_conditions + 1)
@@ -194,7 +199,12 @@ def room(config: Config, n_conditions: int, n_seeds: int, n_inputs: int, free: f
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words, to the digits that an estimate has."""
+    """Seconds in words, to the digits that an estimate has.
+
+    Example:
+      >>> print(duration(9_000))
+      2.5 hours
+    """
     for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.2g} {unit}"

@@ -34,7 +34,12 @@ class _Bytes(Protocol):
 
 
 def on_one_line(error: Exception) -> str:
-    """The message of an error of another library."""
+    """The message of an error of another library.
+
+    Example:
+      >>> print(on_one_line(ValueError("a message   of   words")))
+      a message of words
+    """
     return " ".join(str(error).split()) or type(error).__name__
 
 

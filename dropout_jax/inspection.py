@@ -67,6 +67,12 @@ def layers_of(
     Args:
       tensors: of a file.
       layout: `in-out` or `out-in`, for all; by default told from the names.
+
+    Example:
+      >>> weight = np.ones((10, 64), np.float32)  # [out, in], as PyTorch has it
+      >>> (layer,), skipped = layers_of([Tensor("0.weight", (10, 64), "float32", lambda _: weight)])
+      >>> print(layer.shape, skipped)
+      (64, 10) {}
     """
     run = {t.name: t for t in tensors}
     if any(name.endswith("/live_inputs") for name in run):

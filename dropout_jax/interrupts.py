@@ -13,6 +13,11 @@ def deferred(
 
     Gives a function of (done, total) that raises KeyboardInterrupt if one of them came. A second
     one, or one after training, is not made to wait. `anywhere` makes several processes agree.
+
+    Example:
+      >>> with deferred() as stop_if_asked:
+      ...     for epoch in range(3):
+      ...         stop_if_asked(epoch, 3)  # raises KeyboardInterrupt after Ctrl-C
     """
     asked, training = False, True
 

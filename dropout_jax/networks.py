@@ -153,7 +153,12 @@ def _checked(
 
 
 def check_rates(rates: ArrayLike | Sequence[float], n_layers: int) -> jax.Array:
-    """The rates [L] as float32; ValueError unless one a layer and, if concrete, in [0, 1]."""
+    """The rates [L] as float32; ValueError unless one a layer and, if concrete, in [0, 1].
+
+    Example:
+      >>> print(check_rates((0.2, 0.5), 2))
+      [0.2 0.5]
+    """
     try:
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
             rates = jnp.asarray(rates, jnp.float32)
@@ -191,7 +196,15 @@ def layers(params: Params) -> list[dict[str, jax.Array]]:
 
 
 def outputs_from(model: MLP, params: Params, layer: int, hidden: jax.Array) -> jax.Array:
-    """The outputs of a deterministic pass from what hidden layer `layer` sends on [B, U]."""
+    """The outputs of a deterministic pass from what hidden layer `layer` sends on [B, U].
+
+    Example:
+      >>> model = MLP((3, 2))
+      >>> params = model.init(jax.random.key(0), jnp.zeros(4))
+      >>> hidden, outputs = model.apply(params, jnp.ones((1, 4)), method="activations")
+      >>> print(jnp.array_equal(outputs_from(model, params, 0, hidden), outputs))
+      True
+    """
     following = list(zip(model.features, layers(params), strict=True))[layer + 1 :]
     for l, (width, of_layer) in enumerate(following):
         hidden = cast(jax.Array, nn.Dense(width).apply({"params": of_layer}, hidden))

@@ -25,6 +25,11 @@ class MLP(nnx.Module):
 
     Attributes:
       layers: an `nnx.Linear` each, kernels [in, out].
+
+    Example:
+      >>> model = MLP(4, (3, 2), rngs=nnx.Rngs(0))
+      >>> print(model(jnp.ones((5, 4)), key=jax.random.key(0), rates=(0.2, 0.5)).shape)
+      (5, 2)
     """
 
     def __init__(
@@ -54,7 +59,13 @@ class MLP(nnx.Module):
 
 
 def to_linen(model: MLP) -> tuple[networks.MLP, Params]:
-    """The Linen module and its parameters, which are those of `model`, not copies."""
+    """The Linen module and its parameters, which are those of `model`, not copies.
+
+    Example:
+      >>> model, params = to_linen(MLP(4, (3, 2), rngs=nnx.Rngs(0)))
+      >>> print(model.features, sorted(params["params"]))
+      (3, 2) ['layer_0', 'layer_1']
+    """
     features = tuple(layer.out_features for layer in model.layers)
     linen = networks.MLP(features, model.activation, model.kernel_init, model.noise)
     params = {
@@ -69,6 +80,12 @@ def from_linen(model: networks.MLP, params: Params) -> MLP:
 
     Raises:
       ValueError: if the noise of `model` acts on kernels, which the NNX module does not know.
+
+    Example:
+      >>> model = networks.MLP((3, 2))
+      >>> params = model.init(jax.random.key(0), jnp.zeros(4))
+      >>> print(from_linen(model, params)(jnp.ones((5, 4))).shape)
+      (5, 2)
     """
     if model.noise_on_kernels:
         raise ValueError("noise_on_kernels must be False, got True: the NNX MLP drops inputs alone")

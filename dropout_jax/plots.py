@@ -31,12 +31,22 @@ N_INSIDE = 4  # so many conditions have their legend inside a panel
 
 
 def colour(c: int) -> str:
-    """The colour of condition c; after six they begin again, with other lines and markers."""
+    """The colour of condition c; after six they begin again, with other lines and markers.
+
+    Example:
+      >>> print(colour(0), colour(6) == colour(0))
+      #0072B2 True
+    """
     return COLOURS[c % len(COLOURS)]
 
 
 def line(c: int) -> Any:
-    """The line style of condition c, with `colour` its own for 36 conditions."""
+    """The line style of condition c, with `colour` its own for 36 conditions.
+
+    Example:
+      >>> print(line(0), line(6))  # the same colour, another line
+      - --
+    """
     return _LINES[(c + c // len(COLOURS)) % len(_LINES)]
 
 
@@ -49,6 +59,12 @@ def plot_weights(
     Args:
       magnitudes: {condition: {layer title: |w| [N]}} of one member each, on one scale per layer.
       gini: {condition: {layer title: Gini}} of the same members, written into the panels.
+
+    Example:
+      >>> a = {name: {"layer 0": np.arange(5.0)} for name in ("none", "dropout")}
+      >>> figure = plot_weights(a, {name: {"layer 0": 0.4} for name in a})
+      >>> print(len(figure.axes))
+      2
     """
     names = list(magnitudes)
     titles = list(magnitudes[names[0]])
@@ -163,7 +179,12 @@ def draw_points(axes: Axes, names: Sequence[str], values: Iterable[np.ndarray]) 
 
 
 def legend(names: Sequence[str]) -> list[Line2D]:
-    """Handles of a legend for conditions as `draw_bands` draws them."""
+    """Handles of a legend for conditions as `draw_bands` draws them.
+
+    Example:
+      >>> print([handle.get_label() for handle in legend(["none", "dropout"])])
+      ['none', 'dropout']
+    """
     return [
         Line2D([], [], color=colour(c), ls=line(c), label=_label(name))
         for c, name in enumerate(names)
@@ -264,6 +285,13 @@ def plot_curves(
       curves: {"train_loss": [C, S, P], "test_loss": …, "train_error": …, "test_error": …}; losses
         in nats, errors as fractions.
       n_seeds: S, stated in the title.
+
+    Example:
+      >>> names = ("train_loss", "test_loss", "train_error", "test_error")
+      >>> curves = dict.fromkeys(names, np.ones((2, 3, 4)))  # conditions, seeds, epochs
+      >>> figure = plot_curves(["none", "dropout"], np.arange(4), curves, 3)
+      >>> print([axes.get_title() for axes in figure.axes])
+      ['train loss', 'test loss', 'train error', 'test error']
     """
     figure = Figure(figsize=(7.2, 5.4), layout="constrained")
     grid = figure.subplots(2, 2, sharex=True)

@@ -177,6 +177,17 @@ def fit_population(
         memory for less than one, a checkpoint of another population, or a key of another generator:
         under vmap `rbg` draws every member's bits from the first key.
       Interrupted: on Ctrl-C, with the seeds completed so far.
+
+    Example:
+      >>> from dropout_jax.data import load_dataset
+      >>> from dropout_jax.networks import MLP
+      >>> config = Config(MLP((4, 10)), epochs=1)
+      >>> conditions = [Hparams(rates=(0.0, rate)) for rate in (0.0, 0.5)]
+      >>> trained = fit_population(
+      ...     config, conditions, range(3), jax.random.key(0), load_dataset("digits")
+      ... )
+      >>> print(trained.curve.test.error.shape)  # conditions, seeds, points of the curve
+      (2, 3, 2)
     """
     seeds = list(seeds)
     devices = list(devices or jax.devices())

@@ -54,19 +54,34 @@ def connect(
 
 
 def is_first() -> bool:
-    """Whether this is process 0, which alone prints and writes."""
+    """Whether this is process 0, which alone prints and writes.
+
+    Example:
+      >>> print(is_first())
+      True
+    """
     return jax.process_index() == 0
 
 
 def anywhere(flag: bool) -> bool:
-    """Whether the flag is true in any process; all of them have to ask."""
+    """Whether the flag is true in any process; all of them have to ask.
+
+    Example:
+      >>> print(anywhere(False))
+      False
+    """
     if jax.process_count() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.array([flag])).any())
 
 
 def together(fn: Callable[[], Result]) -> Result:
-    """fn() in every process; what one refuses, by a ValueError or OSError, all refuse."""
+    """fn() in every process; what one refuses, by a ValueError or OSError, all refuse.
+
+    Example:
+      >>> print(together(lambda: 3))
+      3
+    """
     result, refused = None, None
     try:
         result = fn()
@@ -78,7 +93,12 @@ def together(fn: Callable[[], Result]) -> Result:
 
 
 def of_first(value: Any) -> Any:
-    """The value that process 0 has, any that can be pickled; all of them have to ask."""
+    """The value that process 0 has, any that can be pickled; all of them have to ask.
+
+    Example:
+      >>> print(of_first({"seeds": 3}))
+      {'seeds': 3}
+    """
     if jax.process_count() == 1:
         return value
     message = np.frombuffer(pickle.dumps(value), np.uint8)
@@ -103,7 +123,12 @@ def put(tree: Any, sharding: NamedSharding) -> Any:
 
 
 def fetch(tree: Any) -> Any:
-    """A tree of arrays on the devices of all processes as NumPy arrays, in every process."""
+    """A tree of arrays on the devices of all processes as NumPy arrays, in every process.
+
+    Example:
+      >>> print(type(fetch(jnp.ones(2))).__name__)
+      ndarray
+    """
 
     def one(leaf: Any) -> np.ndarray:
         if getattr(leaf, "is_fully_addressable", True):

@@ -99,7 +99,16 @@ def _plain(value: Any) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write plain data as JSON; what UTF-8 does not know, as in file names, becomes an escape."""
+    """Write plain data as JSON; what UTF-8 does not know, as in file names, becomes an escape.
+
+    Example:
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     write_json(Path(folder, "new", "a.json"), {"p": float("nan")})
+      ...     print(Path(folder, "new", "a.json").read_text())
+      {
+       "p": null
+      }
+    """
     write_text(
         path, json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     )
@@ -111,7 +120,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write rows as CSV; floats with all their digits."""
+    """Write rows as CSV; floats with all their digits.
+
+    Example:
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     write_table(Path(folder, "a.csv"), ("layer", "gini"), [(0, 0.4)])
+      ...     print(Path(folder, "a.csv").read_text().split())
+      ['layer,gini', '0,0.4']
+    """
 
     def save(temporary: Path) -> None:
         with temporary.open("w", encoding="utf-8", newline="") as file:
@@ -145,6 +161,12 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
 
     Raises:
       ValueError: if one is not an array of float32 or booleans with an axis or more.
+
+    Example:
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     write_tensors(Path(folder, "a"), {"kernel": np.ones((2, 3), np.float32)})
+      ...     print(Path(folder, "a").stat().st_size)  # a header of 80 bytes, and 24
+      104
     """
     header, end = {}, 0
     for name, tensor in tensors.items():
@@ -198,7 +220,12 @@ def _cpu_model() -> str:
 
 
 def environment(key: jax.Array) -> dict[str, Any]:
-    """Versions, machine, devices and generator: what a number of this run depends on."""
+    """Versions, machine, devices and generator: what a number of this run depends on.
+
+    Example:
+      >>> print(environment(jax.random.key(0))["prng"])
+      threefry2x32
+    """
     return {
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},

@@ -91,7 +91,12 @@ def page(contents: Contents) -> str:
 
 
 def flat(tree: Any, name: str = "") -> dict[str, str]:
-    """Nested settings as {dotted name: text}."""
+    """Nested settings as {dotted name: text}.
+
+    Example:
+      >>> print(flat({"seconds": {"training": 2.5}, "devices": ["a", "b"]}))
+      {'seconds.training': '2.5', 'devices': 'a, b'}
+    """
     if isinstance(tree, Mapping) and tree:
         parts = [flat(value, f"{name}.{key}" if name else str(key)) for key, value in tree.items()]
         return {key: text for part in parts for key, text in part.items()}

@@ -60,6 +60,15 @@ def run(
 
     Arguments and errors are those of `population.fit_population`; the key is only folded into. If
     interrupted, what remains is compared as long as two seeds are complete.
+
+    Example:
+      >>> from dropout_jax.data import load_dataset
+      >>> from dropout_jax.networks import MLP
+      >>> config = Config(MLP((4, 10)), epochs=1)
+      >>> conditions = {"none": Hparams((0.0, 0.0)), "dropout": Hparams((0.0, 0.5))}
+      >>> result = run(config, conditions, range(2), jax.random.key(0), load_dataset("digits"))
+      >>> print(len(result.summary["comparisons"]))  # 8 layers and views, 6 measures
+      48
     """
     seeds, interrupted = list(seeds), False
     with _timed() as training:

@@ -52,6 +52,14 @@ def tensors_of(path: Path) -> list[Tensor]:
 
     Raises:
       ValueError: if it is none of the formats, can run code, is damaged, or holds several.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     np.savez(Path(folder, "a.npz"), kernel=np.ones((2, 3)))
+      ...     (tensor,) = tensors_of(Path(folder, "a.npz"))
+      ...     print(tensor.name, tensor.shape, tensor.read(None).sum())
+      kernel (2, 3) 6.0
     """
     if (path / "weights.safetensors").is_file():
         path = path / "weights.safetensors"

@@ -52,7 +52,15 @@ class Hparams(NamedTuple):
 
 
 def sgd(hparams: Hparams) -> optax.GradientTransformation:
-    """Stochastic gradient descent with momentum, the weight decay added to the gradient (L2)."""
+    """Stochastic gradient descent with momentum, the weight decay added to the gradient (L2).
+
+    Example:
+      >>> optimizer = sgd(Hparams(learning_rate=0.1, momentum=0.0))
+      >>> params = {"kernel": jnp.ones(2)}
+      >>> updates, _ = optimizer.update({"kernel": jnp.ones(2)}, optimizer.init(params), params)
+      >>> print(updates["kernel"])
+      [-0.1 -0.1]
+    """
     kernels_only = partial(jax.tree_util.tree_map_with_path, lambda path, _: "kernel" in str(path))
     return optax.chain(
         optax.add_decayed_weights(hparams.weight_decay, mask=kernels_only),
@@ -76,6 +84,11 @@ class Config:
 
     Raises:
       ValueError: unless the widths, the epochs and the batch size are positive integers.
+
+    Example:
+      >>> config = Config(MLP((256, 256, 10)), epochs=30)
+      >>> print(config.batch_size)
+      128
     """
 
     model: MLP
@@ -94,7 +107,13 @@ class Config:
 
 
 def check_hparams(hparams: Hparams) -> None:
-    """Raise ValueError unless each but the rates is one real number; traced ones pass."""
+    """Raise ValueError unless each but the rates is one real number; traced ones pass.
+
+    Example:
+      >>> check_hparams(Hparams(momentum=float("nan")))
+      Traceback (most recent call last):
+      ValueError: momentum must be one real number, got nan
+    """
     for name, value in hparams._replace(rates=None)._asdict().items():
         if value is None or isinstance(value, Tracer):
             continue
@@ -109,6 +128,10 @@ def check_training(config: Config, data: Dataset) -> None:
     """Raise ValueError unless networks of this configuration can be trained on `data`.
 
     Values of traced arrays pass.
+
+    Example:
+      >>> from dropout_jax.data import load_dataset
+      >>> check_training(Config(MLP((4, 10)), batch_size=64), load_dataset("digits"))
     """
     check_dataset(data, _n_classes(config))
     if len(data.x_train) < config.batch_size:
@@ -155,6 +178,12 @@ def init(config: Config, hparams: Hparams, key: jax.Array, n_inputs: int) -> Tra
     Raises:
       TypeError: if `key` is not a typed key.
       ValueError: if there is no input.
+
+    Example:
+      >>> config = Config(MLP((4, 10)), epochs=1)
+      >>> state = init(config, Hparams(), jax.random.key(0), 64)
+      >>> print(state.step, state.params["params"]["layer_0"]["kernel"].shape)
+      0 (64, 4)
     """
     check_key(key)
     init_key, shuffle_key, dropout_key = jax.random.split(key, 3)
@@ -171,7 +200,15 @@ def batch_loss(
     key: jax.Array,
     rates: Array | Sequence[float] | None,
 ) -> jax.Array:
-    """Mean loss of a batch [B, D], [B]; stochastic, and `key` consumed, unless `rates` is None."""
+    """Mean loss of a batch [B, D], [B]; stochastic, and `key` consumed, unless `rates` is None.
+
+    Example:
+      >>> config = Config(MLP((4, 10)))
+      >>> params = jax.tree.map(jnp.zeros_like, config.model.init(jax.random.key(0), jnp.zeros(64)))
+      >>> x, y = jnp.ones((5, 64)), jnp.zeros(5, int)
+      >>> print(batch_loss(config, params, x, y, jax.random.key(1), (0.2, 0.5)))  # ln 10
+      2.303
+    """
     noise = {} if rates is None else {"key": key, "rates": rates}
     outputs = cast(jax.Array, config.model.apply(params, x, **noise))
     return jnp.mean(jax.vmap(config.loss_fn)(outputs, y))
@@ -219,6 +256,14 @@ def train_step(
     """One step of the optimizer on one batch [B, D], [B]: the next state and the batch's loss.
 
     The step's dropout key is fold_in(dropout_key, step).
+
+    Example:
+      >>> config = Config(MLP((4, 10)), epochs=1)
+      >>> hparams = Hparams()
+      >>> state = init(config, hparams, jax.random.key(0), 64)
+      >>> state, loss = train_step(config, hparams, state, jnp.ones((5, 64)), jnp.zeros(5, int))
+      >>> print(state.step)
+      1
     """
     key = jax.random.fold_in(state.dropout_key, state.step)
     loss, grads = jax.value_and_grad(partial(batch_loss, config))(
@@ -249,6 +294,14 @@ def train_epoch(
     """One pass over the data [n, D], [n] as a scan over steps: the state, and the mean loss seen.
 
     The epoch's order is drawn with fold_in(shuffle_key, epoch).
+
+    Example:
+      >>> config = Config(MLP((4, 10)), epochs=1, batch_size=2)
+      >>> hparams = Hparams()
+      >>> state = init(config, hparams, jax.random.key(0), 64)
+      >>> state, loss = train_epoch(config, hparams, state, jnp.ones((6, 64)), jnp.zeros(6, int))
+      >>> print(state.step)  # three batches of two
+      3
     """
     steps_per_epoch = len(x) // config.batch_size
     epoch = state.step // steps_per_epoch
@@ -268,6 +321,12 @@ def evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
     Raises:
       ValueError: if there are no examples, an input is not finite, their number is not that of the
         parameters, or a label is no class of the network.
+
+    Example:
+      >>> config = Config(MLP((4, 10)))
+      >>> params = jax.tree.map(jnp.zeros_like, config.model.init(jax.random.key(0), jnp.zeros(64)))
+      >>> print(evaluate(config, params, jnp.ones((4, 64)), jnp.array([0, 0, 0, 1])).error)
+      0.25
     """
     check_examples(x, y, _n_classes(config))
     return _evaluate(config, params, x, y)
@@ -287,7 +346,15 @@ def _evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
 
 
 def learning_point(config: Config, params: Params, data: Dataset) -> Curve:
-    """The metrics of one network on the training and the test data."""
+    """The metrics of one network on the training and the test data.
+
+    Example:
+      >>> from dropout_jax.data import load_dataset
+      >>> config = Config(MLP((4, 10)))
+      >>> params = jax.tree.map(jnp.zeros_like, config.model.init(jax.random.key(0), jnp.zeros(64)))
+      >>> print(learning_point(config, params, load_dataset("digits")).test.loss)  # ln 10
+      2.303
+    """
     return Curve(
         evaluate(config, params, data.x_train, data.y_train),
         evaluate(config, params, data.x_test, data.y_test),
@@ -305,6 +372,14 @@ def fit(
       TypeError: if `key` is not a typed key.
       ValueError: if `data` cannot be trained on (`check_training`), a hyper-parameter is not one
         number, or `rates` are not of length L or hold a concrete value outside [0, 1].
+
+    Example:
+      >>> from dropout_jax.data import load_dataset
+      >>> data = load_dataset("digits")
+      >>> config = Config(MLP((4, 10)), epochs=1)
+      >>> state, curve = fit(config, Hparams(rates=(0.2, 0.5)), jax.random.key(0), data)
+      >>> print(state.step, curve.test.error.shape)  # 1437 // 128 steps, an epoch
+      11 (1,)
     """
     check_key(key)
     check_training(config, data)

@@ -67,7 +67,8 @@ MAY_IMPORT = {
 }
 
 TAUGHT_BY_EXAMPLE = ("dropout", "objectives", "schedules", "weights", "units", "ablation")
-TAUGHT_BY_EXAMPLE += ("perturbations", "ensemble", "theory", "statistics")
+TAUGHT_BY_EXAMPLE += ("perturbations", "ensemble", "theory", "statistics", "networks", "nnx")
+TAUGHT_BY_EXAMPLE += ("data", "training", "population")
 BEFORE_JAX = ("arguments", "conditions", "tables", "cli")  # read before it is loaded
 
 
