@@ -158,8 +158,8 @@ def _measure(kernel: jax.Array, live: Live) -> dict[str, dict[str, jax.Array]]:
 def measure(kernel: np.ndarray, live: Live | None = None) -> dict[str, dict[str, float]]:
     """All measures {view: {measure: value}} of |w| of a kernel [in, out], or what is alive of it.
 
-    `entries` are all of them, `columns` the mean over the inputs of one unit each; beside it
-    `columns_shuffled`, the same of the same weights dealt anew over the layer (to 256 units at
+    A unit without any weight, as pruning leaves, is dead. `entries` are all of them, `columns` the
+    mean over the inputs of one unit each; beside it `columns_shuffled`, the same of the same weights dealt anew over the layer (to 256 units at
     most), which only differs if some units have larger weights than others, or a law of their own.
 
     Example:
@@ -168,6 +168,7 @@ def measure(kernel: np.ndarray, live: Live | None = None) -> dict[str, dict[str,
       0.0
     """
     live = live or _all_alive(kernel)
+    live = live._replace(outputs=jnp.asarray(live.outputs) & (kernel != 0).any(axis=0))
     found = {**_measure(kernel, live)}
     found["columns_shuffled"] = _measure(*_dealt_anew(kernel, live))["columns"]
     return {view: {name: float(v) for name, v in of.items()} for view, of in found.items()}

@@ -163,6 +163,13 @@ def test_shuffled_columns_tell_unlike_units_from_unlike_weights():
     assert of["columns_shuffled"]["gini"] == pytest.approx(of["columns"]["gini"], rel=0.01)
 
 
+def test_a_unit_without_weights_is_left_out():
+    pruned = np.append(DENSE, np.zeros((6, 1), np.float32), axis=1)
+    found, expected = measure(pruned), measure(DENSE)
+    for view in ("entries", "columns"):
+        assert found[view]["gini"] == pytest.approx(expected[view]["gini"], rel=1e-6)
+
+
 def test_the_layout_is_told_from_names_or_given():
     square = RNG.normal(size=(3, 5)).astype(np.float32)
     names = ("a.kernel", "a.w", "a.weight", "b/weight", "c.kernel.value")
