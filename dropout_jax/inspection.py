@@ -159,8 +159,9 @@ def measure(kernel: np.ndarray, live: Live | None = None) -> dict[str, dict[str,
     """All measures {view: {measure: value}} of |w| of a kernel [in, out], or what is alive of it.
 
     A unit without any weight, as pruning leaves, is dead. `entries` are all of them, `columns` the
-    mean over the inputs of one unit each; beside it `columns_shuffled`, the same of the same weights dealt anew over the layer (to 256 units at
-    most), which only differs if some units have larger weights than others, or a law of their own.
+    mean over the inputs of one unit each; beside it `columns_shuffled`, the same of the same
+    weights dealt anew over the layer (to 256 units at most), which only differs if some units have
+    larger weights than others, or a law of their own.
 
     Example:
       >>> found = measure(np.array([[1.0, 10.0], [1.0, 10.0]], np.float32))
