@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from dropout_jax import statistics
+from dropout_jax import statistics, unpaired
 from dropout_jax.tensors import Tensor, tensors_of
 from dropout_jax.weights import HIGHER_IS_UNIFORM, MEASURES, Live, measure_columns, measure_entries
 
@@ -274,7 +274,7 @@ def compare_groups(
             f"paired groups must be of as many files, got {len(baseline)} and {len(against)}"
         )
     cells = [(name, view) for name in common for view in VIEWS[:2]]
-    compare = statistics.compare if paired else statistics.compare_unpaired
+    compare = statistics.compare if paired else unpaired.compare
     rows = []
     for measured in MEASURES:
         groups = [

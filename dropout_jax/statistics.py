@@ -8,7 +8,7 @@ Shapes: S seeds, K comparisons of one family.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,13 +22,13 @@ N_RESAMPLES = 9_999
 MIN_SEEDS = 6  # 2 · 2⁻⁶ < .05: with fewer, the sign-flip test cannot reach it
 VERDICTS = ("more uniform", "less uniform", "no difference", "undecided")
 _MAX_EXACT = 16  # seeds whose 2^(S - 1) sign patterns are all enumerated
-_N_RANDOM = 2**15  # patterns drawn for more seeds
+N_RANDOM = 2**15  # patterns drawn for more seeds
 _CHUNK = 2**11  # patterns held at once
 _RESAMPLED_AT_ONCE = 2**24  # numbers
 
 
 class Comparison(NamedTuple):
-    """A paired comparison, condition minus baseline; `verdict` is one of `VERDICTS`."""
+    """A comparison, condition minus baseline; `verdict` is one of `VERDICTS`."""
 
     baseline_mean: float
     condition_mean: float
@@ -41,8 +41,13 @@ class Comparison(NamedTuple):
     verdict: str
 
 
-def _real(values: ArrayLike, name: str, n_seeds: int) -> np.ndarray:
-    """Values [S, …] as float64; TypeError unless real, ValueError unless of so many seeds."""
+def real(values: ArrayLike, name: str, n_seeds: int) -> np.ndarray:
+    """Values [S, …] as float64; TypeError unless real, ValueError unless of so many seeds.
+
+    Example:
+      >>> print(real([1, 2], "values", 2))
+      [1. 2.]
+    """
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got {array.dtype}")
@@ -55,7 +60,7 @@ def _real(values: ArrayLike, name: str, n_seeds: int) -> np.ndarray:
 
 def _of_two(differences: ArrayLike) -> np.ndarray:
     """A vector of at least two differences, or an error."""
-    differences = _real(differences, "differences", 2)
+    differences = real(differences, "differences", 2)
     if differences.ndim != 1:
         raise ValueError(f"differences must be a vector, got shape {differences.shape}")
     return differences
@@ -117,7 +122,7 @@ def sign_flip_test(differences: np.ndarray) -> np.ndarray:
       >>> print(sign_flip_test(np.ones(6)))  # 2 of 64 patterns are as far from 0
       0.03125
     """
-    differences = _real(differences, "differences", 1)
+    differences = real(differences, "differences", 1)
     finite = np.isfinite(differences).all(axis=0)
     differences = np.where(finite, differences, 0.0)
     observed = np.abs(differences.sum(axis=0))
@@ -142,7 +147,7 @@ def _sign_patterns(n: int) -> Iterator[np.ndarray]:
         return
     yield np.zeros((1, n - 1), int)  # the observed one
     rng = np.random.default_rng(0)
-    for _ in range(0, _N_RANDOM, _CHUNK):
+    for _ in range(0, N_RANDOM, _CHUNK):
         yield rng.integers(0, 2, (_CHUNK, n - 1))
 
 
@@ -157,7 +162,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
       >>> print(holm(np.array([0.01, 0.04])))
       [0.02 0.04]
     """
-    p_values = _real(p_values, "p_values", 0)
+    p_values = real(p_values, "p_values", 0)
     if p_values.ndim != 1:
         raise ValueError(f"p_values must be a vector, got shape {p_values.shape}")
     order = np.argsort(p_values, kind="stable")
@@ -191,7 +196,7 @@ def smallest_p_holm(n_seeds: int, n_comparisons: int) -> float:
       >>> print(smallest_p_holm(10, 13))  # 13 · 2⁻⁹
       0.025390625
     """
-    smallest = 2.0 ** (1 - n_seeds) if n_seeds <= _MAX_EXACT else 1 / (_N_RANDOM + 1)
+    smallest = 2.0 ** (1 - n_seeds) if n_seeds <= _MAX_EXACT else 1 / (N_RANDOM + 1)
     return min(1.0, n_comparisons * smallest)
 
 
@@ -218,83 +223,6 @@ def verdict(
     return "undecided"
 
 
-def permutation_test(baseline: np.ndarray, condition: np.ndarray) -> float:
-    """Two-sided p-value of the difference of means of two groups [S], [S'] dealt anew.
-
-    Exact if there are at most 2^15 ways to deal them, else from so many random ones and the one
-    observed (`scipy.stats.permutation_test`). The smallest is 2 / C(S + S', S) for groups of one
-    size, half of that for others. What is not finite gives NaN.
-
-    Example:
-      >>> p = permutation_test(np.arange(4.0), np.arange(4.0) + 10)
-      >>> print(round(70 * p))  # 2 of 70 ways to deal them
-      2
-    """
-    both = np.concatenate([baseline, condition])
-    if not np.isfinite(both).all():
-        return math.nan
-    slack = 1e-12 * np.abs(both).sum()  # sums in another order differ by rounding
-
-    def distance(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
-        apart = np.abs(np.mean(y, axis=axis) - np.mean(x, axis=axis))
-        return np.round(apart / slack) if slack else apart
-
-    tested = stats.permutation_test(
-        (baseline, condition),
-        distance,
-        vectorized=True,
-        n_resamples=_N_RANDOM,
-        alternative="greater",
-        rng=np.random.default_rng(0),
-    )
-    return float(tested.pvalue)
-
-
-def compare_unpaired(
-    baseline: np.ndarray, condition: np.ndarray, higher_is_uniform: bool = False
-) -> list[Comparison]:
-    """Compare K quantities of one family in networks [S, K] with those in others [S', K].
-
-    Intervals are Welch's, which assume no common variance; p-values are those of
-    `permutation_test`, Holm-adjusted; the effect size is Hedges' g with the pooled deviation.
-
-    Raises:
-      TypeError: if they are not real numbers.
-      ValueError: if there are fewer than two networks in a group, or not K quantities in both.
-
-    Example:
-      >>> (one,) = compare_unpaired(np.full((5, 1), 0.5), np.full((4, 1), 0.4))
-      >>> print(round(one.difference, 3), one.verdict)
-      -0.1 more uniform
-    """
-    baseline = _real(baseline, "baseline", 2)
-    condition = _real(condition, "condition", 2)
-    if baseline.ndim != 2 or condition.ndim != 2 or baseline.shape[1] != condition.shape[1]:
-        raise ValueError(
-            "baseline and condition must both be [networks, comparisons], got "
-            f"{baseline.shape} and {condition.shape}"
-        )
-    n, m = len(baseline), len(condition)
-    pairs = list(zip(baseline.T, condition.T, strict=True))
-    p_values = np.array([permutation_test(*pair) for pair in pairs])
-    results = []
-    for (x, y), p_value, p_holm in zip(pairs, p_values, holm(p_values), strict=True):
-        difference = float(y.mean() - x.mean())
-        variances = x.var(ddof=1) / n, y.var(ddof=1) / m
-        degrees = (n - 1, m - 1)
-        apart = sum(v * v / d for v, d in zip(variances, degrees, strict=True))
-        t = stats.t.ppf((1 + CONFIDENCE) / 2, sum(variances) ** 2 / apart) if apart else 0.0
-        half = float(t * math.sqrt(sum(variances)))
-        low, high = difference - half, difference + half
-        pooled = math.sqrt(((n - 1) * x.var(ddof=1) + (m - 1) * y.var(ddof=1)) / (n + m - 2))
-        g = difference / pooled * (1 - 3 / (4 * (n + m - 2) - 1)) if pooled else math.nan
-        mean = float(x.mean())
-        said = verdict(low, high, float(p_holm), mean, n + m, higher_is_uniform)
-        numbers = (difference, low, high, float(p_value), float(p_holm), g)
-        results.append(Comparison(mean, float(y.mean()), *numbers, said))
-    return results
-
-
 def compare(
     baseline: np.ndarray, condition: np.ndarray, higher_is_uniform: bool = False
 ) -> list[Comparison]:
@@ -314,30 +242,67 @@ def compare(
       >>> print(round(one.difference, 3), one.verdict)
       -0.1 more uniform
     """
-    baseline = _real(baseline, "baseline", 0)
-    condition = _real(condition, "condition", 0)
+    baseline = real(baseline, "baseline", 0)
+    condition = real(condition, "condition", 0)
     if baseline.shape != condition.shape or baseline.ndim != 2 or len(baseline) < 2:
         raise ValueError(
             "baseline and condition must both be [seeds, comparisons] with at least two seeds, got "
             f"{baseline.shape} and {condition.shape}"
         )
-    differences = condition - baseline
-    p_values = sign_flip_test(differences)
+    differences = list((condition - baseline).T)
+    return judge(
+        baseline,
+        condition,
+        [float(d.mean()) for d in differences],
+        [interval(d) for d in differences],
+        sign_flip_test(condition - baseline),
+        [effect_size(d) for d in differences],
+        n_networks=len(baseline),
+        higher_is_uniform=higher_is_uniform,
+    )
+
+
+def judge(
+    baseline: np.ndarray,
+    condition: np.ndarray,
+    differences: Sequence[float],
+    intervals: Sequence[tuple[float, float]],
+    p_values: np.ndarray,
+    effect_sizes: Sequence[float],
+    *,
+    n_networks: int,
+    higher_is_uniform: bool,
+) -> list[Comparison]:
+    """K comparisons of one family from their numbers: Holm's p-values and verdicts are added.
+
+    Args:
+      baseline: values [S, K], of which the means are told; so `condition` [S', K].
+      differences: of the means, with their `intervals`, p-values and effect sizes, K each.
+      n_networks: seeds that are paired, or networks of both groups.
+      higher_is_uniform: whether the measure grows with uniformity.
+
+    Example:
+      >>> numbers = ([-0.1], [(-0.2, -0.05)], np.array([0.01]), [1.0])
+      >>> (one,) = judge(
+      ...     np.ones((8, 1)), np.ones((8, 1)), *numbers, n_networks=8, higher_is_uniform=False
+      ... )
+      >>> print(one.p_holm, one.verdict)
+      0.01 more uniform
+    """
+    numbers = zip(
+        baseline.T,
+        condition.T,
+        differences,
+        intervals,
+        p_values,
+        holm(p_values),
+        effect_sizes,
+        strict=True,
+    )
     results = []
-    for k, p_holm in enumerate(holm(p_values)):
-        d, mean = differences[:, k], float(baseline[:, k].mean())
-        low, high = interval(d)
-        results.append(
-            Comparison(
-                mean,
-                float(condition[:, k].mean()),
-                float(d.mean()),
-                low,
-                high,
-                float(p_values[k]),
-                float(p_holm),
-                effect_size(d),
-                verdict(low, high, float(p_holm), mean, len(d), higher_is_uniform),
-            )
-        )
+    for x, y, difference, (low, high), p_value, p_holm, effect in numbers:
+        mean, p_value, p_holm = float(x.mean()), float(p_value), float(p_holm)
+        said = verdict(low, high, p_holm, mean, n_networks, higher_is_uniform)
+        told = (mean, float(y.mean()), difference, low, high, p_value, p_holm, effect, said)
+        results.append(Comparison(*told))
     return results

@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "ensemble": set(),
     "theory": {"ensemble", "networks"},
     "statistics": set(),
+    "unpaired": {"statistics"},
     "plots": set(),
     "records": set(),
     "networks": {"dropout"},
@@ -45,7 +46,7 @@ MAY_IMPORT = {
     "report": {"charts"},
     "tensorboard": {"runs", "networks"},
     "tensors": {"files"},
-    "inspection": {"tensors", "weights", "statistics"},
+    "inspection": {"tensors", "weights", "statistics", "unpaired"},
     "arguments": set(),
     "conditions": {"arguments", "training", "networks", "data"},
     "jobs": {"arguments", "conditions", "runs", "checkpoints", "blocks", "training", "data"}
@@ -67,8 +68,8 @@ MAY_IMPORT = {
 }
 
 TAUGHT_BY_EXAMPLE = ("dropout", "objectives", "schedules", "weights", "units", "ablation")
-TAUGHT_BY_EXAMPLE += ("perturbations", "ensemble", "theory", "statistics", "networks", "nnx")
-TAUGHT_BY_EXAMPLE += ("data", "training", "population")
+TAUGHT_BY_EXAMPLE += ("perturbations", "ensemble", "theory", "statistics", "unpaired")
+TAUGHT_BY_EXAMPLE += ("networks", "nnx", "data", "training", "population")
 BEFORE_JAX = ("arguments", "conditions", "tables", "cli")  # read before it is loaded
 
 
