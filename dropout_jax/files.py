@@ -66,19 +66,26 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     raise ValueError(f"{path}: must hold the arrays x and y, got {found}")
 
 
-def npz_header(path: Path, name: str) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and dtype of the member `name`, which is not read.
+def npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Shape and dtype of every array of an `.npz` by its name; none is read.
 
     Raises:
-      ValueError: if it is no array that NumPy writes.
+      ValueError: if a member is no array that NumPy writes.
     """
-    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-        shape, _, dtype = _read_header(member, f"{name}.npy")
-        return shape, dtype
+    headers = {}
+    with zipfile.ZipFile(path) as archive:
+        members = archive.namelist()
+        if any(not member.endswith(".npy") for member in members):
+            raise ValueError(f"an .npz must hold arrays alone, got {members[0]!r:.80}")
+        for name in members:
+            with archive.open(name) as member:
+                shape, _, dtype = _read_header(member, name)
+            headers[name.removesuffix(".npy")] = (shape, dtype)
+    return headers
 
 
 def npz_member(path: Path, name: str) -> np.ndarray:
-    """The member `name` alone; errors are those of `npz_header`."""
+    """The member `name` alone; errors are those of `npz_headers`."""
     with zipfile.ZipFile(path) as archive:
         return _read_npy(archive, archive.getinfo(f"{name}.npy"))
 

@@ -5,7 +5,6 @@ are refused with the line that converts them.
 """
 
 import shlex
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -93,7 +92,7 @@ def _refusal(path: Path) -> str:
 
 def _of_safetensors(path: Path) -> list[Tensor]:
     with safe_open(path, "np") as file:
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, no mapping
         return [
             Tensor(
                 name,
@@ -115,15 +114,9 @@ def _of_npz(path: Path) -> list[Tensor]:
         whole = files.npz_member(path, name)
         return whole if row is None else whole[row]
 
-    with zipfile.ZipFile(path) as archive:
-        members = archive.namelist()
-    if any(not member.endswith(".npy") for member in members):
-        raise ValueError(f"an .npz must hold arrays alone, got {members[0]!r:.80}")
-    names = [member.removesuffix(".npy") for member in members]
-    headers = [files.npz_header(path, name) for name in names]
     return [
         Tensor(name, shape, dtype.name, partial(read, name))
-        for name, (shape, dtype) in zip(names, headers, strict=True)
+        for name, (shape, dtype) in files.npz_headers(path).items()
     ]
 
 
@@ -137,15 +130,15 @@ def _checkpoint_in(path: Path) -> Path:
 
 
 def _of_orbax(path: Path) -> list[Tensor]:
-    leaves = jax.tree_util.tree_leaves_with_path(_orbax_tree(path))
+    tree = _orbax_tree(path)
     return [
         Tensor(
             ".".join(_key(part) for part in where),
             tuple(leaf.shape),
             jnp.dtype(leaf.dtype).name,
-            partial(_read_orbax, path, where),
+            partial(_read_orbax, path, tree, where),
         )
-        for where, leaf in leaves
+        for where, leaf in jax.tree_util.tree_leaves_with_path(tree)
         if getattr(leaf, "shape", None) is not None
     ]
 
@@ -163,14 +156,14 @@ def _orbax_tree(path: Path) -> Any:
         return getattr(told, "tree", told)
 
 
-def _read_orbax(path: Path, where: tuple, row: int | None = None) -> np.ndarray:
+def _read_orbax(path: Path, tree: Any, where: tuple, row: int | None = None) -> np.ndarray:
     """One leaf; all others keep their places and are not read."""
     import orbax.checkpoint as ocp
 
     def wanted(at: tuple, leaf: Any) -> Any:
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if at == where else ocp.PLACEHOLDER
 
-    item = jax.tree_util.tree_map_with_path(wanted, _orbax_tree(path))
+    item = jax.tree_util.tree_map_with_path(wanted, tree)
     as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item)
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
         args = ocp.args.PyTreeRestore(item=item, restore_args=as_numpy)
