@@ -198,6 +198,18 @@ def _map_blocks(
     return on_every_device(mesh, partial(fn, *static), members, shared)
 
 
+def n_parameters(config: Config, n_inputs: int) -> int:
+    """The weights and biases of a member; none is made to count them.
+
+    Example:
+      >>> from dropout_jax.networks import MLP
+      >>> print(n_parameters(Config(MLP((3, 2))), 4))  # 5 · 3 + 4 · 2
+      23
+    """
+    params = jax.eval_shape(partial(config.model.init, x=jnp.zeros(n_inputs)), jax.random.key(0))
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
 def member_bytes(config: Config, n_inputs: int) -> int:
     """Device memory that a member in training needs, at most, beyond the shared data.
 
@@ -209,11 +221,9 @@ def member_bytes(config: Config, n_inputs: int) -> int:
       >>> print(member_bytes(Config(MLP((256, 256, 10))), 784))
       8485152
     """
-    params = jax.eval_shape(partial(config.model.init, x=jnp.zeros(n_inputs)), jax.random.key(0))
-    n_params = sum(leaf.size for leaf in jax.tree.leaves(params))
     units = sum(config.model.features)
     passed_on = max(config.batch_size * (n_inputs + units), EVALUATED_AT_ONCE * units)
-    return 4 * (4 * n_params + 2 * passed_on)
+    return 4 * (4 * n_parameters(config, n_inputs) + 2 * passed_on)
 
 
 def block_size(

@@ -6,7 +6,6 @@ What can be measured is measured, by training a few networks of the very run tha
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ import jax
 import numpy as np
 
 from dropout_jax import records
-from dropout_jax.blocks import block_size, curve_epochs
+from dropout_jax.blocks import block_size, curve_epochs, n_parameters
 from dropout_jax.data import Dataset
 from dropout_jax.networks import MLP
 from dropout_jax.population import fit_population
@@ -92,15 +91,15 @@ def exact(key: jax.Array, options: Mapping[str, Any], platforms: set[str]) -> li
         params = fit_population(SMALL, conditions, seeds, key, data).params
         return b"".join(np.asarray(leaf)[:, 0].tobytes() for leaf in jax.tree.leaves(params))
 
-    first, again, alone = bits([0, 1]), bits([0, 1]), bits([0])
+    first = bits([0, 1])
+    others = {"again": bits([0, 1]), "alone": bits([0])}
+    differ = [how for how, other in others.items() if other != first]
     same = (
-        "the same bits when trained again, and alone"
-        if first == again == alone
-        else (
-            "other bits when trained again" if first != again else "other bits when trained alone"
-        )
+        f"other bits when trained {differ[0]}"
+        if differ
+        else "the same bits when trained again, and alone"
     )
-    found = [Finding("exact", first == again == alone, f"a network has {same}")]
+    found = [Finding("exact", not differ, f"a network has {same}")]
     if not options["jax_threefry_partitionable"]:
         said = "jax_threefry_partitionable is off: masks and batches are others than with it on"
         found.append(Finding("exact", False, said))
@@ -191,9 +190,7 @@ def room(config: Config, n_conditions: int, n_seeds: int, n_inputs: int, free: f
       >>> print(room(Config(MLP((10,))), 3, 10, 64, free=1e9).good)
       True
     """
-    widths = (n_inputs, *config.model.features)
-    entries = sum((a + 1) * b for a, b in pairwise(widths))
-    needed = 4 * entries * n_seeds * (n_conditions + 1)
+    needed = 4 * n_parameters(config, n_inputs) * n_seeds * (n_conditions + 1)
     said = f"the weights take {needed / 1e6:,.1f} MB, and {free / 1e6:,.0f} MB are free"
     return Finding("room", needed < free, said)
 
