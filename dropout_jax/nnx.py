@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -55,7 +56,7 @@ class MLP(nnx.Module):
         """Outputs [B, U] of inputs [B, D]; arguments and errors are those of `networks.MLP`."""
         noise = {} if key is None and rates is None else {"key": key, "rates": rates}
         model, params = to_linen(self)
-        return model.apply(params, x, **noise)  # pyright: ignore[reportReturnType]
+        return cast(jax.Array, model.apply(params, x, **noise))
 
 
 def to_linen(model: MLP) -> tuple[networks.MLP, Params]:

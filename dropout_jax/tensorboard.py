@@ -19,7 +19,7 @@ INSTALL = "--tensorboard needs tensorboardX: pip install 'dropout_jax[tensorboar
 def check_installed() -> None:
     """Raise ValueError, with the line that installs it, unless tensorboardX is there."""
     try:
-        import tensorboardX  # noqa: F401
+        import tensorboardX  # noqa: F401, it is only to be there
     except ModuleNotFoundError:
         raise ValueError(INSTALL) from None
 

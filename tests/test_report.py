@@ -209,7 +209,12 @@ def test_a_run_writes_its_page(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
+def downloads(tmp_path_factory):
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def browser(downloads):
     if MISSING:
         pytest.skip(f"{' and '.join(MISSING)} are not installed: apt-get install chromium-driver")
     from selenium import webdriver
@@ -220,10 +225,8 @@ def browser(tmp_path_factory):
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    downloads = tmp_path_factory.mktemp("downloads")
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
-    driver.downloads = downloads  # pyright: ignore[reportAttributeAccessIssue]
     yield driver
     driver.quit()
 
@@ -273,11 +276,11 @@ def test_the_controls_answer_to_the_keyboard(opened):
     assert "layer 1" in caption
 
 
-def test_a_table_is_saved_with_all_rows_and_digits(opened):
+def test_a_table_is_saved_with_all_rows_and_digits(opened, downloads):
     summary = opened.find_element("css selector", "#differences summary")
     summary.click()
     opened.find_element("xpath", "//button[text()='Save comparisons.csv']").click()
-    saved = opened.downloads / "comparisons.csv"
+    saved = downloads / "comparisons.csv"
     for _ in range(100):
         if saved.exists():
             break
