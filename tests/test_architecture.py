@@ -1,6 +1,7 @@
 """The direction of the arrows between modules, and other habits, read off the source."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -70,6 +71,8 @@ MAY_IMPORT = {
 TAUGHT_BY_EXAMPLE = ("dropout", "objectives", "schedules", "weights", "units", "ablation")
 TAUGHT_BY_EXAMPLE += ("perturbations", "ensemble", "theory", "statistics", "unpaired")
 TAUGHT_BY_EXAMPLE += ("networks", "nnx", "data", "training", "population")
+OF_THE_COMMAND_LINE = {"cli", "arguments", "conditions", "jobs", "doctor", "tables", "tensorboard"}
+OF_THE_COMMAND_LINE |= {"processes", "interrupts", "files"}
 BEFORE_JAX = ("arguments", "conditions", "tables", "cli")  # read before it is loaded
 
 
@@ -169,6 +172,14 @@ def test_every_public_function_of_arrays_has_an_example(module):
     public = [node for node in functions if not node.name.startswith("_")]
     assert public
     assert [node.name for node in public if ">>>" not in (ast.get_docstring(node) or "")] == []
+
+
+def test_every_module_has_its_place_on_the_page_of_the_library():
+    page = (PACKAGE.parent / "experiments" / "tutorials" / "api.md").read_text("utf-8")
+    named = re.findall(r"^### dropout_jax\.(\w+)$", page, re.MULTILINE)
+    documented = re.findall(r"automodule:: dropout_jax\.(\w+)$", page, re.MULTILINE)
+    assert named == documented
+    assert sorted(named) == sorted(set(MODULES) - OF_THE_COMMAND_LINE)
 
 
 @pytest.mark.parametrize("module", TREES)

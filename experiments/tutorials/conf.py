@@ -1,7 +1,12 @@
 """How Sphinx makes the pages: the API from docstrings, the tutorials by running them."""
 
 import importlib.metadata
-from typing import Any
+import inspect
+import re
+from functools import partial
+from typing import Any, NewType
+
+import jax.typing
 
 project = "dropout_jax"
 author = "The authors of dropout_jax"
@@ -9,7 +14,7 @@ release = importlib.metadata.version("dropout_jax")
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_nb"]
 html_theme = "furo"
 html_title = "dropout_jax"
-html_static_path: list[str] = []
+html_show_copyright = False
 
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
@@ -18,20 +23,52 @@ nb_merge_streams = True
 myst_enable_extensions = ["dollarmath", "deflist"]
 
 default_role = "code"
+add_module_names = False
+maximum_signature_line_length = 130  # with the names of modules, which are not shown
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "exclude-members": "activation, kernel_init, noise"}
-autodoc_typehints = "description"
+FUNCTIONS = "activation, kernel_init, noise, loss_fn, make_optimizer"  # fields, that seem methods
+autodoc_default_options = {"members": True, "exclude-members": FUNCTIONS}
 autodoc_typehints_format = "short"
-autodoc_typehints_description_target = "documented"
 autodoc_preserve_defaults = True
-python_use_unqualified_type_names = True
 napoleon_use_ivar = True
+napoleon_attr_annotations = False  # the signature says them, in short
+
+# One word in a signature, not the union of seven types that it stands for; set before the library
+# is imported, which reads it.
+jax.typing.ArrayLike = NewType("ArrayLike", object)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def escape(_app: Any, _what: str, _name: str, _of: Any, _options: Any, lines: list[str]) -> None:
+    """In a docstring |w| is a magnitude and * a product; examples are code already."""
+    in_example = False
+    for i, line in enumerate(lines):
+        in_example = bool(line.strip()) and (in_example or line.lstrip().startswith(">>>"))
+        if not in_example:
+            lines[i] = re.sub(r"[|*]", r"\\\g<0>", line)
+
+
+def shorten(
+    _app: Any, _what: str, _name: str, _of: Any, _options: Any, signature: str, returns: str
+) -> tuple[str, str] | None:
+    """Leave out of a signature what Flax adds to its modules, and where functions lie."""
+    if not signature:
+        return None
+    signature = re.sub(r", parent: .*\)$", ")", signature)
+    signature = re.sub(r"<function (\w+)( at \w+)?>", r"\1", signature)
+    return re.sub(r"<.*?>(?=[,)])", "...", signature), returns
+
+
+def skip(_app: Any, _what: str, _name: str, member: Any, _skip: bool, _options: Any) -> bool | None:
+    """Fields of a NamedTuple are told by its signature and Attributes, not by their numbers."""
+    return type(member).__name__ == "_tuplegetter" or None
 
 
 def setup(app: Any) -> None:
-    """In a docstring |w| is a magnitude, and no substitution."""
+    """What autodoc is told beyond its settings."""
+    from dropout_jax.nnx import MLP
 
-    def escape(_app: Any, _what: str, _name: str, _of: Any, _options: Any, lines: list) -> None:
-        lines[:] = [line.replace("|", "\\|").replace("*", "\\*") for line in lines]
-
+    # The metaclass of an NNX module takes (*args, **kwargs).
+    MLP.__signature__ = inspect.signature(partial(MLP.__init__, None))  # pyright: ignore
     app.connect("autodoc-process-docstring", escape)
+    app.connect("autodoc-process-signature", shorten)
+    app.connect("autodoc-skip-member", skip)
