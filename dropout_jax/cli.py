@@ -196,14 +196,16 @@ def inspect(arguments: Inspect) -> int:
     except (ValueError, OSError) as error:
         return _fail(error, 2)
     console = _console()
+    skipped = [one.skipped for one in found]
     if compared:
+        skipped.append(inspection.common_layers(found)[1])
         n = len(arguments.baseline), len(arguments.against)
         lines = tables.groups_lines(compared, n, arguments.paired)
     elif len(found) == 1:
         lines = tables.file_lines(found[0], inspection.references())
     else:
         lines = tables.side_by_side_lines(found)
-    for line in (*lines, *tables.skipped_lines(found)):
+    for line in (*lines, *tables.skipped_lines(skipped)):
         console.print(line)
     return 0
 

@@ -1,13 +1,12 @@
-"""The weight analysis for anybody's network: kernels found by name, and set beside references.
+"""The weight analysis for anybody's network: every layer is measured and set beside references.
 
-A kernel here is [in, out], what the affine layers of Flax hold; a convolution is taken as [window ·
-in-channels, out-channels]. One layer is in memory at a time.
+One layer is in memory at a time, and little beside it: its entries are measured by one measure
+after another, the weights of single units by some units after others.
 
 Shapes: S networks (seeds) of a file, K comparisons of one family.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,36 +17,13 @@ import numpy as np
 from scipy import stats
 
 from dropout_jax import statistics, unpaired
-from dropout_jax.tensors import Tensor, tensors_of
+from dropout_jax.layers import Layer, all_alive, layers_of
+from dropout_jax.tensors import tensors_of
 from dropout_jax.weights import HIGHER_IS_UNIFORM, MEASURES, Live, measure_columns, measure_entries
 
-LAYOUTS = ("in-out", "out-in")
-LAYOUT_OF = {"kernel": "in-out", "w": "in-out", "weight": "out-in"}  # Flax, Haiku; PyTorch, Equinox
-LAW_OF = {"in-out": "truncated normal", "out-in": "uniform"}  # usual initial laws there
-BIASES = ("bias", "b", "scale", "offset", "mean", "var")  # also where they have axes of 1
 VIEWS = ("entries", "columns", "columns_shuffled")
-FLOATS = ("float64", "float32", "float16", "bfloat16")
-ENOUGH_UNITS = 256  # for the mean over shuffled columns
+N_UNITS = 256  # measured at once, and enough for the mean over shuffled columns
 _N_QUANTILES = 100_000
-_WRAPPERS = ("value", "raw_value")  # what Flax NNX puts below the name of a parameter
-
-
-class Layer(NamedTuple):
-    """One affine layer or convolution of a file.
-
-    Attributes:
-      name: of its kernel.
-      shape: [in, out].
-      law: of initial weights, as far as names tell.
-      n_networks: S, 1 but for the file of a run.
-      read: kernel [in, out] of network s as float32, and what of it is known to be alive.
-    """
-
-    name: str
-    shape: tuple[int, int]
-    law: str
-    n_networks: int
-    read: Callable[[int], tuple[np.ndarray, Live]]
 
 
 class Inspected(NamedTuple):
@@ -59,132 +35,72 @@ class Inspected(NamedTuple):
     skipped: dict[str, str]
 
 
-def layers_of(
-    tensors: Sequence[Tensor], layout: str | None = None
-) -> tuple[list[Layer], dict[str, str]]:
-    """The layers among tensors, and for all others the reason why they are none.
-
-    Args:
-      tensors: of a file.
-      layout: `in-out` or `out-in`, for all; by default told from the names.
-
-    Example:
-      >>> weight = np.ones((10, 64), np.float32)  # [out, in], as PyTorch has it
-      >>> (layer,), skipped = layers_of([Tensor("0.weight", (10, 64), "float32", lambda _: weight)])
-      >>> print(layer.shape, skipped)
-      (64, 10) {}
-    """
-    run = {t.name: t for t in tensors}
-    if any(name.endswith("/live_inputs") for name in run):
-        return _layers_of_run(run), {}
-    found, skipped = [], {}
-    for tensor in sorted(tensors, key=_natural):
-        words = [word for word in re.split(r"[./]", tensor.name) if word not in _WRAPPERS]
-        told = layout or LAYOUT_OF.get(words[-1] if words else "")
-        why = _why_not(tensor, words, told)
-        if why or told is None:
-            skipped[tensor.name] = why or "no layout told"
-            continue
-        out = tensor.shape[-1 if told == "in-out" else 0]
-        shape = (int(np.prod(tensor.shape)) // out, out)
-        read = partial(_read, tensor, told)
-        found.append(Layer(tensor.name, shape, LAW_OF[told], 1, read))
-    return found, skipped
-
-
-def _natural(tensor: Tensor) -> list[tuple[bool, int, str]]:
-    """So that layer 10 comes after layer 9."""
-    parts = re.split(r"(\d+)", tensor.name)
-    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
-
-
-def _why_not(tensor: Tensor, words: Sequence[str], layout: str | None) -> str | None:
-    """Why a tensor is no kernel, None if it is one."""
-    if tensor.dtype not in FLOATS:
-        return f"of type {tensor.dtype}, not of {', '.join(FLOATS)}"
-    if len(tensor.shape) < 2 or words[-1] in BIASES:
-        return "a vector or a number, as biases and scales are"
-    if any("embed" in word.lower() for word in words):
-        return "an embedding: its rows are looked up, not summed"
-    if np.prod(tensor.shape) < 2:
-        return f"of shape {tensor.shape}: nothing to compare"
-    if layout is None:
-        return "not called kernel, w or weight: say how it lies with --layout"
-    return None
-
-
-def _read(tensor: Tensor, layout: str, _: int) -> tuple[np.ndarray, Live]:
-    kernel = np.asarray(tensor.read(None)).astype(np.float32, copy=False)
-    last = kernel.reshape(-1, kernel.shape[-1])
-    kernel = last if layout == "in-out" else kernel.reshape(len(kernel), -1).T
-    return kernel, _all_alive(kernel)
-
-
-def _all_alive(kernel: np.ndarray) -> Live:
-    return Live(*(jnp.ones(size, bool) for size in kernel.shape))
-
-
-def _layers_of_run(run: Mapping[str, Tensor]) -> list[Layer]:
-    """The layers of `weights.safetensors` of a run, each with S seeds, without what is dead."""
-    found = []
-    for name, tensor in run.items():
-        condition, _, rest = name.partition("/")
-        layer, _, part = rest.partition("/")
-        if part == "kernel" and condition != "init":
-            live = run[f"{condition}/{layer}/live_inputs"]
-            following = run.get(f"{condition}/{int(layer) + 1}/live_inputs")
-            read = partial(_read_of_run, tensor, live, following)
-            n_seeds, *shape = tensor.shape
-            found.append(Layer(name, (shape[0], shape[1]), LAW_OF["in-out"], n_seeds, read))
-    return found
-
-
-def _read_of_run(
-    tensor: Tensor, inputs: Tensor, outputs: Tensor | None, s: int
-) -> tuple[np.ndarray, Live]:
-    kernel = tensor.read(s)
-    alive = _all_alive(kernel)._replace(inputs=inputs.read(s).astype(bool))
-    return kernel, alive if outputs is None else alive._replace(outputs=outputs.read(s) != 0)
+_of_entries = partial(jax.jit, static_argnums=0)(measure_entries)
 
 
 @jax.jit
-def _measure(kernel: jax.Array, live: Live) -> dict[str, dict[str, jax.Array]]:
-    return {
-        "entries": {name: measure_entries(m, kernel, live) for name, m in MEASURES.items()},
-        "columns": {name: measure_columns(m, kernel, live) for name, m in MEASURES.items()},
-    }
+def _of_units(kernel: jax.Array, live: Live) -> dict[str, jax.Array]:
+    return {name: measure_columns(m, kernel, live) for name, m in MEASURES.items()}
 
 
-def measure(kernel: np.ndarray, live: Live | None = None) -> dict[str, dict[str, float]]:
+def measure(
+    kernel: np.ndarray, live: Live | None = None, seed: int = 0
+) -> dict[str, dict[str, float]]:
     """All measures {view: {measure: value}} of |w| of a kernel [in, out], or what is alive of it.
 
     A unit without any weight, as pruning leaves, is dead. `entries` are all of them, `columns` the
     mean over the inputs of one unit each; beside it `columns_shuffled`, the same of the same
     weights dealt anew over the layer (to 256 units at most), which only differs if some units have
-    larger weights than others, or a law of their own.
+    larger weights than others, or a law of their own. NaN where there is no distribution, as of a
+    single input.
+
+    Args:
+      kernel: [in, out].
+      live: what counts of it, by default all.
+      seed: of the shuffle.
 
     Example:
       >>> found = measure(np.array([[1.0, 10.0], [1.0, 10.0]], np.float32))
       >>> print(round(found["columns"]["gini"], 3))  # the weights of one unit are alike
       0.0
     """
-    live = live or _all_alive(kernel)
-    live = live._replace(outputs=jnp.asarray(live.outputs) & (kernel != 0).any(axis=0))
-    found = {**_measure(kernel, live)}
-    found["columns_shuffled"] = _measure(*_dealt_anew(kernel, live))["columns"]
-    return {view: {name: float(v) for name, v in of.items()} for view, of in found.items()}
+    live = live or all_alive(kernel)
+    weighed = kernel.any(axis=0, where=np.asarray(live.inputs)[:, None])
+    live = live._replace(outputs=jnp.asarray(live.outputs) & weighed)
+    once = jnp.asarray(kernel)
+    return {
+        "entries": {name: float(_of_entries(m, once, live)) for name, m in MEASURES.items()},
+        "columns": _mean_over_units(kernel, live),
+        "columns_shuffled": _mean_over_units(*_dealt_anew(kernel, live, seed)),
+    }
 
 
-def _dealt_anew(kernel: np.ndarray, live: Live) -> tuple[np.ndarray, Live]:
+def _mean_over_units(kernel: np.ndarray, live: Live) -> dict[str, float]:
+    """Every measure of the inputs of one unit, the mean over live units, some of them at a time."""
+    counted = np.flatnonzero(np.asarray(live.outputs))
+    sums = dict.fromkeys(MEASURES, 0.0)
+    width = min(N_UNITS, kernel.shape[1])  # of every block, so that one program does
+    for start in range(0, len(counted), width):
+        units = counted[start : start + width]
+        block = np.zeros((len(kernel), width), np.float32)
+        block[:, : len(units)] = kernel[:, units]
+        means = _of_units(block, Live(live.inputs, jnp.arange(width) < len(units)))
+        for name, mean in means.items():
+            sums[name] += float(mean) * len(units)
+    return {name: total / len(counted) if len(counted) else np.nan for name, total in sums.items()}
+
+
+def _dealt_anew(kernel: np.ndarray, live: Live, seed: int) -> tuple[np.ndarray, Live]:
     """Units [in, ≤ 256] whose living weights are drawn from all of the layer's, none twice."""
     inputs, outputs = np.asarray(live.inputs), np.asarray(live.outputs)
-    units = np.arange(min(kernel.shape[1], ENOUGH_UNITS)) < outputs.sum()
+    units = np.arange(min(kernel.shape[1], N_UNITS)) < outputs.sum()
     counts = np.outer(inputs, units)
-    places = np.flatnonzero(np.outer(inputs, outputs))
-    drawn = np.random.default_rng(0).choice(places, counts.sum(), replace=False)
+    n_inputs, n_outputs = inputs.sum(), outputs.sum()
+    drawn = np.random.default_rng(seed).choice(n_inputs * n_outputs, counts.sum(), replace=False)
+    rows, columns = np.flatnonzero(inputs), np.flatnonzero(outputs)
     dealt = np.zeros(counts.shape, kernel.dtype)
-    dealt[counts] = kernel.ravel()[drawn]
-    return dealt, Live(live.inputs, units)
+    dealt[counts] = kernel[rows[drawn // n_outputs], columns[drawn % n_outputs]]
+    return dealt, Live(live.inputs, jnp.asarray(units))
 
 
 def references() -> dict[str, dict[str, float]]:
@@ -208,6 +124,35 @@ def references() -> dict[str, dict[str, float]]:
     }
 
 
+def _measure_sound(kernel: np.ndarray, live: Live) -> dict[str, dict[str, float]] | None:
+    """What `measure` gives, None if there is nothing to measure."""
+    return measure(kernel, live) if np.isfinite(kernel).all() and kernel.any() else None
+
+
+def mean(values: np.ndarray) -> float:
+    """The mean over the networks of a file that have a value, NaN if none has.
+
+    Example:
+      >>> print(mean(np.array([1.0, np.nan, 2.0])))
+      1.5
+    """
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else np.nan
+
+
+def common_layers(files: Sequence[Inspected]) -> tuple[list[str], dict[str, str]]:
+    """The layers of one name and shape in all files, and for all others why they are not."""
+    shapes = [{name: layer.shape for name, layer in file.layers.items()} for file in files]
+    names = dict.fromkeys(name for of_file in shapes for name in of_file)
+    why = {}
+    for name in names:
+        if any(name not in of_file for of_file in shapes):
+            why[name] = "not in all files"
+        elif len({of_file[name] for of_file in shapes}) > 1:
+            why[name] = "not of one shape in all files"
+    return [name for name in names if name not in why], why
+
+
 def inspect(
     path: Path,
     layout: str | None = None,
@@ -222,21 +167,21 @@ def inspect(
     layers, values = {}, {}
     for done, layer in enumerate(found, start=1):
         try:
-            kernels = (layer.read(s) for s in range(layer.n_networks))
-            rows = [
-                measure(k, live) if np.isfinite(k).all() and k.any() else None
-                for k, live in kernels
-            ]
+            measured = [_measure_sound(*layer.read(s)) for s in range(layer.n_networks)]
         except Exception as error:  # what a damaged file can make a reader raise has no end
             why = f"{path}: {layer.name} cannot be read, perhaps damaged: {str(error)[:200]}"
             raise ValueError(why) from error
-        sound = [row for row in rows if row is not None]
-        if len(sound) < len(rows):
-            skipped[layer.name] = "holds what is not finite, or nothing but 0"
-        else:
+        for s, of_network in enumerate(measured):
+            if of_network is None:
+                name = layer.name if layer.n_networks == 1 else f"{layer.name}[{s}]"
+                skipped[name] = "holds what is not finite, or nothing but 0"
+        if any(measured):
             layers[layer.name] = layer
             values[layer.name] = {
-                view: {name: np.array([row[view][name] for row in sound]) for name in MEASURES}
+                view: {
+                    name: np.array([row[view][name] if row else np.nan for row in measured])
+                    for name in MEASURES
+                }
                 for view in VIEWS
             }
         progress(done, len(found))
@@ -252,7 +197,7 @@ def compare_groups(
     """Differences, against minus baseline, in the layers that all files have.
 
     A file of a run counts with the mean over its seeds. A family, over which Holm's p-values hold,
-    is one measure: all layers and both views.
+    is one measure: all layers and both views, where every file has a value.
 
     Args:
       baseline: files of networks.
@@ -262,23 +207,24 @@ def compare_groups(
       ValueError: if there are too few files, not as many of both, or no common layer.
     """
     everything = [*baseline, *against]
-    common = [
-        name
-        for name, layer in everything[0].layers.items()
-        if all(name in f.layers and f.layers[name].shape == layer.shape for f in everything)
-    ]
+    common, _ = common_layers(everything)
     if not common:
         raise ValueError("the files must have layers of one name and shape in common, got none")
     if paired and len(baseline) != len(against):
         raise ValueError(
             f"paired groups must be of as many files, got {len(baseline)} and {len(against)}"
         )
-    cells = [(name, view) for name in common for view in VIEWS[:2]]
+    cells = [
+        (name, view)
+        for name in common
+        for view in VIEWS[:2]
+        if all(np.isfinite(mean(file.values[name][view]["gini"])) for file in everything)
+    ]
     compare = statistics.compare if paired else unpaired.compare
     rows = []
     for measured in MEASURES:
         groups = [
-            np.array([[f.values[l][view][measured].mean() for l, view in cells] for f in group])
+            np.array([[mean(f.values[l][view][measured]) for l, view in cells] for f in group])
             for group in (baseline, against)
         ]
         compared = compare(*groups, higher_is_uniform=measured in HIGHER_IS_UNIFORM)
@@ -288,7 +234,7 @@ def compare_groups(
 
 
 def tidy(files: Sequence[Inspected]) -> list[tuple[str, int, str, str, str, float]]:
-    """Every number as a row: file, seed, layer, view, measure, value."""
+    """Every number as a row: file, seed, layer, view, measure, value; none where there is none."""
     return [
         (str(file.path), s, layer, view, name, float(value))
         for file in files
@@ -296,4 +242,5 @@ def tidy(files: Sequence[Inspected]) -> list[tuple[str, int, str, str, str, floa
         for view, of_view in views.items()
         for name, values in of_view.items()
         for s, value in enumerate(values)
+        if np.isfinite(value)
     ]

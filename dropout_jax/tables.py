@@ -3,7 +3,8 @@
 Names of conditions are users' text, so they are never read as markup.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -81,6 +82,8 @@ def run_lines(
 
 def file_lines(found: "Inspected", references: dict[str, dict[str, float]]) -> Iterator[Any]:
     """Gini of every layer of a file beside what it would be in a law that weights begin with."""
+    from dropout_jax.inspection import mean
+
     n_networks = max(layer.n_networks for layer in found.layers.values())
     table = _table_of_layers(f"Gini of |w|, {found.path}: 0 is uniform")
     for heading in ("in → out", "weights", "start", "Gaussian", "by unit", "shuffled"):
@@ -90,11 +93,11 @@ def file_lines(found: "Inspected", references: dict[str, dict[str, float]]) -> I
         table.add_row(
             Text(name),
             f"{layer.shape[0]} → {layer.shape[1]}",
-            f"{of['entries']['gini'].mean():.3f}",
+            _or_dash(mean(of["entries"]["gini"]), ".3f"),
             f"{references[layer.law]['gini']:.3f}",
             f"{references['Gaussian']['gini']:.3f}",
-            f"{of['columns']['gini'].mean():.3f}",
-            f"{of['columns_shuffled']['gini'].mean():.3f}",
+            _or_dash(mean(of["columns"]["gini"]), ".3f"),
+            _or_dash(mean(of["columns_shuffled"]["gini"]), ".3f"),
         )
     yield table
     seeds = f"Mean over {n_networks} seeds. " if n_networks > 1 else ""
@@ -102,9 +105,15 @@ def file_lines(found: "Inspected", references: dict[str, dict[str, float]]) -> I
     yield Text(
         f"{seeds}Weights: all of a layer. Start: of a {' or '.join(laws)} law, the usual one for "
         "such names. By unit: of the weights of one unit, the mean over units. Shuffled: the same "
-        "after all weights of the layer were dealt anew.",
+        "after all weights of the layer were dealt anew. Units without any weight are left out. –: "
+        "units of one input.",
         style="dim",
     )
+
+
+def _or_dash(value: float, form: str) -> str:
+    """A number, or a dash for none."""
+    return "–" if isnan(value) else f"{value:{form}}"
 
 
 def _table_of_layers(title: str) -> Table:
@@ -116,6 +125,8 @@ def _table_of_layers(title: str) -> Table:
 
 def side_by_side_lines(found: "Sequence[Inspected]") -> Iterator[Any]:
     """Gini of every layer in several files, and the difference if they are two."""
+    from dropout_jax.inspection import mean
+
     names = list(dict.fromkeys(name for one in found for name in one.layers))
     table = _table_of_layers("Gini of |w|: 0 is uniform")
     table.add_column("of")
@@ -126,12 +137,11 @@ def side_by_side_lines(found: "Sequence[Inspected]") -> Iterator[Any]:
     for name in names:
         for view, of in (("entries", "all"), ("columns", "unit")):
             values = [
-                one.values[name][view]["gini"] if name in one.layers else None for one in found
+                mean(one.values[name][view]["gini"]) if name in one.layers else nan for one in found
             ]
-            cells = ["" if of_file is None else f"{of_file.mean():.3f}" for of_file in values]
-            means = [of_file.mean() for of_file in values if of_file is not None]
+            cells = [_or_dash(value, ".3f") for value in values]
             if len(found) == 2:
-                cells.append(f"{means[1] - means[0]:+.3f}" if len(means) == 2 else "")
+                cells.append(_or_dash(values[1] - values[0], "+.3f"))
             table.add_row(Text(name if view == "entries" else ""), of, *cells)
     yield table
     yield Text("One network each tells nothing of chance: for that, give groups.", style="dim")
@@ -160,11 +170,11 @@ def groups_lines(rows: list[dict[str, Any]], n: tuple[int, int], paired: bool) -
     )
 
 
-def skipped_lines(found: "Sequence[Inspected]") -> Iterator[Any]:
-    """What is no layer, and why, each reason once with its first tensors."""
+def skipped_lines(skipped: Sequence[Mapping[str, str]]) -> Iterator[Any]:
+    """What is not shown, {name: why} of each file, each reason once with its first tensors."""
     names: dict[str, list[str]] = {}
-    for one in found:
-        for name, why in one.skipped.items():
+    for of_file in skipped:
+        for name, why in of_file.items():
             names.setdefault(why, []).append(name)
     for why, of in names.items():
         unique = list(dict.fromkeys(of))

@@ -4,7 +4,10 @@ Safetensors, `.npz` and folders of orbax are read, as none of them can run code.
 are refused with the line that converts them.
 """
 
+import json
+import math
 import shlex
+import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,13 +21,24 @@ from safetensors import safe_open
 from dropout_jax import files
 
 READ = ".safetensors, .npz or a folder of orbax"
-RUN_CODE = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".h5", ".keras")
-CONVERT = (
-    "import sys, torch, safetensors.torch as s; s.save_file({k: v.contiguous() for k, v in "
-    "torch.load(sys.argv[1], weights_only=True).items()}, sys.argv[2])"
+SAVE_ARRAYS = (".npy", ".h5", ".hdf5", ".keras")  # harmless or not, of formats that are not read
+PYTORCH = (".pt", ".pth", ".bin", ".ckpt")
+PICKLED = (".pkl", ".pickle")
+CONVERT_PYTORCH = (
+    "import sys, torch, safetensors.torch as s; "
+    'd = torch.load(open(sys.argv[1], "rb"), map_location="cpu", weights_only=True); '
+    'd = d.get("state_dict", d.get("model_state_dict", d)); '
+    "s.save_file({k: v.clone().contiguous() for k, v in d.items() if torch.is_tensor(v)}, "
+    "sys.argv[2])"  # a clone, as tied weights share memory, which save_file refuses
 )
-_DTYPES = {
+CONVERT_PICKLE = (
+    "import sys, pickle, numpy as n, flax.traverse_util as t, safetensors.numpy as s; "
+    'd = t.flatten_dict(pickle.load(open(sys.argv[1], "rb")), sep="."); '
+    "s.save_file({k: n.ascontiguousarray(v) for k, v in d.items()}, sys.argv[2])"
+)
+_DTYPES: dict[str, str] = {
     **{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "BOOL": "bool"},
+    **{"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"},
     **{f"I{n}": f"int{n}" for n in (8, 16, 32, 64)},
     **{f"U{n}": f"uint{n}" for n in (8, 16, 32, 64)},
 }
@@ -71,42 +85,75 @@ def tensors_of(path: Path) -> list[Tensor]:
             return _of_safetensors(path)
         if path.suffix == ".npz":
             return _of_npz(path)
-    except ValueError as error:
-        raise ValueError(f"{path}: {files.on_one_line(error)}") from error
     except Exception as error:  # what a foreign file can make a reader raise has no end
-        why = f"{path}: cannot be read, perhaps damaged: {files.on_one_line(error)[:300]}"
-        raise ValueError(why) from error
-    if path.suffix in RUN_CODE:
-        raise ValueError(_refusal(path))
-    raise ValueError(f"a file of weights must be {READ}, got {path}")
+        if path.is_file() and _converts(path):
+            raise ValueError(_refusal(path)) from error
+        damaged = "" if isinstance(error, ValueError) else "cannot be read, perhaps damaged: "
+        raise ValueError(f"{path}: {damaged}{files.on_one_line(error)[:300]}") from error
+    raise ValueError(_refusal(path))
+
+
+def _converts(path: Path) -> str | None:
+    """The program that converts a file that can run code, told from its content, then its name."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    if path.suffix in PYTORCH or _holds_data_pkl(path):
+        return CONVERT_PYTORCH
+    is_pickle = start[:1] == b"\x80" and start[1:] in (b"\2", b"\3", b"\4", b"\5")
+    return CONVERT_PICKLE if path.suffix in PICKLED or is_pickle else None
+
+
+def _holds_data_pkl(path: Path) -> bool:
+    """Whether a file is an archive as `torch.save` makes it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("data.pkl") for name in archive.namelist())
+    except Exception:  # no archive, or one that is damaged in whatever way
+        return False
 
 
 def _refusal(path: Path) -> str:
     """Why a file is not read, and the line that converts it."""
-    into = path.with_suffix(".safetensors")
-    if path.suffix in (".npy", ".h5", ".keras"):
+    if path.suffix in SAVE_ARRAYS:
         return f"a file of weights must be {READ}, got {path}: save its arrays with numpy.savez"
-    line = f"python -c {shlex.quote(CONVERT)} {shlex.quote(str(path))} {shlex.quote(str(into))}"
-    return f"{path} can run code when it is loaded; convert it once: {line}"
+    program = _converts(path)
+    if program is None:
+        return f"a file of weights must be {READ}, got {path}"
+    into = path.with_suffix(".safetensors")
+    if into.exists():
+        into = path.with_suffix(".converted.safetensors")
+    line = f"python -c {shlex.quote(program)} {shlex.quote(str(path))} {shlex.quote(str(into))}"
+    trusted = "" if program == CONVERT_PYTORCH else ", if you trust who made it, as that runs it"
+    return f"{path} can run code when it is loaded; convert it once{trusted}: {line}"
 
 
 def _of_safetensors(path: Path) -> list[Tensor]:
-    with safe_open(path, "np") as file:
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, no mapping
-        return [
-            Tensor(
-                name,
-                tuple(of.get_shape()),
-                _DTYPES.get(str(of.get_dtype()), str(of.get_dtype())),
-                partial(_read_safetensors, path, name),
-            )
-            for name, of in slices.items()
-        ]
+    with safe_open(path, "np"):
+        pass  # sound: what its header promises is there
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    return [
+        Tensor(
+            name,
+            shape := tuple(of["shape"]),
+            dtype := _DTYPES.get(str(of["dtype"]), str(of["dtype"])),
+            partial(_read_safetensors, path, shape, dtype, 8 + length + of["data_offsets"][0]),
+        )
+        for name, of in header.items()
+        if name != "__metadata__"
+    ]
 
 
-def _read_safetensors(path: Path, name: str, row: int | None = None) -> np.ndarray:
-    with safe_open(path, "np") as file:
-        return file.get_tensor(name) if row is None else file.get_slice(name)[row]
+def _read_safetensors(
+    path: Path, shape: tuple[int, ...], dtype: str, start: int, row: int | None = None
+) -> np.ndarray:
+    """The bytes themselves: what `safe_open` reads for NumPy cannot be of 8 bits."""
+    kind = jnp.dtype(dtype)
+    if row is not None:
+        shape = shape[1:]
+        start += row * math.prod(shape) * kind.itemsize
+    return np.fromfile(path, kind, math.prod(shape), offset=start).reshape(shape)
 
 
 def _of_npz(path: Path) -> list[Tensor]:

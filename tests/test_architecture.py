@@ -47,7 +47,8 @@ MAY_IMPORT = {
     "report": {"charts"},
     "tensorboard": {"runs", "networks"},
     "tensors": {"files"},
-    "inspection": {"tensors", "weights", "statistics", "unpaired"},
+    "layers": {"tensors", "weights"},
+    "inspection": {"layers", "tensors", "weights", "statistics", "unpaired"},
     "arguments": set(),
     "conditions": {"arguments", "training", "networks", "data"},
     "jobs": {"arguments", "conditions", "runs", "checkpoints", "blocks", "training", "data"}

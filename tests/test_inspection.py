@@ -1,4 +1,5 @@
 import csv
+import tracemalloc
 from typing import Any
 
 import equinox as eqx
@@ -14,18 +15,13 @@ from safetensors.numpy import save_file
 
 from dropout_jax import inspection
 from dropout_jax.cli import run_command
-from dropout_jax.inspection import compare_groups, inspect, layers_of, measure, references
-from dropout_jax.tensors import Tensor
+from dropout_jax.inspection import compare_groups, inspect, measure, references
 from dropout_jax.weights import MEASURES, Live, uniformity
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.normal(size=(6, 4)).astype(np.float32)  # [in, out]
 CONVOLUTION = RNG.laplace(size=(3, 2, 5, 4)).astype(np.float32)  # [height, width, in, out]
 BIAS = RNG.normal(size=4).astype(np.float32)
-
-
-def named(name, array):
-    return Tensor(name, array.shape, array.dtype.name, lambda _: array)
 
 
 def linen(folder):
@@ -163,46 +159,6 @@ def test_shuffled_columns_tell_unlike_units_from_unlike_weights():
     assert of["columns_shuffled"]["gini"] == pytest.approx(of["columns"]["gini"], rel=0.01)
 
 
-def test_a_unit_without_weights_is_left_out():
-    pruned = np.append(DENSE, np.zeros((6, 1), np.float32), axis=1)
-    found, expected = measure(pruned), measure(DENSE)
-    for view in ("entries", "columns"):
-        assert found[view]["gini"] == pytest.approx(expected[view]["gini"], rel=1e-6)
-
-
-def test_the_layout_is_told_from_names_or_given():
-    square = RNG.normal(size=(3, 5)).astype(np.float32)
-    names = ("a.kernel", "a.w", "a.weight", "b/weight", "c.kernel.value")
-    found, skipped = layers_of([named(name, square) for name in names])
-    assert not skipped
-    assert [layer.shape for layer in found] == [(3, 5), (3, 5), (5, 3), (5, 3), (3, 5)]
-    found, skipped = layers_of([named("a.theta", square)])
-    assert (found, list(skipped)) == ([], ["a.theta"])
-    assert "--layout" in skipped["a.theta"]
-    for layout, shape in (("in-out", (3, 5)), ("out-in", (5, 3))):
-        (layer,), _ = layers_of([named("a.weight", square)], layout)
-        assert layer.shape == shape
-        kernel = layer.read(0)[0]
-        np.testing.assert_array_equal(kernel, square if layout == "in-out" else square.T)
-
-
-@pytest.mark.parametrize(
-    ("name", "array", "why"),
-    [
-        ("a.bias", np.ones(3), "a vector or a number"),
-        ("step", np.array(3.0), "a vector or a number"),
-        ("a.weight", np.ones((3, 2), np.int8), "of type int8"),
-        ("tok_embeddings.weight", np.ones((3, 2)), "an embedding"),
-        ("a.kernel", np.ones((1, 1)), "nothing to compare"),
-        ("a.kernel", np.ones((0, 3)), "nothing to compare"),
-    ],
-)
-def test_what_is_no_layer_is_listed_with_the_reason(name, array, why):
-    found, skipped = layers_of([named(name, array)])
-    assert found == []
-    assert why in skipped[name]
-
-
 def test_what_is_not_finite_or_all_0_is_said_and_not_measured(tmp_path):
     bad = DENSE.copy()
     bad[1, 1] = np.nan
@@ -211,6 +167,83 @@ def test_what_is_not_finite_or_all_0_is_said_and_not_measured(tmp_path):
     found = inspect(tmp_path / "some.safetensors")
     assert list(found.layers) == ["good.kernel"]
     assert all("not finite" in found.skipped[name] for name in ("nan.kernel", "zero.kernel"))
+
+
+@pytest.mark.parametrize("shape", [(9, 5), (7, 300), (20, 512), (3, 700)])
+def test_units_measured_in_blocks_are_those_measured_at_once(shape):
+    kernel = RNG.laplace(size=shape).astype(np.float32)
+    inputs, outputs = RNG.random(shape[0]) < 0.9, RNG.random(shape[1]) < 0.7
+    inputs[:2] = outputs[:1] = True
+    live = Live(jnp.asarray(inputs), jnp.asarray(outputs))
+    expected = uniformity(jnp.asarray(kernel), jnp.zeros(shape), live)
+    found = measure(kernel, live)
+    for view in ("entries", "columns"):
+        for name in MEASURES:
+            np.testing.assert_allclose(found[view][name], expected[view][name], rtol=1e-5)
+
+
+def test_a_unit_without_weights_is_left_out():
+    pruned = np.append(DENSE, np.zeros((6, 1), np.float32), axis=1)
+    found, expected = measure(pruned), measure(DENSE)
+    for view in ("entries", "columns"):
+        assert found[view]["gini"] == pytest.approx(expected[view]["gini"], rel=1e-6)
+
+
+def test_a_unit_with_weights_of_dead_inputs_alone_is_left_out():
+    live = Live(jnp.asarray([True, True, True, True, True, False]), jnp.ones(5, bool))
+    of_dead = np.append(DENSE, np.eye(6, dtype=np.float32)[:, 5:], axis=1)
+    assert measure(of_dead, live)["columns"] == pytest.approx(measure(DENSE[:5])["columns"])
+
+
+def test_units_of_one_input_have_no_spread_and_a_dash(tmp_path, capsys):
+    found = measure(DENSE[:1])
+    assert np.isfinite(found["entries"]["gini"])
+    assert np.isnan(found["columns"]["gini"])
+    paths = group(tmp_path, "a", 1, 4)
+    for path in paths:
+        save_file({"a.kernel": DENSE, "thin.kernel": DENSE[:1]}, path)
+    assert run_command(["inspect", str(paths[0])]) == 0
+    said = capsys.readouterr().out
+    assert "nan" not in said
+    assert "–" in said
+    files = [inspect(path) for path in paths]
+    rows = compare_groups(files[:2], files[2:], paired=False)
+    assert {(row["layer"], row["view"]) for row in rows} == {
+        ("a.kernel", "entries"),
+        ("a.kernel", "columns"),
+        ("thin.kernel", "entries"),
+    }
+    assert all(np.isfinite(row["p_holm"]) for row in rows)
+
+
+@pytest.mark.parametrize("write", [save_file, lambda flat, path: np.savez(path, **flat)])
+def test_memory_is_bounded_by_a_layer_not_by_the_file(write, tmp_path):
+    kernel = RNG.normal(size=(512, 512)).astype(np.float32)
+    n_layers = 24
+    name = "many.safetensors" if write is save_file else "many.npz"
+    write({f"{i}.kernel": kernel for i in range(n_layers)}, tmp_path / name)
+    inspection.measure(kernel)  # what is compiled stays
+    tracemalloc.start()
+    try:
+        found = inspect(tmp_path / name)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(found.layers) == n_layers
+    assert peak < 8 * kernel.nbytes
+
+
+def test_a_network_of_a_run_that_diverged_is_named_and_the_others_are_measured(tmp_path):
+    kernels = np.stack([DENSE, np.full_like(DENSE, np.nan), DENSE])
+    run = {"a/0/kernel": kernels, "a/0/live_inputs": np.ones((3, 6), np.float32)}
+    save_file(run, tmp_path / "weights.safetensors")
+    found = inspect(tmp_path)
+    assert list(found.skipped) == ["a/0/kernel[1]"]
+    values = found.values["a/0/kernel"]["entries"]["gini"]
+    np.testing.assert_array_equal(np.isnan(values), [False, True, False])
+    assert inspection.mean(values) == pytest.approx(measure(DENSE)["entries"]["gini"])
+    rows = inspection.tidy([found])
+    assert {row[1] for row in rows} == {0, 2}  # seeds keep their places
 
 
 def test_the_weights_of_a_run_give_its_metrics_again(tmp_path):
@@ -292,6 +325,9 @@ def test_the_command_shows_one_file_two_and_groups(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "more uniform" in said
     assert "5 and 5 files" in said
+    unshared = next(line for line in said.splitlines() if "not in all files" in line)
+    assert "only_a.kernel" in unshared
+    assert "only_b.kernel" in unshared
     rows = table.read_text(encoding="utf-8").splitlines()
     assert rows[0] == "file,seed,layer,view,measure,value"
     assert len(rows) == 1 + 10 * 2 * 3 * 6  # files, layers, views, measures

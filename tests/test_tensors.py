@@ -63,6 +63,21 @@ def test_every_tensor_is_named_and_read_whole_or_by_its_row(write, tmp_path):
         np.testing.assert_array_equal(tensor.read(0), FLAT[name][0])
 
 
+def test_16_and_8_bits_are_read_whole_or_by_a_row(tmp_path):
+    torch = pytest.importorskip("torch", reason="torch is not installed: it is of extra [bench]")
+    from safetensors.torch import save_file as save_torch
+
+    kinds = (torch.bfloat16, torch.float16, torch.float8_e4m3fn, torch.float8_e5m2)
+    arrays = {str(kind): torch.tensor([[1.5, -2.0], [0.0625, 96.0]]).to(kind) for kind in kinds}
+    save_torch(arrays, tmp_path / "small.safetensors", metadata={"format": "pt"})
+    tensors = tensors_of(tmp_path / "small.safetensors")
+    assert {f"torch.{tensor.dtype}" for tensor in tensors} == {tensor.name for tensor in tensors}
+    for tensor in tensors:
+        expected = arrays[tensor.name].float().numpy()  # all of them have a short mantissa
+        np.testing.assert_array_equal(tensor.read(None).astype(np.float32), expected)
+        np.testing.assert_array_equal(tensor.read(1).astype(np.float32), expected[1])
+
+
 def test_half_precision_is_read(tmp_path):
     halves = {
         "bf": np.array([[1.5, -2.0]], ml_dtypes.bfloat16),
@@ -103,17 +118,36 @@ def test_a_pickle_is_never_run_whatever_it_is_called(suffix, tmp_path, monkeypat
     assert not Path("ran").exists()
 
 
-def test_the_line_that_converts_a_file_of_pytorch_does(tmp_path):
-    torch = pytest.importorskip("torch", reason="torch is not installed: it is of extra [bench]")
-    path = tmp_path / "it's a net.pt"
-    state = torch.nn.Linear(3, 2).state_dict()
-    torch.save(state, path)
+def convert(path):
+    """Run the line that the refusal of a file gives, and read what it wrote."""
     with pytest.raises(ValueError, match="can run code when it is loaded") as refused:
         tensors_of(path)
-    line = shlex.split(str(refused.value).partition("convert it once: ")[2])
-    subprocess.run([sys.executable, *line[1:]], check=True)
-    (tensor,) = (t for t in tensors_of(path.with_suffix(".safetensors")) if t.name == "weight")
-    np.testing.assert_array_equal(tensor.read(None), state["weight"].numpy())
+    line = shlex.split(str(refused.value).rpartition(": python ")[2])
+    subprocess.run([sys.executable, *line], check=True)
+    return {tensor.name: tensor.read(None) for tensor in tensors_of(Path(line[-1]))}
+
+
+@pytest.mark.parametrize("name", ["it's a net.pt", "lightning.ckpt", "called.safetensors", "bare"])
+def test_the_line_that_converts_a_file_of_pytorch_does(name, tmp_path):
+    torch = pytest.importorskip("torch", reason="torch is not installed: it is of extra [bench]")
+    network = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    network[1].weight = network[0].weight  # tied: one memory under two names
+    state = network.state_dict()
+    saved = {"state_dict": state, "epoch": 3} if name == "lightning.ckpt" else state
+    torch.save(saved, tmp_path / name)
+    converted = convert(tmp_path / name)
+    assert set(converted) == set(state)
+    for key, value in converted.items():
+        np.testing.assert_array_equal(value, state[key].numpy())
+
+
+@pytest.mark.parametrize("name", ["haiku.pkl", "called.safetensors", "called.npz"])
+def test_the_line_that_converts_a_pickle_does(name, tmp_path):
+    params = {"linear": {"w": np.arange(6.0).reshape(2, 3), "b": np.ones(3, ml_dtypes.bfloat16)}}
+    (tmp_path / name).write_bytes(pickle.dumps(params))
+    converted = convert(tmp_path / name)
+    np.testing.assert_array_equal(converted["linear.w"], params["linear"]["w"])
+    np.testing.assert_array_equal(converted["linear.b"], params["linear"]["b"])
 
 
 @pytest.mark.parametrize("write", WRITERS[:2])
