@@ -1,7 +1,7 @@
 """The weight analysis for anybody's network: every layer is measured and set beside references.
 
-One layer is in memory at a time, and little beside it: its entries are measured by one measure
-after another, the weights of single units by some units after others.
+One layer is in memory at a time, and little beside it: its entries are measured by two
+measures at a time, the weights of single units by 256 units at a time.
 
 Shapes: S networks (seeds) of a file, K comparisons of one family.
 """
@@ -23,6 +23,8 @@ from dropout_jax.weights import HIGHER_IS_UNIFORM, MEASURES, Live, measure_colum
 
 VIEWS = ("entries", "columns", "columns_shuffled")
 N_UNITS = 256  # measured at once, and enough for the mean over shuffled columns
+# Those that sort share the sort; all six in one program would take eight times a layer's memory.
+TOGETHER = (("gini", "top10_share"), ("cv", "hoyer"), ("entropy", "participation"))
 _N_QUANTILES = 100_000
 
 
@@ -35,7 +37,9 @@ class Inspected(NamedTuple):
     skipped: dict[str, str]
 
 
-_of_entries = partial(jax.jit, static_argnums=0)(measure_entries)
+@partial(jax.jit, static_argnums=0)
+def _of_entries(names: Sequence[str], kernel: jax.Array, live: Live) -> dict[str, jax.Array]:
+    return {name: measure_entries(MEASURES[name], kernel, live) for name in names}
 
 
 @jax.jit
@@ -69,7 +73,11 @@ def measure(
     live = live._replace(outputs=jnp.asarray(live.outputs) & weighed)
     once = jnp.asarray(kernel)
     return {
-        "entries": {name: float(_of_entries(m, once, live)) for name, m in MEASURES.items()},
+        "entries": {
+            name: float(value)
+            for names in TOGETHER
+            for name, value in _of_entries(names, once, live).items()
+        },
         "columns": _mean_over_units(kernel, live),
         "columns_shuffled": _mean_over_units(*_dealt_anew(kernel, live, seed)),
     }
@@ -169,7 +177,11 @@ def inspect(
         try:
             measured = [_measure_sound(*layer.read(s)) for s in range(layer.n_networks)]
         except Exception as error:  # what a damaged file can make a reader raise has no end
-            why = f"{path}: {layer.name} cannot be read, perhaps damaged: {str(error)[:200]}"
+            n_bytes = 5 * 4 * layer.shape[0] * layer.shape[1]
+            why = (
+                f"{path}: {layer.name} cannot be read and measured, perhaps damaged or too large "
+                f"(it takes some {n_bytes / 2**30:.2g} GiB): {str(error)[:200]}"
+            )
             raise ValueError(why) from error
         for s, of_network in enumerate(measured):
             if of_network is None:
