@@ -84,12 +84,22 @@ def mesh_of(devices: Sequence[Device] | None = None, n_blocks: int | None = None
 
 
 def deal(mesh: Mesh, members: Any) -> Any:
-    """Put a tree of members [D·M, …] on the devices, M on each."""
+    """Put a tree of members [D·M, …] on the devices, M on each.
+
+    Example:
+      >>> print(tuple(deal(mesh_of(jax.devices()[:1]), np.arange(2)).sharding.spec))
+      ('members',)
+    """
     return put(members, NamedSharding(mesh, P("members")))
 
 
 def share(mesh: Mesh, data: Any) -> Any:
-    """Put a tree of arrays on every device."""
+    """Put a tree of arrays on every device.
+
+    Example:
+      >>> print(share(mesh_of(jax.devices()[:1]), np.arange(2)).sharding.is_fully_replicated)
+      True
+    """
     return put(data, NamedSharding(mesh, P()))
 
 
@@ -98,6 +108,12 @@ def on_every_device(mesh: Mesh, fn: Callable[..., Any], members: tuple, data: An
 
     A block of one member is not batched: an axis of length 1 keeps XLA from folding the transposes
     of gradients into its products.
+
+    Example:
+      >>> mesh = mesh_of(jax.devices()[:1])
+      >>> double = jax.jit(lambda member: on_every_device(mesh, jnp.multiply, (member,), 2.0))
+      >>> print(double(np.arange(3.0)))
+      [0. 2. 4.]
     """
 
     def block(members: tuple, data: Any) -> Any:
@@ -116,7 +132,23 @@ def on_every_device(mesh: Mesh, fn: Callable[..., Any], members: tuple, data: An
 def init_blocks(
     config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: Dataset
 ) -> TrainState:
-    """`training.init` for hyper-parameters [D·M, …] and member keys [D·M], which are consumed."""
+    """`training.init` for hyper-parameters [D·M, …] and member keys [D·M], which are consumed.
+
+    Example:
+      >>> from dropout_jax.data import load_dataset
+      >>> from dropout_jax.networks import MLP
+      >>> from dropout_jax.population import stack_conditions
+      >>> config, mesh = Config(MLP((4, 10)), epochs=1), mesh_of(jax.devices()[:1])
+      >>> data = share(mesh, load_dataset("digits"))
+      >>> members = stack_conditions([Hparams((0.0, 0.0)), Hparams((0.0, 0.5))])
+      >>> keys = jax.random.split(jax.random.key(0), 2)
+      >>> state = init_blocks(config, mesh, members, keys, data)
+      >>> print(state.params["params"]["layer_0"]["kernel"].shape)
+      (2, 64, 4)
+      >>> state = train_blocks(config, mesh, members, state, data)
+      >>> print(state.step, evaluate_blocks(config, mesh, state.params, data).test.error.shape)
+      [11 11] (2,)
+    """
 
     def one(hparams: Hparams, key: jax.Array, data: Dataset) -> TrainState:
         return init(config, hparams, key, data.x_train.shape[1])
@@ -277,7 +309,22 @@ def curve_epochs(n_epochs: int) -> np.ndarray:
 
 
 def start(config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: Dataset) -> Flight:
-    """Members [D·M, …], already dealt, before their first epoch."""
+    """Members [D·M, …], already dealt, before their first epoch.
+
+    Example:
+      >>> from dropout_jax.data import load_dataset
+      >>> from dropout_jax.networks import MLP
+      >>> from dropout_jax.population import stack_conditions
+      >>> config, mesh = Config(MLP((4, 10)), epochs=1), mesh_of(jax.devices()[:1])
+      >>> data = share(mesh, load_dataset("digits"))
+      >>> members = stack_conditions([Hparams((0.0, 0.0)), Hparams((0.0, 0.5))])
+      >>> keys = jax.random.split(jax.random.key(0), 2)
+      >>> flight = start(config, mesh, members, keys, data)
+      >>> while flight.epoch < config.epochs:
+      ...     flight = advance(config, mesh, members, flight, data)
+      >>> print(finish(flight).curve.test.error.shape)  # of two members, before and after
+      (2, 2)
+    """
     state = init_blocks(config, mesh, hparams, keys, data)
     curve = fetch(evaluate_blocks(config, mesh, state.params, data))
     return Flight(

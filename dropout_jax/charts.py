@@ -84,7 +84,14 @@ def look(c: int) -> str:
 def line_chart(
     lines: Sequence[Line], x_label: str, y_label: str, told: str, *, log: bool = False
 ) -> Markup:
-    """Lines with bands; `told` says in words what is to be seen."""
+    """Lines with bands; `told` says in words what is to be seen.
+
+    Example:
+      >>> line = over_seeds(0, np.arange(3), np.array([[0.3, 0.2, 0.1]]))
+      >>> chart = line_chart([line], "epoch", "error", "the error falls")
+      >>> print(chart.count("line c0 d0"), "the error falls" in chart)
+      1 True
+    """
     values = np.concatenate([np.concatenate([one.low, one.high]) for one in lines])
     values = values[values > 0] if log else values
     low = float(values.min(initial=1e30)) if log else min(0.0, float(values.min()))
@@ -141,7 +148,14 @@ def weight_chart(magnitudes: np.ndarray, top: float, c: int, told: str) -> Marku
 def interval_chart(
     rows: Sequence[Mapping[str, Any]], x_label: str, c: int, told: str, top: float
 ) -> Markup:
-    """Differences with intervals, a row each, filled if they are decided; 0 in the middle."""
+    """Differences with intervals, a row each, filled if they are decided; 0 in the middle.
+
+    Example:
+      >>> row = {"layer": 0, "view": "entries", "verdict": "more uniform"}
+      >>> row |= {"difference": -0.1, "ci_low": -0.2, "ci_high": 0.0}
+      >>> print("layer 0, entries" in interval_chart([row], "difference", 1, "told", 0.2))
+      True
+    """
     left, step = 150, 22
     height = step * len(rows) + TOP + BOTTOM
     x = Axis(-top, top, left, WIDTH - RIGHT)

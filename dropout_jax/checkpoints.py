@@ -99,7 +99,21 @@ def restore(rows: Callable[[int, int], Result], saved: Sequence[Saved]) -> int:
 def unpack(
     config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: Dataset, saved: Saved
 ) -> Flight | None:
-    """The members in flight, back on their devices; None if there are none for as many devices."""
+    """The members in flight, back on their devices; None if there are none for as many devices.
+
+    Example:
+      >>> from dropout_jax.blocks import advance, mesh_of, share, start
+      >>> from dropout_jax.data import load_dataset
+      >>> from dropout_jax.networks import MLP
+      >>> from dropout_jax.population import stack_conditions
+      >>> config, mesh = Config(MLP((4, 10)), epochs=2), mesh_of(jax.devices()[:1])
+      >>> data, hparams = share(mesh, load_dataset("digits")), stack_conditions([Hparams()])
+      >>> keys = jax.random.split(jax.random.key(0), 1)
+      >>> flight = advance(config, mesh, hparams, start(config, mesh, hparams, keys, data), data)
+      >>> saved = pack(0, Result({}, {}, Curve((), ())), flight)
+      >>> print(unpack(config, mesh, hparams, jax.random.clone(keys), data, saved).epoch)
+      1
+    """
     if not saved.flight or len(saved.flight[0]) != len(keys):
         return None
     state = jax.eval_shape(partial(init_blocks, config, mesh), hparams, keys, data)
@@ -134,6 +148,16 @@ def save(folder: Path, identity: dict[str, Any], saved: Saved) -> None:
 
     Raises:
       OSError: if it cannot be written; those that are there stay.
+
+    Example:
+      >>> import tempfile
+      >>> done = Result({"kernel": np.ones((2, 3))}, {}, Curve((), ()))  # of two members
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     save(Path(folder, "way"), {"epochs": 30}, pack(0, done, None))
+      ...     saved = load(Path(folder, "way"), {"epochs": 30})
+      >>> kept = Result({"kernel": np.zeros((2, 3))}, {}, Curve((), ()))
+      >>> print(restore(lambda first, last: kept, saved), kept.params["kernel"].sum())
+      2 6.0
     """
     import orbax.checkpoint as ocp
 

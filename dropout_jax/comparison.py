@@ -90,13 +90,31 @@ def measure_member(model: MLP, params: Params, init_params: Params, x_train: Arr
 def measure_population(
     model: MLP, population: Population, x_train: Array, devices: Sequence[Device] | None = None
 ) -> Measured:
-    """`measure_member` for all members [C, S], one after another on each device."""
+    """`measure_member` for all members [C, S], one after another on each device.
+
+    Example:
+      >>> model = MLP((3, 2))
+      >>> params = model.init(jax.random.key(0), jnp.zeros(4))
+      >>> members = jax.tree.map(lambda leaf: leaf[None, None], params)  # one condition, one seed
+      >>> population = Population(members, members, np.arange(1), None)
+      >>> found = measure_population(model, population, np.eye(4, dtype=np.float32))
+      >>> print(found.values[0]["entries"]["gini"].shape)
+      (1, 1)
+    """
     members = (population.params, population.init_params)
     return map_members(measure_member, (model,), members, x_train, devices)
 
 
 def sound(population: Population) -> np.ndarray:
-    """Which members [C, S] did not diverge: their loss was finite whenever it was measured."""
+    """Which members [C, S] did not diverge: their loss was finite whenever it was measured.
+
+    Example:
+      >>> from dropout_jax.training import Curve, Metrics
+      >>> losses = np.array([[[2.3, 0.5], [2.3, np.nan]]])  # condition, seeds, points of the curve
+      >>> curve = Curve(Metrics(losses, None), Metrics(losses, None))
+      >>> print(sound(Population({}, {}, np.arange(2), curve)))
+      [[ True False]]
+    """
     losses = np.stack([population.curve.train.loss, population.curve.test.loss])
     return np.asarray(np.isfinite(losses).all(axis=(0, -1)))
 
@@ -130,6 +148,13 @@ def compare_conditions(
     A pair of members counts if both do (counts [C, S]); with fewer than two pairs all is NaN. A
     family, over which Holm's p-values hold, is one condition and one measure: all layers and
     views. Gini is the primary measure; the others tell whether the answer depends on it.
+
+    Example:
+      >>> ginis = np.array([[0.5, 0.4, 0.6], [0.4, 0.3, 0.4]])  # conditions, seeds
+      >>> measured = Measured({0: {"entries": dict.fromkeys(MEASURES, ginis)}}, {}, [])
+      >>> row, *_ = compare_conditions(["none", "dropout"], measured, np.ones((2, 3), bool))
+      >>> print(row["measure"], round(row["difference"], 3))
+      gini -0.133
     """
     cells = [(l, view) for l, views in measured.values.items() for view in VIEWS if view in views]
     rows = []
@@ -216,7 +241,23 @@ def question(names: Sequence[str]) -> str:
 
 
 def answer(summary: dict[str, Any]) -> list[str]:
-    """The answer in words, from a summary: what each condition did, by the Gini of each view."""
+    """The answer in words, from a summary: what each condition did, by the Gini of each view.
+
+    Example:
+      >>> ginis = np.array([[0.5, 0.4, 0.6], [0.4, 0.3, 0.4]])  # conditions, seeds
+      >>> measures = {"entries": dict.fromkeys(MEASURES, ginis)}
+      >>> measured = Measured({0: measures}, {}, [np.ones((2, 3, 4), bool)])  # of four inputs
+      >>> from dropout_jax.training import Curve, Metrics
+      >>> metrics = Metrics(np.ones((2, 3, 1)), np.ones((2, 3, 1)))
+      >>> population = Population({}, {}, np.arange(1), Curve(metrics, metrics))
+      >>> conditions = {"none": Hparams((0.0,)), "dropout": Hparams((0.5,))}
+      >>> summary = summarise(conditions, range(3), population, measured)
+      >>> print(answer(summary)[0])
+      With 3 seeds no test can reach p < .05 (the smallest is 0.25): every verdict is undecided.
+      Take at least 6 seeds.
+      >>> print(next(tidy(["none", "dropout"], range(3), population, measured)))
+      ('none', 0, '', '', 'train_loss', 1.0)
+    """
     sentences = []
     n = min(condition["n_compared"] for condition in summary["conditions"].values())
     least = summary["statistics"]["smallest_p_holm"]

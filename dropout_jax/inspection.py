@@ -217,6 +217,23 @@ def compare_groups(
 
     Raises:
       ValueError: if there are too few files, not as many of both, or no common layer.
+
+    Example:
+      >>> import tempfile
+      >>> from safetensors.numpy import save_file
+      >>> kernel = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     for i in range(4):
+      ...         path = Path(folder, f"{i}.safetensors")
+      ...         save_file({"kernel": np.roll(kernel, i, 0) * 1.1**i, "bias": np.ones(4)}, path)
+      ...     files = [inspect(path) for path in sorted(Path(folder).iterdir())]
+      >>> print(files[0].skipped["bias"])
+      a vector or a number, as biases and scales are
+      >>> print(common_layers(files)[0], len(tidy(files)))  # 4 files, 3 views, 6 measures
+      ['kernel'] 72
+      >>> row, *_ = compare_groups(files[:2], files[2:], paired=False)
+      >>> print(row["measure"], row["verdict"])
+      gini undecided
     """
     everything = [*baseline, *against]
     common, _ = common_layers(everything)

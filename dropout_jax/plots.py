@@ -125,6 +125,14 @@ def plot_profiles(
         seed)}, each [C, S, Q]; see `weights.Profile`.
       quantity: what is sorted: "|w|" or "contribution".
       n_seeds: S, stated in the title.
+
+    Example:
+      >>> flat = np.ones((2, 3, 101))  # conditions, seeds, fractions
+      >>> lorenz = flat * np.linspace(0, 1, 101)
+      >>> layers = {"layer 0": (flat, lorenz, lorenz - lorenz[:1])}
+      >>> figure = plot_profiles(["none", "dropout"], layers, "|w|", 3)
+      >>> print(figure.axes[0].get_ylabel())
+      |w|, in units of its mean
     """
     figure = Figure(figsize=(3.2 * len(profiles) + 0.4, 8.2), layout="constrained")
     grid = figure.subplots(3, len(profiles), squeeze=False, sharex=True)
@@ -155,7 +163,14 @@ def plot_profiles(
 
 
 def log_scale(axes: Axes, subs: Sequence[float]) -> None:
-    """A logarithmic y axis with plain numbers at these multiples of powers of ten."""
+    """A logarithmic y axis with plain numbers at these multiples of powers of ten.
+
+    Example:
+      >>> axes = Figure().subplots()
+      >>> log_scale(axes, (1, 3))
+      >>> print(axes.get_yscale())
+      log
+    """
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=subs))
     axes.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
@@ -163,7 +178,14 @@ def log_scale(axes: Axes, subs: Sequence[float]) -> None:
 
 
 def draw_bands(axes: Axes, x: np.ndarray, values: np.ndarray) -> None:
-    """One line (mean) and band (range over seeds) for each condition of values [C, S, len(x)]."""
+    """One line (mean) and band (range over seeds) for each condition of values [C, S, len(x)].
+
+    Example:
+      >>> axes = Figure().subplots()
+      >>> draw_bands(axes, np.arange(4), np.ones((2, 3, 4)))  # conditions, seeds, x
+      >>> print(len(axes.lines), len(axes.collections))
+      2 2
+    """
     for c, of_condition in enumerate(values):
         low, high = of_condition.min(axis=0), of_condition.max(axis=0)
         axes.fill_between(x, low, high, color=colour(c), alpha=0.25, lw=0)
@@ -171,7 +193,14 @@ def draw_bands(axes: Axes, x: np.ndarray, values: np.ndarray) -> None:
 
 
 def draw_points(axes: Axes, names: Sequence[str], values: Iterable[np.ndarray]) -> None:
-    """A column of points for each condition, one a seed of its values [S], and a line: the mean."""
+    """A column of points for each condition, one a seed of its values [S], and a line: the mean.
+
+    Example:
+      >>> axes = Figure().subplots()
+      >>> draw_points(axes, ["none", "dropout"], np.ones((2, 3)))  # conditions, seeds
+      >>> print([tick.get_text() for tick in axes.get_xticklabels()])
+      ['none', 'dropout']
+    """
     for c, of_condition in enumerate(values):
         axes.plot(np.full(len(of_condition), c), of_condition, ".", color=colour(c), alpha=0.6)
         axes.plot([c - 0.3, c + 0.3], [of_condition.mean()] * 2, color="black", lw=1)
@@ -219,6 +248,13 @@ def plot_differences(
       measure: the measure to show.
       n_seeds: stated in the title.
       higher_is_uniform: whether the measure grows with uniformity.
+
+    Example:
+      >>> row = {"baseline": "none", "condition": "dropout", "layer": 0, "view": "entries"}
+      >>> row |= {"measure": "gini", "difference": -0.1, "ci_low": -0.2, "ci_high": -0.05}
+      >>> figure = plot_differences([row | {"verdict": "more uniform"}], "gini", 10)
+      >>> print(figure.axes[0].get_xlabel())
+      difference in Gini from none
     """
     rows = [row for row in comparisons if row["measure"] == measure]
     names = list(dict.fromkeys(row["condition"] for row in rows))

@@ -43,6 +43,15 @@ def check_folder(folder: Path, overwrite: bool = False, resume: bool = False) ->
     Raises:
       ValueError: if it cannot be written to, holds another run and `overwrite` is false, an
         unfinished one and `resume` is false too, or something that is not a run.
+
+    Example:
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     Path(folder, "thesis.tex").touch()
+      ...     try:
+      ...         check_folder(Path(folder))
+      ...     except ValueError as error:
+      ...         print(str(error).partition(", got")[0])
+      out must be a new or empty folder or an earlier run
     """
     try:
         if folder.exists() and not folder.is_dir():
@@ -69,7 +78,16 @@ def check_folder(folder: Path, overwrite: bool = False, resume: bool = False) ->
 
 
 def clear(folder: Path) -> None:
-    """Remove the files of an earlier run, its summary first; files of others stay."""
+    """Remove the files of an earlier run, its summary first; files of others stay.
+
+    Example:
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     for name in ("summary.json", "notes.txt"):
+      ...         Path(folder, name).touch()
+      ...     clear(Path(folder))
+      ...     print([path.name for path in Path(folder).iterdir()])
+      ['notes.txt']
+    """
     (folder / "summary.json").unlink(missing_ok=True)
     figures = [f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "svg")]
     for name in (*_OF_A_RUN, *figures):
@@ -115,7 +133,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text as UTF-8; what that does not know, as in file names, becomes an escape."""
+    """Write text as UTF-8; what that does not know, as in file names, becomes an escape.
+
+    Example:
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     write_text(Path(folder, "new", "a.txt"), "|w|")
+      ...     print(Path(folder, "new", "a.txt").read_text())
+      |w|
+    """
     _write(path, lambda p: p.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
@@ -142,6 +167,12 @@ def scratch(folder: Path) -> Callable[[tuple[int, ...], np.dtype], np.ndarray]:
     """Makes arrays that live in nameless files in `folder`, so that they need no memory.
 
     Their room is taken at once: a full disk is an OSError here, not a crash when they are filled.
+
+    Example:
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     array = scratch(Path(folder))((2, 3), np.float32)
+      ...     print(array.shape, list(Path(folder).iterdir()))
+      (2, 3) []
     """
 
     def allocate(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -197,7 +228,14 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
 def write_figure(
     folder: Path, name: str, figure: Figure, formats: Sequence[str] = ("png", "svg")
 ) -> None:
-    """Write a figure in each format, the same bytes for the same figure."""
+    """Write a figure in each format, the same bytes for the same figure.
+
+    Example:
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     write_figure(Path(folder), "empty", Figure(figsize=(1, 1)))
+      ...     print(sorted(path.name for path in Path(folder).iterdir()))
+      ['empty.png', 'empty.svg']
+    """
     for kind in formats:
         metadata = {"Date": None} if kind == "svg" else None
         with mpl.rc_context({"svg.hashsalt": name}):

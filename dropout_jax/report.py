@@ -59,7 +59,29 @@ class Figure(NamedTuple):
 
 
 def page(contents: Contents) -> str:
-    """The whole page."""
+    """The whole page.
+
+    Example:
+      >>> error = {"mean": 0.05, "sd": 0.01}
+      >>> condition = {"train_error": error, "test_error": error, "diverged_seeds": []}
+      >>> contents = Contents(
+      ...     summary={"n_seeds": 1, "conditions": {"<none>": condition}, "comparisons": []},
+      ...     question="Does dropout spread the weights?",
+      ...     answer=[],
+      ...     settings={"dataset": "digits"},
+      ...     environment={"seconds": {"training": 2.5}},
+      ...     interrupted=False,
+      ...     magnitudes={"layer 0": {"<none>": np.array([0.1, 0.3])}},
+      ...     profiles={"layer 0": np.ones((1, 1, 101))},
+      ...     units={},
+      ...     epochs=np.arange(2),
+      ...     curves={"test_error": np.array([[[0.9, 0.05]]])},
+      ... )
+      >>> print("&lt;none&gt;" in page(contents))  # names are text, whatever they hold
+      True
+      >>> print([figure.caption for figure in curve_figures(contents, ["<none>"])])
+      ['test error']
+    """
     names = list(contents.summary["conditions"])
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
         files("dropout_jax").joinpath("report.html.jinja").read_text(encoding="utf-8")
@@ -106,7 +128,15 @@ def flat(tree: Any, name: str = "") -> dict[str, str]:
 
 
 def weight_figures(contents: Contents) -> list[Figure]:
-    """The lecture's plot for every layer and condition, on one scale a layer."""
+    """The lecture's plot for every layer and condition, on one scale a layer.
+
+    Example:
+      >>> none, dropout = np.array([0.1, 0.3]), np.array([0.2, 0.2])
+      >>> layers = {"layer 0": {"none": none, "dropout": dropout}}
+      >>> contents = Contents(*[{}] * 6, layers, profiles={}, units={}, epochs=None, curves={})
+      >>> print([figure.shown_for for figure in weight_figures(contents)])
+      [{'layer': 'layer 0'}, {'layer': 'layer 0', 'condition': 'dropout'}]
+    """
     figures = []
     for layer, of_conditions in contents.magnitudes.items():
         everything = np.concatenate([a[np.isfinite(a)] for a in of_conditions.values()])
@@ -122,7 +152,13 @@ def weight_figures(contents: Contents) -> list[Figure]:
 
 
 def weight_table(magnitudes: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict[str, Any]]:
-    """What the plots of weights show, in numbers."""
+    """What the plots of weights show, in numbers.
+
+    Example:
+      >>> (row,) = weight_table({"layer 0": {"none": np.array([0.1, 0.2, 0.6])}})
+      >>> print(row["weights"], row["median"], round(row["mean"], 3))
+      3 0.2 0.3
+    """
     return [
         {
             "layer": layer,
@@ -142,7 +178,14 @@ def weight_table(magnitudes: Mapping[str, Mapping[str, np.ndarray]]) -> list[dic
 def profile_figures(
     profiles: Mapping[str, np.ndarray], names: Sequence[str], quantity: str
 ) -> list[Figure]:
-    """Sorted magnitudes in units of their mean: flat at 1 is uniform."""
+    """Sorted magnitudes in units of their mean: flat at 1 is uniform.
+
+    Example:
+      >>> sorted_weights = {"layer 0": np.ones((2, 3, 101))}  # conditions, seeds, fractions
+      >>> (figure,) = profile_figures(sorted_weights, ["none", "dropout"], "|w|")
+      >>> print(figure.caption, figure.shown_for)
+      layer 0 {'layer': 'layer 0'}
+    """
     figures = []
     for title, relative in profiles.items():
         shown = relative[..., ::EVERY]
@@ -158,7 +201,15 @@ def profile_figures(
 
 
 def difference_figures(summary: Mapping[str, Any], names: Sequence[str]) -> list[Figure]:
-    """Differences in Gini from the baseline with their intervals, a chart a condition."""
+    """Differences in Gini from the baseline with their intervals, a chart a condition.
+
+    Example:
+      >>> row = {"condition": "dropout", "measure": "gini", "layer": 0, "view": "entries"}
+      >>> row |= {"difference": -0.1, "ci_low": -0.2, "ci_high": -0.05, "verdict": "more uniform"}
+      >>> (figure,) = difference_figures({"comparisons": [row]}, ["none", "dropout"])
+      >>> print(figure.caption)
+      dropout minus none
+    """
     rows = [row for row in summary["comparisons"] if row["measure"] == "gini"]
     ends = np.array([[row["ci_low"], row["ci_high"]] for row in rows], float)
     top = 1.05 * float(np.abs(ends[np.isfinite(ends)]).max(initial=1e-6))

@@ -248,6 +248,24 @@ def write(
     """Write a run folder, `summary.json` last.
 
     A compact one, small enough to commit, has no weights, no page, and its figures as PNG alone.
+
+    Example:
+      >>> import tempfile
+      >>> from dropout_jax.data import load_dataset
+      >>> from dropout_jax.networks import MLP
+      >>> config, key = Config(MLP((4, 10)), epochs=1), jax.random.key(0)
+      >>> conditions = {"none": Hparams((0.0, 0.0)), "dropout": Hparams((0.0, 0.5))}
+      >>> result = run(config, conditions, range(2), key, load_dataset("digits"))
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     write(Path(folder), result, {"dataset": "digits"}, key, compact=True)
+      ...     print(sorted(path.name for path in Path(folder).iterdir()))
+      ['config.json', 'curves.csv', 'environment.json', 'figures', 'metrics.csv', 'summary.json']
+      >>> print(list(figures(result)))
+      ['weights', 'profiles', 'units', 'differences', 'curves']
+      >>> print(tensors(result)["dropout/0/kernel"].shape)  # of two seeds
+      (2, 64, 4)
+      >>> print(page(result, {"dataset": "digits"}, {})[:15])
+      <!doctype html>
     """
     records.clear(folder)
     records.write_json(folder / records.RUN_MARK, settings)
