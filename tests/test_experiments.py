@@ -13,6 +13,7 @@ from experiments.study import judged_within
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
 
+@pytest.mark.studies
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_runs_at_toy_size_and_writes_its_record(name, tmp_path, capsys):
     study = importlib.import_module(f"experiments.{name}")
