@@ -126,7 +126,7 @@ class Inspect:
     layout: Literal["in-out", "out-in"] | None = None
     """how all kernels lie; told from the names by default: kernel and w in-out, weight out-in"""
     csv: Path | None = None
-    """file to write every number to, as file,seed,layer,view,measure,value"""
+    """file for every number as file,seed,layer,view,measure,value; of groups for the comparisons"""
 
 
 def check_inspect(a: Inspect) -> None:

@@ -190,7 +190,10 @@ def inspect(arguments: Inspect) -> int:
             if n_baseline
             else []
         )
-        if arguments.csv:
+        if arguments.csv and compared:
+            rows = (row.values() for row in compared)
+            records.write_table(arguments.csv, list(compared[0]), map(list, rows))
+        elif arguments.csv:
             header = ("file", "seed", "layer", "view", "measure", "value")
             records.write_table(arguments.csv, header, inspection.tidy(found))
     except (ValueError, OSError) as error:

@@ -333,6 +333,11 @@ def test_the_command_shows_one_file_two_and_groups(tmp_path, capsys):
     assert run_command(["inspect", str(a[0]), str(b[0])]) == 0
     assert "difference" in capsys.readouterr().out
     table = tmp_path / "new" / "numbers.csv"
+    assert run_command(["inspect", str(a[0]), str(b[0]), "--csv", str(table)]) == 0
+    rows = table.read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "file,seed,layer,view,measure,value"
+    assert len(rows) == 1 + 2 * 2 * 3 * 6  # files, layers, views, measures
+    capsys.readouterr()
     groups = ["--baseline", *map(str, a), "--against", *map(str, b)]
     assert run_command(["inspect", *groups, "--csv", str(table)]) == 0
     said = capsys.readouterr().out
@@ -341,9 +346,10 @@ def test_the_command_shows_one_file_two_and_groups(tmp_path, capsys):
     unshared = next(line for line in said.splitlines() if "not in all files" in line)
     assert "only_a.kernel" in unshared
     assert "only_b.kernel" in unshared
-    rows = table.read_text(encoding="utf-8").splitlines()
-    assert rows[0] == "file,seed,layer,view,measure,value"
-    assert len(rows) == 1 + 10 * 2 * 3 * 6  # files, layers, views, measures
+    with table.open(encoding="utf-8", newline="") as file:
+        changes = list(csv.DictReader(file))
+    assert len(changes) == 2 * 6  # views and measures of the layer in common
+    assert float(changes[0]["ci_low"]) <= float(changes[0]["difference"])
 
 
 @pytest.mark.parametrize(
