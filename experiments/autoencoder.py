@@ -1,0 +1,212 @@
+"""What does a hidden unit come to detect, and how sparse is its code, with dropout?
+
+Question    Srivastava et al. (2014, §7.1 and §7.2) train autoencoders of 256 rectified linear units
+            on MNIST: with dropout "the hidden units seem to detect edges, strokes and spots", and
+            their code is sparse, though it was not asked to be. Is that so here?
+Predicted   After JMLR: E1 The mean activation falls to less than half (there from about 2.0 to
+            .7). E2 More of the activations are 0. E3 Both reconstruct the test digits about as
+            well, the one with dropout with at most 1.25 times the squared error. Own: E4 A stroke
+            is a few pixels, so that the weights into a unit are less uniform, not more: the Gini
+            of |w| over the pixels is higher.
+Command     python -m experiments.autoencoder [--quick] [--data-dir DIR]
+Time        about ten minutes on two CPU cores, with full MNIST
+
+Scientific  rate of hidden units (0, .5)
+Nuisance    learning rate, by condition: the one of least error on a sixth of the training images,
+            which are then trained on too, after 3 epochs of a seed that is not compared
+Fixed       784-256-784, ReLU, then linear; squared error summed over pixels; SGD with momentum .9;
+            batch 100; 30 epochs of full MNIST if its folder is given, else of mnist5k; activations
+            are of test digits in deterministic passes; pixels that never change are left out
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from dropout_jax import plots
+from dropout_jax.blocks import map_members
+from dropout_jax.data import load_dataset
+from dropout_jax.networks import MLP, layers
+from dropout_jax.objectives import squared_error
+from dropout_jax.training import Config, Hparams, TrainState, train_epoch
+from dropout_jax.units import silent_share
+from dropout_jax.weights import Live, gini, measure_columns, varies
+from experiments import study
+from experiments.members import fresh_members
+
+RESULTS = study.RESULTS / "autoencoder"
+CONDITIONS = {"none": 0.0, "dropout": 0.5}
+LEARNING_RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+TUNING_EPOCHS, HELD_OUT = 3, 6  # a sixth of the training images
+QUANTITIES = ("squared error", "mean activation", "share of zeros", "Gini of filters")
+AS_WELL = 1.25  # times the squared error
+SHOWN = 8  # filters in a row and in a column
+BINS = np.linspace(0, 6, 61)
+
+
+@dataclass(frozen=True)
+class Size(study.Size):
+    """How much to train."""
+
+    features: tuple[int, ...] = (256,)
+    batch_size: int = 100
+    data_dir: Path | None = None
+
+
+QUICK = Size("digits", (SHOWN**2,), epochs=1, seeds=3, batch_size=20)
+
+
+@partial(jax.jit, static_argnames="config")
+def member(
+    config: Config, hparams: Hparams, state: TrainState, data: tuple[jax.Array, jax.Array]
+) -> dict[str, jax.Array]:
+    """Train a fresh member on images, and tell of others what it does to them."""
+    x, x_test = data
+
+    def epoch(state: TrainState, _: None) -> tuple[TrainState, jax.Array]:
+        return train_epoch(config, hparams, state, x, x)
+
+    state, _ = jax.lax.scan(epoch, state, length=config.epochs)
+    of_pass = config.model.apply(state.params, x_test, method="activations")
+    hidden, outputs = cast(tuple[jax.Array, jax.Array], of_pass)
+    kernel, pixels = layers(state.params)[0]["kernel"], varies(x)
+    live = Live(pixels, jnp.ones(kernel.shape[1], bool))
+    return {
+        "squared error": jax.vmap(squared_error)(outputs, x_test).mean(),
+        "mean activation": hidden.mean(),
+        "share of zeros": silent_share(hidden),
+        "Gini of filters": measure_columns(gini, kernel, live),
+        "of units": hidden.mean(axis=0),
+        "histogram": jnp.histogram(hidden, jnp.asarray(BINS))[0] / hidden.size,
+        "filters": jnp.where(pixels[:, None], kernel, 0)[:, : SHOWN**2],
+    }
+
+
+def run(size: Size) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """The learning rates, and what was measured [C, S, …]."""
+    data = load_dataset("mnist", size.data_dir) if size.data_dir else load_dataset(size.dataset)
+    x, x_test = np.asarray(data.x_train), np.asarray(data.x_test)
+    model, n_seeds = MLP((*size.features, x.shape[1])), size.seeds + 1  # the last one tunes
+
+    def train(epochs: int, rates: np.ndarray, seeds: slice, *images: np.ndarray) -> Any:
+        config = Config(model, epochs, size.batch_size, loss_fn=squared_error)
+        fresh = fresh_members(config, list(CONDITIONS.values()), n_seeds, x.shape[1])
+        hparams, states = jax.tree.map(lambda leaf: leaf[:, seeds], fresh)
+        hparams = hparams._replace(learning_rate=np.broadcast_to(rates, hparams.rates.shape[:2]))
+        return map_members(member, (config,), (hparams, states), images)
+
+    parts = np.split(x, [len(x) - len(x) // HELD_OUT])
+    tuning = [
+        train(min(TUNING_EPOCHS, size.epochs), np.array(rate), slice(-1, None), *parts)
+        for rate in LEARNING_RATES
+    ]
+    errors = np.concatenate([of["squared error"] for of in tuning], axis=1)  # [C, learning rates]
+    best = np.nan_to_num(errors, nan=np.inf).argmin(axis=1)
+    chosen = np.array(LEARNING_RATES, np.float32)[best][:, None]
+    measured = train(size.epochs, chosen, slice(size.seeds), x, x_test)
+    return {name: LEARNING_RATES[i] for name, i in zip(CONDITIONS, best, strict=True)}, measured
+
+
+def summarise(measured: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Means, sd and values, comparisons paired by seed, and the ratios of dropout to none."""
+    values = np.stack([measured[name] for name in QUANTITIES], axis=-1).astype(float)  # [C, S, Q]
+    ratios = values[1] / values[0]
+    return {
+        "n_seeds": values.shape[1],
+        "conditions": {
+            name: {
+                quantity: {"mean": float(v.mean()), "sd": float(v.std(ddof=1))}
+                for quantity, v in zip(QUANTITIES, of.T, strict=True)
+            }
+            for name, of in zip(CONDITIONS, values, strict=True)
+        },
+        "comparisons": study.paired(QUANTITIES, *values),
+        "ratios": {
+            name: study.over_seeds(of) for name, of in zip(QUANTITIES, ratios.T, strict=True)
+        },
+        "values": {name: measured[name].tolist() for name in QUANTITIES},
+    }
+
+
+def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each prediction, and whether it held."""
+    rows = {row["quantity"]: row for row in summary["comparisons"]}
+    ratios = summary["ratios"]
+    activation, error = ratios["mean activation"], ratios["squared error"]
+    zeros, filters = rows["share of zeros"], rows["Gini of filters"]
+    as_well = f"the squared error is at most {AS_WELL:g} times that without"
+    return [
+        study.judged_within("E1", "the mean activation falls by half", [activation], high=0.5),
+        study.judged("E2", "more activations are 0", zeros["ci_low"] > 0, zeros),
+        study.judged_within("E3", as_well, [error], high=AS_WELL),
+        study.judged("E4", "filters are less uniform", filters["ci_low"] > 0, filters),
+    ]
+
+
+@mpl.rc_context(plots.STYLE)
+def plot_filters(filters: np.ndarray) -> Figure:
+    """The weights from the pixels into the first units of the first seed, for filters [C, D, U]."""
+    side = int(np.sqrt(filters.shape[1]))
+    figure = Figure(figsize=(7.2, 4.1), layout="constrained")
+    for axes, name, of in zip(figure.subplots(1, 2), CONDITIONS, filters, strict=True):
+        framed = np.full((SHOWN, side + 1, SHOWN, side + 1), np.nan)
+        scaled = of / np.abs(of).max(axis=0)
+        framed[:, :side, :, :side] = scaled.T.reshape(SHOWN, SHOWN, side, side).swapaxes(1, 2)
+        picture = framed.reshape(SHOWN * (side + 1), -1)[:-1, :-1]
+        axes.imshow(picture, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+        axes.set_title(name)
+        axes.set_axis_off()
+    figure.suptitle(
+        f"Weights into the first {SHOWN**2} of the hidden units, each scaled by its largest: "
+        "red > 0, blue < 0",
+        size=10,
+    )
+    return figure
+
+
+@mpl.rc_context(plots.STYLE)
+def plot_activations(measured: dict[str, np.ndarray]) -> Figure:
+    """Mean activations of units, and all activations, as shares of all: JMLR 2014, figure 8."""
+    figure = Figure(figsize=(7.2, 3), layout="constrained")
+    of_units, of_all = figure.subplots(1, 2)
+    largest = np.quantile(measured["of units"], 0.999)
+    bins = np.linspace(0, largest, len(BINS))
+    for c, units in enumerate(measured["of units"]):
+        counts = np.histogram(units, bins)[0] / units.size
+        of_units.stairs(counts, bins, color=plots.colour(c), ls=plots.line(c), lw=1.3)
+        shares = measured["histogram"][c].mean(axis=0)
+        of_all.stairs(shares, BINS, color=plots.colour(c), ls=plots.line(c), lw=1.3)
+    of_units.set(title="mean activation of a unit", ylabel="share of the units")
+    of_all.set(title="activation", ylabel="share of all", yscale="log", xlim=(0, BINS[-1]))
+    of_all.legend(handles=plots.legend(list(CONDITIONS)))
+    n_seeds = measured["of units"].shape[1]
+    figure.suptitle(f"Hidden units on test digits: {n_seeds} seeds together", size=10)
+    return figure
+
+
+def main(folder: Path, size: Size) -> None:
+    """Run the study, write its record and print the predictions as judged."""
+    start = perf_counter()
+    learning_rates, measured = run(size)
+    summary = summarise(measured)
+    figures = {
+        "filters": plot_filters(measured["filters"][:, 0]),
+        "activations": plot_activations(measured),
+    }
+    settings = {**size.__dict__, "dataset": "mnist" if size.data_dir else size.dataset}
+    del settings["data_dir"]
+    settings |= {"conditions": CONDITIONS, "learning_rates": learning_rates}
+    seconds = perf_counter() - start
+    study.write(folder, settings, summary, judge(summary), figures, seconds)
+
+
+if __name__ == "__main__":
+    study.start(__doc__, main, RESULTS, Size(), QUICK, folders=("data_dir",))
