@@ -27,6 +27,14 @@ def test_the_answer_is_the_one_in_the_committed_record():
     assert weight_uniformity.markdown(weight_uniformity.RESULTS) in said
 
 
+def test_the_table_of_the_papers_is_the_one_in_the_committed_record():
+    from experiments import srivastava
+
+    index = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"<!-- papers -->\n(.*?)<!-- /papers -->", index, re.DOTALL)
+    assert said == srivastava.markdown(srivastava.RESULTS)
+
+
 def test_the_seconds_stated_are_those_recorded():
     record = ROOT / "experiments" / "results" / "compare" / "environment.json"
     environment = json.loads(record.read_text(encoding="utf-8"))
