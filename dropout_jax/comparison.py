@@ -93,7 +93,7 @@ def measure_population(
     """`measure_member` for all members [C, S], one after another on each device.
 
     Example:
-      >>> model = MLP((3, 2))
+      >>> model = MLP((2,))
       >>> params = model.init(jax.random.key(0), jnp.zeros(4))
       >>> members = jax.tree.map(lambda leaf: leaf[None, None], params)  # one condition, one seed
       >>> population = Population(members, members, np.arange(1), None)

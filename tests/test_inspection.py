@@ -259,33 +259,6 @@ def test_a_network_of_a_run_that_diverged_is_named_and_the_others_are_measured(t
     assert {row[1] for row in rows} == {0, 2}  # seeds keep their places
 
 
-def test_the_weights_of_a_run_give_its_metrics_again(tmp_path):
-    toy = [
-        "compare",
-        "--dataset",
-        "digits",
-        "--features",
-        "8",
-        "6",
-        "--epochs",
-        "1",
-        "--seeds",
-        "2",
-    ]
-    assert run_command([*toy, "--out", str(tmp_path / "run")]) == 0
-    found = inspect(tmp_path / "run")
-    with (tmp_path / "run/metrics.csv").open(encoding="utf-8", newline="") as file:
-        metrics = list(csv.DictReader(file))
-    n_compared = 0
-    for row in metrics:
-        if row["view"] in ("entries", "columns"):
-            values = found.values[f"{row['condition']}/{row['layer']}/kernel"]
-            got = values[row["view"]][row["measure"]][int(row["seed"])]
-            assert got == pytest.approx(float(row["value"]), rel=1e-5)
-            n_compared += 1
-    assert n_compared == 3 * 3 * 2 * 6 * 2  # conditions, layers, seeds, measures, views
-
-
 def group(folder, name, scale, n):
     paths = []
     for i in range(n):

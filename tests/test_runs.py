@@ -11,6 +11,7 @@ from dropout_jax.arguments import HOW, PRNG, ROOT_SEED, Compare
 from dropout_jax.cli import run_command
 from dropout_jax.conditions import configuration, settings
 from dropout_jax.data import load_dataset
+from dropout_jax.inspection import inspect
 
 TOY = Compare("digits", features=(16, 8), seeds=6, epochs=2)
 N_INPUTS, N_LAYERS = 64, 3
@@ -225,6 +226,17 @@ def test_conditions_share_their_init_and_nothing_else(result, tensors):
         assert len(np.unique(one, axis=0)) == TOY.seeds
         for other in trained[:i]:
             assert not np.isclose(one, other).all(axis=(1, 2)).any()
+
+
+def test_inspected_the_weights_give_the_metrics_again(folder, metrics):
+    found = inspect(folder)
+    n_compared = 0
+    for (name, seed, layer, view, measure), value in metrics.items():
+        if view in ("entries", "columns"):
+            got = found.values[f"{name}/{layer}/kernel"][view][measure][seed]
+            assert got == pytest.approx(value, rel=1e-5)
+            n_compared += 1
+    assert n_compared == len(MEMBERS) * N_LAYERS * 2 * len(MEASURES)
 
 
 def test_a_compact_record_has_no_weights_and_leaves_none_of_an_earlier_run(
