@@ -178,7 +178,7 @@ def log_scale(axes: Axes, subs: Sequence[float]) -> None:
 
 
 def draw_bands(axes: Axes, x: np.ndarray, values: np.ndarray) -> None:
-    """One line (mean) and band (range over seeds) for each condition of values [C, S, len(x)].
+    """`draw_band` for each condition of values [C, S, len(x)].
 
     Example:
       >>> axes = Figure().subplots()
@@ -187,9 +187,20 @@ def draw_bands(axes: Axes, x: np.ndarray, values: np.ndarray) -> None:
       2 2
     """
     for c, of_condition in enumerate(values):
-        low, high = of_condition.min(axis=0), of_condition.max(axis=0)
-        axes.fill_between(x, low, high, color=colour(c), alpha=0.25, lw=0)
-        axes.plot(x, of_condition.mean(axis=0), color=colour(c), lw=1.3, ls=line(c))
+        draw_band(axes, x, of_condition, c)
+
+
+def draw_band(axes: Axes, x: np.ndarray, values: np.ndarray, c: int) -> None:
+    """One line (mean) and band (range over seeds) of values [S, len(x)], as condition c looks.
+
+    Example:
+      >>> axes = Figure().subplots()
+      >>> draw_band(axes, np.arange(4), np.ones((3, 4)), 1)
+      >>> print(axes.lines[0].get_color())
+      #D55E00
+    """
+    axes.fill_between(x, values.min(axis=0), values.max(axis=0), color=colour(c), alpha=0.25, lw=0)
+    axes.plot(x, values.mean(axis=0), color=colour(c), lw=1.3, ls=line(c))
 
 
 def draw_points(axes: Axes, names: Sequence[str], values: Iterable[np.ndarray]) -> None:

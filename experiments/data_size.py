@@ -36,9 +36,9 @@ from dropout_jax import plots, statistics
 from dropout_jax.blocks import map_members
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks import MLP
-from dropout_jax.training import Config, Hparams, TrainState, evaluate, train_epoch
+from dropout_jax.training import Config, Hparams, TrainState, evaluate
 from experiments import study
-from experiments.members import QUANTITIES, fresh_members, measure
+from experiments.members import QUANTITIES, fresh_members, measure, trained
 
 RESULTS = study.RESULTS / "data_size"
 RATE = 0.5
@@ -73,11 +73,7 @@ def member(
 ) -> jax.Array:
     """Train a fresh member on these rows [n]: its test error in percent, then its Ginis [1 + Q]."""
     x, y = data.x_train[rows], data.y_train[rows]
-
-    def epoch(state: TrainState, _: None) -> tuple[TrainState, jax.Array]:
-        return train_epoch(config, hparams, state, x, y)
-
-    state, _ = jax.lax.scan(epoch, state, length=config.epochs)
+    state = trained(config, hparams, state, x, y)
     error = evaluate(config, state.params, data.x_test, data.y_test).error
     ginis = measure(config.model, x, state.params)[:, 0]
     return jax.numpy.append(100 * error, ginis)
@@ -85,7 +81,7 @@ def member(
 
 def run(size: Size) -> dict[int, np.ndarray]:
     """What was measured [C, S, 1 + Q], without and with dropout, by the number of examples."""
-    data = load_dataset("mnist", size.data_dir) if size.data_dir else load_dataset(size.dataset)
+    data = load_dataset(size.dataset, size.data_dir)
     n_all, n_inputs = data.x_train.shape
     orders = np.random.default_rng(ORDER_SEED).permuted(
         np.tile(np.arange(n_all, dtype=np.int32), (size.seeds, 1)), axis=1
@@ -220,7 +216,6 @@ def main(folder: Path, size: Size) -> None:
     results = run(size)
     summary = summarise(results)
     settings = {**asdict(size), "rate": RATE, "order_seed": ORDER_SEED}
-    settings |= {"dataset": "mnist" if size.data_dir else size.dataset}
     del settings["data_dir"], settings["epochs"]
     seconds = perf_counter() - start
     study.write(folder, settings, summary, judge(summary), {"sizes": plot(results)}, seconds)

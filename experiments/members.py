@@ -14,7 +14,7 @@ import numpy as np
 from dropout_jax.data import Array
 from dropout_jax.networks import MLP, Params, layers
 from dropout_jax.population import member_key, stack_conditions
-from dropout_jax.training import Config, Hparams, TrainState, init, train_step
+from dropout_jax.training import Config, Hparams, TrainState, init, train_epoch, train_step
 from dropout_jax.units import contribution, path_norm
 from dropout_jax.weights import MEASURES, Live, measure_entries, varies
 from experiments import study
@@ -77,6 +77,17 @@ def fresh_members(
     return hparams, jax.tree.map(
         lambda of: jnp.stack([of] * len(of_rates)), fresh(keys_of(n_seeds))
     )
+
+
+def trained(
+    config: Config, hparams: Hparams, state: TrainState, x: jax.Array, y: jax.Array
+) -> TrainState:
+    """A fresh member after all its epochs on examples x [n, D] with labels or targets y [n, …]."""
+
+    def epoch(state: TrainState, _: None) -> tuple[TrainState, jax.Array]:
+        return train_epoch(config, hparams, state, x, y)
+
+    return jax.lax.scan(epoch, state, length=config.epochs)[0]
 
 
 @partial(jax.jit, static_argnames=("config", "n_steps", "read"))

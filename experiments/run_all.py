@@ -40,7 +40,7 @@ def run_all(names: Sequence[str], out: Path, quick: bool, data_dir: Path | None)
             study = importlib.import_module(f"experiments.{name}")
             size = study.QUICK if quick else study.Size()
             if data_dir and hasattr(size, "data_dir"):
-                size = replace(size, data_dir=data_dir)
+                size = replace(size, data_dir=data_dir, dataset="mnist")
             study.main(out / name, size)
         except Exception as error:  # the others are to run
             if isinstance(error, ModuleNotFoundError) and error.name in OPTIONAL:

@@ -277,11 +277,7 @@ def plot(summary: dict[str, Any]) -> Figure:
     ):
         rows = [row for row in summary["rows"] if ROWS[row["row"]].table == table]
         for c, row in enumerate(rows):
-            curve = np.array(row["curve"])
-            low, high = curve.min(axis=0), curve.max(axis=0)
-            axes.fill_between(row["epochs"], low, high, color=plots.colour(c), alpha=0.25, lw=0)
-            mean = curve.mean(axis=0)
-            axes.plot(row["epochs"], mean, color=plots.colour(c), ls=plots.line(c), lw=1.3)
+            plots.draw_band(axes, np.array(row["epochs"]), np.array(row["curve"]), c)
             if row["paper"]:
                 axes.axhline(row["paper"], color=plots.colour(c), lw=0.8, ls=":")
         axes.set(title=f"784-{'-'.join(map(str, features))}-10", xlabel="epoch")
@@ -298,17 +294,16 @@ def plot(summary: dict[str, Any]) -> Figure:
 
 def main(folder: Path, size: Size) -> None:
     """Train every row, write the record and print the table."""
-    dataset = "mnist" if size.data_dir else size.dataset
-    data, found = load_dataset(dataset, size.data_dir), {}
+    data, found = load_dataset(size.dataset, size.data_dir), {}
     if size.cache is not None:
-        size = replace(size, cache=size.cache / f"{dataset}_{size.epochs}_{size.seeds}")
+        size = replace(size, cache=size.cache / f"{size.dataset}_{size.epochs}_{size.seeds}")
     for name in ROWS:
         found[name] = remembered(name, size, data)
         print(f"{name}: {np.mean(found[name]['errors']):.2f} %", flush=True)
     summary = summarise(found)
     seconds = sum(of["seconds"] for of in found.values())
     settings = {
-        "dataset": dataset,
+        "dataset": size.dataset,
         "epochs": size.epochs,
         "seeds": size.seeds,
         "batch_size": size.batch_size,

@@ -158,7 +158,7 @@ def start(
 ) -> None:
     """The command line of a study: `--quick` for toy size, `--out` for another folder.
 
-    `folders` are fields of the size that may be given too.
+    `folders` are fields of the size that may be given too; with `data_dir` it is full MNIST.
     """
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="toy size")
@@ -167,5 +167,7 @@ def start(
         parser.add_argument(f"--{name.replace('_', '-')}", type=Path)
     arguments = parser.parse_args()
     given = {name: getattr(arguments, name) for name in folders if getattr(arguments, name)}
+    if "data_dir" in given:
+        given["dataset"] = "mnist"
     jax.config.update("jax_num_cpu_devices", n_cores())
     main(arguments.out, replace(quick if arguments.quick else full, **given))
