@@ -132,23 +132,7 @@ def on_every_device(mesh: Mesh, fn: Callable[..., Any], members: tuple, data: An
 def init_blocks(
     config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: Dataset
 ) -> TrainState:
-    """`training.init` for hyper-parameters [D·M, …] and member keys [D·M], which are consumed.
-
-    Example:
-      >>> from dropout_jax.data import load_dataset
-      >>> from dropout_jax.networks import MLP
-      >>> from dropout_jax.population import stack_conditions
-      >>> config, mesh = Config(MLP((4, 10)), epochs=1), mesh_of(jax.devices()[:1])
-      >>> data = share(mesh, load_dataset("digits"))
-      >>> members = stack_conditions([Hparams((0.0, 0.0)), Hparams((0.0, 0.5))])
-      >>> keys = jax.random.split(jax.random.key(0), 2)
-      >>> state = init_blocks(config, mesh, members, keys, data)
-      >>> print(state.params["params"]["layer_0"]["kernel"].shape)
-      (2, 64, 4)
-      >>> state = train_blocks(config, mesh, members, state, data)
-      >>> print(state.step, evaluate_blocks(config, mesh, state.params, data).test.error.shape)
-      [11 11] (2,)
-    """
+    """`training.init` for hyper-parameters [D·M, …] and member keys [D·M], which are consumed."""
 
     def one(hparams: Hparams, key: jax.Array, data: Dataset) -> TrainState:
         return init(config, hparams, key, data.x_train.shape[1])
@@ -324,6 +308,13 @@ def start(config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: D
       ...     flight = advance(config, mesh, members, flight, data)
       >>> print(finish(flight).curve.test.error.shape)  # of two members, before and after
       (2, 2)
+
+      Or by hand, measured when one likes:
+
+      >>> state = init_blocks(config, mesh, members, jax.random.clone(keys), data)
+      >>> state = train_blocks(config, mesh, members, state, data)
+      >>> print(state.step, evaluate_blocks(config, mesh, state.params, data).test.error.shape)
+      [11 11] (2,)
     """
     state = init_blocks(config, mesh, hparams, keys, data)
     curve = fetch(evaluate_blocks(config, mesh, state.params, data))

@@ -190,12 +190,12 @@ def inspect(arguments: Inspect) -> int:
             if n_baseline
             else []
         )
-        if arguments.csv and compared:
-            rows = (row.values() for row in compared)
-            records.write_table(arguments.csv, list(compared[0]), map(list, rows))
-        elif arguments.csv:
+        if arguments.csv:
             header = ("file", "seed", "layer", "view", "measure", "value")
-            records.write_table(arguments.csv, header, inspection.tidy(found))
+            rows = inspection.tidy(found)
+            if compared:
+                header, rows = list(compared[0]), [list(row.values()) for row in compared]
+            records.write_table(arguments.csv, header, rows)
     except (ValueError, OSError) as error:
         return _fail(error, 2)
     console = _console()

@@ -17,6 +17,7 @@ import numpy as np
 from scipy import stats
 
 from dropout_jax import statistics, unpaired
+from dropout_jax.files import on_one_line
 from dropout_jax.layers import Layer, all_alive, layers_of
 from dropout_jax.tensors import tensors_of
 from dropout_jax.weights import HIGHER_IS_UNIFORM, MEASURES, Live, measure_columns, measure_entries
@@ -180,7 +181,7 @@ def inspect(
             n_bytes = 5 * 4 * layer.shape[0] * layer.shape[1]
             why = (
                 f"{path}: {layer.name} cannot be read and measured, perhaps damaged or too large "
-                f"(it takes some {n_bytes / 2**30:.2g} GiB): {str(error)[:200]}"
+                f"(it takes some {n_bytes / 2**30:.2g} GiB): {on_one_line(error)[:200]}"
             )
             raise ValueError(why) from error
         for s, of_network in enumerate(measured):

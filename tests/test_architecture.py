@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "tensorboard": {"runs", "networks"},
     "tensors": {"files"},
     "layers": {"tensors", "weights"},
-    "inspection": {"layers", "tensors", "weights", "statistics", "unpaired"},
+    "inspection": {"files", "layers", "tensors", "weights", "statistics", "unpaired"},
     "arguments": set(),
     "conditions": {"arguments", "training", "networks", "data"},
     "jobs": {"arguments", "conditions", "runs", "checkpoints", "blocks", "training", "data"}
