@@ -41,7 +41,7 @@ def outputs_of(params, x, **noise) -> jax.Array:
     return cast(jax.Array, CONFIG.model.apply(params, x, **noise))
 
 
-def start(hparams: Hparams = Hparams(), seed: int = 0) -> training.TrainState:  # noqa: B008
+def start(hparams: Hparams = Hparams(), seed: int = 0) -> training.TrainState:  # noqa: B008, it is immutable
     return init(CONFIG, hparams, jax.random.key(seed), 5)
 
 

@@ -67,8 +67,8 @@ def setup(app: Any) -> None:
     """What autodoc is told beyond its settings."""
     from dropout_jax.nnx import MLP
 
-    # The metaclass of an NNX module takes (*args, **kwargs).
-    MLP.__signature__ = inspect.signature(partial(MLP.__init__, None))  # pyright: ignore
+    # The metaclass of an NNX module takes (*args, **kwargs): that of a bound __init__.
+    MLP.__signature__ = inspect.signature(partial(MLP.__init__, None))  # pyright: ignore[reportArgumentType]
     app.connect("autodoc-process-docstring", escape)
     app.connect("autodoc-process-signature", shorten)
     app.connect("autodoc-skip-member", skip)
