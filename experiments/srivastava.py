@@ -12,8 +12,8 @@ Predicted   J1 Every row with dropout within .15 points of the paper's. J2 The p
             (before the last two rows, after J4 had held) So it is in Table 9: both networks with
             dropout come within .15 points, in the paper's orders.
 Command     python -m experiments.srivastava --data-dir DIR [--cache DIR] [--quick]
-Time        three hours on two CPU cores, partly beside other work: 11 to 23 minutes a row, the
-            last 50
+Time        four hours on two CPU cores, partly beside other work: 11 to 23 minutes a row, the
+            longer ones 20 to 50
 
 Scientific  the rows of Table 2 with 3×1024 units, and of Table 9 (784-1024-1024-2048-10)
 Nuisance    learning rates, by row: the one of four with the least loss on 10,000 of the training
@@ -274,33 +274,42 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
 def markdown(folder: Path) -> str:
     """The table of the index, from a record: paper and here, side by side."""
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    lines = ["| network | paper, % | here, mean ± sd, % | n | updates |", "|---|---|---|---|---|"]
+    lines = [
+        "| network | table | paper, % | here, mean ± sd, % | n | updates |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in summary["rows"]:
         paper = "not given" if row["paper"] is None else f"{row['paper']:.2f}"
         here = row["here"]
         error = f"{here['mean']:.2f} ± {here['sd']:.2f}"
-        lines.append(f"| {row['row']} | {paper} | {error} | {here['n']} | {row['updates']:,} |")
+        of = (row["row"], ROWS[row["row"]].table, paper, error, here["n"], f"{row['updates']:,}")
+        lines.append(f"| {' | '.join(map(str, of))} |")
     return "\n".join(lines) + "\n"
 
 
 @mpl.rc_context(plots.STYLE)
 def plot(summary: dict[str, Any]) -> Figure:
-    """Learning curves of the rows of either table; what the paper came to as a dotted line."""
-    figure = Figure(figsize=(9.6, 3.8), layout="constrained")
-    for axes, (table, features) in zip(
-        figure.subplots(1, 2, sharey=True), TABLES.items(), strict=True
-    ):
+    """Learning curves of either table, below of the longer rows with dropout beside those without.
+
+    What the paper came to is dotted.
+    """
+    figure = Figure(figsize=(9.6, 6.4), layout="constrained")
+    grid = figure.subplots(2, 2, sharey=True)
+    for column, (table, features) in zip(grid.T, TABLES.items(), strict=True):
         rows = [row for row in summary["rows"] if ROWS[row["row"]].table == table]
-        for c, row in enumerate(rows):
-            plots.draw_band(axes, np.array(row["epochs"]), np.array(row["curve"]), c)
-            if row["paper"]:
-                axes.axhline(row["paper"], color=plots.colour(c), lw=0.8, ls=":")
-        axes.set(title=f"784-{'-'.join(map(str, features))}-10", xlabel="epoch")
-        axes.set(ylabel="test error, %", xlim=(0, None))
-        plots.log_scale(axes, (1, 2, 3, 5))
-        axes.set_ylim(0.95, 20)
-        axes.legend(handles=plots.legend([row["row"] for row in rows]), loc="upper right")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        usual = [row for row in rows if ROWS[row["row"]].times == 1]
+        longer = [row for row in rows if row not in usual or not ROWS[row["row"]].dropout]
+        for axes, of_axes in zip(column, (usual, longer), strict=True):
+            for c, row in enumerate(of_axes):
+                plots.draw_band(axes, np.array(row["epochs"]), np.array(row["curve"]), c)
+                if row["paper"]:
+                    axes.axhline(row["paper"], color=plots.colour(c), lw=0.8, ls=":")
+            axes.legend(handles=plots.legend([row["row"] for row in of_axes]), loc="upper right")
+            axes.set(xlabel="epoch", ylabel="test error, %", xlim=(0, None))
+            plots.log_scale(axes, (1, 2, 3, 5))
+            axes.set_ylim(0.95, 20)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        column[0].set_title(f"784-{'-'.join(map(str, features))}-10")
     n_seeds = summary["rows"][0]["here"]["n"]
     title = f"Full MNIST: mean and range over {n_seeds} seeds; dotted: the paper's"
     figure.suptitle(title, size=10)

@@ -156,13 +156,13 @@ def start(
     quick: Any,
     folders: Sequence[str] = (),
 ) -> None:
-    """The command line of a study: `--quick` for toy size, `--out` for another folder.
+    """The command line of a study: `--quick` for toy size, into runs/quick; `--out` for elsewhere.
 
     `folders` are fields of the size that may be given too; with `data_dir` it is full MNIST.
     """
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="toy size")
-    parser.add_argument("--out", type=Path, default=results)
+    parser.add_argument("--quick", action="store_true", help="toy size, into runs/quick")
+    parser.add_argument("--out", type=Path)
     for name in folders:
         parser.add_argument(f"--{name.replace('_', '-')}", type=Path)
     arguments = parser.parse_args()
@@ -170,4 +170,5 @@ def start(
     if "data_dir" in given:
         given["dataset"] = "mnist"
     jax.config.update("jax_num_cpu_devices", n_cores())
-    main(arguments.out, replace(quick if arguments.quick else full, **given))
+    out = Path("runs", "quick", results.name) if arguments.quick else results
+    main(arguments.out or out, replace(quick if arguments.quick else full, **given))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.run_all import OPTIONAL, STUDIES, run_all
-from experiments.study import judged_within
+from experiments.study import Size, judged_within, start
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
@@ -91,3 +91,15 @@ def test_a_study_that_fails_is_named_when_the_others_have_run(monkeypatch, tmp_p
     assert run_all(["first", "second", "third"], tmp_path, True, None) == ["second"]
     assert ran == [("first", "toy"), ("third", "toy")]
     assert "what went wrong" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [([], "record"), (["--quick"], "runs/quick/record"), (["--quick", "--out", "here"], "here")],
+)
+def test_a_study_at_toy_size_leaves_the_committed_record_alone(arguments, where, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["study", *arguments])
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)  # the number of devices is settled
+    called = []
+    start("Why?", lambda out, _: called.append(out), Path("record"), Size(), Size())
+    assert called == [Path(where)]
