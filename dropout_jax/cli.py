@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import sys
+from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from time import perf_counter
@@ -44,6 +45,9 @@ def main() -> None:
 
 def run_command(argv: list[str]) -> int:
     """Run the command line `argv` and return its exit status."""
+    if argv == ["--version"]:
+        print(version("dropout_jax"))
+        return 0
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):

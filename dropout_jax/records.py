@@ -21,7 +21,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy")
+PACKAGES = ("dropout_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 DPI = 120
 SAFETENSORS_DTYPES = {"float32": "F32", "bool": "BOOL"}
 RUN_MARK = "config.json"  # a folder that holds it holds a run

@@ -339,3 +339,9 @@ def test_what_the_output_cannot_show_is_replaced(tmp_path, monkeypatch):
 def test_the_folder_is_printed_as_it_is_called(tmp_path, capsys):
     assert run_command([*TOY, "--out", str(tmp_path / "[old]")]) == 0
     assert "[old]" in capsys.readouterr().out
+
+
+def test_the_version_is_the_installed_one(capsys):
+    assert run_command(["--version"]) == 0
+    with open(Path(__file__).parent.parent / "pyproject.toml", "rb") as file:
+        assert capsys.readouterr().out == f"{tomllib.load(file)['project']['version']}\n"
