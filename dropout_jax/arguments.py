@@ -111,8 +111,9 @@ class Doctor(Networks):
 class Inspect:
     """How uniformly are the weights of any network spread, layer by layer?
 
-    Reads .safetensors, .npz, folders of orbax and run folders, whatever wrote them. One file is set
-    beside what its layers began with, several side by side, two groups of files with statistics.
+    Reads .safetensors, the index of shards, .npz, folders of orbax, of Hugging Face's models and of
+    runs, whatever wrote them. One file is set beside what its layers began with, several side by
+    side, two groups of files with statistics.
     """
 
     files: tyro.conf.Positional[tuple[Path, ...]] = ()

@@ -21,6 +21,8 @@ from safetensors import safe_open
 from dropout_jax import files
 
 READ = ".safetensors, .npz or a folder of orbax"
+INDEX = ".safetensors.index.json"  # of shards, as Hugging Face's libraries write it
+IN_FOLDERS = ("weights.safetensors", "model.safetensors", f"model{INDEX}")
 SAVE_ARRAYS = (".npy", ".h5", ".hdf5", ".keras")  # harmless or not, of formats that are not read
 PYTORCH = (".pt", ".pth", ".bin", ".ckpt")
 PICKLED = (".pkl", ".pickle")
@@ -61,7 +63,9 @@ class Tensor(NamedTuple):
 
 
 def tensors_of(path: Path) -> list[Tensor]:
-    """All tensors of a file, or of the run or the checkpoint in a folder; none is read yet.
+    """All tensors of a file, of an index of shards, or of what a folder holds; none is read yet.
+
+    A folder is that of a run, of a model of Hugging Face's, or holds one checkpoint of orbax.
 
     Raises:
       ValueError: if it is none of the formats, can run code, is damaged, or holds several.
@@ -74,8 +78,7 @@ def tensors_of(path: Path) -> list[Tensor]:
       ...     print(tensor.name, tensor.shape, tensor.read(None).sum())
       kernel (2, 3) 6.0
     """
-    if (path / "weights.safetensors").is_file():
-        path = path / "weights.safetensors"
+    path = next((path / name for name in IN_FOLDERS if (path / name).is_file()), path)
     if not path.exists():
         raise ValueError(f"a file of weights must be {READ}, got {path}, which is not there")
     try:
@@ -83,6 +86,8 @@ def tensors_of(path: Path) -> list[Tensor]:
             return _of_orbax(_checkpoint_in(path))
         if path.suffix == ".safetensors":
             return _of_safetensors(path)
+        if path.name.endswith(INDEX):
+            return _of_shards(path)
         if path.suffix == ".npz":
             return _of_npz(path)
     except Exception as error:  # what a foreign file can make a reader raise has no end
@@ -143,6 +148,16 @@ def _of_safetensors(path: Path) -> list[Tensor]:
         for name, of in header.items()
         if name != "__metadata__"
     ]
+
+
+def _of_shards(index: Path) -> list[Tensor]:
+    """The tensors of an index, each in the shard that it names for it."""
+    shard_of = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+    tensors = {
+        shard: {tensor.name: tensor for tensor in _of_safetensors(index.parent / shard)}
+        for shard in dict.fromkeys(shard_of.values())
+    }
+    return [tensors[shard][name] for name, shard in shard_of.items()]
 
 
 def _read_safetensors(

@@ -1,3 +1,4 @@
+import json
 import os
 import pickle
 import shlex
@@ -49,7 +50,20 @@ def write_steps_of_orbax(folder):
     return folder / "file"
 
 
-WRITERS = [write_safetensors, write_npz, write_orbax, write_steps_of_orbax]
+def write_shards(folder):
+    """As `save_pretrained` does: in shards, and where each tensor is."""
+    (folder / "file").mkdir()
+    shard_of = {name: f"model-0000{1 + i % 2}-of-00002.safetensors" for i, name in enumerate(FLAT)}
+    for shard in set(shard_of.values()):
+        save_file(
+            {name: FLAT[name] for name in FLAT if shard_of[name] == shard}, folder / "file" / shard
+        )
+    index = {"metadata": {"total_size": 1}, "weight_map": shard_of}
+    (folder / "file" / "model.safetensors.index.json").write_text(json.dumps(index))
+    return folder / "file"
+
+
+WRITERS = [write_safetensors, write_shards, write_npz, write_orbax, write_steps_of_orbax]
 
 
 @pytest.mark.parametrize("write", WRITERS)
@@ -150,10 +164,12 @@ def test_the_line_that_converts_a_pickle_does(name, tmp_path):
     np.testing.assert_array_equal(converted["linear.b"], params["linear"]["b"])
 
 
-@pytest.mark.parametrize("write", WRITERS[:2])
+@pytest.mark.parametrize("write", [write_safetensors, write_shards, write_npz])
 @given(cut=st.floats(0, 0.99), flip=st.integers(0, 2**16))
 def test_a_damaged_file_is_an_error_in_one_line_or_read(write, cut, flip, tmp_path_factory):
     path = write(tmp_path_factory.mktemp("damaged"))
+    if path.is_dir():
+        (path,) = path.glob("*.json")
     raw = bytearray(path.read_bytes())
     raw[flip % len(raw)] ^= 255
     path.write_bytes(raw[: max(1, int(len(raw) * (cut if flip % 2 else 1)))])
@@ -164,6 +180,13 @@ def test_a_damaged_file_is_an_error_in_one_line_or_read(write, cut, flip, tmp_pa
         said = str(error)
     assert not said or str(path) in said
     assert len(said) < 500
+
+
+def test_a_shard_that_is_missing_is_named(tmp_path):
+    folder = write_shards(tmp_path)
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"model-00002-of-00002\.safetensors"):
+        tensors_of(folder)
 
 
 def test_what_is_no_file_of_weights_is_refused_with_what_is(tmp_path):
