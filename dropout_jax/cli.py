@@ -222,12 +222,12 @@ def measure(arguments: Inspect) -> "list[Inspected]":
     from dropout_jax import inspection
 
     found = []
-    with tables.progress_bar(shown=True) as bar:
+    with tables.progress_bar(shown=sys.stderr.isatty()) as bar:
         for path in (*arguments.files, *arguments.baseline, *arguments.against):
-            task = bar.add_task(path.name, total=None)
+            task = bar.add_task(path.name, total=None, visible=False)  # until it has been read
 
             def tell(done: int, total: int, task: Any = task) -> None:
-                bar.update(task, completed=done, total=total)
+                bar.update(task, completed=done, total=total, visible=True)
 
             found.append(inspection.inspect(path, arguments.layout, tell))
     return found

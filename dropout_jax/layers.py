@@ -18,12 +18,15 @@ import numpy as np
 from dropout_jax.tensors import Tensor
 from dropout_jax.weights import Live
 
-LAYOUT_OF = {"kernel": "in-out", "w": "in-out", "weight": "out-in"}  # Flax, Haiku; PyTorch, Equinox
+LAYOUT_OF = {  # by what the whole last word of a name matches
+    "in-out": r"kernel|w",  # Flax, Haiku
+    "out-in": r"weight|weight_[ih]h(_l\d+(_reverse)?)?|(in|[qkv])_proj_weight",  # PyTorch, Equinox
+}
 LAW_OF = {"in-out": "truncated normal", "out-in": "uniform"}  # usual initial laws there
 FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 BIASES = ("bias", "b", "scale", "offset", "mean", "var")  # also where they have axes of 1
 OF_OPTIMIZERS = ("opt_state", "optimizer", "optimizer_state")  # moments have the shapes of weights
-LOOKED_UP = ("wte", "wpe")  # embeddings that GPT-2 and what follows it do not call so
+LOOKED_UP = ("wte", "wpe", "emb")  # embeddings that are not called so in full
 TO_HEADS = ("query", "key", "value")  # Flax's kernels of attention, [in, heads, size]
 _WRAPPERS = ("value", "raw_value")  # what Flax NNX puts below the name of a parameter
 
@@ -67,7 +70,7 @@ def layers_of(
     found, skipped = [], {}
     for tensor in sorted(tensors, key=_natural):
         words = _words(tensor.name)
-        told = layout or LAYOUT_OF.get(words[-1])
+        told = layout or _layout(words[-1])
         why = _why_not(tensor, words, told, by_name)
         if why or told is None:
             skipped[tensor.name] = why or "no layout told"
@@ -85,6 +88,11 @@ def _words(name: str) -> list[str]:
     """The steps of a name, down to that of the parameter."""
     words = re.split(r"[./]", name)
     return words[:-1] if words[-1] in _WRAPPERS and len(words) > 1 else words
+
+
+def _layout(word: str) -> str | None:
+    """How kernels of a name lie, None if it is none of a kernel."""
+    return next((told for told, names in LAYOUT_OF.items() if re.fullmatch(names, word)), None)
 
 
 def _axes_in(shape: tuple[int, ...], words: Sequence[str], layout: str) -> int:
@@ -122,7 +130,7 @@ def _why_not(
     ):
         return "quantized: its parts have scales of their own"
     if layout is None:
-        return "not called kernel, w or weight: say how it lies with --layout"
+        return "not called as kernels are: say how it lies with --layout"
     return None
 
 
@@ -131,7 +139,7 @@ def _is_embedding(words: Sequence[str], n_axes: int) -> bool:
     *above, last = words
     table = n_axes == 2 and last == "weight" and above
     return "embed" in last.lower() or bool(
-        table and ("embed" in above[-1].lower() or above[-1] in LOOKED_UP)
+        table and ("embed" in above[-1].lower() or above[-1].split("_")[-1] in LOOKED_UP)
     )
 
 

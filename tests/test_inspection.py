@@ -16,6 +16,8 @@ from safetensors.numpy import save_file
 from dropout_jax import inspection
 from dropout_jax.cli import run_command
 from dropout_jax.inspection import compare_groups, inspect, measure, references
+from dropout_jax.layers import layers_of
+from dropout_jax.tensors import tensors_of
 from dropout_jax.weights import MEASURES, Live, uniformity
 
 RNG = np.random.default_rng(0)
@@ -108,6 +110,37 @@ def test_the_same_weights_give_the_same_numbers_from_any_framework(write, tmp_pa
                 np.testing.assert_allclose(got, [expected[view][name]], rtol=1e-5)
     assert all("vector" in why for why in found.skipped.values())
     assert found.skipped
+
+
+def test_recurrent_layers_and_attention_of_pytorch_are_layers(tmp_path):
+    torch = pytest.importorskip("torch", reason="torch is not installed: it is of extra [bench]")
+    from safetensors.torch import save_file as save_torch
+
+    network = torch.nn.ModuleDict(
+        {
+            "lstm": torch.nn.LSTM(5, 3, bidirectional=True),
+            "gru": torch.nn.GRUCell(5, 3),
+            "attention": torch.nn.MultiheadAttention(8, 2),
+            "across": torch.nn.MultiheadAttention(8, 2, kdim=6, vdim=4),
+        }
+    )
+    save_torch(network.state_dict(), tmp_path / "pytorch.safetensors")
+    found, skipped = layers_of(tensors_of(tmp_path / "pytorch.safetensors"))
+    assert all("vector" in why for why in skipped.values())
+    shapes = {layer.name: layer.shape for layer in found}
+    both = {f"lstm.weight_{of}_l0": (n_in, 12) for of, n_in in (("ih", 5), ("hh", 3))}
+    assert shapes == {
+        **both,
+        **{f"{name}_reverse": shape for name, shape in both.items()},
+        "gru.weight_ih": (5, 9),
+        "gru.weight_hh": (3, 9),
+        "attention.in_proj_weight": (8, 24),
+        "attention.out_proj.weight": (8, 8),
+        "across.q_proj_weight": (8, 8),
+        "across.k_proj_weight": (6, 8),
+        "across.v_proj_weight": (4, 8),
+        "across.out_proj.weight": (8, 8),
+    }
 
 
 def test_measures_are_those_of_the_main_job():
@@ -241,7 +274,7 @@ def test_weights_that_are_damaged_are_an_error_in_one_line(save, tmp_path, capsy
     raw[len(raw) // 2] ^= 255  # past the header, which is sound
     path.write_bytes(raw)
     assert run_command(["inspect", str(path)]) == 2
-    (said,) = [row for row in capsys.readouterr().err.splitlines() if "dropout-jax: " in row]
+    (said,) = capsys.readouterr().err.splitlines()
     assert "a.kernel cannot be read" in said
     assert "Bad CRC-32" in said or "Error -3" in said
 
@@ -341,5 +374,6 @@ def test_bad_input_is_refused_in_one_line(line, why, capsys, tmp_path, monkeypat
     assert run_command(["inspect", *line.split()]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    (last,) = [row for row in said.err.splitlines() if row.startswith("dropout-jax: ")]
-    assert why in last
+    (line,) = said.err.splitlines()
+    assert line.startswith("dropout-jax: ")
+    assert why in line

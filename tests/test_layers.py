@@ -17,10 +17,12 @@ def named(name, array):
 
 def test_the_layout_is_told_from_names_or_given():
     square = RNG.normal(size=(3, 5)).astype(np.float32)
-    names = ("a.kernel", "a.w", "a.weight", "b/weight", "c.kernel.value")
-    found, skipped = layers_of([named(name, square) for name in names])
-    assert not skipped
-    assert [layer.shape for layer in found] == [(3, 5), (3, 5), (5, 3), (5, 3), (3, 5)]
+    in_out = ("a.kernel", "a.w", "c.kernel.value")
+    out_in = ("a.weight", "b/weight", "l.weight_hh_l0_reverse", "l.weight_ih", "m.in_proj_weight")
+    for names, shape in ((in_out, (3, 5)), (out_in, (5, 3))):
+        found, skipped = layers_of([named(name, square) for name in names])
+        assert not skipped
+        assert [layer.shape for layer in found] == [shape] * len(names)
     found, skipped = layers_of([named("a.theta", square)])
     assert (found, list(skipped)) == ([], ["a.theta"])
     assert "--layout" in skipped["a.theta"]
@@ -42,6 +44,8 @@ def test_the_layout_is_told_from_names_or_given():
         ("a.kernel", np.ones((0, 3)), "nothing to compare"),
         ("opt_state.0.mu.a.kernel", np.ones((3, 2)), "state of an optimizer"),
         ("wte.weight", np.ones((3, 2)), "an embedding"),
+        ("tok_emb.weight", np.ones((3, 2)), "an embedding"),
+        ("a.weight_v", np.ones((3, 2)), "--layout"),  # its norm is elsewhere
         ("Embed_0.embedding", np.ones((3, 2)), "an embedding"),
         ("pos_embed", np.ones((1, 3, 2)), "an embedding"),
     ],
