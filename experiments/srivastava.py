@@ -17,7 +17,7 @@ Predicted   J1 Every row with dropout within .15 points of the paper's. J2 The p
             (before the last row, after all of J6 had failed but the order of ReLU and logistic)
             With ten times as many logistic units do, too.
 Command     python -m experiments.srivastava --data-dir DIR [--cache DIR] [--quick]
-Time        five hours on two CPU cores, partly beside other work: 11 to 23 minutes a row, the
+Time        six hours on two CPU cores, partly beside other work: 11 to 23 minutes a row, the
             longer ones 14 to 50
 
 Scientific  the rows of Table 2 with 3×1024 units, and of Table 9 (784-1024-1024-2048-10)
