@@ -117,8 +117,6 @@ def on_every_device(mesh: Mesh, fn: Callable[..., Any], members: tuple, data: An
     """
 
     def block(members: tuple, data: Any) -> Any:
-        # What a member's key decides must not have another type than the data it decides on.
-        data = jax.tree.map(lambda leaf: jax.lax.pcast(leaf, "members", to="varying"), data)
         if len(jax.tree.leaves(members)[0]) > 1:
             return jax.vmap(lambda *member: fn(*member, data))(*members)
         member = jax.tree.map(lambda leaf: leaf[0], members)

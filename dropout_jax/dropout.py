@@ -87,13 +87,12 @@ def _hash(counter: jax.Array, key_0: jax.Array, key_1: jax.Array) -> jax.Array:
 def keep_mask(key: jax.Array, rate: ArrayLike, shape: tuple[int, ...]) -> jax.Array:
     """Boolean mask, True = kept, with P(True) = 1 - rate independently for each entry.
 
-    An entry is kept if its 16 random bits are at least t = ⌊2^16 rate + v⌋. The rounding v, uniform
-    in [0, 1), is drawn once a mask and makes P(True) exact to 2^-23, the resolution of a float32.
-    So one key gives masks nested in the rate (what a higher rate keeps, a lower one keeps too),
-    everything is kept at rate 0 and nothing at rate 1.
+    An entry is kept if its 32 random bits are at least ⌊2^32 rate⌋, so P(True) is exact to 2^-32.
+    One key gives masks nested in the rate: what a higher rate keeps, a lower one keeps too.
+    Everything is kept at rate 0 and nothing at rate 1.
 
-    The key's own generator, whichever it is, draws three words: v, and two that key a hash of the
-    entries' positions, several times as cheap as a generator made for keys.
+    The key's own generator, whichever it is, draws two words. They key a hash of the entries'
+    positions, which is several times as cheap as a generator made for keys.
 
     Args:
       key: one typed PRNG key; consumed.
@@ -105,31 +104,41 @@ def keep_mask(key: jax.Array, rate: ArrayLike, shape: tuple[int, ...]) -> jax.Ar
       ValueError: if a concrete `rate` is not a scalar in [0, 1], or a size is negative.
 
     Example:
-      >>> mask = keep_mask(jax.random.key(0), 0.25, (10_000,))
+      >>> mask = keep_mask(jax.random.key(0), 0.25, (100_000,))
       >>> print(mask.mean().round(2))
       0.75
     """
     _check_scalar(key, rate)
     if min(shape, default=0) < 0:
         raise ValueError(f"shape must hold no negative size, got {shape}")
-    return _mask(jax.random.bits(key, (3,), jnp.uint32), rate, shape)
+    words = jax.random.bits(key, (2,), jnp.uint32)
+    return _mask(words, jnp.asarray(rate, jnp.float32), tuple(shape))
 
 
-def _mask(words: jax.Array, rate: ArrayLike, shape: tuple[int, ...]) -> jax.Array:
-    """The mask of `keep_mask`, from the three words [3] that the key draws."""
-    *hash_key, rounding = words
-    n = math.prod(shape)
-    pairs = _hash(jax.lax.iota(jnp.uint32, -(-n // 2)), *hash_key)
-    draws = jax.lax.bitcast_convert_type(pairs, jnp.uint16).ravel()[:n].reshape(shape)
-    v = (rounding >> 8).astype(jnp.float32) / 2**24
-    threshold = jnp.floor(jnp.asarray(rate, jnp.float32) * 2**16 + v)
-    return draws >= threshold.astype(jnp.uint32)
+@partial(jax.jit, static_argnames="shape")
+def _mask(words: jax.Array, rate: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """The mask of `keep_mask`, from the two words [2] that the key draws."""
+    threshold = (jnp.where(rate < 1, rate, 0) * 2.0**32).astype(jnp.uint32)
+
+    def hashed() -> jax.Array:
+        draws = _hash(jax.lax.iota(jnp.uint32, math.prod(shape)), *words)
+        return ((draws >= threshold) & (rate < 1)).reshape(shape)
+
+    def hashed_if() -> jax.Array:
+        # A threshold of 0 is no more than any word: all are kept, and the mask varies over the
+        # same axes of a mesh as a hashed one.
+        return jax.lax.cond(
+            rate > 0, hashed, lambda: jnp.broadcast_to(words[0] >= threshold, shape)
+        )
+
+    # A rate of 0 costs nothing on a CPU; on an accelerator a branch may cost more than a mask.
+    return jax.lax.platform_dependent(cpu=hashed_if, default=hashed)
 
 
 def _inverse_keep(rate: ArrayLike) -> jax.Array:
     """1 / (1 - rate), and 1 at rate 1, where nothing is kept and nothing may blow up."""
     rate = jnp.asarray(rate, jnp.float32)
-    return 1 / jnp.where(rate < 1, 1 - rate, 1)
+    return 1 / jnp.where(rate == 1, 1, 1 - rate)  # NaN, of a rate that is NaN
 
 
 def dropout(
@@ -157,7 +166,7 @@ def dropout(
     Example:
       >>> x = jnp.array([1.0, 2.0, 3.0, 4.0])
       >>> print(dropout(jax.random.key(0), x, 0.5))
-      [2. 4. 0. 0.]
+      [2. 0. 0. 0.]
       >>> print(dropout(jax.random.key(0), x, 0.0))
       [1. 2. 3. 4.]
     """
@@ -169,23 +178,14 @@ def dropout(
             f"broadcast_dims must be dimensions of shape {x.shape}, each once, got {broadcast_dims}"
         )
     shape = tuple(1 if d in shared else size for d, size in enumerate(x.shape))
-    words = jax.random.bits(key, (3,), jnp.uint32)
-    return _dropout(words, x, jnp.asarray(rate, jnp.float32), shape)
+    kept = jnp.where(jnp.broadcast_to(keep_mask(key, rate, shape), x.shape), x, 0)
+    return _scaled(kept, _inverse_keep(rate))
 
 
-@partial(jax.jit, static_argnames="shape")
-def _dropout(words: jax.Array, x: jax.Array, rate: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """`dropout` with a mask of this shape from the three words [3] that the key draws."""
-
-    def drop(x: jax.Array) -> jax.Array:
-        kept = jnp.where(jnp.broadcast_to(_mask(words, rate, shape), x.shape), x, 0)
-        return (kept * _inverse_keep(rate)).astype(x.dtype)  # in float32: 1 / (1 - rate) is large
-
-    def drop_if(x: jax.Array) -> jax.Array:
-        return jax.lax.cond(rate > 0, drop, lambda x: x, x)
-
-    # A rate of 0 costs nothing on a CPU; on an accelerator a branch may cost more than a mask.
-    return jax.lax.platform_dependent(x, cpu=drop_if, default=drop)
+def _scaled(x: jax.Array, factor: jax.Array) -> jax.Array:
+    """The product in float32 or wider, as 1 / (1 - rate) is large; of the type of x."""
+    wide = x.dtype if x.dtype.itemsize > 4 else jnp.float32
+    return (x.astype(wide) * factor.astype(wide)).astype(x.dtype)
 
 
 def gaussian_dropout(key: jax.Array, x: jax.Array, rate: ArrayLike) -> jax.Array:
@@ -205,9 +205,9 @@ def gaussian_dropout(key: jax.Array, x: jax.Array, rate: ArrayLike) -> jax.Array
     rate = jnp.asarray(rate, jnp.float32)
     variance = rate * _inverse_keep(rate)
     # sqrt has no finite slope at 0, so it is never asked there.
-    deviation = jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)
+    deviation = jnp.where(variance == 0, 0, jnp.sqrt(jnp.where(variance == 0, 1, variance)))
     noise = 1 + deviation * jax.random.normal(key, x.shape, dtype=jnp.float32)
-    return (jnp.where(rate < 1, x, 0) * noise).astype(x.dtype)
+    return _scaled(jnp.where(rate == 1, 0, x), noise)
 
 
 def drop_connect(key: jax.Array, kernel: jax.Array, rate: ArrayLike) -> jax.Array:

@@ -189,7 +189,24 @@ def init(config: Config, hparams: Hparams, key: jax.Array, n_inputs: int) -> Tra
     init_key, shuffle_key, dropout_key = jax.random.split(key, 3)
     params = config.model.init(init_key, jnp.zeros(n_inputs))
     opt_state = config.make_optimizer(hparams).init(params)
-    return TrainState(params, opt_state, jnp.zeros((), jnp.int32), shuffle_key, dropout_key)
+    state = TrainState(params, opt_state, jnp.zeros((), jnp.int32), shuffle_key, dropout_key)
+    return _varying(state, (shuffle_key, hparams))
+
+
+def _varying(state: TrainState, others: Any) -> TrainState:
+    """The same state, varying over each axis of a mesh that any of the others varies over.
+
+    Inside `shard_map`, parameters that vary less than their loss get the sum of the gradients of
+    all devices: members would share a bias. What makes them vary is a truth about the others,
+    which the compiler knows and leaves out.
+    """
+    true = jnp.array(True)
+    for leaf in map(jnp.asarray, jax.tree.leaves(others)):
+        true |= leaf.ravel()[0] == leaf.ravel()[0]
+    params, opt_state, step = jax.tree.map(
+        lambda leaf: jnp.where(true, leaf, leaf), (state.params, state.opt_state, state.step)
+    )
+    return state._replace(params=params, opt_state=opt_state, step=step)
 
 
 def batch_loss(
@@ -400,4 +417,4 @@ def _fit(
         return state, learning_point(config, state.params, data)
 
     fresh = init(config, hparams, key, data.x_train.shape[1])
-    return jax.lax.scan(epoch, fresh, length=config.epochs)
+    return jax.lax.scan(epoch, _varying(fresh, data), length=config.epochs)

@@ -1,6 +1,7 @@
 """The laws of dropout; every bound on a random number is 5 standard deviations of its estimator."""
 
 import itertools
+from functools import partial
 
 import chex
 import jax
@@ -10,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropout_jax.dropout import _hash, drop_connect, dropout, gaussian_dropout, keep_mask
+from dropout_jax.dropout import _hash, _mask, drop_connect, dropout, gaussian_dropout, keep_mask
+from dropout_jax.linen import Dropout
 
 IMPLS = ("threefry2x32", "philox2x32", "rbg")
 DTYPES = (jnp.float16, jnp.bfloat16, jnp.float32)
+FLOAT8 = (jnp.float8_e4m3fn, jnp.float8_e5m2)
 SEEDS = st.integers(0, 2**32 - 1)
 RATES = st.floats(0, 1, width=32, allow_subnormal=False)
 EDGES = np.array([-0.0, 0.0, 1.5, -2.0, np.inf, -np.inf, np.nan], np.float32)
@@ -103,10 +106,29 @@ def test_what_a_higher_rate_keeps_a_lower_one_keeps_too(seed, rates):
 
 
 def test_everything_is_kept_at_rate_zero_and_nothing_at_rate_one():
-    shape = (2**25,)  # the draw u = 0, which alone tells >= from >, comes once in 2^23
-    first, second = (jax.random.key(0, impl="philox2x32") for _ in range(2))
-    assert compiled_mask(first, 0.0, shape).all()
-    assert not compiled_mask(second, 1.0, shape).any()
+    first, second = (jax.random.key(0) for _ in range(2))
+    assert compiled_mask(first, 0.0, (2**20,)).all()
+    assert not compiled_mask(second, 1.0, (2**20,)).any()
+
+
+def unmix(word):
+    """The inverse of `_mix`."""
+    word ^= word >> 16
+    word = word * pow(0x846CA68B, -1, 2**32) % 2**32
+    word ^= word >> 15 ^ word >> 30
+    word = word * pow(0x7FEB352D, -1, 2**32) % 2**32
+    return word ^ word >> 16
+
+
+def test_the_least_draw_is_kept_at_rate_zero_and_the_greatest_dropped_at_rate_one():
+    zero = jnp.zeros(2, jnp.uint32)  # under this key the hash of position 0 is 0, the least draw
+    assert int(_hash(jnp.uint32(0), *zero)) == 0
+    assert _mask(zero, jnp.float32(0), (1,)).all()
+    assert not _mask(zero, jnp.float32(2**-32), (1,)).any()
+    top = jnp.array([0, unmix(2**32 - 1)], jnp.uint32)  # under this one the greatest
+    assert int(_hash(jnp.uint32(0), *top)) == 2**32 - 1
+    assert _mask(top, jnp.float32(1 - 2**-24), (1,)).all()
+    assert not _mask(top, jnp.float32(1), (1,)).any()
 
 
 @drops
@@ -115,6 +137,24 @@ def test_the_dtype_and_shape_are_kept(drop, dtype):
     x = jnp.zeros((3, 4, 5), dtype)
     y = jax.eval_shape(lambda x: drop(jax.random.key(0), x, 0.5), x)
     assert (y.shape, y.dtype) == (x.shape, x.dtype)
+
+
+@drops
+@pytest.mark.parametrize("dtype", FLOAT8)
+def test_eight_bits_are_kept_or_dropped_as_32_are(drop, dtype):
+    x = jnp.array([1.0, 2.0, 0.5, 4.0], dtype)
+    wide = drop(jax.random.key(1), x.astype(jnp.float32), 0.5)
+    narrow = drop(jax.random.key(1), x, 0.5)
+    assert narrow.dtype == dtype
+    assert_same_bits(narrow.view(jnp.uint8), wide.astype(dtype).view(jnp.uint8))
+
+
+@drops
+@transforms
+def test_a_traced_rate_that_is_nan_gives_nan(drop, transform):
+    dropped = jax.vmap(lambda rate: drop(jax.random.key(0), jnp.ones(3), rate))
+    assert jnp.isnan(transform(dropped)(jnp.array([jnp.nan]))).all()
+    assert jnp.isnan(jax.jit(drop)(jax.random.key(0), jnp.ones(3), jnp.nan)).all()
 
 
 def test_different_keys_give_different_masks():
@@ -133,6 +173,33 @@ def test_no_sharding_changes_a_bit_of_a_mask(spec):
     mask = sharded(jax.random.key(0), 0.3, shape=(6, 10))
     assert len(mask.sharding.device_set) == 2
     assert_same_bits(mask, compiled_mask(jax.random.key(0), 0.3, (6, 10)))
+
+
+def linen_dropout(key, x, rate):
+    return Dropout(rate, deterministic=False).apply({}, x, rng=key)
+
+
+@pytest.mark.parametrize("drop", [dropout, gaussian_dropout, linen_dropout])
+@pytest.mark.parametrize("varying", [{"key"}, {"rate"}, {"x"}, {"key", "rate", "x"}])
+def test_key_rate_and_input_may_each_vary_over_a_mesh(drop, varying):
+    def value_and_slope(keys, x, rates):
+        """In the direction of x and the rate themselves."""
+        with_key = partial(drop, keys[0])
+        return jnp.concatenate(jax.jvp(with_key, (x, rates[0]), (x, rates[0])))
+
+    def split(name, array):
+        return list(array.reshape(2, 1)) if name in varying else [array[:1]] * 2
+
+    mesh = jax.sharding.Mesh(jax.local_devices()[:2], ("d",))
+    keys, x, rates = jax.random.split(jax.random.key(0)), normals(0, 2), jnp.array([0.0, 0.5])
+    halves = [split("key", keys), split("x", x), split("rate", rates)]
+    whole = [jnp.concatenate(of) if of[0] is not of[1] else of[0] for of in halves]
+    specs = tuple(jax.sharding.PartitionSpec("d" if len(of) == 2 else None) for of in whole)
+    out = jax.sharding.PartitionSpec("d")
+    sharded = jax.shard_map(value_and_slope, mesh=mesh, in_specs=specs, out_specs=out)
+    with jax.debug_key_reuse(False):
+        apart = jnp.concatenate([value_and_slope(*half) for half in zip(*halves, strict=True)])
+        np.testing.assert_allclose(jax.jit(sharded)(*whole), apart, rtol=1e-6)
 
 
 def test_jit_changes_no_bit_of_dropout():
@@ -210,20 +277,18 @@ def test_a_mask_says_nothing_of_those_of_other_layers_steps_and_members(impl):
         assert_uncorrelated(a, b)
 
 
-def test_the_number_of_kept_entries_varies_as_the_binomial_does():
-    keys = jax.random.split(jax.random.key(0), 2_000)
-    masks = jax.vmap(lambda key: keep_mask(key, 0.3, (1_000,)))(keys)
-    variance = np.asarray(masks).sum(axis=1).var(ddof=1)
-    assert variance == pytest.approx(1_000 * 0.3 * 0.7, rel=5 * np.sqrt(2 / 2_000))
-
-
-def test_a_rate_finer_than_16_bits_is_met_in_the_mean_over_masks():
-    rate, n_masks, n = 2.0**-18, 1_000, 2**17
-    count = jax.jit(lambda key: jnp.sum(~keep_mask(key, rate, (n,))))
-    dropped = sum(int(count(key)) for key in jax.random.split(jax.random.key(0), n_masks))
-    # A quarter of the masks drops 2^-16, 2 entries in the mean; so the variance a mask is
-    # (2 + 4) / 4 - 1 / 4.
-    assert dropped == pytest.approx(n_masks * n * rate, abs=5 * np.sqrt(1.25 * n_masks))
+@pytest.mark.parametrize(
+    ("rate", "n"), [(1e-6, 2**17), (1e-4, 2**14), (0.01, 2**10), (0.3, 1_000), (0.5, 2**10)]
+)
+def test_the_number_of_dropped_entries_varies_as_the_binomial_does(rate, n):
+    n_masks, q = 2_000, float(np.float32(rate))
+    count = jax.jit(lambda keys: jax.lax.map(lambda k: jnp.sum(~keep_mask(k, q, (n,))), keys))
+    dropped = np.asarray(count(jax.random.split(jax.random.key(0), n_masks)), float)
+    variance = n * q * (1 - q)
+    assert abs(dropped.mean() - n * q) < 5 * np.sqrt(variance / n_masks)
+    # The variance of the squared deviation: σ⁴ (2 + excess kurtosis of the binomial).
+    spread = variance**2 * 2 + variance * (1 - 6 * q * (1 - q))
+    assert abs(dropped.var(ddof=1) - variance) < 5 * np.sqrt(spread / n_masks)
 
 
 def test_a_flipped_bit_of_the_counter_flips_every_bit_of_the_hash_half_of_the_time():
@@ -275,6 +340,14 @@ def test_the_slope_of_dropout_in_the_rate_is_its_output_over_the_keep_probabilit
 
     value, slope = jax.jit(jax.value_and_grad(total))(0.4)
     np.testing.assert_allclose(slope, value / 0.6, rtol=1e-5)
+
+
+@transforms
+def test_a_learned_rate_moves_from_zero(transform):
+    """Its slope at 0 is that of x / (1 - rate), as nothing is dropped there."""
+    x = normals(0, 20)
+    slope = transform(jax.grad(lambda rate: dropout(jax.random.key(8), x, rate).sum()))(0.0)
+    np.testing.assert_allclose(slope, x.sum(), rtol=1e-5)
 
 
 def test_drop_connect_is_dropout_of_the_kernel():

@@ -230,3 +230,39 @@ def test_the_loss_with_dropout_is_that_of_the_masked_network_in_the_mean():
 def test_training_works_with_any_counter_based_generator(impl):
     _, curve = fit(CONFIG, Hparams(rates=jnp.array(RATES)), jax.random.key(0, impl=impl), DATA)
     assert np.isfinite(curve.train.loss).all()
+
+
+@pytest.mark.parametrize("varying", [{"key"}, {"hparams"}, {"data"}, {"key", "hparams", "data"}])
+def test_members_that_a_mesh_tells_apart_are_trained_as_if_alone(varying):
+    """Inside `shard_map`, whatever it is that differs; not even a bias gets a sum of gradients."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(100, 5)).astype(np.float32), rng.integers(0, 3, 100).astype(np.int32)
+    config = Config(MLP((8, 3)), epochs=2, batch_size=16)
+    keys = jax.random.split(jax.random.key(0))
+    rates = jnp.array([[0.0, 0.5], [0.2, 0.5]])
+
+    def biases(keys, rates, data):
+        params = fit(config, Hparams(rates[0]), keys[0], data)[0].params
+        return jnp.concatenate([layer["bias"] for layer in layers(params)])
+
+    whole = {"key": keys, "hparams": rates, "data": Dataset(x, y, x, y)}
+    halves = [
+        {
+            name: jax.tree.map(lambda a, i=i: a[i * len(a) // 2 :][: len(a) // 2], of)
+            for name, of in whole.items()
+        }
+        for i in (0, 1)
+    ]
+    given = {name: of if name in varying else halves[0][name] for name, of in whole.items()}
+    members = [
+        {name: (half if name in varying else halves[0])[name] for name in whole} for half in halves
+    ]
+    mesh = jax.sharding.Mesh(jax.local_devices()[:2], ("d",))
+    specs = tuple(jax.sharding.PartitionSpec("d" if name in varying else None) for name in whole)
+    out = jax.sharding.PartitionSpec("d")
+    sharded = jax.jit(jax.shard_map(biases, mesh=mesh, in_specs=specs, out_specs=out))
+    with jax.debug_key_reuse(False):
+        together = sharded(*given.values())
+        alone = [biases(*member.values()) for member in members]
+    np.testing.assert_allclose(together, jnp.concatenate(alone), rtol=1e-5, atol=1e-6)
+    assert np.abs(alone[0] - alone[1]).max() > 1e-3
