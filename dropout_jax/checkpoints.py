@@ -6,12 +6,13 @@ since the one before; together they hold all, and the last one those in flight, 
 on in the middle of a training.
 """
 
+import contextlib
 import json
+import re
 import shutil
 import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,8 @@ from dropout_jax.data import Dataset
 from dropout_jax.processes import fetch
 from dropout_jax.training import Config, Curve, Hparams, Metrics
 
-IDENTITY = "identity.json"  # of the run
+COMPLETE = r"(\d{1,9})\.json"  # the last file of a checkpoint
+BEGUN = r"\.?(\d{1,9})((\.json|\.orbax).*)?"  # what one is called, also before it is renamed
 
 
 class Saved(NamedTuple):
@@ -79,20 +81,23 @@ def pack(first: int, rows: Result, flight: Flight | None) -> Saved:
 def restore(rows: Callable[[int, int], Result], saved: Sequence[Saved]) -> int:
     """Write all members that are done to their rows, and return how many they are.
 
+    Members that two checkpoints hold, as after an interruption between them, are written twice.
+
     Args:
       rows: the arrays of the members first … last - 1, as a function of first and last.
 
     Raises:
-      ValueError: if the checkpoints do not follow each other, or are of another population.
+      ValueError: if members are missing, or of another population.
     """
     n_done = 0
-    for one in filter(itemgetter(1), saved):
-        last = n_done + len(one.done[-1])
-        arrays = [a for a in jax.tree.leaves(rows(n_done, last)) if a.size]
-        if one.first != n_done or [a.shape for a in arrays] != [a.shape for a in one.done]:
-            raise ValueError("the checkpoints are incomplete, or of another population")
-        jax.tree.map(np.copyto, arrays, one.done)
-        n_done = last
+    for one in saved:
+        if one.done:
+            last = one.first + len(one.done[-1])
+            arrays = [a for a in jax.tree.leaves(rows(one.first, last)) if a.size]
+            if one.first > n_done or [a.shape for a in arrays] != [a.shape for a in one.done]:
+                raise ValueError("the checkpoints are incomplete, or of another population")
+            jax.tree.map(np.copyto, arrays, one.done)
+            n_done = max(n_done, last)
     return n_done
 
 
@@ -143,8 +148,8 @@ def _orbax() -> Any:
     return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
-def save(folder: Path, identity: dict[str, Any], saved: Saved) -> None:
-    """Write a checkpoint of the run that `identity` describes, and remove what it supersedes.
+def save(folder: Path, saved: Saved) -> None:
+    """Write a checkpoint, and remove those that it supersedes.
 
     Raises:
       OSError: if it cannot be written; those that are there stay.
@@ -153,25 +158,23 @@ def save(folder: Path, identity: dict[str, Any], saved: Saved) -> None:
       >>> import tempfile
       >>> done = Result({"kernel": np.ones((2, 3))}, {}, Curve((), ()))  # of two members
       >>> with tempfile.TemporaryDirectory() as folder:
-      ...     save(Path(folder, "way"), {"epochs": 30}, pack(0, done, None))
-      ...     saved = load(Path(folder, "way"), {"epochs": 30})
+      ...     save(Path(folder, "way"), pack(0, done, None))
+      ...     saved = load(Path(folder, "way"))
       >>> kept = Result({"kernel": np.zeros((2, 3))}, {}, Curve((), ()))
       >>> print(restore(lambda first, last: kept, saved), kept.params["kernel"].sum())
       2 6.0
     """
     import orbax.checkpoint as ocp
 
-    earlier = _numbers(folder, "*.json")
-    number = 1 + max(_numbers(folder, "*"), default=0)
+    earlier = _numbers(folder, COMPLETE)
+    number = 1 + max(_numbers(folder, BEGUN), default=0)
     tree = {name: value for name, value in saved._asdict().items() if value != []}
     path = folder.resolve() / str(number)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / IDENTITY).exists():
-            records.write_json(folder / IDENTITY, identity)
         _orbax().save(path, args=ocp.args.PyTreeSave(tree))
         told = {"holds_members": bool(saved.done), "checksums": _checksums(path)}
-        records.write_json(path.with_suffix(".json"), told)
+        records.write_text(path.with_suffix(".json"), _with_checksum(json.dumps(told)))
         superseded = [number for number in earlier if not _told(folder, number)["holds_members"]]
     except Exception as error:  # orbax and tensorstore have their own for a full disk
         raise OSError(f"the checkpoint could not be saved: {_first_line(error)}") from error
@@ -180,13 +183,24 @@ def save(folder: Path, identity: dict[str, Any], saved: Saved) -> None:
         shutil.rmtree(folder / str(number))
 
 
+def _with_checksum(line: str) -> str:
+    """A line of text, and a second one with its checksum."""
+    return f"{line}\n{zlib.crc32(line.encode())}\n"
+
+
 def _told(folder: Path, number: int) -> dict[str, Any]:
-    """What the file beside a checkpoint tells of it."""
-    return json.loads((folder / f"{number}.json").read_text(encoding="utf-8"))
+    """What the file beside a checkpoint tells of it; ValueError if a bit of it has changed."""
+    text = (folder / f"{number}.json").read_bytes().decode()
+    line, _, _ = text.partition("\n")
+    if text != _with_checksum(line):
+        raise ValueError(f"{number}.json is not what was written")
+    return json.loads(line)
 
 
 def _numbers(folder: Path, pattern: str) -> list[int]:
-    return sorted(int(path.stem) for path in folder.glob(pattern) if path.stem.isdecimal())
+    """The numbers of what the folder holds whose names match."""
+    found = (re.fullmatch(pattern, path.name, re.ASCII) for path in folder.glob("*"))
+    return sorted(int(match[1]) for match in found if match)
 
 
 def _checksums(path: Path) -> dict[str, int]:
@@ -210,20 +224,28 @@ def _load(folder: Path, number: int) -> Saved:
     return Saved(**{"done": [], "flight": [], **tree})
 
 
-def load(folder: Path, identity: dict[str, Any]) -> list[Saved]:
-    """All checkpoints of the run that `identity` describes, in order; nothing is changed.
+def load(folder: Path) -> list[Saved]:
+    """All checkpoints in a folder, in order, none if it is not there; nothing is changed.
 
     Raises:
-      ValueError: if there are none, they are of another run, or one is damaged.
+      ValueError: if one is damaged.
     """
-    try:
-        of = dict(json.loads((folder / IDENTITY).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
-        raise ValueError(f"there is no run to resume in {folder.parent}") from None
-    for name, value in json.loads(json.dumps(identity)).items():
-        if of.get(name) != value:
-            there = of.get(name)
-            raise ValueError(
-                f"the run in {folder.parent} is another: its {name} is {there}, got {value}"
-            )
-    return [_load(folder, number) for number in _numbers(folder, "*.json")]
+    return [_load(folder, number) for number in _numbers(folder, COMPLETE)]
+
+
+def remove(folder: Path) -> None:
+    """Remove all checkpoints of a folder, and the folder if nothing else is in it.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     save(Path(folder, "way"), pack(0, Result({}, {}, Curve((), ())), None))
+      ...     remove(Path(folder, "way"))
+      ...     print(list(Path(folder).iterdir()))
+      []
+    """
+    for path in folder.glob("*"):
+        if re.fullmatch(BEGUN, path.name, re.ASCII):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()

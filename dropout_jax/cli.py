@@ -11,8 +11,10 @@ import logging
 import os
 import re
 import sys
+import tempfile
+import traceback
 from importlib.metadata import version
-from itertools import groupby
+from itertools import takewhile
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -29,12 +31,16 @@ if TYPE_CHECKING:
     from dropout_jax.jobs import Job
     from dropout_jax.runs import Run
 
+HELP = ("Argument", "For full help", "Perhaps you")  # what follows the message of tyro's errors
 COMMANDS = {"compare": Compare, "train": Train, "inspect": Inspect, "doctor": Doctor}
 
 
 def main() -> None:
     """Entry point of `dropout-jax`."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, to the end
+        stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no ± shows a ?
             stream.reconfigure(errors="replace")
     status = run_command(sys.argv[1:])
@@ -45,6 +51,31 @@ def main() -> None:
 
 def run_command(argv: list[str]) -> int:
     """Run the command line `argv` and return its exit status."""
+    try:
+        status = _run(argv)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except OSError as error:  # all files are written elsewhere
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, for what is left over
+        return _fail(f"the output could not be written: {error}", 1)
+    except Exception as error:
+        return _fail(f"{type(error).__name__}: {error}"[:300] + _logged(), 1)
+
+
+def _logged() -> str:
+    """Where the traceback of the error at hand was written to, in words."""
+    try:
+        file, path = tempfile.mkstemp(prefix="dropout-jax-", suffix=".log", text=True)
+        with open(file, "w", encoding="utf-8", errors="backslashreplace") as log:
+            log.write(traceback.format_exc())
+    except OSError:
+        return ""
+    return f"; the traceback is in {path}"
+
+
+def _run(argv: list[str]) -> int:
     if argv == ["--version"]:
         print(version("dropout_jax"))
         return 0
@@ -56,12 +87,9 @@ def run_command(argv: list[str]) -> int:
             )
     except SystemExit as stop:
         return _fail(_one_line(said.getvalue()), 2) if stop.code else 0
-    try:
-        if isinstance(arguments, Inspect):
-            return inspect(arguments)
-        return diagnose(arguments) if isinstance(arguments, Doctor) else train(arguments)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+    if isinstance(arguments, Inspect):
+        return inspect(arguments)
+    return diagnose(arguments) if isinstance(arguments, Doctor) else train(arguments)
 
 
 def _fail(why: object, status: int) -> int:
@@ -69,21 +97,12 @@ def _fail(why: object, status: int) -> int:
     return status
 
 
-def _one_line(box: str) -> str:
-    """The message of tyro's error box, without its frame, title and the help that follows."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    lines = [line.strip("│ ") for line in plain.splitlines()]
-    titled = [line for line in lines if line and not line.startswith("╭")]
-    parts = [" ".join(part) for rule, part in groupby(titled, _is_rule) if not rule]
-    if not plain.startswith("╭"):  # a frame in ASCII, with the title on a line of its own
-        parts = parts[1:]
-    return "; ".join(
-        p for p in parts if not p.startswith(("Argument help", "For full help", "Perhaps you"))
-    )
-
-
-def _is_rule(line: str) -> bool:
-    return not line.strip("─-╰╯")
+def _one_line(drawn: str) -> str:
+    """The message of tyro's error, however it is drawn: without frame, title and help."""
+    plain = re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", "", drawn)
+    lines = [stripped for line in plain.splitlines() if (stripped := line.strip(" |+-="))]
+    message = " ".join(takewhile(lambda line: not line.startswith(HELP), lines[1:] or lines))
+    return message.replace(" Available subcommands", "; available commands")
 
 
 def train(arguments: Training) -> int:
@@ -94,20 +113,27 @@ def train(arguments: Training) -> int:
         given_conditions(arguments)
         import jax
 
-        from dropout_jax import jobs, processes
+        from dropout_jax import folder, jobs, processes
         from dropout_jax.population import Interrupted
 
         imported = perf_counter() - start
-        one_device_a_core()
+        configure_jax()
         if arguments.distributed:
             at = (arguments.coordinator, arguments.num_processes, arguments.process_id)
             processes.connect(*at)
-        job = processes.together(lambda: jobs.prepare(arguments))
+        start_jax()
+        options = {**jax.config.values, "XLA_FLAGS": os.environ.get("XLA_FLAGS", "")}
+        job = processes.together(lambda: jobs.prepare(arguments, options))
     except (ValueError, OSError) as error:
         return _fail(error, 2)
     try:
         if processes.anywhere(processes.of_first(job.identity) != job.identity):
-            return _fail("all processes must be given the same arguments and data", 2)
+            same = "versions, devices of one kind, arguments and data"
+            return _fail(f"all processes must be given the same {same}", 2)
+        if processes.of_first(job.mark is not None and job.mark.done):
+            if processes.is_first():
+                print(f"The run in {job.folder} is done.")
+            return 0
         result = with_a_bar(arguments, job._replace(saved=processes.of_first(job.saved)))
         result = result._replace(seconds={"import": imported, **result.seconds})
         if processes.is_first():
@@ -126,9 +152,8 @@ def train(arguments: Training) -> int:
             raise
         return _fail(f"lost another process; go on with --resume; {error}", 1)
     finally:
-        with contextlib.suppress(OSError):
-            if processes.is_first():
-                job.folder.rmdir()  # which happens only if it is empty
+        if job.lock:
+            folder.leave(job.folder, job.lock)
     if processes.is_first():
         show(result, job.folder)
     return status_of(result)
@@ -186,6 +211,8 @@ def inspect(arguments: Inspect) -> int:
         check_inspect(arguments)
         from dropout_jax import inspection, records
 
+        configure_jax()
+        start_jax()
         logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells of what it does without
         found = measure(arguments)
         n_baseline = len(arguments.baseline)
@@ -241,7 +268,8 @@ def diagnose(arguments: Doctor) -> int:
 
         from dropout_jax import doctor, jobs
 
-        one_device_a_core()
+        configure_jax()
+        start_jax()
         dataset, config, conditions = jobs.load(arguments)
     except (ValueError, OSError) as error:
         return _fail(error, 2)
@@ -253,12 +281,32 @@ def diagnose(arguments: Doctor) -> int:
     return 0
 
 
-def one_device_a_core() -> None:
-    """Make JAX take every CPU core for a device, unless it has started already."""
+def configure_jax() -> None:
+    """Make JAX take every CPU core for a device, and the library run whatever is forbidden.
+
+    Options that forbid what the library does, such as to add an integer to a float, are for those
+    who look for it in their own programs.
+    """
     import jax
 
-    with contextlib.suppress(RuntimeError):  # it has, when called from Python
+    with contextlib.suppress(RuntimeError):  # it has started, when called from Python
         jax.config.update("jax_num_cpu_devices", n_cores())
+    jax.config.update("jax_numpy_dtype_promotion", "standard")
+    jax.config.update("jax_transfer_guard", "allow")
+
+
+def start_jax() -> None:
+    """Start JAX's backend.
+
+    Raises:
+      ValueError: if there is none, as for a platform that is not there.
+    """
+    import jax
+
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        raise ValueError(f"JAX cannot start: {error}") from error
 
 
 def n_cores() -> int:

@@ -87,7 +87,7 @@ def _read(path: Path) -> dict[str, dict[str, Value]]:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"--conditions must be a TOML file, got {path}, which is none") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"--conditions must be a TOML file, got {path}: {error}") from None
     if not tables or not all(isinstance(table, dict) for table in tables.values()):
         raise ValueError(f"--conditions must hold a table for each condition, got {path}")
@@ -96,7 +96,7 @@ def _read(path: Path) -> dict[str, dict[str, Value]]:
         for key, value in table.items():
             try:
                 given[name][key] = _value(key, value if isinstance(value, list) else [value])
-            except ValueError:
+            except (ValueError, OverflowError):  # of an integer that no float holds
                 raise ValueError(_expectation(name, f"{key} = {value}")) from None
     return given
 

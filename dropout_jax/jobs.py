@@ -3,26 +3,48 @@
 In several processes all prepare and train, and process 0 alone reads and writes.
 """
 
-import shutil
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from filelock import FileLock
 
-from dropout_jax import checkpoints, data, processes, records, runs, tensorboard
+from dropout_jax import checkpoints, data, folder, processes, records, runs, tensorboard
 from dropout_jax.arguments import PRNG, ROOT_SEED, Networks, Training
 from dropout_jax.blocks import block_size
 from dropout_jax.conditions import configuration, settings
+from dropout_jax.folder import Mark
 from dropout_jax.training import Config, Hparams, check_training
+
+DECIDING_BITS = (  # options of JAX, and what XLA reads itself
+    "XLA_FLAGS",
+    "jax_default_matmul_precision",
+    "jax_disable_most_optimizations",
+    "jax_enable_x64",
+    "jax_threefry_partitionable",
+)
 
 
 class Job(NamedTuple):
-    """What is to be done, checked."""
+    """What is to be done, checked.
+
+    Attributes:
+      config: of the networks.
+      conditions: by name, the baseline first.
+      dataset: to train on.
+      settings: what `config.json` holds.
+      identity: all that decides the run's bits, the same in all processes.
+      folder: to write to.
+      lock: of the folder, held; None in other processes than the first.
+      mark: of the run to go on with, None to start one.
+      saved: its checkpoints.
+    """
 
     config: Config
     conditions: dict[str, Hparams]
@@ -30,6 +52,8 @@ class Job(NamedTuple):
     settings: dict[str, Any]
     identity: dict[str, Any]
     folder: Path
+    lock: FileLock | None
+    mark: Mark | None
     saved: list[checkpoints.Saved]
 
 
@@ -52,8 +76,12 @@ def load(arguments: Networks) -> tuple[data.Dataset, Config, dict[str, Hparams]]
     return dataset, config, conditions
 
 
-def prepare(arguments: Training) -> Job:
-    """Load the data, make the folder and read what is to be resumed, the last two in process 0.
+def prepare(arguments: Training, options: Mapping[str, Any]) -> Job:
+    """Load the data, lock the folder and read what is to be resumed, the last two in process 0.
+
+    Args:
+      arguments: of the command.
+      options: of JAX, and `XLA_FLAGS`.
 
     Raises:
       ValueError, OSError: for input that the run cannot start with.
@@ -62,24 +90,64 @@ def prepare(arguments: Training) -> Job:
         tensorboard.check_installed()
     dataset, config, conditions = load(arguments)
     given = settings(arguments, dataset)
-    identity = {**given, "data": zlib.crc32(dataset.x_train.tobytes()), "jax": jax.__version__}
-    now = datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = arguments.out or Path("runs", f"{Path(arguments.dataset).stem}-{now}")
-    saved = []
-    if processes.is_first():
-        if arguments.resume:
-            saved = checkpoints.load(folder / records.CHECKPOINT, identity)
-        records.check_folder(folder, arguments.overwrite, arguments.resume)
-        if not arguments.resume:
-            shutil.rmtree(folder / records.CHECKPOINT, ignore_errors=True)
-    else:
-        folder = Path(tempfile.gettempdir())
-    return Job(config, conditions, dataset, given, identity, folder, saved)
+    identity = identity_of(arguments, config, len(conditions), dataset, given, options)
+    job = Job(
+        config, conditions, dataset, given, identity, Path(tempfile.gettempdir()), None, None, []
+    )
+    if not processes.is_first():
+        return job
+    out = arguments.out
+    if out is None:
+        now = datetime.now().strftime("%Y%m%d-%H%M%S")
+        out = folder.new(Path("runs"), f"{Path(arguments.dataset).stem}-{now}")
+    asked = (out, identity, arguments.overwrite, arguments.resume)
+    folder.check(*asked)  # before anything is written
+    lock = folder.lock(out)
+    try:
+        mark = folder.check(*asked)  # nobody else writes to it now
+        way = out / folder.CHECKPOINTS
+        if mark and mark.done:
+            checkpoints.remove(way)  # of a run that was killed after it was marked as done
+        saved = checkpoints.load(way) if mark else []
+    except BaseException:
+        folder.leave(out, lock)
+        raise
+    return job._replace(folder=out, lock=lock, mark=mark, saved=saved)
+
+
+def identity_of(
+    arguments: Training,
+    config: Config,
+    n_conditions: int,
+    dataset: data.Dataset,
+    given: dict[str, Any],
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """All that decides the bits of a run: what was asked, the data, what it is computed with."""
+    devices = jax.devices()
+    n_members = n_conditions * arguments.seeds
+    n_inputs = dataset.x_train.shape[1]
+    arrays = {name: zlib.crc32(array.tobytes()) for name, array in dataset._asdict().items()}
+    return {
+        **given,
+        **arrays,
+        "dropout_jax": version("dropout_jax"),
+        "jax": jax.__version__,
+        "jaxlib": version("jaxlib"),
+        "backend": devices[0].platform,
+        "device kind": devices[0].device_kind,
+        "block": block_size(config, n_inputs, n_members, devices, memory(arguments)),
+        **{name: options[name] for name in DECIDING_BITS},
+    }
 
 
 def train(arguments: Training, job: Job, progress: Callable[[int, int], None]) -> runs.Run:
-    """Train and compare, with checkpoints written by process 0."""
-    save = partial(checkpoints.save, job.folder / records.CHECKPOINT, job.identity)
+    """Train and compare, with the folder marked and checkpoints written by process 0."""
+    way = job.folder / folder.CHECKPOINTS
+    if job.lock:
+        if job.mark is None:
+            checkpoints.remove(way)  # first: they must not pass for those of the run that begins
+        folder.begin(job.folder, job.identity)
     return runs.run(
         job.config,
         job.conditions,
@@ -89,7 +157,7 @@ def train(arguments: Training, job: Job, progress: Callable[[int, int], None]) -
         memory=memory(arguments),
         allocate=records.scratch(job.folder),
         checkpoints=checkpoints.Checkpoints(
-            save if processes.is_first() else lambda _: None,
+            partial(checkpoints.save, way) if job.lock else lambda _: None,
             job.saved,
             arguments.checkpoint_seconds,
         ),
@@ -98,14 +166,19 @@ def train(arguments: Training, job: Job, progress: Callable[[int, int], None]) -
 
 
 def finish(arguments: Training, job: Job, result: runs.Run) -> None:
-    """Write the run folder, and remove the checkpoints if nothing is left to do."""
-    events = job.folder / "tensorboard"
-    shutil.rmtree(events, ignore_errors=True)
+    """Write the run in place of what the folder held of an earlier one, and mark it as done."""
+    folder.clear(job.folder)
     if arguments.tensorboard:
+        events = job.folder / "tensorboard"
+        of_others = set(events.rglob("*"))
         tensorboard.write(events, result)
+        written = (path for path in set(events.rglob("*")) - of_others if path.is_file())
+        names = sorted(path.relative_to(job.folder).as_posix() for path in written)
+        folder.update(job.folder, files=names)
     runs.write(job.folder, result, job.settings, root_key())
+    folder.update(job.folder, done=not result.interrupted)
     if not result.interrupted:
-        shutil.rmtree(job.folder / records.CHECKPOINT, ignore_errors=True)
+        checkpoints.remove(job.folder / folder.CHECKPOINTS)
 
 
 def root_key() -> jax.Array:

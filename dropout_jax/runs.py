@@ -267,8 +267,7 @@ def write(
       >>> print(page(result, {"dataset": "digits"}, {})[:15])
       <!doctype html>
     """
-    records.clear(folder)
-    records.write_json(folder / records.RUN_MARK, settings)
+    records.write_json(folder / "config.json", settings)
     names, curve = list(result.conditions), result.population.curve
     header = ("condition", "seed", "layer", "view", "measure", "value")
     rows = tidy(names, result.seeds, result.population, result.measured)

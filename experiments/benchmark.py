@@ -199,7 +199,6 @@ def markdown(folder: Path) -> str:
 
 def main(folder: Path, size: Size) -> None:
     """Measure, write the record and print it."""
-    records.check_folder(folder, overwrite=True)
     records.write_json(folder / "config.json", {"study": "benchmark", **asdict(size)})
     rows, small = list(run(size)), list(run_pieces(size))
     judged = judge(rows, small)

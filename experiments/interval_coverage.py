@@ -74,7 +74,6 @@ def judge(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def main(folder: Path, size: Size) -> None:
     """Simulate, write the record and print it."""
-    records.check_folder(folder, overwrite=True)
     records.write_json(
         folder / "config.json", {"study": "interval_coverage", **size.__dict__, "root_seed": 0}
     )

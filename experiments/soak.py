@@ -75,7 +75,6 @@ def run(size: Size, folder: Path) -> list[dict[str, float]]:
 
 def main(folder: Path, size: Size) -> None:
     """Train, write the record and print it."""
-    records.check_folder(folder, overwrite=True)
     records.write_json(folder / "config.json", {"study": "soak", **asdict(size)})
     rows = run(size, folder)
     growth = max(row["peak_mib"] for row in rows[1:]) / rows[0]["peak_mib"] - 1

@@ -200,11 +200,9 @@ def train(name: str, size: Size, data: Dataset) -> dict[str, Any]:
     config = configure(row, size, len(data.x_train), data.n_classes, epochs)
     way = None
     if size.cache is not None:
-        folder = size.cache / name.replace(", ", "_") / "checkpoints"
-        identity = {"row": name, "epochs": epochs, "seeds": size.seeds}
-        saved = checkpoints.load(folder, identity) if folder.exists() else []
-        save = partial(checkpoints.save, folder, identity)
-        way = checkpoints.Checkpoints(save, saved, CHECKPOINT_SECONDS)
+        folder = size.cache / name.replace(", ", "_") / f"{epochs}-epochs-{size.seeds}-seeds"
+        save = partial(checkpoints.save, folder)
+        way = checkpoints.Checkpoints(save, checkpoints.load(folder), CHECKPOINT_SECONDS)
     root, of_row = study.root_key(), [condition(row, learning_rate)]
     trained = fit_population(config, of_row, range(size.seeds), root, data, checkpoints=way)
     errors = study.percent(trained.curve.test.error)[0]

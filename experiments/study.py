@@ -19,6 +19,7 @@ from dropout_jax.data import Dataset, split
 from dropout_jax.population import fit_population
 from dropout_jax.training import Config, Hparams
 
+CONFIG = "config.json"
 RESULTS = Path(__file__).parent / "results"
 FIRST_TUNING_SEED = 1000  # the seeds compared stay below
 _DIRECTIONS = {"more uniform": "lower", "less uniform": "higher"}
@@ -127,10 +128,8 @@ def write(
 
     `tables` are further files, {name: (header, rows)}.
     """
-    records.check_folder(folder, overwrite=True)
-    records.clear(folder)
     told = {"study": folder.name, **settings, "root_seed": ROOT_SEED, "prng": PRNG}
-    records.write_json(folder / records.RUN_MARK, told)
+    records.write_json(folder / CONFIG, told)
     for name, figure in figures.items():
         records.write_figure(folder / "figures", name, figure, formats=("png",))
     for name, (header, rows) in tables.items():
@@ -140,6 +139,18 @@ def write(
     records.write_json(folder / "predictions.json", list(predictions))
     records.write_json(folder / "summary.json", summary)
     show(predictions)
+
+
+def check_record(folder: Path, name: str) -> None:
+    """Raise ValueError unless a folder is new, empty, or holds a record of this study."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    try:
+        study = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["study"]
+    except (OSError, ValueError, TypeError, KeyError):
+        study = "none"
+    if study != name:
+        raise ValueError(f"out must be a new or empty folder or a record of {name}, got {folder}")
 
 
 def show(predictions: Sequence[Mapping[str, Any]]) -> None:
@@ -170,5 +181,9 @@ def start(
     if "data_dir" in given:
         given["dataset"] = "mnist"
     jax.config.update("jax_num_cpu_devices", n_cores())
-    out = Path("runs", "quick", results.name) if arguments.quick else results
-    main(arguments.out or out, replace(quick if arguments.quick else full, **given))
+    out = arguments.out or (Path("runs", "quick", results.name) if arguments.quick else results)
+    try:
+        check_record(out, results.name)
+    except ValueError as error:
+        parser.error(str(error))
+    main(out, replace(quick if arguments.quick else full, **given))

@@ -152,7 +152,6 @@ def markdown(folder: Path) -> str:
 
 def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the answer."""
-    records.check_folder(folder, overwrite=True)
     result, tuning = run(size)
     settings = {
         "study": "weight_uniformity",

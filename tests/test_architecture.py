@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "unpaired": {"statistics"},
     "plots": set(),
     "records": set(),
+    "folder": {"records"},
     "networks": {"dropout"},
     "linen": {"dropout"},
     "nnx": {"dropout", "networks"},
@@ -53,7 +54,7 @@ MAY_IMPORT = {
     "arguments": set(),
     "conditions": {"arguments", "training", "networks", "data"},
     "jobs": {"arguments", "conditions", "runs", "checkpoints", "blocks", "training", "data"}
-    | {"records", "processes", "tensorboard"},
+    | {"folder", "records", "processes", "tensorboard"},
     "doctor": {"population", "blocks", "training", "networks", "data", "records"},
     "tables": {"inspection"},
     "cli": {
@@ -66,12 +67,13 @@ MAY_IMPORT = {
         "tables",
         "runs",
         "comparison",
+        "folder",
     }
     | {"population", "interrupts", "processes"},
 }
 
 OF_THE_COMMAND_LINE = {"cli", "arguments", "conditions", "jobs", "doctor", "tables", "tensorboard"}
-OF_THE_COMMAND_LINE |= {"processes", "interrupts", "files"}
+OF_THE_COMMAND_LINE |= {"processes", "interrupts", "files", "folder"}
 BEFORE_JAX = ("arguments", "conditions", "tables", "cli")  # read before it is loaded
 
 

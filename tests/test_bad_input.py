@@ -20,6 +20,7 @@ from dropout_jax import (
     blocks,
     checkpoints,
     data,
+    folder,
     networks,
     population,
     records,
@@ -590,24 +591,20 @@ json_values = st.recursive(
 
 
 @given(content=st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
-def test_an_identity_that_is_none_is_no_run_to_resume(content, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run") / "checkpoint"
-    folder.mkdir()
-    (folder / checkpoints.IDENTITY).write_bytes(content)
-    with pytest.raises(ValueError, match=r"^(there is no run|the run in .* is another)") as caught:
-        checkpoints.load(folder, {"epochs": 3})
-    assert "\n" not in str(caught.value)
+def test_a_mark_that_no_run_wrote_is_none(content, tmp_path_factory):
+    path = tmp_path_factory.mktemp("run")
+    (path / folder.MARK).write_bytes(content)
+    assert folder.read_mark(path) is None
 
 
 @given(content=st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
 @settings(max_examples=20)
 def test_a_checkpoint_without_its_checksums_is_damaged(content, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run") / "checkpoint"
-    (folder / "1").mkdir(parents=True)
-    (folder / checkpoints.IDENTITY).write_text("{}")
-    (folder / "1.json").write_bytes(content)
+    way = tmp_path_factory.mktemp("run") / "checkpoint"
+    (way / "1").mkdir(parents=True)
+    (way / "1.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"/1 is damaged: ") as caught:
-        checkpoints.load(folder, {})
+        checkpoints.load(way)
     assert "\n" not in str(caught.value)
 
 
@@ -636,9 +633,3 @@ def test_memory_that_is_not_a_number_holds_no_member():
 def test_statistics_take_real_numbers_alone(function):
     with pytest.raises(TypeError, match="differences must hold real numbers, got complex128"):
         function(np.ones(3) * 1j)
-
-
-def test_an_identity_too_deep_to_read_is_no_run(tmp_path):
-    (tmp_path / checkpoints.IDENTITY).write_text("[" * 100_000)
-    with pytest.raises(ValueError, match="there is no run to resume"):
-        checkpoints.load(tmp_path, {})

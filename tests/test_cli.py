@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import tomllib
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ import jax
 import numpy as np
 import pytest
 
-from dropout_jax import cli, data, jobs, population, records, runs, tables
+from dropout_jax import cli, data, folder, jobs, population, records, runs, tables
 from dropout_jax.arguments import Compare
 from dropout_jax.cli import run_command
 from dropout_jax.conditions import configuration
@@ -40,9 +41,12 @@ def place(tmp_path, monkeypatch):
     x[5, 1] = np.nan
     np.savez("nan.npz", x=x, y=y)
     Path("file").touch()
-    for path in ("others/thesis.tex", "run/config.json"):
+    for path in ("others/thesis.tex", "model/config.json"):
         Path(path).parent.mkdir()
         Path(path).write_text("{}")
+    Path("run").mkdir()
+    folder.begin(Path("run"), {})
+    folder.update(Path("run"), done=True)
     return tmp_path
 
 
@@ -71,6 +75,9 @@ BAD = [  # arguments, what was expected, what was given
     ("compare --out file/below", "out must be a folder that can be written to", "file/below"),
     ("compare --out others", "must be a new or empty folder or an earlier run", "got others"),
     ("compare --out others --overwrite", "must be a new or empty folder", "got others"),
+    ("compare --out model --overwrite", "must be a new or empty folder", "got model"),
+    ("compare --out model --resume", "must be a new or empty folder", "got model"),
+    ("compare --out run --resume", "the run in run is another", "its command is None"),
     ("compare --out run", "--overwrite", "out holds another run: run"),
     ("", "compare", ""),
     ("contrast", "compare", "contrast"),
@@ -177,6 +184,7 @@ def test_without_a_folder_one_is_named_by_data_and_time(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("already_trained")
 def test_overwriting_replaces_the_run_and_keeps_what_is_not_its_own(tmp_path):
+    folder.begin(tmp_path, {})
     (tmp_path / "figures").mkdir()
     for name in ("config.json", "summary.json", "figures/units.png", "notes.txt"):
         (tmp_path / name).write_text("old")
@@ -196,7 +204,7 @@ def test_a_full_disk_gives_one_line_and_no_summary(function, tmp_path, capsys, m
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(records, function, fail)
-    (tmp_path / "config.json").touch()
+    folder.begin(tmp_path, {})
     (tmp_path / "summary.json").touch()  # of an earlier run: must not pass for this one's
     assert run_command([*TOY, "--out", str(tmp_path), "--overwrite"]) == 1
     said = capsys.readouterr()
@@ -252,7 +260,7 @@ def test_a_run_interrupted_before_two_seeds_leaves_its_checkpoint(
     said = capsys.readouterr()
     assert "interrupted; go on with --resume --out" in said.err
     assert "Traceback" not in said.err
-    assert os.listdir(tmp_path / "run") == ["checkpoint"]
+    assert set(os.listdir(tmp_path / "run")) == {folder.LOCK, folder.MARK, folder.CHECKPOINTS}
 
 
 @pytest.mark.usefixtures("already_trained")
@@ -324,6 +332,148 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(number, tmp_path, capsy
             tmp_path / "whole" / name
         ).read_bytes()
     assert not (tmp_path / "stopped" / "checkpoint").exists()
+    before = tree(tmp_path / "stopped")
+    assert run_command([*toy, str(tmp_path / "stopped"), "--resume"]) == 0
+    assert f"The run in {tmp_path}/stopped is done." in capsys.readouterr().out
+    assert tree(tmp_path / "stopped") == before
+
+
+@pytest.mark.usefixtures("already_trained")
+def test_resuming_starts_where_there_is_nothing_and_goes_on_after_a_kill_while_writing(
+    tmp_path, monkeypatch, capsys
+):
+    """A job that is queued again repeats one command line."""
+    line = [*TOY, "--out", str(tmp_path / "run"), "--resume"]
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(records, "write_tensors", killed)
+        assert run_command(line) == 130
+    assert not (tmp_path / "run" / "summary.json").exists()
+    assert run_command(line) == 0
+    whole = tree(tmp_path / "run")
+    assert tmp_path / "run" / "summary.json" in whole
+    assert run_command(line) == 0
+    assert "is done" in capsys.readouterr().out
+    assert tree(tmp_path / "run") == whole
+
+
+@pytest.mark.usefixtures("already_trained")
+def test_a_run_that_another_one_writes_is_left_alone(tmp_path, capsys):
+    with folder.lock(tmp_path / "run"):
+        assert run_command([*TOY, "--out", str(tmp_path / "run")]) == 2
+        assert os.listdir(tmp_path / "run") == [folder.LOCK]
+    said = capsys.readouterr().err
+    assert said == f"dropout-jax: out is being written by another run: {tmp_path / 'run'}\n"
+
+
+@pytest.mark.usefixtures("already_trained")
+@pytest.mark.parametrize("changed", ["x_train", "y_train", "x_test", "y_test"])
+def test_a_run_is_not_gone_on_with_other_data(changed, tmp_path, capsys, monkeypatch):
+    line = [*TOY, "--out", str(tmp_path), "--resume"]
+    assert run_command(line) == 0
+    digits = data.load_dataset("digits")
+    other = getattr(digits, changed).copy()
+    other[:2] = other[1::-1]
+    monkeypatch.setattr(data, "load_dataset", lambda *_: digits._replace(**{changed: other}))
+    assert run_command(line) == 2
+    assert f"is another: its {changed} is" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("already_trained")
+def test_a_run_is_not_gone_on_with_other_options_that_change_bits(tmp_path, capsys, monkeypatch):
+    line = [*TOY, "--out", str(tmp_path), "--resume"]
+    assert run_command(line) == 0
+    with jax.threefry_partitionable(False):
+        assert run_command(line) == 2
+    assert "its jax_threefry_partitionable is True, got False" in capsys.readouterr().err
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
+    assert run_command(line) == 2
+    assert "its XLA_FLAGS is" in capsys.readouterr().err
+    mark = folder.read_mark(tmp_path)
+    assert mark
+    identity = mark.identity
+    assert identity["dropout_jax"] == cli.version("dropout_jax")
+    assert (identity["backend"], identity["device kind"], identity["block"]) == ("cpu", "cpu", 1)
+
+
+def test_what_nobody_foresaw_is_one_line_that_names_the_log(tmp_path, capsys, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(data, "load_dataset", fail)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert run_command(TOY) == 1
+    said = capsys.readouterr().err
+    (log,) = tmp_path.glob("*.log")
+    assert said == f"dropout-jax: RuntimeError: no such luck; the traceback is in {log}\n"
+    assert log.read_text().startswith("Traceback")
+
+
+DRAWN = {
+    "box": "\x1b[31m╭─ Value error ──╮\n│ Error parsing --seeds: │\n│ 'ten' │\n│ ──── │\n"
+    "│ Argument helptext: │\n╰────╯\n",
+    "lines": " Value error    \n ------------ \n  Error parsing --seeds:\n  'ten'\n  ------\n"
+    "  For full helptext, see\n",
+    "ascii": "+- Value error -+\n| Error parsing --seeds: |\n| 'ten' |\n+----+\n",
+}
+
+
+@pytest.mark.parametrize("how", DRAWN)
+def test_the_message_of_a_bad_option_does_not_depend_on_how_it_is_drawn(how):
+    assert cli._one_line(DRAWN[how]) == "Error parsing --seeds: 'ten'"
+
+
+def run_alone(line, **environment):
+    """The command in a process of its own: status, output, errors."""
+    code = "import sys; from dropout_jax.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *line],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, **environment},
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("line", [TOY, ["doctor", "--dataset", "digits"], ["inspect", "a.npz"]])
+def test_a_platform_that_is_not_there_is_one_line(line):
+    status, out, err = run_alone(line, JAX_PLATFORMS="nope")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("dropout-jax: JAX cannot start: Unable to initialize backend 'nope'")
+
+
+def test_what_a_user_forbids_in_programs_of_their_own_does_not_stop_a_run(tmp_path):
+    forbidden = {"JAX_NUMPY_DTYPE_PROMOTION": "strict", "JAX_TRANSFER_GUARD": "disallow"}
+    status, out, err = run_alone([*TOY, "--out", str(tmp_path / "run")], **forbidden)
+    assert status == 0, err
+    assert "All numbers, weights and figures" in out
+
+
+def test_a_search_for_nan_that_finds_one_is_one_line(tmp_path):
+    line = [*TOY, "--learning-rate", "1e30", "--out", str(tmp_path / "run")]
+    status, _, err = run_alone(line, JAX_DEBUG_NANS="1", TMPDIR=str(tmp_path))
+    assert status == 1
+    assert "dropout-jax: FloatingPointError: " in err
+    assert "Traceback" not in err
+    assert len(list(tmp_path.glob("*.log"))) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("line", ["--version", "--help", "doctor --help"])
+def test_an_output_that_is_full_is_one_line(line):
+    code = f"exec {sys.executable} -c 'from dropout_jax.cli import main; main()' {line} >/dev/full"
+    root = Path(__file__).parents[1]
+    done = subprocess.run(["sh", "-c", code], stderr=subprocess.PIPE, cwd=root, check=False)
+    assert done.returncode == 1
+    lines = done.stderr.decode().splitlines()
+    assert lines == [
+        "dropout-jax: the output could not be written: [Errno 28] No space left on device"
+    ]
 
 
 @pytest.mark.usefixtures("already_trained")

@@ -1,7 +1,6 @@
 import json
 import os
 import shutil
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -14,69 +13,6 @@ from dropout_jax import records
 
 def names_in(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-
-
-def test_a_new_folder_is_made_with_its_parents_and_left_empty(tmp_path):
-    records.check_folder(tmp_path / "a" / "b")
-    assert names_in(tmp_path) == ["a", "a/b"]
-
-
-def test_a_folder_of_another_run_is_taken_only_when_it_may_be_overwritten(tmp_path):
-    (tmp_path / records.RUN_MARK).write_text("{}")
-    with pytest.raises(ValueError, match=r"holds another run.*--overwrite"):
-        records.check_folder(tmp_path)
-    records.check_folder(tmp_path, overwrite=True)
-    assert names_in(tmp_path) == [records.RUN_MARK]
-
-
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_of_something_else_is_never_taken(tmp_path, overwrite):
-    (tmp_path / "thesis.tex").touch()
-    with pytest.raises(ValueError, match="new or empty folder or an earlier run, got"):
-        records.check_folder(tmp_path, overwrite)
-
-
-@pytest.mark.parametrize(("name", "why"), [("f", "got the file"), ("f/below", "can be written to")])
-def test_a_file_is_no_folder_and_holds_none(tmp_path, name, why):
-    (tmp_path / "f").touch()
-    with pytest.raises(ValueError, match=f"out must be a folder.*{why}"):
-        records.check_folder(tmp_path / name)
-
-
-def test_a_folder_that_refuses_to_be_written_to_is_refused(tmp_path, monkeypatch):
-    def refuse(*_args, **_kwargs):
-        raise PermissionError("permission denied")
-
-    monkeypatch.setattr(Path, "touch", refuse)
-    with pytest.raises(ValueError, match="can be written to, got permission denied"):
-        records.check_folder(tmp_path)
-
-
-def test_clearing_removes_the_run_and_nothing_else(tmp_path):
-    run = [
-        "config.json",
-        "environment.json",
-        "metrics.csv",
-        "curves.csv",
-        "report.html",
-        "summary.json",
-    ]
-    run += ["weights.safetensors", "figures/weights.png", "figures/weights.svg"]
-    foreign = ["figures/notes.txt", "notes.md", "weights.pt"]
-    (tmp_path / "figures").mkdir()
-    for name in (*run, *foreign):
-        (tmp_path / name).touch()
-    records.clear(tmp_path)
-    assert names_in(tmp_path) == ["figures", *foreign]
-
-
-def test_clearing_takes_the_summary_first(tmp_path, monkeypatch):
-    """So that a folder that is half cleared does not pass for a whole run."""
-    removed = []
-    monkeypatch.setattr(Path, "unlink", lambda path, **_: removed.append(path.name))
-    records.clear(tmp_path)
-    assert removed[0] == "summary.json"
-    assert "config.json" in removed
 
 
 def watched(before):
