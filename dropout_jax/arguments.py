@@ -51,7 +51,7 @@ class Training(Networks):
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """replace an earlier run in that folder"""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
-    """go on with the unfinished run in that folder"""
+    """start the run in that folder, go on with it, or say that it is done"""
     checkpoint_seconds: float = 60.0
     """seconds between checkpoints; one is written on Ctrl-C and SIGTERM too"""
     tensorboard: tyro.conf.FlagCreatePairsOff[bool] = False

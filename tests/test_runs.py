@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import json
+import os
 
 import jax
 import numpy as np
@@ -82,7 +83,7 @@ def tensors(folder):
 
 def test_a_run_writes_these_files_and_no_others(folder):
     expected = {"config.json", "environment.json", "summary.json", "weights.safetensors"}
-    expected |= {"metrics.csv", "curves.csv", "report.html"}
+    expected |= {"metrics.csv", "curves.csv", "report.html", "run.json", ".lock"}
     expected |= {f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "svg")}
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert found == expected
@@ -91,7 +92,7 @@ def test_a_run_writes_these_files_and_no_others(folder):
 def test_a_run_is_the_same_to_the_byte_from_the_command_and_from_python(folder, result, tmp_path):
     given = settings(TOY, load_dataset(TOY.dataset))
     runs.write(tmp_path, result, given, jax.random.key(ROOT_SEED, impl=PRNG))
-    for path in folder.rglob("*.*"):
+    for path in {*folder.rglob("*.*")} - {folder / "run.json", folder / ".lock"}:
         again = tmp_path / path.relative_to(folder)
         timed = path.name in ("environment.json", "report.html")  # what took how long is in both
         assert timed or path.read_bytes() == again.read_bytes(), path
@@ -239,13 +240,11 @@ def test_inspected_the_weights_give_the_metrics_again(folder, metrics):
     assert n_compared == len(MEMBERS) * N_LAYERS * 2 * len(MEASURES)
 
 
-def test_a_compact_record_has_no_weights_and_leaves_none_of_an_earlier_run(
-    result, tmp_path, monkeypatch
-):
+def test_a_compact_record_has_no_weights_and_no_page(result, tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "figures", lambda _: {})
     key = jax.random.key(ROOT_SEED, impl=PRNG)
-    runs.write(tmp_path, result, {}, key)
-    assert (tmp_path / "weights.safetensors").exists()
-    runs.write(tmp_path, result, {}, key, compact=True)
-    assert not (tmp_path / "weights.safetensors").exists()
-    assert (tmp_path / "summary.json").exists()
+    for compact in (False, True):
+        runs.write(tmp_path / str(compact), result, {}, key, compact=compact)
+    full, compact = (set(os.listdir(tmp_path / kind)) for kind in ("False", "True"))
+    assert full - compact == {"weights.safetensors", "report.html"}
+    assert "summary.json" in compact
