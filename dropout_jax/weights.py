@@ -22,21 +22,40 @@ from jax.typing import ArrayLike
 _INT_OF_SIZE = {2: jnp.int16, 4: jnp.int32, 8: jnp.int64}
 
 
+def _bits(a: jax.Array) -> jax.Array:
+    """The bit patterns of floats as integers, which order those that are not negative the same."""
+    return jax.lax.bitcast_convert_type(a, _INT_OF_SIZE[a.dtype.itemsize])
+
+
 def _sorted(a: jax.Array) -> jax.Array:
     """Non-negative floats in ascending order.
 
-    Their bit patterns sort the same as integers, which XLA's CPU backend sorts some six times as
-    fast: it compares floats with a total order over signs and NaN that magnitudes do not need.
+    XLA's CPU backend sorts their bit patterns some six times as fast: it compares floats with a
+    total order over signs and NaN that magnitudes do not need.
     """
-    bits = jax.lax.bitcast_convert_type(a, _INT_OF_SIZE[a.dtype.itemsize])
-    return jax.lax.bitcast_convert_type(jnp.sort(bits), a.dtype)
+    return jax.lax.bitcast_convert_type(jnp.sort(_bits(a)), a.dtype)
+
+
+def _rescaled(a: jax.Array) -> jax.Array:
+    """Magnitudes times the power of two that brings the largest to [2, 4): sums stay in range.
+
+    Exact for all that a sum could tell from 0. Bit patterns tell the power, and what numbers below
+    the smallest normal one are: compiled code may take these for 0. Infinity makes all NaN.
+    """
+    of = jnp.finfo(a.dtype)
+    least, infinity = (_bits(jnp.asarray(x, a.dtype)) for x in (of.smallest_normal, jnp.inf))
+    bits = _bits(a)
+    scale = infinity - (jnp.maximum(_bits(a.max(initial=0)), least) & infinity)
+    of_subnormal = jnp.maximum(scale - ((of.nmant - of.minexp) << of.nmant), 0)
+    scale, of_subnormal = (jax.lax.bitcast_convert_type(x, a.dtype) for x in (scale, of_subnormal))
+    return jnp.where(bits < least, bits.astype(a.dtype) * of_subnormal, a * scale)
 
 
 def _counted(a: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-    """The magnitudes as a vector [M], 0 where they do not count, and N."""
+    """The magnitudes as a vector [M], 0 where they do not count, of a scale of their own, and N."""
     a, where = jnp.asarray(a), _which(a, where)
     a = a.astype(jnp.promote_types(a.dtype, jnp.float32))  # N and sums overflow in half precision
-    return jnp.where(where, jnp.abs(a), 0).ravel(), where.sum()
+    return _rescaled(jnp.where(where, jnp.abs(a), 0).ravel()), where.sum()
 
 
 def _which(a: Any, where: ArrayLike | None) -> jax.Array:

@@ -78,6 +78,37 @@ def test_scaling_changes_nothing_from_1e_minus_30_to_1e30(a_set, power):
     assert measured(a * np.float32(10.0**power), where) == close(measured(a, where))
 
 
+def at_all_scales(dtype):
+    """The powers of two by which integers up to 100 stay exact in a type, subnormal ones too."""
+    of = jnp.finfo(dtype)
+    least, most = int(of.minexp) - of.nmant, int(of.maxexp) - 7
+    return st.integers(least, most) | st.integers(least, least + 30) | st.integers(most - 9, most)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32, jnp.float16, jnp.bfloat16])
+@given(sets, st.data())
+def test_no_bit_changes_with_the_scale_over_the_whole_range_of_a_type(dtype, a_set, data):
+    a, where = a_set
+    scaled = np.ldexp(a.astype(np.float64), data.draw(at_all_scales(dtype)))
+    with jax.enable_x64(dtype == jnp.float64):
+        for compiled in (every_measure, compiled_profile):
+            found, expected = (compiled(b.astype(dtype), where) for b in (scaled, a))
+            jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+@given(sets, st.integers(-300, 300))
+def test_scaling_changes_nothing_from_1e_minus_300_to_1e300_in_float64(a_set, power):
+    a, where = a_set
+    with jax.enable_x64(True):
+        assert measured(a * np.float64(10) ** (power - 2), where) == close(measured(a, where))
+
+
+def test_subnormal_entries_keep_their_part_beside_normal_ones():
+    a = np.float32([3, 1, 2, 40])
+    for scale in (2.0**-149, 2.0**-127, 2.0**-130):  # all of them are subnormal, one, two
+        assert measured(a * np.float32(scale)) == measured(a)
+
+
 @given(sets, st.permutations(range(M)))
 def test_order_changes_nothing(a_set, order):
     a, where = a_set
