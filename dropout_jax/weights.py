@@ -5,13 +5,14 @@ booleans), and does not change when they are scaled or reordered. Only `particip
 uniformity; all others fall.
 Gini is the primary one: in its plain form (without N/(N - 1)) it meets all six axioms of Hurley &
 Rickard (2009) for such measures; `hoyer` fails Cloning, `participation` Robin Hood. All are pure
-reductions, made to be vmapped over members, layers and columns. If nothing counts, or all that
-counts is 0, there is no distribution: they give NaN.
+reductions, made to be vmapped over members, layers and columns, and to be differentiated (|w| has
+the derivative 0 at 0). If nothing counts, or all that counts is 0, there is no distribution: they
+give NaN.
 
 Shapes: in, out units of a layer; N entries that count, of M.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -27,13 +28,20 @@ def _bits(a: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(a, _INT_OF_SIZE[a.dtype.itemsize])
 
 
+@jax.custom_jvp
 def _sorted(a: jax.Array) -> jax.Array:
-    """Non-negative floats in ascending order.
+    """Non-negative floats [M] in ascending order.
 
     XLA's CPU backend sorts their bit patterns some six times as fast: it compares floats with a
-    total order over signs and NaN that magnitudes do not need.
+    total order over signs and NaN that magnitudes do not need. Its derivative is that of a[order].
     """
     return jax.lax.bitcast_convert_type(jnp.sort(_bits(a)), a.dtype)
+
+
+@_sorted.defjvp
+def _sorted_jvp(primals: Sequence[jax.Array], tangents: Sequence[jax.Array]) -> Any:
+    order = jnp.argsort(_bits(primals[0]))
+    return primals[0][order], tangents[0][order]
 
 
 def _rescaled(a: jax.Array) -> jax.Array:
@@ -117,7 +125,9 @@ def entropy(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
       0.6931
     """
     u, n = _relative(a, where)
-    return jnp.sum(jax.scipy.special.xlogy(u, u)) / n
+    return (
+        jnp.sum(jax.scipy.special.xlogy(u, jnp.where(u > 0, u, 1))) / n
+    )  # not log 0, a slope of NaN
 
 
 def participation(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
