@@ -7,6 +7,7 @@ import flax.linen as nn
 import haiku as hk
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -200,6 +201,43 @@ def test_what_is_not_finite_or_all_0_is_said_and_not_measured(tmp_path):
     found = inspect(tmp_path / "some.safetensors")
     assert list(found.layers) == ["good.kernel"]
     assert all("not finite" in found.skipped[name] for name in ("nan.kernel", "zero.kernel"))
+
+
+WHOLE = RNG.integers(-9, 10, (30, 20)).astype(float)  # exact in every type, at every scale below
+
+
+@pytest.mark.parametrize(
+    ("dtype", "powers"),
+    [
+        (np.float64, (-1074, -1022, -700, 700, 1019)),
+        (np.float32, (-149, -128, -126, 100, 124)),
+        (ml_dtypes.bfloat16, (-133, -128, 124)),
+        (np.float16, (-24, -16, 12)),
+    ],
+)
+def test_a_layer_is_measured_the_same_at_every_scale_of_its_type(dtype, powers, tmp_path):
+    kernels = {f"{p}.kernel": np.ldexp(WHOLE, p).astype(dtype) for p in powers}
+    save_file(kernels, tmp_path / "scales.safetensors")
+    np.savez(tmp_path / "scales.npz", **kernels)
+    for path in tmp_path.iterdir():
+        if dtype == ml_dtypes.bfloat16 and path.suffix == ".npz":
+            continue  # which does not say that it holds bfloat16
+        values = inspect(path).values
+        assert len(values) == len(powers)
+        for name, of in values.items():
+            assert jax.tree.map(np.ndarray.item, of) == measure(WHOLE.astype(np.float32)), name
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-38, 1e37, 1e300])
+def test_the_seeds_of_a_run_in_float64_are_measured_at_any_scale(scale, tmp_path):
+    run = {
+        "a/0/kernel": scale * np.stack([DENSE, DENSE]).astype(float),
+        "a/0/live_inputs": np.ones((2, 6)),
+    }
+    save_file(run, tmp_path / "weights.safetensors")
+    found = inspect(tmp_path).values["a/0/kernel"]["entries"]
+    for name, value in measure(DENSE)["entries"].items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(9, 5), (7, 300)])
