@@ -218,7 +218,8 @@ WHOLE = RNG.integers(-9, 10, (30, 20)).astype(float)  # exact in every type, at 
 def test_a_layer_is_measured_the_same_at_every_scale_of_its_type(dtype, powers, tmp_path):
     kernels = {f"{p}.kernel": np.ldexp(WHOLE, p).astype(dtype) for p in powers}
     save_file(kernels, tmp_path / "scales.safetensors")
-    np.savez(tmp_path / "scales.npz", **kernels)
+    flat: Any = kernels
+    np.savez(tmp_path / "scales.npz", **flat)
     for path in tmp_path.iterdir():
         if dtype == ml_dtypes.bfloat16 and path.suffix == ".npz":
             continue  # which does not say that it holds bfloat16
