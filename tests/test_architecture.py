@@ -58,6 +58,7 @@ MAY_IMPORT = {
     "tables": {"inspection"},
     "cli": {
         "inspection",
+        "tensors",
         "records",
         "arguments",
         "conditions",
