@@ -13,6 +13,8 @@ import re
 import sys
 import tempfile
 import traceback
+import warnings
+from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path
@@ -93,7 +95,7 @@ def _run(argv: list[str]) -> int:
 
 
 def _fail(why: object, status: int) -> int:
-    print(f"dropout-jax: {' '.join(str(why).split())}", file=sys.stderr)
+    print(f"dropout-jax: {tables.escaped(' '.join(str(why).split()))}", file=sys.stderr)
     return status
 
 
@@ -201,20 +203,26 @@ def show(result: "Run", folder: Path) -> None:
     asked = question(list(summary["conditions"]))
     for line in tables.run_lines(summary, asked, answer(summary)):
         console.print(line)
-    console.print(f"\nAll numbers, weights and figures: {folder}", markup=False, soft_wrap=True)
-    console.print(f"To look at: {folder / 'report.html'}", markup=False, soft_wrap=True)
+    shown, page = map(tables.escaped, (folder, folder / "report.html"))
+    console.print(f"\nAll numbers, weights and figures: {shown}", markup=False, soft_wrap=True)
+    console.print(f"To look at: {page}", markup=False, soft_wrap=True)
 
 
 def inspect(arguments: Inspect) -> int:
     """Measure the files, print what was found, and write all numbers if asked."""
     try:
         check_inspect(arguments)
-        from dropout_jax import inspection, records
+        from dropout_jax import inspection, records, tensors
 
         configure_jax()
         start_jax()
+        paths = (*arguments.files, *arguments.baseline, *arguments.against)
+        if arguments.csv:
+            inputs = (file for path in paths for file in tensors.read_from(path))
+            records.check_target(arguments.csv, inputs)
         logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells of what it does without
-        found = measure(arguments)
+        with warnings.catch_warnings(action="ignore"):  # as other libraries do
+            found = measure(paths, arguments.layout)
         n_baseline = len(arguments.baseline)
         compared = (
             inspection.compare_groups(found[:n_baseline], found[n_baseline:], arguments.paired)
@@ -244,19 +252,19 @@ def inspect(arguments: Inspect) -> int:
     return 0
 
 
-def measure(arguments: Inspect) -> "list[Inspected]":
+def measure(paths: Sequence[Path], layout: str | None) -> "list[Inspected]":
     """What is in each of the files, with a progress bar a file."""
     from dropout_jax import inspection
 
     found = []
     with tables.progress_bar(shown=sys.stderr.isatty()) as bar:
-        for path in (*arguments.files, *arguments.baseline, *arguments.against):
-            task = bar.add_task(path.name, total=None, visible=False)  # until it has been read
+        for path in paths:
+            task = bar.add_task(tables.escaped(path.name), total=None, visible=False)  # until read
 
             def tell(done: int, total: int, task: Any = task) -> None:
                 bar.update(task, completed=done, total=total, visible=True)
 
-            found.append(inspection.inspect(path, arguments.layout, tell))
+            found.append(inspection.inspect(path, layout, tell))
     return found
 
 

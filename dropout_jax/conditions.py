@@ -83,10 +83,10 @@ def _parse(name: str, word: str) -> tuple[str, Value]:
 
 def _read(path: Path) -> dict[str, dict[str, Value]]:
     """The conditions of a TOML file, a table each."""
+    if not path.is_file():  # nor is a device or a pipe opened
+        raise ValueError(f"--conditions must be a TOML file, got {path}, which is none")
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"--conditions must be a TOML file, got {path}, which is none") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"--conditions must be a TOML file, got {path}: {error}") from None
     if not tables or not all(isinstance(table, dict) for table in tables.values()):

@@ -45,7 +45,7 @@ def load_dataset(name: str | Path, data_dir: str | Path | None = None) -> Datase
     IDX files (gzipped or not) in `data_dir`, else fetched from OpenML. All of these are scaled to
     [0, 1]. Integer inputs of an `.npz` are divided by the largest, others taken as they are.
 
-    Files are read without pickle, and to `files.MAX_BYTES` at most.
+    Files are read without pickle, and only if they take `files.MAX_BYTES` at most in memory.
 
     Raises:
       ValueError: if the name is unknown, a file is missing, truncated, malformed or too large, an
@@ -244,7 +244,7 @@ def _load_idx(folder: Path, name: str) -> Dataset:
     left, arrays = files.MAX_BYTES, []
     for stem in _IDX:
         arrays.append(files.read_idx(_idx_file(folder, stem), int(stem[-1]), left))
-        left -= arrays[-1].nbytes
+        left -= arrays[-1].nbytes * (1 + files.AS_DATA)
     x_train, y_train, x_test, y_test = arrays
     train = _checked(x_train / np.float32(255), y_train, f"{name} train")
     test = _checked(x_test / np.float32(255), y_test, f"{name} test")

@@ -1,24 +1,29 @@
 """Arrays from files of unknown origin: nothing is unpickled, and memory is bounded.
 
 A compressed file can unfold to a thousand times its size and more, and a header can promise any
-shape. So what is promised is checked against `MAX_BYTES` first, and then read in pieces, no further
-than was promised.
+shape. So what is promised is checked first, by what will be held of it at the peak, against
+`MAX_BYTES`; and then read in pieces, no further than was promised. What is no file, but a pipe or a
+device, is not opened.
 """
 
 import gzip
+import io
 import math
 import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-# Bytes that the files of one data set may unfold to. EMNIST by class, the largest set of the kind
-# that is meant here, takes .6 GiB as bytes, 2.4 as float32.
-MAX_BYTES = 4 * 2**30
+# Bytes that a data set, or a layer that is unfolded, may take at the peak. EMNIST by class, the
+# largest set of the kind that is meant here, takes .6 GiB as bytes, 5.4 with what becomes of them.
+MAX_BYTES = 6 * 2**30
+AS_DATA = 8  # bytes an entry of a data set takes beside itself: as float32, copied once
+AS_LAYER = 20  # those of an entry of a layer: as float32, and in four arrays while it is measured
 _PIECE = 2**20  # bytes read at once
+_HEADER = 2**16  # bytes that hold the header of an array; NumPy's own limit is lower
 _READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -47,8 +52,8 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The arrays `x` and `y` of an `.npz`.
 
     Raises:
-      ValueError: if the file is none, does not hold both, or holds more than `MAX_BYTES` of them,
-        objects, or members that NumPy does not write.
+      ValueError: if the file is none, does not hold both, or would take more than `MAX_BYTES` with
+        what becomes of it, holds objects, or members that NumPy does not write.
     """
     if not path.is_file():
         raise ValueError(f"dataset must be an existing .npz file, got {path}")
@@ -57,7 +62,7 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             if {"x", "y"} <= set(members):
                 x, y = members["x"], members["y"]
-                _check_size(x.file_size + y.file_size, MAX_BYTES)
+                _check_held(sum(_header(archive, one).held(AS_DATA) for one in (x, y)), MAX_BYTES)
                 return _read_npy(archive, x), _read_npy(archive, y)
             found = ", ".join(sorted(members)) or "none"
     except Exception as error:  # what a foreign file can make a reader raise has no end
@@ -66,70 +71,103 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     raise ValueError(f"{path}: must hold the arrays x and y, got {found}")
 
 
-def npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Shape and dtype of every array of an `.npz` by its name; none is read.
+class Header(NamedTuple):
+    """What the file of an array begins with; `length` is its own, in bytes."""
+
+    shape: tuple[int, ...]
+    fortran_order: bool
+    dtype: np.dtype
+    length: int
+
+    def held(self, more: int) -> int:
+        """Bytes of the array, and `more` for each entry."""
+        return math.prod(self.shape) * (self.dtype.itemsize + more)
+
+
+def npz_headers(path: Path) -> dict[str, Header]:
+    """The header of every array of an `.npz` by its name; none is read.
 
     Raises:
       ValueError: if a member is no array that NumPy writes.
     """
-    headers = {}
     with zipfile.ZipFile(path) as archive:
-        members = archive.namelist()
-        if any(not member.endswith(".npy") for member in members):
-            raise ValueError(f"an .npz must hold arrays alone, got {members[0]!r:.80}")
-        for name in members:
-            with archive.open(name) as member:
-                shape, _, dtype = _read_header(member, name)
-            headers[name.removesuffix(".npy")] = (shape, dtype)
-    return headers
+        members = archive.infolist()
+        if any(not member.filename.endswith(".npy") for member in members):
+            raise ValueError(f"an .npz must hold arrays alone, got {members[0].filename!r:.80}")
+        return {one.filename.removesuffix(".npy"): _header(archive, one) for one in members}
 
 
-def npz_member(path: Path, name: str) -> np.ndarray:
-    """The member `name` alone; errors are those of `npz_headers`."""
+def npz_member(path: Path, name: str, row: int | None = None) -> np.ndarray:
+    """The member `name` alone, or a row of it, bounded if it is compressed.
+
+    Raises:
+      ValueError: if it takes more than `MAX_BYTES` as a layer; and as `npz_headers`.
+    """
     with zipfile.ZipFile(path) as archive:
-        return _read_npy(archive, archive.getinfo(f"{name}.npy"))
+        return _read_npy(archive, archive.getinfo(f"{name}.npy"), row, AS_LAYER)
 
 
-def _read_header(member: Any, name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether in Fortran's order, and dtype of an array whose file begins here."""
-    with warnings.catch_warnings(action="ignore"):
-        version = np.lib.format.read_magic(member)
+def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header:
+    """What is promised of an array, read from no more than its first bytes."""
+    name = info.filename
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} must be stored or deflated, not compressed otherwise")
+    with archive.open(info) as member, warnings.catch_warnings(action="ignore"):
+        start = io.BytesIO(member.read(_HEADER))
+        version = np.lib.format.read_magic(start)
         if version not in _READ_HEADER:
             raise ValueError(f"{name} must be of version 1.0 or 2.0, got {version}")
-        shape, fortran_order, dtype = _READ_HEADER[version](member)
-    if dtype.hasobject:
+        header = Header(*_READ_HEADER[version](start), start.tell())
+    if header.dtype.hasobject:
         raise ValueError(f"{name} must hold numbers, got objects")
-    if min(shape, default=0) < 0:
-        raise ValueError(f"{name} must have no negative size, got {shape}")
-    return shape, fortran_order, dtype
+    if min(header.shape, default=0) < 0:
+        raise ValueError(f"{name} must have no negative size, got {header.shape}")
+    return header
 
 
-def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
-    """One array, of the size that the archive's directory says, which never bounds what is true."""
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{info.filename} must be stored or deflated, not compressed otherwise")
+def _read_npy(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, row: int | None = None, more: int | None = None
+) -> np.ndarray:
+    """One array or its row, of the size that its header says; what is compressed is bounded.
+
+    It is read through, as a zip cannot be entered elsewhere and has one checksum; that of a row is
+    known with the last one.
+    """
+    header = _header(archive, info)
+    if row is not None and header.fortran_order:
+        return _read_npy(archive, info, None, more)[row]
+    skipped, after = header.length, 1  # one byte more, so that what is too long is noticed
+    if row is not None:
+        header = header._replace(shape=header.shape[1:])
+        skipped, after = skipped + row * header.held(0), 0
+    if more is not None and info.compress_type != zipfile.ZIP_STORED:
+        _check_held(header.held(more), MAX_BYTES)
     with archive.open(info) as member:
-        shape, fortran_order, dtype = _read_header(member, info.filename)
-        n_bytes = math.prod(shape) * dtype.itemsize
-        raw = _read_at_most(member, n_bytes + 1)
-    if len(raw) != n_bytes:
-        more = " or more" if len(raw) > n_bytes else ""
-        raise ValueError(f"{info.filename} must hold {n_bytes:,} bytes, got {len(raw):,}{more}")
-    return np.frombuffer(raw, dtype).reshape(shape, order="F" if fortran_order else "C")
+        while skipped > 0 and (piece := member.read(min(_PIECE, skipped))):
+            skipped -= len(piece)
+        raw = _read_at_most(member, header.held(0) + after)
+    if len(raw) != header.held(0):
+        got = f"{len(raw):,}" + (" or more" if len(raw) > header.held(0) else "")
+        raise ValueError(f"{info.filename} must hold {header.held(0):,} bytes, got {got}")
+    order = "F" if header.fortran_order else "C"
+    return np.frombuffer(raw, header.dtype).reshape(header.shape, order=order)
 
 
 def read_idx(path: Path, rank: int, limit: int) -> np.ndarray:
-    """The array of one IDX file of bytes, `.gz` or plain, of `limit` bytes at most.
+    """The array of one IDX file of bytes, `.gz` or plain, that takes `limit` bytes at most.
 
-    The file is 0, 0, type 8, the rank, the sizes as big-endian int32, and the data.
+    The file is 0, 0, type 8, the rank, the sizes as big-endian int32, and the data; `AS_DATA` more
+    for each byte are taken by what becomes of it.
 
     Raises:
       ValueError: if it cannot be read, does not start so, or holds more or less than its sizes say.
     """
+    if not path.is_file():
+        raise ValueError(f"{path}: must be a file, got none, or a device")
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             shape = _read_idx_header(file, rank)
-            _check_size(math.prod(shape), limit)
+            _check_held(math.prod(shape) * (1 + AS_DATA), limit)
             raw = _read_at_most(file, math.prod(shape) + 1)
     except (OSError, EOFError, zlib.error) as error:
         why = f"{path}: cannot be read, perhaps truncated: {on_one_line(error)}"
@@ -155,11 +193,11 @@ def _read_idx_header(file: _Bytes, rank: int) -> tuple[int, ...]:
     return shape
 
 
-def _check_size(n_bytes: int, limit: int) -> None:
+def _check_held(n_bytes: int, limit: int) -> None:
     if n_bytes > limit:
         raise ValueError(
-            f"a data set may unfold to {MAX_BYTES:,} bytes, of which {limit:,} are left, got "
-            f"{n_bytes:,}"
+            f"what is read may take {MAX_BYTES:,} bytes of memory, of which {limit:,} are left, "
+            f"got {n_bytes:,}"
         )
 
 

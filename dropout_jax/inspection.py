@@ -18,7 +18,7 @@ from scipy import stats
 
 from dropout_jax import statistics, unpaired
 from dropout_jax.files import on_one_line
-from dropout_jax.layers import Layer, all_alive, layers_of
+from dropout_jax.layers import Layer, all_alive, in_float32, layers_of
 from dropout_jax.tensors import tensors_of
 from dropout_jax.weights import HIGHER_IS_UNIFORM, MEASURES, Live, measure_columns, measure_entries
 
@@ -69,6 +69,7 @@ def measure(
       >>> print(round(found["columns"]["gini"], 3))  # the weights of one unit are alike
       0.0
     """
+    kernel = in_float32(kernel)
     live = live or all_alive(kernel)
     weighed = kernel.any(axis=0, where=np.asarray(live.inputs)[:, None])
     live = live._replace(outputs=jnp.asarray(live.outputs) & weighed)

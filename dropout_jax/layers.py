@@ -39,7 +39,7 @@ class Layer(NamedTuple):
       shape: [in, out].
       law: of initial weights, as far as names tell.
       n_networks: S, 1 but for the file of a run.
-      read: kernel [in, out] of network s as float32, and what of it is known to be alive.
+      read: kernel [in, out] of network s by `in_float32`, and what of it is known to be alive.
     """
 
     name: str
@@ -144,9 +144,25 @@ def _is_embedding(words: Sequence[str], n_axes: int) -> bool:
 
 
 def _read(tensor: Tensor, size: tuple[int, int], layout: str, _: int) -> tuple[np.ndarray, Live]:
-    kernel = np.asarray(tensor.read(None)).astype(np.float32, copy=False).reshape(size)
+    kernel = in_float32(np.asarray(tensor.read(None))).reshape(size)
     kernel = kernel if layout == "in-out" else kernel.T
     return kernel, all_alive(kernel)
+
+
+def in_float32(kernel: np.ndarray) -> np.ndarray:
+    """A kernel of any floating type as float32; of float64 times the power of two that fits best.
+
+    No measure depends on its scale. Only what is smaller than 2⁻¹⁴⁹ of the largest becomes 0.
+
+    Example:
+      >>> print(in_float32(np.array([1e-300, -3e-300])).round(4))  # the largest in [.5, 1)
+      [ 0.1674 -0.5023]
+    """
+    if kernel.dtype != np.float64:
+        return kernel.astype(np.float32, copy=False)
+    _, exponent = np.frexp(max(kernel.max(initial=0), -kernel.min(initial=0)))
+    single = np.empty(kernel.shape, np.float32)
+    return np.ldexp(kernel, -exponent, out=single, casting="same_kind")  # by pieces: no copy
 
 
 def all_alive(kernel: np.ndarray) -> Live:
@@ -179,6 +195,6 @@ def _layers_of_run(tensors: Mapping[str, Tensor]) -> list[Layer]:
 def _read_of_run(
     tensor: Tensor, inputs: Tensor, outputs: Tensor | None, s: int
 ) -> tuple[np.ndarray, Live]:
-    kernel = tensor.read(s)
+    kernel = in_float32(tensor.read(s))
     alive = all_alive(kernel)._replace(inputs=inputs.read(s).astype(bool))
     return kernel, alive if outputs is None else alive._replace(outputs=outputs.read(s) != 0)

@@ -6,15 +6,18 @@ NumPy alone.
 """
 
 import csv
+import io
 import json
 import math
 import os
 import platform
+import secrets
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jax
 import matplotlib as mpl
@@ -24,14 +27,46 @@ from matplotlib.figure import Figure
 PACKAGES = ("dropout_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 DPI = 120
 SAFETENSORS_DTYPES = {"float32": "F32", "bool": "BOOL"}
+FORMULA = ("=", "+", "-", "@", "\t")  # what a formula of a spreadsheet begins with
+PARTIAL = r"\.[0-9a-f]{16}\.partial"  # the name of a file that is being written
 
 
-def _write(path: Path, save: Callable[[Path], object]) -> None:
-    """Let `save` write to a temporary name, then rename: the file is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
+def check_target(path: Path, inputs: Iterable[Path] = ()) -> None:
+    """Make sure that a file can be written to `path`: nothing is there, or a file that is no input.
+
+    Raises:
+      FileExistsError: if it is a link, a folder, a device or a pipe, or one of the inputs.
+
+    Example:
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     check_target(Path(folder, "new.csv"))
+      ...     try:
+      ...         check_target(Path(folder))
+      ...     except OSError as error:
+      ...         print(str(error).partition(", got")[0])
+      a file must be written to a new name or over a file
+    """
     try:
-        save(temporary)
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        kind = {stat.S_IFLNK: "link", stat.S_IFDIR: "folder"}.get(stat.S_IFMT(mode), "device")
+        raise FileExistsError(
+            f"a file must be written to a new name or over a file, got the {kind} {path}"
+        )
+    if any(one.exists() and one.samefile(path) for one in inputs):
+        raise FileExistsError(f"a file must be written over none that is read, got {path}")
+
+
+def _write(path: Path, save: Callable[[IO[bytes]], object]) -> None:
+    """Let `save` write to a temporary name, then rename: the file is there whole or not at all."""
+    check_target(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{secrets.token_hex(8)}.partial")  # others may write `path` too
+    try:
+        with temporary.open("xb") as file:  # never one that is there, nor through a link
+            save(file)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -73,11 +108,13 @@ def write_text(path: Path, text: str) -> None:
       ...     print(Path(folder, "new", "a.txt").read_text())
       |w|
     """
-    _write(path, lambda p: p.write_text(text, encoding="utf-8", errors="backslashreplace"))
+    _write(path, lambda file: file.write(text.encode("utf-8", errors="backslashreplace")))
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write rows as CSV; floats with all their digits.
+    """Write rows as CSV; floats with all their digits, what UTF-8 does not know as an escape.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe in front.
 
     Example:
       >>> with tempfile.TemporaryDirectory() as folder:
@@ -86,13 +123,21 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
       ['layer,gini', '0,0.4']
     """
 
-    def save(temporary: Path) -> None:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
+    def save(file: IO[bytes]) -> None:
+        with io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="") as text:
+            writer = csv.writer(text, lineterminator="\n")
             writer.writerow(header)
-            writer.writerows(rows)
+            writer.writerows([_as_text(cell) for cell in row] for row in rows)
 
     _write(path, save)
+
+
+def _as_text(cell: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula, nor for two rows; numbers as they are."""
+    if not isinstance(cell, str):
+        return cell
+    cell = cell.replace("\r", r"\r")  # which csv does not quote
+    return f"'{cell}" if cell.startswith(FORMULA) else cell
 
 
 def scratch(folder: Path) -> Callable[[tuple[int, ...], np.dtype], np.ndarray]:
@@ -147,12 +192,11 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
 
-    def save(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            for tensor in tensors.values():
-                for row in tensor:
-                    file.write(np.ascontiguousarray(row).data)
+    def save(file: IO[bytes]) -> None:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in tensors.values():
+            for row in tensor:
+                file.write(np.ascontiguousarray(row).data)
 
     _write(path, save)
 
@@ -173,8 +217,8 @@ def write_figure(
         with mpl.rc_context({"svg.hashsalt": name}):
             _write(
                 folder / f"{name}.{kind}",
-                lambda path, kind=kind, metadata=metadata: figure.savefig(
-                    path, format=kind, dpi=DPI, metadata=metadata
+                lambda file, kind=kind, metadata=metadata: figure.savefig(
+                    file, format=kind, dpi=DPI, metadata=metadata
                 ),
             )
 

@@ -1,6 +1,6 @@
 """What the command line shows: rich tables and lines, made from a summary. Nothing is printed here.
 
-Names of conditions are users' text, so they are never read as markup.
+Names of conditions, files and tensors are users' text: never read as markup, and `escaped`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +24,22 @@ if TYPE_CHECKING:
     from dropout_jax.inspection import Inspected
 
 SHOWN = 8  # names of tensors that are skipped for one reason
+
+
+def escaped(text: object) -> str:
+    r"""Text without what steers a terminal or turns its direction: that is shown as an escape.
+
+    Example:
+      >>> print(escaped("layer\x1b[2J ½"))
+      layer\x1b[2J ½
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
+    )
+
+
+def _name(text: object, style: str = "") -> Text:
+    return Text(escaped(text), style=style)
 
 
 def progress_bar(shown: bool) -> Progress:
@@ -51,7 +67,7 @@ def run_lines(
             f"{split} error {100 * condition[key]['mean']:.2f} ± {100 * condition[key]['sd']:.2f} %"
             for split, key in (("train", "train_error"), ("test", "test_error"))
         ]
-        yield Text(f"{name:>{width}}   {'   '.join(errors)}")
+        yield _name(f"{name:>{width}}   {'   '.join(errors)}")
     baseline, *others = conditions
     for name in others:
         yield gini_table(summary, name)
@@ -70,14 +86,14 @@ def run_lines(
     for name, condition in conditions.items():
         if diverged := condition["diverged_seeds"]:
             yield Text.assemble(
-                (f"{len(diverged)} networks of {name} diverged:", "bold"),
+                (f"{len(diverged)} networks of {escaped(name)} diverged:", "bold"),
                 f" their loss was not finite. Left out with their seeds, "
                 f"{', '.join(map(str, diverged))}; {condition['n_compared']} seeds are compared. "
                 "Try a smaller --learning-rate.",
             )
     if others:
-        yield Text(question, style="bold")
-        yield from (Text(f"• {sentence}") for sentence in sentences)
+        yield _name(question, style="bold")
+        yield from (_name(f"• {sentence}") for sentence in sentences)
 
 
 def file_lines(found: "Inspected", references: dict[str, dict[str, float]]) -> Iterator[Any]:
@@ -91,7 +107,7 @@ def file_lines(found: "Inspected", references: dict[str, dict[str, float]]) -> I
     for name, layer in found.layers.items():
         of = found.values[name]
         table.add_row(
-            Text(name),
+            _name(name),
             f"{layer.shape[0]} → {layer.shape[1]}",
             _or_dash(mean(of["entries"]["gini"]), ".3f"),
             f"{references[layer.law]['gini']:.3f}",
@@ -118,7 +134,7 @@ def _or_dash(value: float, form: str) -> str:
 
 def _table_of_layers(title: str) -> Table:
     """A table with room for long names of layers, whatever the width of the terminal."""
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE)
+    table = Table(title=_name(title), title_justify="left", box=box.SIMPLE)
     table.add_column("layer", overflow="fold", min_width=12)
     return table
 
@@ -131,7 +147,7 @@ def side_by_side_lines(found: "Sequence[Inspected]") -> Iterator[Any]:
     table = _table_of_layers("Gini of |w|: 0 is uniform")
     table.add_column("of")
     for one in found:
-        table.add_column(Text(str(one.path)), justify="right", overflow="fold")
+        table.add_column(_name(one.path), justify="right", overflow="fold")
     if len(found) == 2:
         table.add_column("difference", justify="right")
     for name in names:
@@ -142,7 +158,7 @@ def side_by_side_lines(found: "Sequence[Inspected]") -> Iterator[Any]:
             cells = [_or_dash(value, ".3f") for value in values]
             if len(found) == 2:
                 cells.append(_or_dash(values[1] - values[0], "+.3f"))
-            table.add_row(Text(name if view == "entries" else ""), of, *cells)
+            table.add_row(_name(name if view == "entries" else ""), of, *cells)
     yield table
     yield Text("One network each tells nothing of chance: for that, give groups.", style="dim")
 
@@ -159,7 +175,7 @@ def groups_lines(rows: list[dict[str, Any]], n: tuple[int, int], paired: bool) -
     for row in rows:
         if row["measure"] == "gini":
             of = {"entries": "all", "columns": "unit"}[row["view"]]
-            table.add_row(Text(row["layer"] if of == "all" else ""), of, *_compared(row))
+            table.add_row(_name(row["layer"] if of == "all" else ""), of, *_compared(row))
     yield table
     how = "BCa bootstrap; p by sign flips" if paired else "Welch's; p by dealing the files anew"
     family = sum(row["measure"] == "gini" for row in rows)
@@ -179,7 +195,7 @@ def skipped_lines(skipped: Sequence[Mapping[str, str]]) -> Iterator[Any]:
     for why, of in names.items():
         unique = list(dict.fromkeys(of))
         more = f" and {len(unique) - SHOWN} more" if len(unique) > SHOWN else ""
-        yield Text(f"Skipped, {why}: {', '.join(unique[:SHOWN])}{more}", style="dim")
+        yield _name(f"Skipped, {why}: {', '.join(unique[:SHOWN])}{more}", style="dim")
 
 
 def _compared(row: dict[str, Any]) -> tuple[str, ...]:
@@ -196,12 +212,12 @@ def _compared(row: dict[str, Any]) -> tuple[str, ...]:
 def gini_table(summary: dict[str, Any], name: str) -> RenderableType:
     """Gini of every layer and view of a condition beside the baseline's."""
     baseline = next(iter(summary["conditions"]))
-    title = Text(f"Gini, {name} against {baseline}: 0 is uniform", style="italic")
+    title = _name(f"Gini, {name} against {baseline}: 0 is uniform", style="italic")
     table = Table(title=title, title_justify="left")
     table.add_column("layer", justify="right")
     table.add_column("view")
     for heading in (baseline, name, "difference [95 % interval]", "p"):
-        table.add_column(Text(heading), justify="right")
+        table.add_column(_name(heading), justify="right")
     table.add_column("verdict")
     for row in summary["comparisons"]:
         if (row["condition"], row["measure"]) == (name, "gini"):
@@ -220,5 +236,5 @@ def finding(about: str, good: bool | None, said: str) -> RenderableType:
     grid.add_column(width=1, style=style)
     grid.add_column(width=9)
     grid.add_column()
-    grid.add_row(mark, Text(about, style="bold"), Text(said))
+    grid.add_row(mark, _name(about, style="bold"), _name(said))
     return grid

@@ -78,9 +78,11 @@ def tensors_of(path: Path) -> list[Tensor]:
       ...     print(tensor.name, tensor.shape, tensor.read(None).sum())
       kernel (2, 3) 6.0
     """
-    path = next((path / name for name in IN_FOLDERS if (path / name).is_file()), path)
+    path = _in_folder(path)
     if not path.exists():
         raise ValueError(f"a file of weights must be {READ}, got {path}, which is not there")
+    if not path.is_file() and not path.is_dir():
+        raise ValueError(f"a file of weights must be {READ}, got the device or pipe {path}")
     try:
         if path.is_dir():
             return _of_orbax(_checkpoint_in(path))
@@ -96,6 +98,24 @@ def tensors_of(path: Path) -> list[Tensor]:
         damaged = "" if isinstance(error, ValueError) else "cannot be read, perhaps damaged: "
         raise ValueError(f"{path}: {damaged}{files.on_one_line(error)[:300]}") from error
     raise ValueError(_refusal(path))
+
+
+def read_from(path: Path) -> list[Path]:
+    """The files that the tensors of a path may be in; of an index, all that could be its shards.
+
+    Example:
+      >>> print([str(one) for one in read_from(Path("model.npz"))])
+      ['model.npz']
+    """
+    path = _in_folder(path)
+    if path.is_dir():
+        return [file for checkpoint in _checkpoints_in(path) for file in checkpoint.rglob("*")]
+    return [path, *(path.parent.glob("*.safetensors") if path.name.endswith(INDEX) else ())]
+
+
+def _in_folder(path: Path) -> Path:
+    """The file of weights in a folder of a run or a model, otherwise the path itself."""
+    return next((path / name for name in IN_FOLDERS if (path / name).is_file()), path)
 
 
 def _converts(path: Path) -> str | None:
@@ -154,10 +174,23 @@ def _of_shards(index: Path) -> list[Tensor]:
     """The tensors of an index, each in the shard that it names for it."""
     shard_of = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
     tensors = {
-        shard: {tensor.name: tensor for tensor in _of_safetensors(index.parent / shard)}
+        shard: {tensor.name: tensor for tensor in _of_safetensors(_shard(index, shard))}
         for shard in dict.fromkeys(shard_of.values())
     }
     return [tensors[shard][name] for name, shard in shard_of.items()]
+
+
+def _shard(index: Path, name: str) -> Path:
+    """A file beside the index: where its link lies, or where it leads, as in a cache of models."""
+    path = index.parent / name
+    beside = path.resolve().parent in (index.parent.resolve(), index.resolve().parent)
+    if Path(name).name != name or path.suffix != ".safetensors" or not beside:
+        raise ValueError(
+            f"a shard must be a .safetensors file in the folder of the index, got {name}"
+        )
+    if path.exists() and not path.is_file():
+        raise ValueError(f"a shard must be a file, got {name}")
+    return path
 
 
 def _read_safetensors(
@@ -172,22 +205,25 @@ def _read_safetensors(
 
 
 def _of_npz(path: Path) -> list[Tensor]:
-    def read(name: str, row: int | None = None) -> np.ndarray:
-        whole = files.npz_member(path, name)
-        return whole if row is None else whole[row]
-
     return [
-        Tensor(name, shape, dtype.name, partial(read, name))
-        for name, (shape, dtype) in files.npz_headers(path).items()
+        Tensor(name, header.shape, header.dtype.name, partial(files.npz_member, path, name))
+        for name, header in files.npz_headers(path).items()
     ]
 
 
+def _checkpoints_in(path: Path) -> list[Path]:
+    """The folders of orbax's below `path`, or `path` itself."""
+    return sorted({file.parent for file in path.rglob("_METADATA")})
+
+
 def _checkpoint_in(path: Path) -> Path:
-    """The one folder of orbax's below `path`, or `path` itself."""
-    found = sorted({file.parent for file in path.rglob("_METADATA")})
+    """The one checkpoint in a folder, of files alone."""
+    found = _checkpoints_in(path)
     if len(found) != 1:
         shown = ", ".join(str(one.relative_to(path)) for one in found[-3:]) or "none"
         raise ValueError(f"a folder must hold one checkpoint of orbax, got {shown}")
+    if strange := [one for one in found[0].rglob("*") if not (one.is_file() or one.is_dir())]:
+        raise ValueError(f"a checkpoint must be of files, got the device or pipe {strange[0]}")
     return found[0].resolve()
 
 

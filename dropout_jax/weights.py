@@ -5,13 +5,14 @@ booleans), and does not change when they are scaled or reordered. Only `particip
 uniformity; all others fall.
 Gini is the primary one: in its plain form (without N/(N - 1)) it meets all six axioms of Hurley &
 Rickard (2009) for such measures; `hoyer` fails Cloning, `participation` Robin Hood. All are pure
-reductions, made to be vmapped over members, layers and columns. If nothing counts, or all that
-counts is 0, there is no distribution: they give NaN.
+reductions, made to be vmapped over members, layers and columns, and to be differentiated (|w| has
+the derivative 0 at 0). If nothing counts, or all that counts is 0, there is no distribution: they
+give NaN.
 
 Shapes: in, out units of a layer; N entries that count, of M.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -22,21 +23,47 @@ from jax.typing import ArrayLike
 _INT_OF_SIZE = {2: jnp.int16, 4: jnp.int32, 8: jnp.int64}
 
 
-def _sorted(a: jax.Array) -> jax.Array:
-    """Non-negative floats in ascending order.
+def _bits(a: jax.Array) -> jax.Array:
+    """The bit patterns of floats as integers, which order those that are not negative the same."""
+    return jax.lax.bitcast_convert_type(a, _INT_OF_SIZE[a.dtype.itemsize])
 
-    Their bit patterns sort the same as integers, which XLA's CPU backend sorts some six times as
-    fast: it compares floats with a total order over signs and NaN that magnitudes do not need.
+
+@jax.custom_jvp
+def _sorted(a: jax.Array) -> jax.Array:
+    """Non-negative floats [M] in ascending order.
+
+    XLA's CPU backend sorts their bit patterns some six times as fast: it compares floats with a
+    total order over signs and NaN that magnitudes do not need. Its derivative is that of a[order].
     """
-    bits = jax.lax.bitcast_convert_type(a, _INT_OF_SIZE[a.dtype.itemsize])
-    return jax.lax.bitcast_convert_type(jnp.sort(bits), a.dtype)
+    return jax.lax.bitcast_convert_type(jnp.sort(_bits(a)), a.dtype)
+
+
+@_sorted.defjvp
+def _sorted_jvp(primals: Sequence[jax.Array], tangents: Sequence[jax.Array]) -> Any:
+    order = jnp.argsort(_bits(primals[0]))
+    return primals[0][order], tangents[0][order]
+
+
+def _rescaled(a: jax.Array) -> jax.Array:
+    """Magnitudes times the power of two that brings the largest to [2, 4): sums stay in range.
+
+    Exact for all that a sum could tell from 0. Bit patterns tell the power, and what numbers below
+    the smallest normal one are: compiled code may take these for 0. Infinity makes all NaN.
+    """
+    of = jnp.finfo(a.dtype)
+    least, infinity = (_bits(jnp.asarray(x, a.dtype)) for x in (of.smallest_normal, jnp.inf))
+    bits = _bits(a)
+    scale = infinity - (jnp.maximum(_bits(a.max(initial=0)), least) & infinity)
+    of_subnormal = jnp.maximum(scale - ((of.nmant - of.minexp) << of.nmant), 0)
+    scale, of_subnormal = (jax.lax.bitcast_convert_type(x, a.dtype) for x in (scale, of_subnormal))
+    return jnp.where(bits < least, bits.astype(a.dtype) * of_subnormal, a * scale)
 
 
 def _counted(a: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-    """The magnitudes as a vector [M], 0 where they do not count, and N."""
+    """The magnitudes as a vector [M], 0 where they do not count, of a scale of their own, and N."""
     a, where = jnp.asarray(a), _which(a, where)
     a = a.astype(jnp.promote_types(a.dtype, jnp.float32))  # N and sums overflow in half precision
-    return jnp.where(where, jnp.abs(a), 0).ravel(), where.sum()
+    return _rescaled(jnp.where(where, jnp.abs(a), 0).ravel()), where.sum()
 
 
 def _which(a: Any, where: ArrayLike | None) -> jax.Array:
@@ -98,7 +125,9 @@ def entropy(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
       0.6931
     """
     u, n = _relative(a, where)
-    return jnp.sum(jax.scipy.special.xlogy(u, u)) / n
+    return (
+        jnp.sum(jax.scipy.special.xlogy(u, jnp.where(u > 0, u, 1))) / n
+    )  # not log 0, a slope of NaN
 
 
 def participation(a: jax.Array, where: jax.Array | None = None) -> jax.Array:

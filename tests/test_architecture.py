@@ -59,6 +59,7 @@ MAY_IMPORT = {
     "tables": {"inspection"},
     "cli": {
         "inspection",
+        "tensors",
         "records",
         "arguments",
         "conditions",

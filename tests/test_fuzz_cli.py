@@ -476,15 +476,46 @@ def test_an_idx_file_that_unfolds_beyond_the_limit_is_refused(told, which, monke
 
 def test_the_limit_is_that_of_all_files_together(monkeypatch):
     total = sum(map(len, SOUND)) - 2 * (16 + 8)  # without headers
+    total *= 1 + files.AS_DATA  # beside each byte what becomes of it
     monkeypatch.setattr(files, "MAX_BYTES", total)
     assert on_idx(SOUND) == 0
     monkeypatch.setattr(files, "MAX_BYTES", total - 1)
     assert on_idx(SOUND) == 2
     content = zipped(x=npy(X), y=npy(Y))
-    monkeypatch.setattr(files, "MAX_BYTES", len(npy(X)) + len(npy(Y)))
+    total = sum(array.nbytes + files.AS_DATA * array.size for array in (X, Y))
+    monkeypatch.setattr(files, "MAX_BYTES", total)
     assert on_npz(content) == 0
-    monkeypatch.setattr(files, "MAX_BYTES", len(npy(X)) + len(npy(Y)) - 1)
+    monkeypatch.setattr(files, "MAX_BYTES", total - 1)
     assert on_npz(content) == 2
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, bool, np.float32, np.float64])
+def test_what_becomes_of_the_bytes_of_a_file_is_bounded_with_them(dtype, monkeypatch):
+    x = np.zeros((N, 2**12), dtype)
+    x[::2] = 1
+    monkeypatch.setattr(files, "MAX_BYTES", x.nbytes + files.AS_DATA * x.size + 2**13)
+    tracemalloc.start()
+    try:
+        assert on_npz(zipped(zipfile.ZIP_DEFLATED, x=npy(x), y=npy(Y))) == 0
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        Path("data.npz").write_bytes(zipped(zipfile.ZIP_DEFLATED, x=npy(x), y=npy(Y)))
+        tracemalloc.reset_peak()
+        data.load_dataset("data.npz")
+        peak = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    # the first batches of rows and whether each is finite take a little beside
+    assert peak < files.MAX_BYTES + x.size * 1.25
+    monkeypatch.setattr(files, "MAX_BYTES", x.nbytes + files.AS_DATA * x.size - 1)
+    assert on_npz(zipped(zipfile.ZIP_DEFLATED, x=npy(x), y=npy(Y))) == 2
+
+
+def test_a_pipe_is_no_file_of_conditions_or_data():
+    os.mkfifo("pipe")
+    for line in ("train --conditions pipe", "train --conditions /dev/zero", "inspect pipe"):
+        assert run(*line.split()) == 2
+    Path("pipe").unlink()
 
 
 def test_zeros_do_unfold_a_thousandfold():

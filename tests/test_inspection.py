@@ -1,5 +1,8 @@
 import csv
+import json
+import os
 import tracemalloc
+import warnings
 from typing import Any
 
 import equinox as eqx
@@ -7,6 +10,7 @@ import flax.linen as nn
 import haiku as hk
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -202,6 +206,44 @@ def test_what_is_not_finite_or_all_0_is_said_and_not_measured(tmp_path):
     assert all("not finite" in found.skipped[name] for name in ("nan.kernel", "zero.kernel"))
 
 
+WHOLE = RNG.integers(-9, 10, (30, 20)).astype(float)  # exact in every type, at every scale below
+
+
+@pytest.mark.parametrize(
+    ("dtype", "powers"),
+    [
+        (np.float64, (-1074, -1022, -700, 700, 1019)),
+        (np.float32, (-149, -128, -126, 100, 124)),
+        (ml_dtypes.bfloat16, (-133, -128, 124)),
+        (np.float16, (-24, -16, 12)),
+    ],
+)
+def test_a_layer_is_measured_the_same_at_every_scale_of_its_type(dtype, powers, tmp_path):
+    kernels = {f"{p}.kernel": np.ldexp(WHOLE, p).astype(dtype) for p in powers}
+    save_file(kernels, tmp_path / "scales.safetensors")
+    flat: Any = kernels
+    np.savez(tmp_path / "scales.npz", **flat)
+    for path in tmp_path.iterdir():
+        if dtype == ml_dtypes.bfloat16 and path.suffix == ".npz":
+            continue  # which does not say that it holds bfloat16
+        values = inspect(path).values
+        assert len(values) == len(powers)
+        for name, of in values.items():
+            assert jax.tree.map(np.ndarray.item, of) == measure(WHOLE.astype(np.float32)), name
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-38, 1e37, 1e300])
+def test_the_seeds_of_a_run_in_float64_are_measured_at_any_scale(scale, tmp_path):
+    run = {
+        "a/0/kernel": scale * np.stack([DENSE, DENSE]).astype(float),
+        "a/0/live_inputs": np.ones((2, 6)),
+    }
+    save_file(run, tmp_path / "weights.safetensors")
+    found = inspect(tmp_path).values["a/0/kernel"]["entries"]
+    for name, value in measure(DENSE)["entries"].items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(9, 5), (7, 300)])
 def test_units_measured_in_blocks_are_those_measured_at_once(shape):
     kernel = RNG.laplace(size=shape).astype(np.float32)
@@ -377,3 +419,95 @@ def test_bad_input_is_refused_in_one_line(line, why, capsys, tmp_path, monkeypat
     (line,) = said.err.splitlines()
     assert line.startswith("dropout-jax: ")
     assert why in line
+
+
+HOSTILE = "a\x1b[2J\n\u202e\u200f\x9b\udcff"
+
+
+def assert_harmless(said):
+    assert all(c.isprintable() or c == "\n" for c in said)
+
+
+@pytest.mark.parametrize("n_files", [1, 2, 4])
+def test_names_of_files_and_tensors_reach_the_terminal_escaped(n_files, tmp_path, capsys):
+    paths = [tmp_path / f"{HOSTILE}{i}.safetensors" for i in range(n_files)]
+    for path in paths:
+        name = HOSTILE[:-1]  # a file of tensors is UTF-8
+        save_file({f"{name}.kernel": DENSE, f"{name}.bias": BIAS}, tmp_path / "plain.safetensors")
+        (tmp_path / "plain.safetensors").rename(path)
+    files = list(map(str, paths))
+    groups = ["--baseline", *files[:2], "--against", *files[2:]] if n_files == 4 else files
+    table = tmp_path / f"{HOSTILE}.csv"
+    assert run_command(["inspect", *groups, "--csv", str(table)]) == 0
+    said = capsys.readouterr()
+    assert_harmless(said.out + said.err)
+    assert r"a\x1b[2J\n\u202e\u200f\x9b" in said.out.replace("\n", "").replace(" ", "")
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["layer"] for row in rows} == {f"{HOSTILE[:-1]}.kernel"}
+    if n_files < 4:
+        assert {row["file"].encode() for row in rows} == {
+            str(path).encode("utf-8", "backslashreplace") for path in paths
+        }
+
+
+@pytest.mark.parametrize(
+    "line", ["inspect {}.npz", "compare --dataset {}", "inspect x --layout {}"]
+)
+def test_names_in_errors_reach_the_terminal_escaped(line, capsys):
+    assert run_command([word.format(HOSTILE) for word in line.split()]) == 2
+    said = capsys.readouterr().err
+    assert_harmless(said)
+    assert len(said.splitlines()) == 1
+
+
+def test_a_name_of_a_condition_reaches_the_terminal_escaped(tmp_path, capsys):
+    (tmp_path / "c.toml").write_text('["a\\u001b[2J\\u202e"]\nrates = true')
+    assert run_command(["train", "--conditions", str(tmp_path / "c.toml")]) == 2
+    said = capsys.readouterr().err
+    assert_harmless(said)
+    assert r"condition a\x1b[2J\u202e must be given" in said
+
+
+def test_a_table_is_never_written_over_what_is_read_nor_over_what_is_no_file(tmp_path, monkeypatch):
+    (path,) = group(tmp_path, "a", 1, 1)
+    (tmp_path / "link.csv").symlink_to(path)
+    os.link(path, tmp_path / "hard.csv")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "run").mkdir()
+    save_file({"a.kernel": DENSE}, tmp_path / "run" / "weights.safetensors")
+    nnx_orbax(tmp_path)
+    inside = next((tmp_path / "nnx").rglob("_METADATA"))
+    (tmp_path / "model").mkdir()
+    save_file({"a.kernel": DENSE}, tmp_path / "model" / "1.safetensors")
+    index = tmp_path / "model" / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a.kernel": "1.safetensors"}}))
+
+    def measured(*_, **__):
+        pytest.fail("measured in vain")
+
+    monkeypatch.setattr(inspection, "inspect", measured)
+    for read, table in (
+        (path, path),
+        (path, tmp_path / "link.csv"),
+        (path, tmp_path / "hard.csv"),
+        (path, tmp_path / "run"),
+        (path, tmp_path / "pipe"),
+        (tmp_path / "run", tmp_path / "run" / "weights.safetensors"),
+        (tmp_path / "nnx", inside),
+        (index, index),
+        (tmp_path / "model", tmp_path / "model" / "1.safetensors"),
+    ):
+        before = table.lstat()
+        assert run_command(["inspect", str(read), "--csv", str(table)]) == 2, table
+        assert table.lstat().st_ino == before.st_ino
+
+
+@pytest.mark.parametrize("write", [save_file, lambda flat, path: np.savez(path, **flat)])
+def test_no_warning_precedes_the_line_of_an_error(write, tmp_path, capsys):
+    path = tmp_path / ("wild.safetensors" if write is save_file else "wild.npz")
+    write({"a.kernel": np.array([[1e300, np.nan], [-np.inf, 1]])}, path)
+    with warnings.catch_warnings(record=True, action="always") as told:
+        assert run_command(["inspect", str(path)]) == 2
+    assert told == []
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import shutil
@@ -31,7 +32,8 @@ def test_a_save_that_fails_leaves_the_old_file_and_no_part_of_the_new(tmp_path):
     records.write_tensors(path, {"old": np.ones(2, np.float32)})
 
     def run_out_of_space():
-        assert names_in(tmp_path) == [".weights.safetensors.partial", path.name]
+        temporary, there = names_in(tmp_path)
+        assert (temporary[0], there) == (".", path.name)
         raise OSError("No space left on device")
 
     with pytest.raises(OSError, match="No space"):
@@ -46,6 +48,88 @@ def test_a_file_appears_under_its_name_only_when_it_is_whole(tmp_path):
     records.write_tensors(tmp_path / "w", {"t": tensor})
     assert looks == [False]
     assert names_in(tmp_path) == ["w"]
+
+
+def test_two_that_write_one_file_at_once_leave_a_whole_one(tmp_path):
+    path = tmp_path / "w"
+    other = {"other": np.ones(3, np.float32)}
+    tensor = watched(lambda: records.write_tensors(path, other))
+    records.write_tensors(path, {"t": tensor})
+    assert list(load_file(path)) == ["t"]
+    assert names_in(tmp_path) == ["w"]
+
+
+def test_a_temporary_file_is_made_anew_and_through_no_link(tmp_path, monkeypatch):
+    (tmp_path / "of_others").write_text("theirs")
+    monkeypatch.setattr(records.secrets, "token_hex", lambda _: "guessed")
+    for old in (".a.csv.partial", ".guessed.partial"):
+        (tmp_path / old).symlink_to(tmp_path / "of_others")
+    with pytest.raises(FileExistsError):
+        records.write_table(tmp_path / "a.csv", (), [])
+    assert (tmp_path / "of_others").read_text() == "theirs"
+
+
+def test_what_is_interrupted_leaves_no_temporary_file(tmp_path):
+    def rows():
+        yield ("a",)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        records.write_table(tmp_path / "a.csv", (), rows())
+    assert names_in(tmp_path) == []
+
+
+def test_a_file_is_as_readable_as_others_of_its_user(tmp_path):
+    (tmp_path / "usual").touch()
+    records.write_text(tmp_path / "a", "")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+WRITERS = {
+    "text": lambda path: records.write_text(path, "new"),
+    "json": lambda path: records.write_json(path, "new"),
+    "table": lambda path: records.write_table(path, ("new",), []),
+    "tensors": lambda path: records.write_tensors(path, {"new": np.ones(1, np.float32)}),
+    "figure": lambda path: records.write_figure(path.parent, path.stem, Figure((1, 1)), ["png"]),
+}
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_links_folders_and_pipes_are_never_replaced(write, tmp_path):
+    (tmp_path / "theirs").write_text("theirs")
+    path = tmp_path / "at.png"
+    makers = {
+        "link": lambda: path.symlink_to(tmp_path / "theirs"),
+        "link to": lambda: path.symlink_to(tmp_path / "nowhere"),
+        "folder": lambda: path.mkdir(),
+        "device": lambda: os.mkfifo(path),
+    }
+    for kind, make in makers.items():
+        make()
+        before = names_in(tmp_path), path.lstat().st_ino
+        with pytest.raises(FileExistsError, match=f"new name or over a file, got the {kind[:4]}"):
+            WRITERS[write](path)
+        assert (names_in(tmp_path), path.lstat().st_ino) == before
+        path.rmdir() if kind == "folder" else path.unlink()
+    assert (tmp_path / "theirs").read_text() == "theirs"
+    WRITERS[write](path)
+    WRITERS[write](path)  # over a file
+    assert path.is_file()
+
+
+def test_cells_that_a_spreadsheet_would_run_are_text_and_numbers_stay_numbers(tmp_path):
+    rows = [(f"{sign}1+1", -1.5, "a=b", "") for sign in "=+-@\t\r\n"]
+    records.write_table(tmp_path / "t.csv", ("name", "value", "other", "none"), rows)
+    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
+        _, *read = csv.reader(file)
+    of_names = ["'=1+1", "'+1+1", "'-1+1", "'@1+1", "'\t1+1", "\\r1+1", "\n1+1"]
+    assert read == [[name, "-1.5", "a=b", ""] for name in of_names]
+
+
+def test_names_that_are_no_unicode_are_written_to_a_table_escaped(tmp_path):
+    path = tmp_path / "\udcff.csv"
+    records.write_table(path, ("file",), [("\udcfe.npz",)])
+    assert path.read_text("utf-8").split() == ["file", "\\udcfe.npz"]
 
 
 def test_scratch_arrays_have_no_name_and_keep_what_is_written(tmp_path):

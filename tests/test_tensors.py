@@ -1,9 +1,12 @@
+import contextlib
 import json
 import os
 import pickle
 import shlex
 import subprocess
 import sys
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import jax
@@ -16,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from dropout_jax import files
 from dropout_jax.tensors import tensors_of
 
 TREE = {
@@ -103,10 +107,10 @@ def test_half_precision_is_read(tmp_path):
 
 
 def test_one_tensor_is_read_and_no_other(tmp_path, monkeypatch):
-    from dropout_jax import files
-
     read, whole = [], files.npz_member
-    monkeypatch.setattr(files, "npz_member", lambda p, name: read.append(name) or whole(p, name))
+    monkeypatch.setattr(
+        files, "npz_member", lambda p, name, row: read.append(name) or whole(p, name, row)
+    )
     tensors = tensors_of(write_npz(tmp_path))
     assert read == []
     tensors[0].read(None)
@@ -187,6 +191,111 @@ def test_a_shard_that_is_missing_is_named(tmp_path):
     (folder / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(ValueError, match=r"model-00002-of-00002\.safetensors"):
         tensors_of(folder)
+
+
+def shards(folder, name):
+    """An index of one shard of that name."""
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"kernel": name}}))
+    return index
+
+
+@pytest.mark.parametrize(
+    "name", ["../out.safetensors", "{}/out.safetensors", "below/in.safetensors"]
+)
+def test_a_shard_lies_in_the_folder_of_its_index(name, tmp_path):
+    (tmp_path / "model" / "below").mkdir(parents=True)
+    for path in ("out.safetensors", "model/below/in.safetensors"):
+        save_file({"kernel": np.ones((2, 3))}, tmp_path / path)
+    index = shards(tmp_path / "model", name.format(tmp_path))
+    with pytest.raises(ValueError, match=r"a shard must be a \.safetensors file in the folder of"):
+        tensors_of(index)
+    (tmp_path / "model" / "link.safetensors").symlink_to(tmp_path / "out.safetensors")
+    with pytest.raises(ValueError, match="in the folder of the index, got link"):
+        tensors_of(shards(tmp_path / "model", "link.safetensors"))
+
+
+def test_a_shard_may_lie_where_the_index_itself_is_a_link_to(tmp_path):
+    """As in the cache of Hugging Face's hub."""
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "snapshot").mkdir()
+    shards(tmp_path / "blobs", "model-1.safetensors").rename(tmp_path / "blobs" / "1f")
+    save_file({"kernel": np.ones((2, 3))}, tmp_path / "blobs" / "2e")
+    for link, to in (("model.safetensors.index.json", "1f"), ("model-1.safetensors", "2e")):
+        (tmp_path / "snapshot" / link).symlink_to(f"../blobs/{to}")
+    (tensor,) = tensors_of(tmp_path / "snapshot")
+    assert tensor.read(None).sum() == 6
+
+
+@pytest.mark.parametrize(
+    "name", ["a.safetensors", "a.npz", "a", "a.pt", "a.safetensors.index.json", "shard", "orbax"]
+)
+def test_devices_and_pipes_are_not_opened(name, tmp_path):
+    path = special = tmp_path / name
+    if name == "shard":
+        path, special = shards(tmp_path, "b.safetensors"), tmp_path / "b.safetensors"
+    elif name == "orbax":
+        path = write_orbax(tmp_path)
+        special = path / "a"
+    for make in (os.mkfifo, lambda at: at.symlink_to("/dev/zero")):
+        make(special)
+        with pytest.raises(ValueError, match=r"device|pipe|a shard must be"):
+            tensors_of(path)
+        special.unlink()
+
+
+LIMIT = 2**20
+
+
+@contextlib.contextmanager
+def little_memory(n_bytes):
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < n_bytes
+
+
+def test_a_layer_that_unfolds_beyond_the_limit_is_refused_before_it_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MAX_BYTES", LIMIT)
+    entry = 4 + files.AS_LAYER
+    np.savez_compressed(
+        tmp_path / "some.npz",
+        most=np.zeros((LIMIT // entry, 1), np.float32),
+        more=np.zeros((LIMIT // entry + 1, 1), np.float32),
+        bomb=np.zeros((256, LIMIT // entry), np.float32),
+    )
+    most, more, bomb = tensors_of(tmp_path / "some.npz")
+    assert most.read(None).size == LIMIT // entry
+    for tensor in (more, bomb):
+        with little_memory(8 * LIMIT), pytest.raises(ValueError, match="may take 1,048,576 bytes"):
+            tensor.read(None)
+    with little_memory(8 * LIMIT):  # a row is bounded as it is read
+        assert bomb.read(63).shape == (LIMIT // entry,)
+    np.savez(tmp_path / "stored.npz", more=np.zeros((LIMIT, 1), np.float32))
+    (stored,) = tensors_of(tmp_path / "stored.npz")
+    assert stored.read(None).size == LIMIT  # as large on the disk
+
+
+def test_a_row_of_an_npz_in_any_order_is_read_without_the_others(tmp_path):
+    stack = np.arange(8 * 2**20, dtype=np.float32).reshape(8, 2**20)
+    for save in (np.savez, np.savez_compressed):
+        save(tmp_path / "rows.npz", c=stack, f=np.asfortranarray(stack))
+        of_c, of_f = tensors_of(tmp_path / "rows.npz")
+        with little_memory(stack.nbytes * 3 // 4):
+            for s in (0, 5, 7):
+                np.testing.assert_array_equal(of_c.read(s), stack[s])
+        np.testing.assert_array_equal(of_f.read(5), stack[5])
+
+
+def test_a_header_takes_no_memory_for_what_it_promises(tmp_path):
+    with zipfile.ZipFile(tmp_path / "header.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        start = b"\x93NUMPY\2\0" + (2**26).to_bytes(4, "little")
+        archive.writestr("kernel.npy", start + bytes(2**26))
+    with little_memory(2**22), pytest.raises(ValueError, match="header"):
+        tensors_of(tmp_path / "header.npz")
 
 
 def test_what_is_no_file_of_weights_is_refused_with_what_is(tmp_path):

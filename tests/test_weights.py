@@ -78,6 +78,37 @@ def test_scaling_changes_nothing_from_1e_minus_30_to_1e30(a_set, power):
     assert measured(a * np.float32(10.0**power), where) == close(measured(a, where))
 
 
+def at_all_scales(dtype):
+    """The powers of two by which integers up to 100 stay exact in a type, subnormal ones too."""
+    of = jnp.finfo(dtype)
+    least, most = int(of.minexp) - of.nmant, int(of.maxexp) - 7
+    return st.integers(least, most) | st.integers(least, least + 30) | st.integers(most - 9, most)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32, jnp.float16, jnp.bfloat16])
+@given(sets, st.data())
+def test_no_bit_changes_with_the_scale_over_the_whole_range_of_a_type(dtype, a_set, data):
+    a, where = a_set
+    scaled = np.ldexp(a.astype(np.float64), data.draw(at_all_scales(dtype)))
+    with jax.enable_x64(dtype == jnp.float64):
+        for compiled in (every_measure, compiled_profile):
+            found, expected = (compiled(b.astype(dtype), where) for b in (scaled, a))
+            jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+@given(sets, st.integers(-300, 300))
+def test_scaling_changes_nothing_from_1e_minus_300_to_1e300_in_float64(a_set, power):
+    a, where = a_set
+    with jax.enable_x64(True):
+        assert measured(a * np.float64(10) ** (power - 2), where) == close(measured(a, where))
+
+
+def test_subnormal_entries_keep_their_part_beside_normal_ones():
+    a = np.array([3, 1, 2, 40], np.float32)
+    for scale in (2.0**-149, 2.0**-127, 2.0**-130):  # all of them are subnormal, one, two
+        assert measured(a * np.float32(scale)) == measured(a)
+
+
 @given(sets, st.permutations(range(M)))
 def test_order_changes_nothing(a_set, order):
     a, where = a_set
@@ -225,6 +256,45 @@ def test_jit_and_vmap_change_nothing(name):
     compiled = jax.jit(MEASURES[name])
     np.testing.assert_allclose([compiled(*m) for m in zip(a, where, strict=True)], loop, TOL)
     np.testing.assert_allclose(jax.vmap(MEASURES[name])(a, where), loop, TOL)
+
+
+DIFFERENTIATED = {
+    **MEASURES,
+    "relative": lambda a, where: weights.profile(a, where, n_points=9).relative,
+    "lorenz": lambda a, where: weights.profile(a, where, n_points=9).lorenz,
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENTIATED)
+def test_derivatives_are_differences_whether_forward_backward_or_by_vmap(name):
+    rng = np.random.default_rng(0)
+    # far from where magnitudes meet, where there are kinks; one is 0, which has its own
+    w = rng.permuted(np.tile(np.arange(2, M + 2), (2, 1)), axis=1) * rng.choice([-1.0, 1.0], (2, M))
+    w[:, 3] = 0
+    where = np.array([np.arange(M) % 5 > 0, np.ones(M, bool)])
+    h = 2.0**-17  # ε^⅓, at which rounding ε/h is as large as what h² of the series misses
+    with jax.enable_x64(True):
+        function = jax.jit(DIFFERENTIATED[name])
+        for row, counted in zip(w, where, strict=True):
+            steps = [h * (np.arange(M) == i) * (row != 0) for i in range(M)]
+            differences = [
+                (function(row + step, counted) - function(row - step, counted)) / (2 * h)
+                for step in steps
+            ]
+            expected = pytest.approx(np.stack(differences, -1), rel=1e-6, abs=1e-9)
+            assert np.any(np.abs(differences) > 1e-3)
+            for jacobian in (jax.jacfwd, jax.jacrev):
+                assert np.asarray(jacobian(function)(row, counted)) == expected
+        by_vmap = jax.vmap(jax.jacrev(DIFFERENTIATED[name]))(w, where)
+        np.testing.assert_allclose(by_vmap[1], jax.jacrev(function)(w[1], where[1]), 1e-9, 1e-12)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_gradient_is_one_over_the_scale_from_1e_minus_30_to_1e30(name):
+    w = np.float32(np.random.default_rng(0).laplace(size=M))
+    gradient = jax.jit(jax.grad(MEASURES[name]))
+    for scale in (2.0**-100, 2.0**100):
+        np.testing.assert_array_equal(scale * gradient(np.float32(scale * w)), gradient(w))
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
