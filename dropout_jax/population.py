@@ -101,9 +101,9 @@ def stack_conditions(conditions: Sequence[Hparams]) -> Hparams:
 
     Raises:
       TypeError: if one is no `Hparams`.
-      ValueError: if there are none, a rate is outside [0, 1], another number is NaN or not one
-        number, or the conditions do not give the same hyper-parameters in the same shapes (rates 0
-        mean no dropout, max-norm inf no bound).
+      ValueError: if there are none, a rate is outside [0, 1], another is not one number of its
+        range (`training.check_hparams`), or the conditions do not give the same hyper-parameters
+        in the same shapes (rates 0 mean no dropout, max-norm inf no bound).
 
     Example:
       >>> both = stack_conditions([Hparams((0.0,)), Hparams((0.5,))])

@@ -388,6 +388,9 @@ def test_epochs_and_batch_sizes_are_positive_integers_or_refused(epochs, batch_s
 def test_hyper_parameters_are_numbers_and_rates_one_a_layer_or_refused(name, value, rates):
     hparams = Hparams(rates=rates)._replace(**{name: value})
     good = value is None or (is_real(value) and type(value) is not bool and not math.isnan(value))
+    if good and value is not None:
+        range_of = {"momentum": 0 <= value < 1, "max_norm": value > 0}
+        good = range_of.get(name, value >= 0)
     small = not isinstance(value, int) or abs(value) < 2**62  # beyond, NumPy makes them objects
     good = (
         good
