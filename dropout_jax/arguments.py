@@ -39,7 +39,7 @@ class Networks:
     data_dir: Path | None = None
     """folder of the IDX files of mnist and fashion_mnist; without it they are fetched"""
     memory: float | None = None
-    """GiB to fill on an accelerator; by default .8 of what it has"""
+    """GiB to fill on an accelerator at most; by default .8 of what it has"""
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,14 @@ def _is_finite(array: Array) -> bool:
     """Whether all numbers are finite, found out where the array is; True of a traced one."""
     if isinstance(array, Tracer):
         return True
-    return bool((np if isinstance(array, np.ndarray) else jnp).isfinite(array).all())
+    on_host = isinstance(array, np.ndarray)
+    return bool(np.isfinite(array).all() if on_host else _is_finite_there(array))
+
+
+@jax.jit
+def _is_finite_there(array: jax.Array) -> jax.Array:
+    """`_is_finite` on the device: one number comes back. XLA's CPU backend is slow at `all`."""
+    return jnp.isfinite(jnp.abs(array).max())
 
 
 def permutation(key: jax.Array, n: int) -> jax.Array:

@@ -48,7 +48,7 @@ def load(arguments: Networks) -> tuple[data.Dataset, Config, dict[str, Hparams]]
     config, conditions = configuration(arguments, dataset.n_classes)
     check_training(config, dataset)
     n_inputs = dataset.x_train.shape[1]
-    block_size(config, n_inputs, 1, jax.local_devices(), memory(arguments))
+    block_size(config, n_inputs, jax.local_devices(), memory(arguments))
     return dataset, config, conditions
 
 

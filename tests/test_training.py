@@ -170,6 +170,17 @@ def test_evaluate_is_the_mean_over_examples_whatever_the_number():
     np.testing.assert_allclose(metrics.error, (outputs.argmax(-1) != y).mean(), rtol=1e-6)
 
 
+def test_arrays_on_a_device_are_checked_there(monkeypatch):
+    x, y = map(jnp.asarray, (DATA.x_test, DATA.y_test))
+    expected = evaluate(CONFIG, start().params, x, y)
+    for wrong, said in (((x * jnp.nan, y), "x must be finite"), ((x, y + 3), "classes 0 … 2")):
+        with pytest.raises(ValueError, match=said):
+            evaluate(CONFIG, start().params, *wrong)
+
+    monkeypatch.delattr(np, "isfinite")  # which would fetch them
+    chex.assert_trees_all_equal(evaluate(CONFIG, start().params, x, y), expected)
+
+
 def test_fit_learns_and_returns_the_metrics_of_its_last_state():
     config = dataclasses.replace(CONFIG, epochs=20)
     state, curve = fit(config, Hparams(), jax.random.key(3), DATA)
