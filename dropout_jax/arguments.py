@@ -59,7 +59,7 @@ class Training(Networks):
     distributed: tyro.conf.FlagCreatePairsOff[bool] = False
     """train on the devices of several processes, found out on Slurm, Kubernetes and Cloud TPU"""
     coordinator: str | None = None
-    """HOST:PORT of process 0, to be given to all where nothing finds it out"""
+    """HOST:PORT of process 0 in a private network, to be given to all where nothing finds it out"""
     num_processes: int | None = None
     """how many processes there are, to be given with --coordinator"""
     process_id: int | None = None

@@ -3,6 +3,7 @@
 In several processes all prepare and train, and process 0 alone reads and writes.
 """
 
+import json
 import shutil
 import tempfile
 import zlib
@@ -63,6 +64,7 @@ def prepare(arguments: Training) -> Job:
     dataset, config, conditions = load(arguments)
     given = settings(arguments, dataset)
     identity = {**given, "data": zlib.crc32(dataset.x_train.tobytes()), "jax": jax.__version__}
+    identity = json.loads(json.dumps(identity))  # as other processes and files have it
     now = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = arguments.out or Path("runs", f"{Path(arguments.dataset).stem}-{now}")
     saved = []
@@ -90,7 +92,7 @@ def train(arguments: Training, job: Job, progress: Callable[[int, int], None]) -
         allocate=records.scratch(job.folder),
         checkpoints=checkpoints.Checkpoints(
             save if processes.is_first() else lambda _: None,
-            job.saved,
+            [checkpoints.Saved(*one) for one in job.saved],
             arguments.checkpoint_seconds,
         ),
         progress=progress,
