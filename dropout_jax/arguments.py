@@ -39,7 +39,7 @@ class Networks:
     data_dir: Path | None = None
     """folder of the IDX files of mnist and fashion_mnist; without it they are fetched"""
     memory: float | None = None
-    """GiB to fill on an accelerator; by default .8 of what it has"""
+    """GiB to fill on an accelerator at most; by default .8 of what it has"""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Training(Networks):
     distributed: tyro.conf.FlagCreatePairsOff[bool] = False
     """train on the devices of several processes, found out on Slurm, Kubernetes and Cloud TPU"""
     coordinator: str | None = None
-    """HOST:PORT of process 0, to be given to all where nothing finds it out"""
+    """HOST:PORT of process 0 in a private network, to be given to all where nothing finds it out"""
     num_processes: int | None = None
     """how many processes there are, to be given with --coordinator"""
     process_id: int | None = None

@@ -36,6 +36,7 @@ from dropout_jax.training import (
 Device = Any  # jax.Device, which type checkers do not take for a type
 N_CURVE_POINTS = 10
 MEMORY_SHARE = 0.8  # of a device's memory, where nobody says how much to take
+BLOCK = 32  # members of an accelerator: of 256 units a layer, products enough to keep it busy
 
 
 class Result(NamedTuple):
@@ -241,26 +242,25 @@ def member_bytes(config: Config, n_inputs: int) -> int:
 
 
 def block_size(
-    config: Config,
-    n_inputs: int,
-    n_members: int,
-    devices: Sequence[Device],
-    memory: float | None = None,
+    config: Config, n_inputs: int, devices: Sequence[Device], memory: float | None = None
 ) -> int:
-    """Members a device works on at once: 1 on a CPU, on an accelerator its share, if that fits.
+    """Members a device works on at once: 1 on a CPU, 32 on an accelerator, or as many as fit.
 
-    XLA's CPU backend runs a batched product as a loop of small ones, so a wider block only costs
-    cache there; an accelerator needs the width.
+    The last bits of a member depend on the block on an accelerator, so how many members there are
+    has no say: a population can grow without changing its earlier ones. XLA's CPU backend runs a
+    batched product as a loop of small ones, so a wider block only costs cache there; an accelerator
+    takes about as long for a few members as for a block. There the last wave is filled by members
+    that are trained once more, which for a population just beyond a wave doubles the time.
 
     Args:
-      memory: bytes to fill on a device; by default .8 of what it says it has.
+      memory: bytes to fill on a device at most; by default .8 of what it says it has.
 
     Raises:
       ValueError: if `memory` does not hold one member, or there is no device.
 
     Example:
       >>> from dropout_jax.networks import MLP
-      >>> print(block_size(Config(MLP((8, 10))), 64, 30, jax.devices("cpu")))
+      >>> print(block_size(Config(MLP((8, 10))), 64, jax.devices("cpu")))
       1
     """
     if not devices:
@@ -276,7 +276,7 @@ def block_size(
     here = next(device for device in devices if device.process_index == jax.process_index())
     limit = (here.memory_stats() or {}).get("bytes_limit", math.inf)
     fitting = (MEMORY_SHARE * limit if memory is None else memory) / needed
-    return max(1, int(min(-(-n_members // len(devices)), fitting)))
+    return max(1, int(min(BLOCK, fitting)))
 
 
 def curve_epochs(n_epochs: int) -> np.ndarray:

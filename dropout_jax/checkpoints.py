@@ -28,7 +28,7 @@ from dropout_jax.processes import fetch
 from dropout_jax.training import Config, Curve, Hparams, Metrics
 
 COMPLETE = r"(\d{1,9})\.json"  # the last file of a checkpoint
-BEGUN = r"\.?(\d{1,9})((\.json|\.orbax).*)?"  # what one is called, also before it is renamed
+BEGUN = r"(\d{1,9})(\.json|\.orbax.*)?"  # what one is called, also before it is renamed
 
 
 class Saved(NamedTuple):

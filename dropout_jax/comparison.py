@@ -32,6 +32,10 @@ from dropout_jax.weights import (
 SCHEMA_VERSION = 1
 VIEWS = ("entries", "columns", "change", "contribution", "path_norm")
 SAID_OF = {"entries": "weights", "contribution": "contributions of hidden units"}
+# The training loss of networks that learn stays below that of the untrained ones, and that of dead
+# ones, or of all that a rate of .9 leaves, beside it; the test loss may rise a hundredfold by
+# overfitting, and says nothing.
+DIVERGED = 10
 Row = tuple[str, int, int | str, str, str, float]  # condition, seed, layer, view, measure, value
 
 
@@ -106,7 +110,10 @@ def measure_population(
 
 
 def sound(population: Population) -> np.ndarray:
-    """Which members [C, S] did not diverge: their loss was finite whenever it was measured.
+    """Which members [C, S] did not diverge, whenever they were measured.
+
+    Their loss was finite, and that on the training data at most ten times that of the untrained
+    network.
 
     Example:
       >>> from dropout_jax.training import Curve, Metrics
@@ -115,8 +122,9 @@ def sound(population: Population) -> np.ndarray:
       >>> print(sound(Population({}, {}, np.arange(2), curve)))
       [[ True False]]
     """
-    losses = np.stack([population.curve.train.loss, population.curve.test.loss])
-    return np.asarray(np.isfinite(losses).all(axis=(0, -1)))
+    train, test = population.curve.train.loss, population.curve.test.loss
+    fine = np.isfinite(train) & np.isfinite(test) & (train <= DIVERGED * train[..., :1])
+    return np.asarray(fine.all(axis=-1))
 
 
 def tidy(

@@ -23,7 +23,10 @@ _IDX = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labe
 
 
 class Dataset(NamedTuple):
-    """Inputs [n, D] float32, usually in [0, 1], and classes [n] int32 in 0 … K - 1."""
+    """Inputs [n, D] float32, usually in [0, 1], and classes [n] int32 in 0 … K - 1.
+
+    For another loss than cross entropy labels may be real numbers, [n] or [n, K].
+    """
 
     x_train: Array
     y_train: Array
@@ -107,7 +110,7 @@ def check_dataset(data: Dataset, n_classes: int | None = None) -> None:
     """Raise ValueError unless a network can be trained on `data`; values of traced arrays pass.
 
     Args:
-      n_classes: K, of labels that are classes 0 … K - 1; None if a label may be any number.
+      n_classes: K, of labels that are classes 0 … K - 1; None if they may be numbers or vectors.
 
     Example:
       >>> check_dataset(load_dataset("digits"))
@@ -128,24 +131,31 @@ def check_examples(x: Array, y: Array, n_classes: int | None = None, suffix: str
     Shapes and types are always looked at, values only if they are not traced.
 
     Args:
-      n_classes: K, of labels that are classes 0 … K - 1; None if a label may be any number.
+      n_classes: K, of labels that are classes 0 … K - 1; None if a label may be any finite number,
+        or a vector of them: y [n, K].
       suffix: of the names that they are called by.
 
     Example:
       >>> check_examples(np.ones((2, 3), np.float32), np.array([0, 1]), 2)
     """
     shapes = [getattr(array, "shape", type(array).__name__) for array in (x, y)]
-    if len(shapes[0]) != 2 or shapes[1] != shapes[0][:1] or not x.size:
+    if n_classes is None:
+        rank, kinds, hold = "[n] or [n, K]", (jnp.floating, jnp.integer, jnp.bool_), "real numbers"
+    else:
+        rank, kinds, hold = "[n]", (jnp.integer,), "integer classes"
+    fit = len(shapes[0]) == 2 and shapes[1][:1] == shapes[0][:1] and x.size
+    if not fit or len(shapes[1]) > (2 if n_classes is None else 1):
         raise ValueError(
-            f"x{suffix} must be an array [n, D] and y{suffix} one of [n] with n > 0, got "
+            f"x{suffix} must be an array [n, D] and y{suffix} one of {rank} with n > 0, got "
             f"{shapes[0]} and {shapes[1]}"
         )
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f"x{suffix} must hold floating-point numbers, got {x.dtype}")
-    if n_classes is not None and not jnp.issubdtype(y.dtype, jnp.integer):
-        raise ValueError(f"y{suffix} must hold integer classes, got {y.dtype}")
-    if not isinstance(x, Tracer) and not np.isfinite(np.asarray(x)).all():
-        raise ValueError(f"x{suffix} must be finite, got NaN or infinite entries")
+    if not any(jnp.issubdtype(y.dtype, kind) for kind in kinds):
+        raise ValueError(f"y{suffix} must hold {hold}, got {y.dtype}")
+    for name, array in (("x", x), ("y", y)):
+        if not _is_finite(array):
+            raise ValueError(f"{name}{suffix} must be finite, got NaN or infinite entries")
     if n_classes is not None and not isinstance(y, Tracer):
         low, high = int(y.min()), int(y.max())
         if low < 0 or high >= n_classes:
@@ -153,6 +163,20 @@ def check_examples(x: Array, y: Array, n_classes: int | None = None, suffix: str
                 f"y{suffix} must hold classes 0 … {n_classes - 1}, as many as the network has "
                 f"outputs, got {low} … {high}"
             )
+
+
+def _is_finite(array: Array) -> bool:
+    """Whether all numbers are finite, found out where the array is; True of a traced one."""
+    if isinstance(array, Tracer):
+        return True
+    on_host = isinstance(array, np.ndarray)
+    return bool(np.isfinite(array).all() if on_host else _is_finite_there(array))
+
+
+@jax.jit
+def _is_finite_there(array: jax.Array) -> jax.Array:
+    """`_is_finite` on the device: one number comes back. XLA's CPU backend is slow at `all`."""
+    return jnp.isfinite(jnp.abs(array).max())
 
 
 def permutation(key: jax.Array, n: int) -> jax.Array:

@@ -155,7 +155,7 @@ def pace(
     """
     devices, n_members = jax.devices(), len(conditions) * n_seeds
     n_inputs = data.x_train.shape[1]
-    block = block_size(config, n_inputs, n_members, devices, memory)
+    block = block_size(config, n_inputs, devices, memory)
     wave = min(block * len(devices), n_members)
     measured = set(curve_epochs(config.epochs).tolist())
     times = [perf_counter()]

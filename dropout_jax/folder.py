@@ -6,6 +6,7 @@ will write. Those alone are ever deleted.
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -193,6 +194,9 @@ def clear(folder: Path) -> None:
         for above in path.relative_to(folder).parents:
             if above != Path("."):
                 _remove_if_empty(folder / above)
+    for path in folder.rglob(".*.partial"):  # of a run that was killed while it wrote a file
+        if re.fullmatch(records.PARTIAL, path.name):
+            path.unlink()
 
 
 def update(folder: Path, *, files: Iterable[str] = (), done: bool = False) -> None:

@@ -3,6 +3,7 @@
 In several processes all prepare and train, and process 0 alone reads and writes.
 """
 
+import json
 import tempfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -72,7 +73,7 @@ def load(arguments: Networks) -> tuple[data.Dataset, Config, dict[str, Hparams]]
     config, conditions = configuration(arguments, dataset.n_classes)
     check_training(config, dataset)
     n_inputs = dataset.x_train.shape[1]
-    block_size(config, n_inputs, 1, jax.local_devices(), memory(arguments))
+    block_size(config, n_inputs, jax.local_devices(), memory(arguments))
     return dataset, config, conditions
 
 
@@ -90,7 +91,7 @@ def prepare(arguments: Training, options: Mapping[str, Any]) -> Job:
         tensorboard.check_installed()
     dataset, config, conditions = load(arguments)
     given = settings(arguments, dataset)
-    identity = identity_of(arguments, config, len(conditions), dataset, given, options)
+    identity = identity_of(arguments, config, dataset, given, options)
     job = Job(
         config, conditions, dataset, given, identity, Path(tempfile.gettempdir()), None, None, []
     )
@@ -118,17 +119,15 @@ def prepare(arguments: Training, options: Mapping[str, Any]) -> Job:
 def identity_of(
     arguments: Training,
     config: Config,
-    n_conditions: int,
     dataset: data.Dataset,
     given: dict[str, Any],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
     """All that decides the bits of a run: what was asked, the data, what it is computed with."""
     devices = jax.devices()
-    n_members = n_conditions * arguments.seeds
     n_inputs = dataset.x_train.shape[1]
     arrays = {name: zlib.crc32(array.tobytes()) for name, array in dataset._asdict().items()}
-    return {
+    identity = {
         **given,
         **arrays,
         "dropout_jax": version("dropout_jax"),
@@ -136,9 +135,10 @@ def identity_of(
         "jaxlib": version("jaxlib"),
         "backend": devices[0].platform,
         "device kind": devices[0].device_kind,
-        "block": block_size(config, n_inputs, n_members, devices, memory(arguments)),
+        "block": block_size(config, n_inputs, devices, memory(arguments)),
         **{name: options[name] for name in DECIDING_BITS},
     }
+    return json.loads(json.dumps(identity))  # as other processes and files have it
 
 
 def train(arguments: Training, job: Job, progress: Callable[[int, int], None]) -> runs.Run:
@@ -158,7 +158,7 @@ def train(arguments: Training, job: Job, progress: Callable[[int, int], None]) -
         allocate=records.scratch(job.folder),
         checkpoints=checkpoints.Checkpoints(
             partial(checkpoints.save, way) if job.lock else lambda _: None,
-            job.saved,
+            [checkpoints.Saved(*one) for one in job.saved],
             arguments.checkpoint_seconds,
         ),
         progress=progress,

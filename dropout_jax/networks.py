@@ -6,6 +6,7 @@ Shapes: B batch, L affine layers, D inputs, U units of a layer.
 import operator
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
@@ -53,6 +54,12 @@ class MLP(nn.Module):
     kernel_init: Callable[..., jax.Array] = nn.initializers.lecun_normal()
     noise: Noise = dropout
     noise_on_kernels: bool = False
+
+    def __post_init__(self) -> None:
+        """Take any sequence of widths; what else is given is refused where it is used."""
+        with suppress(TypeError):
+            self.features = tuple(map(operator.index, self.features))
+        super().__post_init__()
 
     def __call__(
         self, x: jax.Array, *, key: jax.Array | None = None, rates: ArrayLike | None = None

@@ -22,13 +22,14 @@ def cross_entropy(logits: jax.Array, label: jax.Array) -> jax.Array:
 
 
 def squared_error(prediction: jax.Array, target: jax.Array) -> jax.Array:
-    """Sum over outputs of (prediction - target)^2, for vectors [K].
+    """Sum over outputs of (prediction - target)^2, for vectors [K]; of one output also a number.
 
     Example:
       >>> print(squared_error(jnp.array([1.0, 2.0]), jnp.array([1.0, 5.0])))
       9.0
     """
-    chex.assert_rank([prediction, target], 1)
+    chex.assert_rank([prediction, target], [1, {0, 1}])
+    target = jnp.atleast_1d(target)
     chex.assert_equal_shape([prediction, target])
     return jnp.sum((prediction - target) ** 2)
 

@@ -101,9 +101,9 @@ def stack_conditions(conditions: Sequence[Hparams]) -> Hparams:
 
     Raises:
       TypeError: if one is no `Hparams`.
-      ValueError: if there are none, a rate is outside [0, 1], another number is NaN or not one
-        number, or the conditions do not give the same hyper-parameters in the same shapes (rates 0
-        mean no dropout, max-norm inf no bound).
+      ValueError: if there are none, a rate is outside [0, 1], another is not one number of its
+        range (`training.check_hparams`), or the conditions do not give the same hyper-parameters
+        in the same shapes (rates 0 mean no dropout, max-norm inf no bound).
 
     Example:
       >>> both = stack_conditions([Hparams((0.0,)), Hparams((0.5,))])
@@ -157,13 +157,14 @@ def fit_population(
     Args:
       conditions: C hyper-parameter settings of the same structure; values may differ freely.
       seeds: S distinct integers in 0 … 2^32 - 1. A member depends on its seed and hyper-parameters
-        alone, so a population can grow without changing its earlier members.
+        alone, so a population can grow without changing its earlier members; on an accelerator its
+        last bits depend on the block too, which does not depend on how many they are.
       key: the root key, of a counter-based generator (threefry or philox). Only folded into.
       data: put once on every device and shared by the members there.
       devices: all by default, those of other processes too: each of them makes the same call and is
         given the whole population.
       block: members a device trains at once, the unit of compiled work; see `blocks.block_size`.
-      memory: bytes to fill on a device, if `block` is not given; see `blocks.block_size`.
+      memory: bytes to fill on a device at most, if `block` is not given; see `blocks.block_size`.
       allocate: makes the arrays that hold the trained members, from a shape and a dtype; one that
         maps files keeps a population that is larger than the memory.
       checkpoints: how to save the way, and what to resume from: the bits at the end are those of a
@@ -198,7 +199,7 @@ def fit_population(
     members = _members(hparams, seeds, key)
     n_members, n_conditions = len(members[1]), len(conditions)
     if block is None:
-        block = block_size(config, data.x_train.shape[1], n_members, devices, memory)
+        block = block_size(config, data.x_train.shape[1], devices, memory)
     if block < 1:
         raise ValueError(f"block must be at least 1 member, got {block}")
     mesh = mesh_of(devices, -(-n_members // block))

@@ -1,11 +1,13 @@
 """When to drop: factors on the rates of dropout along training.
 
 Each is a function of progress, the fraction of all steps that are done, in [0, 1), and gives the
-factor in [0, 1] that the rates of `Hparams` are multiplied by: `Config(rate_schedule=early)`.
+factor in [0, 1] that the rates of `Hparams` are multiplied by: `Config(rate_schedule=early)`, or
+`Config(rate_schedule=partial(early, cutoff=0.3))`.
 """
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 
 def early(progress: jax.Array, cutoff: float = 0.5) -> jax.Array:
@@ -13,11 +15,15 @@ def early(progress: jax.Array, cutoff: float = 0.5) -> jax.Array:
 
     Against underfitting (Liu et al. 2023, §4).
 
+    Raises:
+      ValueError: if a concrete `cutoff` is negative or not finite.
+
     Example:
       >>> print(early(jnp.array([0.0, 0.25, 0.75])))
       [1.  0.5 0. ]
     """
-    return jnp.maximum(0, 1 - progress / cutoff)
+    _check("cutoff", cutoff)
+    return jnp.where(progress < cutoff, 1 - progress / cutoff, 0.0)
 
 
 def late(progress: jax.Array, cutoff: float = 0.5) -> jax.Array:
@@ -25,10 +31,14 @@ def late(progress: jax.Array, cutoff: float = 0.5) -> jax.Array:
 
     Against overfitting (Liu et al. 2023, §4).
 
+    Raises:
+      ValueError: if a concrete `cutoff` is negative or not finite.
+
     Example:
       >>> print(late(jnp.array([0.25, 0.75])))
       [0. 1.]
     """
+    _check("cutoff", cutoff)
     return jnp.where(progress < cutoff, 0.0, 1.0)
 
 
@@ -38,8 +48,18 @@ def curriculum(progress: jax.Array, speed: float = 10.0) -> jax.Array:
     The keep probability (1 - k) e^(-γt) + k of Morerio et al. (2017), §3, where 1 - k is the rate
     and γ = `speed` over the number of steps; their γ of 10 over all steps.
 
+    Raises:
+      ValueError: if a concrete `speed` is negative or not finite.
+
     Example:
       >>> print(curriculum(jnp.array([0.0, 0.5])).round(3))  # 1 - exp(-5)
       [0.    0.993]
     """
+    _check("speed", speed)
     return 1 - jnp.exp(-speed * progress)
+
+
+def _check(name: str, value: float) -> None:
+    """Raise ValueError unless a concrete value keeps the factor in [0, 1]."""
+    if not isinstance(value, Tracer) and not 0 <= value < float("inf"):
+        raise ValueError(f"{name} must be finite and not negative, got {value}")

@@ -66,6 +66,18 @@ def _of_two(differences: ArrayLike) -> np.ndarray:
     return differences
 
 
+def scale_of(values: np.ndarray) -> float:
+    """The power of two at or below the largest |value|: by it one can divide without rounding.
+
+    Squares and cubes of what is left neither underflow to 0 nor overflow.
+
+    Example:
+      >>> print(scale_of(np.array([3.0, -5.0])))
+      4.0
+    """
+    return float(np.ldexp(1.0, np.frexp(np.abs(values).max())[1] - 1))
+
+
 def interval(differences: np.ndarray) -> tuple[float, float]:
     """BCa bootstrap interval for the mean of paired differences [S], widened for small samples.
 
@@ -92,10 +104,11 @@ def interval(differences: np.ndarray) -> tuple[float, float]:
         return float(differences.min()), float(differences.max())
     if np.ptp(differences) <= 1e-12 * np.abs(differences).max():
         return float(differences.mean()), float(differences.mean())
+    scale = scale_of(differences)
     t = float(stats.t.ppf((1 - CONFIDENCE) / 2, n - 1))
     level = 1 - 2 * float(stats.norm.cdf(math.sqrt(n / (n - 1)) * t))
     low, high = stats.bootstrap(
-        (differences,),
+        (differences / scale,),
         np.mean,
         confidence_level=level,
         n_resamples=N_RESAMPLES,
@@ -103,7 +116,7 @@ def interval(differences: np.ndarray) -> tuple[float, float]:
         method="BCa",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    return float(low), float(high)
+    return float(low * scale), float(high * scale)
 
 
 def sign_flip_test(differences: np.ndarray) -> np.ndarray:
@@ -173,7 +186,9 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 def effect_size(differences: np.ndarray) -> float:
-    """Hedges' g for paired differences [S]: mean / sd · (1 - 3/(4 (S - 1) - 1)); NaN at sd 0.
+    """Hedges' g for paired differences [S]: mean / sd · (1 - 3/(4 (S - 1) - 1)).
+
+    NaN where the differences are equal but for rounding, or not all finite.
 
     Errors are those of `interval`.
 
@@ -182,6 +197,9 @@ def effect_size(differences: np.ndarray) -> float:
       1.143
     """
     differences = _of_two(differences)
+    if not np.isfinite(differences).all():
+        return math.nan
+    differences = differences / scale_of(differences)
     n = len(differences)
     sd = differences.std(ddof=1)
     if n < 3 or sd <= 1e-12 * np.abs(differences).max():  # equal, but for rounding

@@ -87,8 +87,9 @@ def run_lines(
         if diverged := condition["diverged_seeds"]:
             yield Text.assemble(
                 (f"{len(diverged)} networks of {escaped(name)} diverged:", "bold"),
-                f" their loss was not finite. Left out with their seeds, "
-                f"{', '.join(map(str, diverged))}; {condition['n_compared']} seeds are compared. "
+                " their loss was not finite, or ten times that before training. "
+                f"Left out with their seeds, {', '.join(map(str, diverged))}; "
+                f"{condition['n_compared']} seeds are compared. "
                 "Try a smaller --learning-rate.",
             )
     if others:

@@ -8,8 +8,9 @@ Shapes: B batch, D inputs, L layers, E epochs, n examples.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -29,7 +30,9 @@ EVALUATED_AT_ONCE = 1_000  # examples
 
 
 class Hparams(NamedTuple):
-    """The traced hyper-parameters of one member.
+    """The traced hyper-parameters of one member: Python numbers, sequences or arrays of them.
+
+    Training takes all for float32 arrays, so that one program serves them however they are given.
 
     Attributes:
       rates: P(drop) on the input of each layer [L]; None leaves dropout out of the program.
@@ -71,13 +74,16 @@ def sgd(hparams: Hparams) -> optax.GradientTransformation:
 
 @dataclass(frozen=True)
 class Config:
-    """What is fixed when the program is compiled.
+    """What is fixed when the program is compiled; equal ones share a program.
+
+    Functions are equal if they are the same one, or `functools.partial` of it with equal arguments.
 
     Attributes:
       model: the network; `MLP((256, 256, 10))`.
       epochs: passes over the training data.
       batch_size: examples a step.
-      loss_fn: loss of one example, a function of (outputs [K], label).
+      loss_fn: loss of one example, a function of (outputs [K], label); labels may be classes, or
+        for `objectives.squared_error` numbers, one or K.
       make_optimizer: optax transformation made from the (traced) hyper-parameters.
       rate_schedule: factor on the rates, a function of the fraction of all steps that are done,
         such as `schedules.early`; None for rates that stay.
@@ -104,15 +110,44 @@ class Config:
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < 1:
                 raise ValueError(f"{name} must be a positive integer, got {value!r}")
+        for name, fn in list(vars(self).items()):
+            if isinstance(fn, partial):
+                with suppress(TypeError):  # of arguments that cannot be hashed
+                    one = _the_partial(fn.func, fn.args, tuple(sorted(fn.keywords.items())))
+                    object.__setattr__(self, name, one)
+
+
+@cache
+def _the_partial(fn: Callable, args: tuple, keywords: tuple) -> partial:
+    """The one partial of a function and arguments; others equal only themselves."""
+    return partial(fn, *args, **dict(keywords))
+
+
+def as_arrays(hparams: Hparams) -> Hparams:
+    """The hyper-parameters as float32 arrays; None stays.
+
+    Example:
+      >>> print(as_arrays(Hparams(rates=(0, 0.5), momentum=0)).rates)
+      [0.  0.5]
+    """
+
+    def array(value: Any) -> Any:
+        return None if value is None else jnp.asarray(value, jnp.float32)
+
+    with np.errstate(over="ignore"):  # what is too large becomes infinite
+        return Hparams(*map(array, hparams))
 
 
 def check_hparams(hparams: Hparams) -> None:
-    """Raise ValueError unless each but the rates is one real number; traced ones pass.
+    """Raise ValueError unless each but the rates is one real number of its range; traced ones pass.
+
+    The learning rate and the weight decay must not be negative, the momentum must lie in [0, 1) and
+    the max-norm be positive.
 
     Example:
-      >>> check_hparams(Hparams(momentum=float("nan")))
+      >>> check_hparams(Hparams(momentum=1.0))
       Traceback (most recent call last):
-      ValueError: momentum must be one real number, got nan
+      ValueError: momentum must lie in [0, 1), got 1.0
     """
     for name, value in hparams._replace(rates=None)._asdict().items():
         if value is None or isinstance(value, Tracer):
@@ -122,6 +157,12 @@ def check_hparams(hparams: Hparams) -> None:
         if number.ndim or not real or number != number:
             shown = f"shape {number.shape}" if number.ndim else value
             raise ValueError(f"{name} must be one real number, got {shown}")
+        expected, met = {
+            "momentum": ("lie in [0, 1)", 0 <= number < 1),
+            "max_norm": ("be positive", number > 0),
+        }.get(name, ("not be negative", number >= 0))
+        if not met:
+            raise ValueError(f"{name} must {expected}, got {value}")
 
 
 def check_training(config: Config, data: Dataset) -> None:
@@ -159,7 +200,10 @@ class TrainState(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """Mean loss (nats for cross entropy) and error rate (a fraction), deterministic passes."""
+    """Mean loss (nats for cross entropy) and error rate (a fraction), deterministic passes.
+
+    The error rate is NaN unless labels are classes, one integer an example.
+    """
 
     loss: jax.Array
     error: jax.Array
@@ -186,6 +230,7 @@ def init(config: Config, hparams: Hparams, key: jax.Array, n_inputs: int) -> Tra
       0 (64, 4)
     """
     check_key(key)
+    hparams = as_arrays(hparams)
     init_key, shuffle_key, dropout_key = jax.random.split(key, 3)
     params = config.model.init(init_key, jnp.zeros(n_inputs))
     opt_state = config.make_optimizer(hparams).init(params)
@@ -266,7 +311,6 @@ def _keep_narrow_transposed(grads: Params) -> Params:
     return jax.tree.map(keep, grads)
 
 
-@partial(jax.jit, static_argnames="config")
 def train_step(
     config: Config, hparams: Hparams, state: TrainState, x: Array, y: Array
 ) -> tuple[TrainState, jax.Array]:
@@ -282,6 +326,14 @@ def train_step(
       >>> print(state.step)
       1
     """
+    return _train_step(config, as_arrays(hparams), state, x, y)
+
+
+@partial(jax.jit, static_argnames="config")
+def _train_step(
+    config: Config, hparams: Hparams, state: TrainState, x: Array, y: Array
+) -> tuple[TrainState, jax.Array]:
+    """`train_step`, compiled."""
     key = jax.random.fold_in(state.dropout_key, state.step)
     loss, grads = jax.value_and_grad(partial(batch_loss, config))(
         state.params, x, y, key, hparams.rates
@@ -304,7 +356,6 @@ def _at(config: Config, hparams: Hparams, progress: jax.Array) -> Hparams:
     return hparams._replace(rates=jnp.asarray(hparams.rates) * config.rate_schedule(progress))
 
 
-@partial(jax.jit, static_argnames="config")
 def train_epoch(
     config: Config, hparams: Hparams, state: TrainState, x: Array, y: Array
 ) -> tuple[TrainState, jax.Array]:
@@ -320,6 +371,14 @@ def train_epoch(
       >>> print(state.step)  # three batches of two
       3
     """
+    return _train_epoch(config, as_arrays(hparams), state, x, y)
+
+
+@partial(jax.jit, static_argnames="config")
+def _train_epoch(
+    config: Config, hparams: Hparams, state: TrainState, x: Array, y: Array
+) -> tuple[TrainState, jax.Array]:
+    """`train_epoch`, compiled."""
     steps_per_epoch = len(x) // config.batch_size
     epoch = state.step // steps_per_epoch
     order = batch_indices(jax.random.fold_in(state.shuffle_key, epoch), len(x), config.batch_size)
@@ -356,7 +415,9 @@ def _evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
     def one(example: tuple[jax.Array, jax.Array]) -> Metrics:
         inputs, label = example
         outputs = cast(jax.Array, config.model.apply(params, inputs))
-        return Metrics(config.loss_fn(outputs, label), objectives.error_rate(outputs, label))
+        is_class = label.ndim == 0 and jnp.issubdtype(label.dtype, jnp.integer)
+        error = objectives.error_rate(outputs, label) if is_class else jnp.full((), jnp.nan)
+        return Metrics(config.loss_fn(outputs, label), error)
 
     each = jax.lax.map(one, (x, y), batch_size=min(EVALUATED_AT_ONCE, len(x)))
     return Metrics(each.loss.mean(), each.error.mean())
@@ -388,7 +449,8 @@ def fit(
     Raises:
       TypeError: if `key` is not a typed key.
       ValueError: if `data` cannot be trained on (`check_training`), a hyper-parameter is not one
-        number, or `rates` are not of length L or hold a concrete value outside [0, 1].
+        number of its range (`check_hparams`), or `rates` are not of length L or hold a concrete
+        value outside [0, 1].
 
     Example:
       >>> from dropout_jax.data import load_dataset
@@ -403,7 +465,7 @@ def fit(
     check_hparams(hparams)
     if hparams.rates is not None:
         check_rates(hparams.rates, len(config.model.features))
-    return _fit(config, hparams, key, data)
+    return _fit(config, as_arrays(hparams), key, data)
 
 
 @partial(jax.jit, static_argnames="config")

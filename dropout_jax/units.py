@@ -63,7 +63,8 @@ def mean_correlation(activations: jax.Array) -> jax.Array:
 def mean_cosine(incoming: jax.Array) -> jax.Array:
     """Mean |cosine| between the incoming vectors of all pairs of units, of a kernel [in, U].
 
-    High where units condense on few directions (Zhang & Xu 2024).
+    High where units condense on few directions (Zhang & Xu 2024). NaN for fewer than two units that
+    have incoming weights.
 
     Example:
       >>> print(mean_cosine(jnp.eye(2)))  # at right angles
@@ -76,8 +77,9 @@ def _mean_cosine(columns: jax.Array, counts: jax.Array) -> jax.Array:
     """Mean |cosine| over all pairs of the columns that count."""
     norms = jnp.linalg.norm(columns, axis=0)
     unit = jnp.where(counts[None], columns / jnp.where(counts, norms, 1)[None], 0)
+    others = jnp.fill_diagonal(jnp.abs(unit.T @ unit), 0, inplace=False)
     n = counts.sum()
-    return (jnp.abs(unit.T @ unit).sum() - n) / (n * (n - 1))
+    return others.sum() / (n * (n - 1))  # of fewer than two 0 / 0
 
 
 def silent_share(activations: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from scipy import stats
 
-from dropout_jax.statistics import CONFIDENCE, N_RANDOM, Comparison, judge, real
+from dropout_jax.statistics import CONFIDENCE, N_RANDOM, Comparison, judge, real, scale_of
 
 
 def permutation_test(baseline: np.ndarray, condition: np.ndarray) -> float:
@@ -48,22 +48,30 @@ def permutation_test(baseline: np.ndarray, condition: np.ndarray) -> float:
 def welch_interval(baseline: np.ndarray, condition: np.ndarray) -> tuple[float, float]:
     """Interval for the difference of means of two groups [S], [S'] of unlike variance (Welch 1947).
 
+    What is not finite gives NaN.
+
     Example:
       >>> low, high = welch_interval(np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0, 4.0]))
       >>> print(round((low + high) / 2, 3), low < 1 < high)
       1.0 True
     """
-    groups = (baseline, condition)
+    both = np.concatenate([baseline, condition])
+    if not np.isfinite(both).all():
+        return math.nan, math.nan
+    scale = scale_of(both)
+    groups = (baseline / scale, condition / scale)
     variances = [group.var(ddof=1) / len(group) for group in groups]
     apart = sum(v * v / (len(group) - 1) for v, group in zip(variances, groups, strict=True))
     t = stats.t.ppf((1 + CONFIDENCE) / 2, sum(variances) ** 2 / apart) if apart else 0.0
-    half = float(t * math.sqrt(sum(variances)))
+    half = float(t * math.sqrt(sum(variances))) * scale
     difference = float(condition.mean() - baseline.mean())
     return difference - half, difference + half
 
 
 def effect_size(baseline: np.ndarray, condition: np.ndarray) -> float:
-    """Hedges' g of two groups [S], [S'], by their pooled deviation; NaN if that is 0.
+    """Hedges' g of two groups [S], [S'], by their pooled deviation.
+
+    NaN where each group is of one number, but for rounding, or not all are finite.
 
     Example:
       >>> g = effect_size(np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0, 4.0]))
@@ -71,10 +79,17 @@ def effect_size(baseline: np.ndarray, condition: np.ndarray) -> float:
       0.8
     """
     n, m = len(baseline), len(condition)
+    both = np.concatenate([baseline, condition])
+    if not np.isfinite(both).all():
+        return math.nan
+    both = both / scale_of(both)
+    baseline, condition = both[:n], both[n:]
     squares = (n - 1) * baseline.var(ddof=1) + (m - 1) * condition.var(ddof=1)
     pooled = math.sqrt(squares / (n + m - 2))
+    if pooled <= 1e-12 * np.abs(both).max():  # equal, but for rounding
+        return math.nan
     difference = float(condition.mean() - baseline.mean())
-    return difference / pooled * (1 - 3 / (4 * (n + m - 2) - 1)) if pooled else math.nan
+    return difference / pooled * (1 - 3 / (4 * (n + m - 2) - 1))
 
 
 def compare(

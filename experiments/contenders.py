@@ -37,7 +37,7 @@ def library(width: int, members: int, rates: Rates, data: Dataset) -> Contender:
     config = Config(MLP((width, width, 10)), batch_size=BATCH)
     devices = jax.local_devices()
     mesh = mesh_of(devices)
-    wave = mesh.size * block_size(config, data.x_train.shape[1], members, devices)
+    wave = mesh.size * block_size(config, data.x_train.shape[1], devices)
     member = Hparams(rates and np.array(rates), LEARNING_RATE, MOMENTUM)
     stacked = jax.tree.map(lambda v: np.full((wave, *np.shape(v)), v, np.float32), member)
     hparams, shared = deal(mesh, stacked), share(mesh, data)

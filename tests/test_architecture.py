@@ -155,6 +155,15 @@ def test_only_the_command_line_sets_global_jax_configuration(module):
     assert not imports(TREES[module]) & {"jax.config", "os.environ", "os.putenv"}
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_unpickles(module):
+    assert not {"pickle", "dill", "joblib", "shelve", "marshal"} & {
+        name.partition(".")[0] for name in imports(TREES[module])
+    }
+    allowed = [n for n in ast.walk(TREES[module]) if isinstance(n, ast.keyword)]
+    assert all(ast.unparse(n.value) == "False" for n in allowed if n.arg == "allow_pickle")
+
+
 @pytest.mark.parametrize("module", TREES)
 def test_everything_public_has_a_docstring(module):
     tree = TREES[module]

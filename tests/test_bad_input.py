@@ -389,6 +389,9 @@ def test_epochs_and_batch_sizes_are_positive_integers_or_refused(epochs, batch_s
 def test_hyper_parameters_are_numbers_and_rates_one_a_layer_or_refused(name, value, rates):
     hparams = Hparams(rates=rates)._replace(**{name: value})
     good = value is None or (is_real(value) and type(value) is not bool and not math.isnan(value))
+    if good and value is not None:
+        range_of = {"momentum": 0 <= value < 1, "max_norm": value > 0}
+        good = range_of.get(name, value >= 0)
     small = not isinstance(value, int) or abs(value) < 2**62  # beyond, NumPy makes them objects
     good = (
         good
@@ -465,13 +468,13 @@ def test_blocks_are_of_a_member_or_more_and_memory_holds_one(block, memory):
 
     enough = memory is None or memory >= blocks.member_bytes(CONFIG, 5)
     assert is_let_in(run) == (enough if block is None else block >= 1)
-    size = outcome(blocks.block_size, CONFIG, 5, 1, jax.devices(), memory)
+    size = outcome(blocks.block_size, CONFIG, 5, jax.devices(), memory)
     assert size == (1 if enough else None)
 
 
 def test_no_device_has_no_block():
     with pytest.raises(ValueError, match="devices must hold at least one, got none"):
-        blocks.block_size(CONFIG, 5, 1, [])
+        blocks.block_size(CONFIG, 5, [])
 
 
 @given(shapes=st.lists(st.lists(short, max_size=3).map(tuple), max_size=3))
@@ -626,7 +629,7 @@ def test_a_hyper_parameter_that_is_not_a_number_is_refused(name):
 
 def test_memory_that_is_not_a_number_holds_no_member():
     with pytest.raises(ValueError, match="memory must hold one network"):
-        blocks.block_size(CONFIG, 5, 1, jax.devices(), math.nan)
+        blocks.block_size(CONFIG, 5, jax.devices(), math.nan)
 
 
 @pytest.mark.parametrize("function", [statistics.interval, statistics.sign_flip_test])

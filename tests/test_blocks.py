@@ -26,8 +26,11 @@ CONFIG = Config(MLP((64, 64, 10)))
 class Accelerator:
     platform, process_index = "gpu", 0
 
+    def __init__(self, holds):
+        self.holds = holds
+
     def memory_stats(self):
-        return {"bytes_limit": 10 * member_bytes(CONFIG, 784)}
+        return {"bytes_limit": self.holds * member_bytes(CONFIG, 784)}
 
 
 @pytest.mark.parametrize("block", [1, 3])
@@ -64,17 +67,18 @@ def test_a_function_mapped_over_members_may_put_their_masks_on_what_they_share()
     assert len(set(mapped[0].tolist())) > 1
 
 
-def test_a_cpu_takes_members_one_by_one_and_an_accelerator_its_share_or_what_fits():
-    assert block_size(CONFIG, 784, 30, jax.devices("cpu")) == 1
-    assert block_size(CONFIG, 784, 30, [Accelerator()] * 8) == 4
-    assert block_size(CONFIG, 784, 30, [Accelerator()] * 2) == 8  # .8 of memory for ten
+@pytest.mark.parametrize("n_devices", [1, 2, 8])
+def test_a_cpu_takes_members_one_by_one_and_an_accelerator_32_or_what_fits(n_devices):
+    assert block_size(CONFIG, 784, jax.devices("cpu")) == 1
+    assert block_size(CONFIG, 784, [Accelerator(1e4)] * n_devices) == 32
+    assert block_size(CONFIG, 784, [Accelerator(10)] * n_devices) == 8  # .8 of memory for ten
     three = 3.5 * member_bytes(CONFIG, 784)
-    assert block_size(CONFIG, 784, 30, [Accelerator()] * 2, three) == 3
+    assert block_size(CONFIG, 784, [Accelerator(10)] * n_devices, three) == 3
 
 
 def test_memory_for_less_than_one_member_is_refused():
     with pytest.raises(ValueError, match=r"memory must hold one network .* got 9.31e-10 GiB"):
-        block_size(CONFIG, 784, 30, jax.devices("cpu"), memory=1)
+        block_size(CONFIG, 784, jax.devices("cpu"), memory=1)
 
 
 @pytest.mark.parametrize(("width", "batch_size"), [(64, 128), (256, 128), (256, 512)])

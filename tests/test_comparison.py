@@ -203,6 +203,14 @@ def test_members_whose_loss_was_ever_infinite_or_nan_have_diverged():
     np.testing.assert_array_equal(sound(population), [[1, 0, 1], [1, 1, 0]])
 
 
+def test_members_whose_training_loss_rose_far_above_that_of_untrained_ones_have_diverged():
+    population = toy_population(1, 4)
+    train, test = population.curve.train.loss, population.curve.test.loss
+    train[:], test[:] = np.log(10), 90.0  # overfitting, which is no divergence
+    train[0, 1, -1], train[0, 2, 1], train[0, 3, -1] = 1.7e9, 30.0, 20.0
+    np.testing.assert_array_equal(sound(population), [[1, 0, 0, 1]])
+
+
 def test_diverged_members_are_named_and_left_out_of_the_means(measured):
     population = toy_population(3, 10)
     for losses in (population.curve.train.loss, population.curve.test.error):

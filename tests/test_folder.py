@@ -107,8 +107,14 @@ def test_a_file_is_no_folder_and_holds_none(tmp_path):
 
 
 def test_clearing_removes_what_the_run_wrote_and_nothing_else(tmp_path):
-    foreign = ["figures/notes.txt", "figures/units.pdf", "notes.md", "tensorboard/mine/events"]
-    own = [*folder.FILES, "tensorboard/0-none/0/events"]
+    foreign = [
+        "figures/notes.txt",
+        ".draft.partial",
+        "figures/units.pdf",
+        "notes.md",
+        "tensorboard/mine/events",
+    ]
+    own = [*folder.FILES, ".0123456789abcdef.partial", "tensorboard/0-none/0/events"]
     for name in (*own, *foreign):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

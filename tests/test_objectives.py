@@ -77,9 +77,19 @@ def test_a_batch_of_logits_or_labels_is_refused(objective, logits, label):
         objective(jnp.zeros(logits), jnp.zeros(label, jnp.int32))
 
 
+def test_the_target_of_one_output_may_be_a_number():
+    assert squared_error(jnp.array([1.0]), jnp.array(3.0)) == 4
+
+
 @pytest.mark.parametrize(
     ("prediction", "target", "message"),
-    [((2, K), (2, K), "rank"), ((), (), "rank"), ((K,), (K + 1,), "shape"), ((K,), (1,), "shape")],
+    [
+        ((2, K), (2, K), "rank"),
+        ((), (), "rank"),
+        ((K,), (K + 1,), "shape"),
+        ((K,), (1,), "shape"),
+        ((K,), (), "shape"),
+    ],
 )
 def test_predictions_and_targets_must_be_vectors_of_one_length(prediction, target, message):
     with pytest.raises(AssertionError, match=message):

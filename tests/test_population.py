@@ -82,6 +82,32 @@ def test_a_member_is_the_same_bit_for_bit_alone_and_in_a_larger_population(train
     chex.assert_trees_all_equal(member(alone, 0, 0), member(trained, 1, 1))
 
 
+def test_a_population_grows_beyond_a_block_without_changing_its_earlier_members():
+    small, large = (
+        fit_population(CONFIG, [DROPOUT], range(n), root(), DATA, block=4) for n in (1, 9)
+    )
+    chex.assert_trees_all_equal(member(small, 0, 0), member(large, 0, 0))
+
+
+@pytest.mark.parametrize("n_members", [1, 30, 32, 33, 300])
+def test_the_block_of_an_accelerator_is_the_same_however_many_members_there_are(
+    n_members, monkeypatch
+):
+    class Accelerator:
+        platform, process_index = "gpu", 0
+
+        def memory_stats(self):
+            return {}
+
+    def stop(devices, n_blocks):
+        raise InterruptedError(n_blocks)
+
+    monkeypatch.setattr(population, "mesh_of", stop)
+    with pytest.raises(InterruptedError) as caught:
+        fit_population(CONFIG, [NONE], range(n_members), root(), DATA, devices=[Accelerator()])
+    assert caught.value.args == (-(-n_members // blocks.BLOCK),)
+
+
 @pytest.mark.parametrize("n_devices", [1, 2])
 def test_devices_do_not_change_a_bit(trained, n_devices):
     devices = jax.local_devices()[:n_devices]

@@ -15,11 +15,15 @@ from dropout_jax.networks import MLP
 from dropout_jax.training import Config, Hparams
 
 CONFIG = Config(MLP((8, 3)), epochs=2, batch_size=4)
-KEY = jax.eval_shape(lambda: jax.random.key(0))
-FLOAT, INT = jnp.float32, jnp.int32
-DATA = Dataset(*(jax.ShapeDtypeStruct(*of) for of in [((16, 5), FLOAT), ((16,), INT)] * 2))
-HPARAMS = Hparams(*(jax.ShapeDtypeStruct(shape, FLOAT) for shape in [(2,), (), (), (), ()]))
+KEY, HPARAMS, DATA = jax.eval_shape(
+    lambda: (
+        jax.random.key(0),
+        Hparams(*map(jnp.zeros, [(2,), (), (), (), ()])),
+        Dataset(*[jnp.zeros((16, 5)), jnp.zeros(16, jnp.int32)] * 2),
+    )
+)
 STATE = jax.eval_shape(partial(training.init, CONFIG, n_inputs=5), HPARAMS, KEY)
+X, Y = jax.ShapeDtypeStruct((4, 5), jnp.float32), jax.ShapeDtypeStruct((4,), jnp.int32)
 HOST = r"callback|infeed|outfeed|send|recv"
 COLLECTIVE = r"all_reduce|all_gather|all_to_all|reduce_scatter|collective|partition_id"
 
@@ -43,10 +47,10 @@ def analysis(params, init_params, x):
 
 
 PROGRAMS = {
-    "dropout": (dropout, (KEY, jax.ShapeDtypeStruct((4, 5), FLOAT), HPARAMS.learning_rate)),
+    "dropout": (dropout, (KEY, X, HPARAMS.learning_rate)),
     "a step": (
         partial(training.train_step, CONFIG),
-        (HPARAMS, STATE, jax.ShapeDtypeStruct((4, 5), FLOAT), jax.ShapeDtypeStruct((4,), INT)),
+        (HPARAMS, STATE, X, Y),
     ),
     "a vmapped epoch": (vmapped_epoch, (stacked(3, HPARAMS), stacked(3, STATE), DATA)),
     "an epoch on eight devices": (

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from dropout_jax import processes
 from dropout_jax.arguments import Compare, check
+from dropout_jax.checkpoints import Saved
 from dropout_jax.cli import run_command
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +35,31 @@ results = compute()
 if processes.is_first():
     np.savez(out, *results)
 """
+TALKER = """
+import os, sys
+import jax
+import numpy as np
+from pathlib import Path
+from dropout_jax import processes
+port, told, process, out = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+jax.config.update("jax_num_cpu_devices", 1)
+processes.connect(f"127.0.0.1:{port}", told, process)
+links = [os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+lines = [line.split() for of in ("tcp", "tcp6") for line in open(f"/proc/net/{of}").readlines()[1:]]
+mine = [line[1] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in links]
+print("listens at", *[address for address in mine if address.endswith(f":{port:04X}")])
+from tests.test_processes import SENT
+found = processes.of_first(SENT if processes.is_first() else ["of no interest"])
+assert found[0] == SENT[0] and np.isnan(found[1].pop("nan"))
+assert found[1] == {"tuple": [1, 2], "text": "é", "none": None}
+np.savez(out, *(leaf for tree in found[2:] for leaf in [tree[0], *tree[1], tree[2], *tree[3]]))
+"""
+SENT: list = [
+    {"seeds": 3, "rates": [0.1, -0.0], "folder": "/array"},
+    {"tuple": (1, 2), "text": "é", "none": None, "nan": float("nan")},
+    Saved(2, [np.array([np.nan, -0.0, 1e-45, np.inf], np.float32)], 5, [np.zeros((0, 3), "u4")]),
+    Saved(0, [], 0, [np.arange(6, dtype=np.uint32).reshape(2, 3), np.array(7, np.int32)]),
+]
 LINE = "compare --dataset digits --features 8 8 --seeds 2 --epochs 8 --checkpoint-seconds 0"
 COMPARE = LINE.split()
 
@@ -148,6 +175,45 @@ def test_what_one_process_refuses_both_refuse_in_one_line(tmp_path):
     assert "out must be a new or empty folder" in lines[0][0]
     assert "another process could not start" in lines[1][0]
     assert not any("Traceback" in line for of in said for line in of)
+
+
+def talk(tmp_path, told: tuple[int, ...]) -> list[tuple[int, str, str]]:
+    """Status, output and errors of processes that were told of so many."""
+    port = free_port()
+    arguments = [(port, n, i, tmp_path / f"{i}.npz") for i, n in enumerate(told)]
+    talkers = [start(["-c", TALKER, *map(str, given)]) for given in arguments]
+    said = [one.communicate(timeout=60) for one in talkers]
+    return [(one.returncode, *of) for one, of in zip(talkers, said, strict=True)]
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp6").exists(), reason="sockets are read off Linux")
+def test_what_the_first_process_has_arrives_bit_for_bit_through_a_port_of_the_given_address(
+    tmp_path,
+):
+    (status, listens, said), (other_status, nowhere, other_said) = talk(tmp_path, (2, 2))
+    assert (status, other_status) == (0, 0), said + other_said
+    here = re.findall(r"listens at(?: (\w+):\w+)?$", listens, re.MULTILINE)
+    assert here in (["0100007F"], ["0000000000000000FFFF00000100007F"])  # 127.0.0.1, no more
+    assert re.findall(r"listens at(.*)$", nowhere, re.MULTILINE) == [""]
+    leaves = [leaf for one in SENT[2:] for leaf in (one[0], *one[1], one[2], *one[3])]
+    for process in (0, 1):
+        with np.load(tmp_path / f"{process}.npz") as there:
+            for mine, theirs in zip(leaves, there.values(), strict=True):
+                assert (theirs.dtype, theirs.shape) == (np.asarray(mine).dtype, np.shape(mine))
+                assert theirs.tobytes() == np.asarray(mine).tobytes()
+
+
+def test_a_number_of_processes_that_does_not_match_is_refused_by_all(tmp_path):
+    (status, _, said), (other_status, _, other_said) = talk(tmp_path, (2, 3))
+    assert (status, other_status) == (1, 1)  # of a traceback, as no command line catches it
+    assert "ValueError: another process could not start, and says why" in said
+    assert "ValueError: --num-processes must be 2, got 3" in other_said
+
+
+@pytest.mark.parametrize("value", [object(), np.array([None]), {1, 2}])
+def test_only_json_and_arrays_of_numbers_are_sent(value):
+    with pytest.raises(TypeError, match="must be JSON and arrays, got"):
+        processes._packed({"value": [value]})
 
 
 def test_one_process_agrees_with_itself():

@@ -39,6 +39,28 @@ def test_curriculum_is_morerios_keep_probability():
     np.testing.assert_allclose(1 - rate, (1 - keep) * np.exp(-gamma * t) + keep, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("schedule", "factor"), [(early, 0), (late, 1)])
+def test_a_cutoff_of_0_is_past_from_the_start(schedule, factor):
+    at = jnp.array([0.0, 1e-6, 0.5])
+    for cutoff in (0, 0.0, jnp.array(0.0)):
+        np.testing.assert_array_equal(schedule(at, cutoff=cutoff), jnp.full(3, factor))
+
+
+@pytest.mark.parametrize(("schedule", "factor"), [(early, 1), (late, 0), (curriculum, 0)])
+def test_at_its_start_a_schedule_is_at_its_end_of_the_range(schedule, factor):
+    assert schedule(jnp.array(0.0)) == factor
+    assert curriculum(jnp.array(0.5), speed=0.0) == 0
+
+
+@pytest.mark.parametrize("given", [-0.1, np.nan, np.inf])
+@pytest.mark.parametrize(
+    ("schedule", "name"), [(early, "cutoff"), (late, "cutoff"), (curriculum, "speed")]
+)
+def test_what_would_leave_the_range_of_factors_is_refused(schedule, name, given):
+    with pytest.raises(ValueError, match=f"{name} must be finite and not negative, got {given}"):
+        schedule(jnp.array(0.5), **{name: given})
+
+
 def trained(schedule, rate, epochs=4):
     config = Config(MLP((4, 2)), epochs=epochs, batch_size=4, rate_schedule=schedule)
     data = Dataset(X, Y, X, Y)

@@ -141,6 +141,19 @@ def test_an_interval_is_reproducible_and_contains_the_mean(d):
     assert interval(2.0**-60 * d) == (2.0**-60 * low, 2.0**-60 * high)
 
 
+@pytest.mark.parametrize("exponent", [-1060, -400, 400, 1018])  # of float64's -1074 … 1023
+def test_an_interval_and_an_effect_size_have_no_smallest_or_largest_scale(exponent):
+    d = np.array([1.0, 2, 1, 1, 30, 1, 2, 1])
+    at = np.ldexp(d, exponent)
+    np.testing.assert_array_equal(interval(at), np.ldexp(interval(d), exponent))
+    assert effect_size(at) == effect_size(d)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_differences_that_are_not_finite_have_no_effect_size(wrong):
+    assert math.isnan(effect_size(np.array([1.0, 2.0, wrong])))
+
+
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e-30, 1e30])
 def test_equal_differences_have_no_spread(value):
     d = np.full(7, value)

@@ -1,5 +1,7 @@
 import dataclasses
-from typing import cast
+from functools import partial
+from itertools import starmap
+from typing import Any, cast
 
 import chex
 import jax
@@ -8,9 +10,10 @@ import numpy as np
 import optax
 import pytest
 
-from dropout_jax import objectives, training
+from dropout_jax import objectives, schedules, training
 from dropout_jax.data import Dataset, batch_indices
 from dropout_jax.networks import MLP, layers
+from dropout_jax.population import stack_conditions
 from dropout_jax.training import (
     Config,
     Hparams,
@@ -167,6 +170,17 @@ def test_evaluate_is_the_mean_over_examples_whatever_the_number():
     np.testing.assert_allclose(metrics.error, (outputs.argmax(-1) != y).mean(), rtol=1e-6)
 
 
+def test_arrays_on_a_device_are_checked_there(monkeypatch):
+    x, y = map(jnp.asarray, (DATA.x_test, DATA.y_test))
+    expected = evaluate(CONFIG, start().params, x, y)
+    for wrong, said in (((x * jnp.nan, y), "x must be finite"), ((x, y + 3), "classes 0 … 2")):
+        with pytest.raises(ValueError, match=said):
+            evaluate(CONFIG, start().params, *wrong)
+
+    monkeypatch.delattr(np, "isfinite")  # which would fetch them
+    chex.assert_trees_all_equal(evaluate(CONFIG, start().params, x, y), expected)
+
+
 def test_fit_learns_and_returns_the_metrics_of_its_last_state():
     config = dataclasses.replace(CONFIG, epochs=20)
     state, curve = fit(config, Hparams(), jax.random.key(3), DATA)
@@ -187,6 +201,108 @@ def test_new_hyper_parameters_do_not_compile_again():
         for rate, lr, wd in [(0.0, 0.1, 0.0), (0.5, 0.05, 1e-3), (1.0, 0.01, 1.0)]
     ]
     assert len({float(curve.train.loss[-1]) for curve in curves}) == 3
+
+
+def counting(traces: list) -> training.Config:
+    """A configuration whose loss tells each time that a program with it is traced."""
+
+    def loss(outputs, label):
+        traces.append(1)
+        return objectives.cross_entropy(outputs, label)
+
+    return Config(MLP((4, 3)), epochs=1, batch_size=16, loss_fn=loss)
+
+
+AS_GIVEN: list[tuple[Any, ...]] = [
+    ((0, 0.5), 0.1, 0, 0, 2),
+    ([0.0, 0.5], np.float64(0.1), np.float32(0), jnp.array(0), np.array(2)),
+    (np.array([0, 0.5]), jnp.float32(0.1), 0.0, 0.0, jnp.array(2.0)),
+    (jnp.array([0, 0.5]), jnp.asarray(0.1), jnp.zeros(()), np.zeros(()), 2.0),
+]
+
+
+@pytest.mark.parametrize("function", [train_step, train_epoch, fit])
+def test_hyper_parameters_compile_one_program_however_they_are_given(function):
+    traces, ends, n_traces = [], [], 0
+    config = counting(traces)
+    for hparams in starmap(Hparams, AS_GIVEN):
+        if function is fit:
+            state, _ = fit(config, hparams, jax.random.key(0), DATA)
+        else:
+            n = 16 if function is train_step else 50
+            state = init(config, hparams, jax.random.key(0), 5)
+            state, _ = function(config, hparams, state, DATA.x_train[:n], DATA.y_train[:n])
+        ends.append(state.params)
+        n_traces = len(traces) if len(ends) == 1 else n_traces
+    assert len(traces) == n_traces > 0
+    for params in ends[1:]:
+        chex.assert_trees_all_equal(params, ends[0])
+
+
+def test_rates_may_be_a_list_of_traced_numbers():
+    given = jax.vmap(lambda rate: training.as_arrays(Hparams([0.0, rate])).rates)
+    np.testing.assert_array_equal(given(jnp.array([0.25, 0.5])), [[0, 0.25], [0, 0.5]])
+
+
+def test_configurations_of_equal_partials_are_equal_and_so_compile_once():
+    def make(cutoff, **more):
+        schedule = partial(schedules.early, cutoff=cutoff)
+        return Config(MLP([8, 3]), rate_schedule=schedule, **more)
+
+    assert make(0.3) == make(0.3)
+    assert hash(make(0.3)) == hash(make(0.3))
+    assert make(0.3) != make(0.4)
+    assert make(0.3, loss_fn=partial(jnp.power)) == make(0.3, loss_fn=partial(jnp.power))
+    assert hash(make(jnp.array(0.3)))  # of what cannot be hashed, by identity
+
+
+@pytest.mark.parametrize("widths", [[4, 10], np.array([4, 10]), range(4, 15, 6)])
+def test_widths_of_any_sequence_are_those_of_the_tuple(widths):
+    assert Config(MLP(widths)) == Config(MLP((4, 10)))
+    assert hash(MLP(widths)) == hash(MLP((4, 10)))
+
+
+@pytest.mark.parametrize("n_targets", [None, 1, 2])
+def test_squared_error_learns_real_targets_and_has_no_error_rate(n_targets):
+    x = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+    y = x.sum(axis=1) if n_targets is None else x[:, :n_targets]
+    model = MLP((n_targets or 1,))
+    config = Config(model, epochs=30, batch_size=16, loss_fn=objectives.squared_error)
+    data = Dataset(x, y, x, y)
+    state, curve = fit(config, Hparams(), jax.random.key(0), data)
+    assert curve.test.loss[-1] < 1e-3 < curve.test.loss[0]  # the targets are linear
+    assert jnp.isnan(curve.test.error).all()
+    assert evaluate(config, state.params, x, y).loss == curve.test.loss[-1]
+
+
+@pytest.mark.parametrize("y", [np.zeros((8, 3, 1)), np.full(8, np.nan), np.array(["a"] * 8)])
+def test_targets_that_are_no_finite_numbers_are_refused(y):
+    config = Config(MLP((3,)), batch_size=4, loss_fn=objectives.squared_error)
+    data = Dataset(np.ones((8, 2), np.float32), y, np.ones((8, 2), np.float32), y)
+    with pytest.raises(ValueError, match=r"y_train (one of \[n\] or \[n, K\]|must)"):
+        fit(config, Hparams(), jax.random.key(0), data)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("learning_rate", -0.1, "not be negative, got -0.1"),
+        ("weight_decay", np.float32(-1), "not be negative, got -1.0"),
+        ("momentum", -0.5, r"lie in \[0, 1\), got -0.5"),
+        ("momentum", 1, r"lie in \[0, 1\), got 1"),
+        ("max_norm", 0, "be positive, got 0"),
+        ("max_norm", jnp.array(-1.0), "be positive, got -1.0"),
+    ],
+)
+def test_hyper_parameters_out_of_range_are_refused_and_traced_ones_pass(name, value, expected):
+    hparams = Hparams()._replace(**{name: value})
+    with pytest.raises(ValueError, match=f"{name} must {expected}"):
+        fit(CONFIG, hparams, jax.random.key(0), DATA)
+    with pytest.raises(ValueError, match=f"{name} must {expected}"):
+        stack_conditions([hparams])
+    jax.eval_shape(
+        lambda v: fit(CONFIG, Hparams()._replace(**{name: v}), jax.random.key(0), DATA), 1.0
+    )
 
 
 def test_vmap_over_hyper_parameters_is_the_loop():

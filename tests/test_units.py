@@ -132,6 +132,14 @@ def test_units_that_are_alike_correlate_and_point_the_same_way():
     np.testing.assert_allclose(mean_cosine(jnp.eye(3)), 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_fewer_than_two_units_have_no_pairs_to_be_alike(seed):
+    one = jax.random.normal(jax.random.key(seed), (7, 1))
+    for h in (one, jnp.pad(one, ((0, 0), (1, 1))), jnp.zeros((7, 3)), jnp.zeros((7, 0))):
+        assert jnp.isnan(mean_correlation(h))
+        assert jnp.isnan(mean_cosine(h))
+
+
 def test_units_that_do_not_fit_together_are_refused():
     with pytest.raises(ValueError, match=r"same units, got shapes \(5, 1\) and \(4, 2\)"):
         contribution(jnp.ones((5, 1)), jnp.ones((4, 2)))

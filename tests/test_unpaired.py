@@ -35,3 +35,25 @@ def test_unpaired_groups_are_two_networks_or_more_each():
         0,
         "no difference",
     )
+
+
+@pytest.mark.parametrize("exponent", [-1060, -400, 400, 1022])  # of float64's -1074 … 1023
+def test_groups_have_no_smallest_or_largest_scale(exponent):
+    x, y = np.array([1.0, 2, 3, -1]) / 4, np.array([2.0, 1, 3, 3]) / 4
+    scaled = np.ldexp(x, exponent), np.ldexp(y, exponent)
+    assert unpaired.effect_size(*scaled) == unpaired.effect_size(x, y)
+    expected = np.ldexp(unpaired.welch_interval(x, y), exponent)
+    np.testing.assert_array_equal(unpaired.welch_interval(*scaled), expected)
+
+
+def test_constant_groups_have_no_effect_size_also_where_rounding_spreads_them():
+    x, y = np.full(5, 0.1), np.array([0.3, 0.1 + 0.2, 0.3])
+    assert np.isnan(unpaired.effect_size(x, x))
+    assert np.isnan(unpaired.effect_size(x, y))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_what_is_not_finite_decides_nothing(wrong):
+    (one,) = unpaired.compare(np.array([[1.0], [2.0], [wrong]]), np.ones((3, 1)))
+    assert np.isnan([one.ci_low, one.ci_high, one.p_value, one.effect_size]).all()
+    assert one.verdict == "undecided"
