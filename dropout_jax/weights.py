@@ -125,9 +125,8 @@ def entropy(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
       0.6931
     """
     u, n = _relative(a, where)
-    return (
-        jnp.sum(jax.scipy.special.xlogy(u, jnp.where(u > 0, u, 1))) / n
-    )  # not log 0, a slope of NaN
+    logs = jax.scipy.special.xlogy(u, jnp.where(u > 0, u, 1))  # log 0 has a slope of NaN
+    return jnp.sum(logs) / n
 
 
 def participation(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
