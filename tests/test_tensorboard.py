@@ -7,6 +7,7 @@ import pytest
 from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from dropout_jax import folder as run_folder
 from dropout_jax.cli import run_command
 
 TOY = ["train", "--dataset", "digits", "--features", "8", "--epochs", "2", "--seeds", "2"]
@@ -60,8 +61,11 @@ def test_the_histograms_hold_all_weights_before_and_after(folder):
 
 
 def test_an_overwritten_run_leaves_no_events(folder, tmp_path):
-    (tmp_path / "config.json").touch()
-    (tmp_path / "tensorboard/none/0").mkdir(parents=True)
+    events = "tensorboard/none/0/events"
+    (tmp_path / events).parent.mkdir(parents=True)
+    (tmp_path / events).touch()
+    run_folder.begin(tmp_path, {})
+    run_folder.update(tmp_path, files=[events])
     without = [word for word in TOY if word != "--tensorboard"]
     assert run_command([*without, str(tmp_path), "--overwrite"]) == 0
     assert not (tmp_path / "tensorboard").exists()
