@@ -23,9 +23,8 @@ from dropout_jax.weights import (
     MEASURES,
     Live,
     Profile,
-    measure_entries,
-    profile,
-    uniformity,
+    measure_alike,
+    measure_kernel,
     varies,
 )
 
@@ -57,7 +56,7 @@ class Measured(NamedTuple):
 def measure_member(model: MLP, params: Params, init_params: Params, x_train: Array) -> Measured:
     """All measures of one member in all views of all its layers.
 
-    To the views of a kernel (`weights.uniformity`) hidden layers add those of their units:
+    To the views of a kernel (`weights.measure_kernel`) hidden layers add those of their units:
     `contribution` and `path_norm`, over the units that are not dead. A dead input or unit is one
     that is constant over the training data x_train [n, D].
 
@@ -76,8 +75,8 @@ def measure_member(model: MLP, params: Params, init_params: Params, x_train: Arr
     trained, initial = layers(params), layers(init_params)
     for l, (layer, first) in enumerate(zip(trained, initial, strict=True)):
         live = Live(live_inputs[l], live_outputs[l])
-        values[l] = uniformity(layer["kernel"], first["kernel"], live)
-        profiles[l] = {"entries": measure_entries(profile, layer["kernel"], live)}
+        values[l], of_entries = measure_kernel(layer["kernel"], first["kernel"], live)
+        profiles[l] = {"entries": of_entries}
         if l < len(hidden):
             outgoing = trained[l + 1]["kernel"]
             incoming = jnp.where(live.inputs[:, None], layer["kernel"], 0)
@@ -85,9 +84,9 @@ def measure_member(model: MLP, params: Params, init_params: Params, x_train: Arr
                 "contribution": contribution(hidden[l], outgoing),
                 "path_norm": path_norm(incoming, layer["bias"], outgoing),
             }
-            for view, magnitudes in per_unit.items():
-                values[l][view] = {m: f(magnitudes, live.outputs) for m, f in MEASURES.items()}
-            profiles[l]["contribution"] = profile(per_unit["contribution"], live.outputs)
+            of_units, sorted_units = measure_alike(per_unit, live.outputs)
+            values[l] |= of_units
+            profiles[l]["contribution"] = sorted_units["contribution"]
     return Measured(values, profiles, live_inputs)
 
 

@@ -12,7 +12,7 @@ give NaN.
 Shapes: in, out units of a layer; N entries that count, of M.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -257,8 +257,37 @@ def measure_columns(measure: Measure, kernel: jax.Array, live: Live) -> jax.Arra
     return jnp.mean(of_unit, where=live.outputs)
 
 
-def uniformity(kernel: jax.Array, init_kernel: jax.Array, live: Live) -> dict:
-    """Every measure in the three views of one layer: {view: {measure: scalar}}.
+def measure_alike(
+    sets: Mapping[str, jax.Array], where: jax.Array
+) -> tuple[dict[str, dict[str, jax.Array]], dict[str, Profile]]:
+    """Every measure and the profile of sets of magnitudes of one shape, by the set's name.
+
+    They are measured as one batch, which is compiled as soon as a single set.
+
+    Args:
+      sets: magnitudes [...], of which the same count.
+      where: which entries count [...].
+
+    Example:
+      >>> sets = {"even": jnp.array([1.0, 1.0]), "uneven": jnp.array([0.0, 1.0])}
+      >>> values, profiles = measure_alike(sets, jnp.array([True, True]))
+      >>> print(values["even"]["gini"], values["uneven"]["gini"], profiles["uneven"].lorenz[-1])
+      0.0 1.0 1.0
+    """
+
+    def measure(a: jax.Array) -> tuple[dict[str, jax.Array], Profile]:
+        return {name: measure(a, where) for name, measure in MEASURES.items()}, profile(a, where)
+
+    found = jax.vmap(measure)(jnp.stack(list(sets.values())))
+    each = [jax.tree.map(lambda leaf, i=i: leaf[i], found) for i in range(len(sets))]
+    values, profiles = zip(*each, strict=True)
+    return dict(zip(sets, values, strict=True)), dict(zip(sets, profiles, strict=True))
+
+
+def measure_kernel(
+    kernel: jax.Array, init_kernel: jax.Array, live: Live
+) -> tuple[dict[str, dict[str, jax.Array]], Profile]:
+    """Every measure in the three views of one layer, {view: {measure: scalar}}, and |w| sorted.
 
     `entries` is |w| over the layer, `columns` the mean over receiving units of each one's inputs,
     `change` is |w - w₀| over the layer. Kernels are [in, out]; what is dead is left out.
@@ -266,13 +295,10 @@ def uniformity(kernel: jax.Array, init_kernel: jax.Array, live: Live) -> dict:
     Example:
       >>> live = Live(jnp.array([True, True]), jnp.array([True, True]))
       >>> kernel = jnp.array([[1.0, 5.0], [3.0, 5.0]])
-      >>> print(uniformity(kernel, jnp.zeros((2, 2)), live)["columns"]["cv"])
+      >>> print(measure_kernel(kernel, jnp.zeros((2, 2)), live)[0]["columns"]["cv"])
       0.25
     """
-    return {
-        "entries": {name: measure_entries(m, kernel, live) for name, m in MEASURES.items()},
-        "columns": {name: measure_columns(m, kernel, live) for name, m in MEASURES.items()},
-        "change": {
-            name: measure_entries(m, kernel - init_kernel, live) for name, m in MEASURES.items()
-        },
-    }
+    sets = {"entries": jnp.abs(kernel), "change": jnp.abs(kernel - init_kernel)}
+    values, profiles = measure_alike(sets, live.inputs[:, None] & live.outputs[None, :])
+    columns = {name: measure_columns(m, kernel, live) for name, m in MEASURES.items()}
+    return {**values, "columns": columns}, profiles["entries"]

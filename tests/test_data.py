@@ -13,7 +13,7 @@ import sklearn.datasets
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropout_jax.data import batch_indices, load_dataset, permutation
+from dropout_jax.data import Dataset, batch_indices, load_dataset, permutation
 
 IDX = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 X, Y = np.linspace(0, 1, 60, dtype=np.float32).reshape(20, 3), np.arange(20) % 2
@@ -78,10 +78,10 @@ def test_mnist5k_is_what_its_package_reads_of_it(monkeypatch):
     read = np.genfromtxt  # the package's way, which takes seconds for all of it
     monkeypatch.setattr(np, "genfromtxt", lambda **how: read(**how, max_rows=50))
     x, y = mnist_data()
-    monkeypatch.setattr("dropout_jax.data.split", lambda x, y, _: (x, y))
-    ours_x, ours_y = load_dataset("mnist5k")
-    np.testing.assert_array_equal(ours_x[:50], x / 255)
-    np.testing.assert_array_equal(ours_y[:50], y)
+    monkeypatch.setattr("dropout_jax.data.split", lambda x, y, _: Dataset(x, y, x, y))
+    ours = load_dataset("mnist5k")
+    np.testing.assert_array_equal(ours.x_train[:50], x / 255)
+    np.testing.assert_array_equal(ours.y_train[:50], y)
 
 
 def test_mnist5k_is_5000_digits_a_stratified_fifth_of_them_for_testing_and_always_the_same():

@@ -22,7 +22,7 @@ from dropout_jax.cli import run_command
 from dropout_jax.inspection import compare_groups, inspect, measure, references
 from dropout_jax.layers import layers_of
 from dropout_jax.tensors import tensors_of
-from dropout_jax.weights import MEASURES, Live, uniformity
+from dropout_jax.weights import MEASURES, Live, measure_kernel
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.normal(size=(6, 4)).astype(np.float32)  # [in, out]
@@ -149,7 +149,7 @@ def test_recurrent_layers_and_attention_of_pytorch_are_layers(tmp_path):
 
 def test_measures_are_those_of_the_main_job():
     live = Live(*(jnp.ones(n, bool) for n in DENSE.shape))
-    expected = uniformity(jnp.asarray(DENSE), jnp.zeros(DENSE.shape), live)
+    expected = measure_kernel(jnp.asarray(DENSE), jnp.zeros(DENSE.shape), live)[0]
     found = measure(DENSE)
     for view in ("entries", "columns"):
         for name in MEASURES:
@@ -250,7 +250,7 @@ def test_units_measured_in_blocks_are_those_measured_at_once(shape):
     inputs, outputs = RNG.random(shape[0]) < 0.9, RNG.random(shape[1]) < 0.7
     inputs[:2] = outputs[:1] = True
     live = Live(jnp.asarray(inputs), jnp.asarray(outputs))
-    expected = uniformity(jnp.asarray(kernel), jnp.zeros(shape), live)
+    expected = measure_kernel(jnp.asarray(kernel), jnp.zeros(shape), live)[0]
     found = measure(kernel, live)
     for view in ("entries", "columns"):
         for name in MEASURES:

@@ -33,7 +33,7 @@ def measured(a, where=None):
 
 
 compiled_profile = jax.jit(weights.profile)
-compiled_uniformity = jax.jit(weights.uniformity)
+compiled_measures = jax.jit(weights.measure_kernel)
 
 
 def close(expected, tol=TOL):
@@ -358,7 +358,7 @@ LIVE = np.array([1, 0, 1, 1, 1, 0], bool), np.array([1, 1, 0, 1, 1], bool)
 
 def views(kernel, init):
     live = Live(*map(jnp.array, LIVE))
-    return jax.device_get(compiled_uniformity(jnp.array(kernel), jnp.array(init), live))
+    return jax.device_get(compiled_measures(jnp.array(kernel), jnp.array(init), live)[0])
 
 
 def two_kernels():
