@@ -442,7 +442,8 @@ def run_alone(line, **environment):
 
 @pytest.mark.parametrize("line", [TOY, ["doctor", "--dataset", "digits"], ["inspect", "a.npz"]])
 def test_a_platform_that_is_not_there_is_one_line(line):
-    status, out, err = run_alone(line, JAX_PLATFORMS="nope")
+    no_home = {"HOME": os.devnull, "MPLCONFIGDIR": f"{os.devnull}/none"}  # matplotlib tells of it
+    status, out, err = run_alone(line, JAX_PLATFORMS="nope", **no_home)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("dropout-jax: JAX cannot start: Unable to initialize backend 'nope'")
 
@@ -495,3 +496,13 @@ def test_the_version_is_the_installed_one(capsys):
     assert run_command(["--version"]) == 0
     with open(Path(__file__).parent.parent / "pyproject.toml", "rb") as file:
         assert capsys.readouterr().out == f"{tomllib.load(file)['project']['version']}\n"
+
+
+def test_a_message_of_anything_is_not_long(capsys):
+    for line in (
+        "train --condition " + "x" * 9_000,
+        "inspect " + "a/" * 2_000,
+        "compare --seeds 1",
+    ):
+        assert run_command([*line.split()[:-1], line.split()[-1] + "0" * 4_000]) == 2
+        assert len(capsys.readouterr().err) < 1_100
