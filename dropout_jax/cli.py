@@ -46,6 +46,7 @@ def main() -> None:
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no ± shows a ?
             stream.reconfigure(errors="replace")
+    sys.unraisablehook = lambda _: None  # threads of tensorstore outlive what they failed at
     status = run_command(sys.argv[1:])
     if status == 1 and "jax" in sys.modules and sys.modules["jax"].process_count() > 1:
         os._exit(status)  # at once: the usual way out waits for all processes, also for lost ones
@@ -90,8 +91,8 @@ def _run(argv: list[str]) -> int:
             )
     except SystemExit as stop:
         return _fail(_one_line(said.getvalue()), 2) if stop.code else 0
-    for name in ("absl", "matplotlib"):  # they tell of what they do without, as of a home
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for name in ("absl", "asyncio", "matplotlib"):  # what matters of theirs is raised
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if isinstance(arguments, Inspect):
         return inspect(arguments)
     return diagnose(arguments) if isinstance(arguments, Doctor) else train(arguments)
