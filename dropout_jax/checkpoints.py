@@ -190,7 +190,9 @@ def _with_checksum(line: str) -> str:
 
 def _told(folder: Path, number: int) -> dict[str, Any]:
     """What the file beside a checkpoint tells of it; ValueError if a bit of it has changed."""
-    text = (folder / f"{number}.json").read_bytes().decode()
+    path = folder / f"{number}.json"
+    records.check_target(path)  # a pipe would be waited for
+    text = path.read_bytes().decode()
     line, _, _ = text.partition("\n")
     if text != _with_checksum(line):
         raise ValueError(f"{number}.json is not what was written")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dropout_jax.runs import Run
 
 HELP = ("Argument", "For full help", "Perhaps you")  # what follows the message of tyro's errors
+LONGEST = 1_000  # characters of a message: what is given can be of any length
 COMMANDS = {"compare": Compare, "train": Train, "inspect": Inspect, "doctor": Doctor}
 
 
@@ -45,6 +46,7 @@ def main() -> None:
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no ± shows a ?
             stream.reconfigure(errors="replace")
+    sys.unraisablehook = lambda _: None  # threads of tensorstore outlive what they failed at
     status = run_command(sys.argv[1:])
     if status == 1 and "jax" in sys.modules and sys.modules["jax"].process_count() > 1:
         os._exit(status)  # at once: the usual way out waits for all processes, also for lost ones
@@ -89,13 +91,17 @@ def _run(argv: list[str]) -> int:
             )
     except SystemExit as stop:
         return _fail(_one_line(said.getvalue()), 2) if stop.code else 0
+    for name in ("absl", "asyncio", "matplotlib"):  # what matters of theirs is raised
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if isinstance(arguments, Inspect):
         return inspect(arguments)
     return diagnose(arguments) if isinstance(arguments, Doctor) else train(arguments)
 
 
 def _fail(why: object, status: int) -> int:
-    print(f"dropout-jax: {tables.escaped(' '.join(str(why).split()))}", file=sys.stderr)
+    said = tables.escaped(" ".join(str(why).split()))
+    more = " …" if len(said) > LONGEST else ""
+    print(f"dropout-jax: {said[:LONGEST]}{more}", file=sys.stderr)
     return status
 
 
@@ -220,7 +226,6 @@ def inspect(arguments: Inspect) -> int:
         if arguments.csv:
             inputs = (file for path in paths for file in tensors.read_from(path))
             records.check_target(arguments.csv, inputs)
-        logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells of what it does without
         with warnings.catch_warnings(action="ignore"):  # as other libraries do
             found = measure(paths, arguments.layout)
         n_baseline = len(arguments.baseline)

@@ -4,6 +4,7 @@ A condition is written as `NAME rates=0,0.5,0.5 weight_decay=1e-4`, or as a tabl
 """
 
 import dataclasses
+import reprlib
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,7 +98,7 @@ def _read(path: Path) -> dict[str, dict[str, Value]]:
             try:
                 given[name][key] = _value(key, value if isinstance(value, list) else [value])
             except (ValueError, OverflowError):  # of an integer that no float holds
-                raise ValueError(_expectation(name, f"{key} = {value}")) from None
+                raise ValueError(_expectation(name, f"{key} = {reprlib.repr(value)}")) from None
     return given
 
 

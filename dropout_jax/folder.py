@@ -18,6 +18,7 @@ from dropout_jax import records
 
 MARK = "run.json"
 LOCK = ".lock"
+OF_ANY = rf"{re.escape(LOCK)}|{records.PARTIAL}"  # left by a run that was killed before its mark
 CHECKPOINTS = "checkpoint"  # of a run that is not done
 MADE_BY = "dropout_jax"
 FIGURES = ("weights", "profiles", "units", "differences", "curves")
@@ -70,13 +71,17 @@ def new(parent: Path, name: str) -> Path:
 def read_mark(folder: Path) -> Mark | None:
     """The mark of a folder, None if it has none, or one that no run wrote."""
     try:
+        records.check_target(folder / MARK)  # a pipe would be waited for, a link not written to
         told = json.loads((folder / MARK).read_text(encoding="utf-8"))
         mark = Mark(dict(told["identity"]), bool(told["done"]), list(map(str, told["files"])))
         paths = list(map(PurePosixPath, mark.files))
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
-    inside = not any(path.is_absolute() or ".." in path.parts for path in paths)
-    return mark if inside and told.get("made_by") == MADE_BY else None
+    never = {"..", MARK, LOCK}
+    ours = not any(
+        path.is_absolute() or never & {*path.parts} or "\0" in str(path) for path in paths
+    )
+    return mark if ours and told.get("made_by") == MADE_BY else None
 
 
 def write_mark(folder: Path, mark: Mark) -> None:
@@ -115,7 +120,7 @@ def check(folder: Path, identity: dict[str, Any], overwrite: bool, resume: bool)
     try:
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"out must be a folder, got the file {folder}")
-        if not folder.exists() or not {path.name for path in folder.iterdir()} - {LOCK}:
+        if not folder.exists() or all(re.fullmatch(OF_ANY, path.name) for path in folder.iterdir()):
             return None
     except OSError as error:
         raise ValueError(f"out must be a folder that can be read, got {error}") from error

@@ -23,7 +23,7 @@ def early(progress: jax.Array, cutoff: float = 0.5) -> jax.Array:
       [1.  0.5 0. ]
     """
     _check("cutoff", cutoff)
-    return jnp.where(progress < cutoff, 1 - progress / cutoff, 0.0)
+    return jnp.where(progress < cutoff, 1 - jnp.divide(progress, cutoff), 0.0)
 
 
 def late(progress: jax.Array, cutoff: float = 0.5) -> jax.Array:

@@ -6,6 +6,7 @@ Each test draws input, most of it bad, and says by a rule of its own which of it
 import dataclasses
 import json
 import math
+import os
 from typing import Any
 
 import jax
@@ -609,6 +610,13 @@ def test_a_checkpoint_without_its_checksums_is_damaged(content, tmp_path_factory
     with pytest.raises(ValueError, match=r"/1 is damaged: ") as caught:
         checkpoints.load(way)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pipe_is_no_checkpoint_and_is_not_waited_for(tmp_path):
+    (tmp_path / "1").mkdir()
+    os.mkfifo(tmp_path / "1.json")
+    with pytest.raises(ValueError, match=r"/1 is damaged: a file must be written"):
+        checkpoints.load(tmp_path)
 
 
 # Records

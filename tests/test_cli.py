@@ -2,6 +2,7 @@ import contextlib
 import errno
 import io
 import json
+import logging
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import tomllib
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import numpy as np
@@ -114,10 +116,15 @@ def test_the_entry_point_exits_with_the_status(monkeypatch, capsys):
     scripts = tomllib.loads(project.read_text("utf-8"))["project"]["scripts"]
     assert scripts == {"dropout-jax": "dropout_jax.cli:main"}
     monkeypatch.setattr(sys, "argv", ["dropout-jax", "compare", "--epochs", "0"])
+    monkeypatch.setattr(sys, "unraisablehook", print)
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 2
-    assert "got 0" in capsys.readouterr().err
+    hook: Any = sys.unraisablehook
+    hook(RuntimeError("of a thread of another library"))
+    said = capsys.readouterr()
+    assert said.err.endswith("got 0\n")
+    assert said.out == ""
 
 
 @pytest.mark.parametrize(
@@ -442,9 +449,17 @@ def run_alone(line, **environment):
 
 @pytest.mark.parametrize("line", [TOY, ["doctor", "--dataset", "digits"], ["inspect", "a.npz"]])
 def test_a_platform_that_is_not_there_is_one_line(line):
-    status, out, err = run_alone(line, JAX_PLATFORMS="nope")
+    no_home = {"HOME": os.devnull, "MPLCONFIGDIR": f"{os.devnull}/none"}  # matplotlib tells of it
+    status, out, err = run_alone(line, JAX_PLATFORMS="nope", **no_home)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("dropout-jax: JAX cannot start: Unable to initialize backend 'nope'")
+
+
+def test_other_libraries_do_not_speak_beside_the_one_line(caplog):
+    assert run_command(["inspect", "none.npz"]) == 2
+    for name in ("absl", "asyncio", "matplotlib.font_manager"):
+        logging.getLogger(name).error("a future of which the exception was never retrieved")
+    assert not caplog.records
 
 
 def test_what_a_user_forbids_in_programs_of_their_own_does_not_stop_a_run(tmp_path):
@@ -495,3 +510,13 @@ def test_the_version_is_the_installed_one(capsys):
     assert run_command(["--version"]) == 0
     with open(Path(__file__).parent.parent / "pyproject.toml", "rb") as file:
         assert capsys.readouterr().out == f"{tomllib.load(file)['project']['version']}\n"
+
+
+def test_a_message_of_anything_is_not_long(capsys):
+    for line in (
+        "train --condition " + "x" * 9_000,
+        "inspect " + "a/" * 2_000,
+        "compare --seeds 1",
+    ):
+        assert run_command([*line.split()[:-1], line.split()[-1] + "0" * 4_000]) == 2
+        assert len(capsys.readouterr().err) < 1_100

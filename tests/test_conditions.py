@@ -92,6 +92,7 @@ def test_what_is_no_condition_is_refused_with_what_was_expected_and_given(
         (f"[a]\nmomentum = 1{'0' * 400}", "a number for learning_rate, momentum"),
         (f"[a]\nmomentum = 1{'0' * 5000}", "must be a TOML file"),
         (f"[a]\nrates = {'[' * 20_000}", "must be a TOML file"),
+        (f"[a]\n{'x.' * 2_000}y = 1", "condition a must be given"),
         ("[a]\nrates = 0.5", "rates of condition a must hold 3 rates"),
         ("[a]\nrates = [true, 0, 0]", "one number a layer"),
         ("[a]\nmomentum = '0.5'", "a number for learning_rate"),

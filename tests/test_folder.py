@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import os
 import signal
 import threading
 from pathlib import Path
@@ -40,6 +41,16 @@ def test_a_folder_that_is_new_or_empty_is_taken_for_a_start(how, tmp_path):
     folder.lock(tmp_path / "a" / "b").release()
     assert names_in(tmp_path) == ["a", "a/b"]
     assert taken(tmp_path / "a" / "b", **how) is None
+
+
+@pytest.mark.parametrize("how", [{}, {"overwrite": True}, {"resume": True}])
+def test_a_run_that_was_killed_while_it_wrote_its_mark_can_be_started_again(how, tmp_path):
+    folder.lock(tmp_path).release()
+    (tmp_path / ".0123456789abcdef.partial").write_text('{"made')
+    assert taken(tmp_path, **how) is None
+    (tmp_path / ".0123456789abcdef.partial.txt").touch()
+    with pytest.raises(ValueError, match="new or empty"):
+        taken(tmp_path, **how)
 
 
 @pytest.mark.parametrize(("done", "kind"), [(True, "another run"), (False, "an unfinished run")])
@@ -170,3 +181,21 @@ def test_a_folder_to_which_nothing_was_written_goes_with_its_lock(tmp_path):
     folder.begin(tmp_path / "run", THIS)
     folder.leave(tmp_path / "run", lock)
     assert names_in(tmp_path) == ["run", f"run/{folder.MARK}"]
+
+
+def test_a_pipe_or_a_link_is_no_mark_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / folder.MARK)
+    assert folder.read_mark(tmp_path) is None
+    folder.begin(tmp_path / "run", THIS)
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / folder.MARK).symlink_to(tmp_path / "run" / folder.MARK)
+    assert folder.read_mark(tmp_path / "link") is None
+
+
+@pytest.mark.parametrize("name", ["../a", "/a", "a/../b", "a\0", folder.MARK, folder.LOCK])
+def test_a_mark_of_files_that_no_run_writes_is_none(name, tmp_path):
+    folder.begin(tmp_path, THIS)
+    folder.update(tmp_path, files=["tensorboard/0-none/0/events"])
+    assert folder.read_mark(tmp_path)
+    folder.write_mark(tmp_path, folder.Mark(THIS, False, [name]))
+    assert folder.read_mark(tmp_path) is None

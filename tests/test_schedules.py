@@ -42,8 +42,9 @@ def test_curriculum_is_morerios_keep_probability():
 @pytest.mark.parametrize(("schedule", "factor"), [(early, 0), (late, 1)])
 def test_a_cutoff_of_0_is_past_from_the_start(schedule, factor):
     at = jnp.array([0.0, 1e-6, 0.5])
-    for cutoff in (0, 0.0, jnp.array(0.0)):
+    for cutoff in (0, 0.0, -0.0, 1e-46, 5e-324, jnp.array(0.0)):
         np.testing.assert_array_equal(schedule(at, cutoff=cutoff), jnp.full(3, factor))
+        assert schedule(0.5, cutoff=cutoff) == factor
 
 
 @pytest.mark.parametrize(("schedule", "factor"), [(early, 1), (late, 0), (curriculum, 0)])
