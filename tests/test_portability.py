@@ -6,7 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import pytest
-from jax.sharding import AbstractMesh
+from jax.sharding import AbstractMesh, AxisType
 
 from dropout_jax import blocks, comparison, training
 from dropout_jax.data import Dataset
@@ -38,7 +38,7 @@ def vmapped_epoch(hparams, state, data):
 
 
 def epoch_on_eight_devices(hparams, state, data):
-    mesh = AbstractMesh((8,), ("members",))
+    mesh = AbstractMesh((8,), ("members",), axis_types=(AxisType.Auto,))
     return blocks.train_blocks(CONFIG, mesh, hparams, state, data)
 
 
