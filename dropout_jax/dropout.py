@@ -140,7 +140,7 @@ def _mask(words: jax.Array, rate: jax.Array, shape: tuple[int, ...]) -> jax.Arra
             rate > 0, hashed, lambda: jnp.broadcast_to(words[0] >= threshold, shape)
         )
 
-    # A rate of 0 costs nothing on a CPU; on an accelerator a branch may cost more than a mask.
+    # A rate of 0 needs no hash on a CPU; on an accelerator a branch may cost more than a mask.
     return jax.lax.platform_dependent(cpu=hashed_if, default=hashed)
 
 

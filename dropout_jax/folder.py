@@ -1,7 +1,8 @@
 """The folder of a run: marked, locked while it is written, cleared of nothing but its own files.
 
 The mark `run.json` says which run a folder holds, whether it is done, and which files it wrote or
-will write. Those alone are ever deleted.
+will write. Those alone are ever deleted, beside checkpoints and files that were not written to
+their end.
 """
 
 import contextlib

@@ -262,7 +262,7 @@ def measure_alike(
 ) -> tuple[dict[str, dict[str, jax.Array]], dict[str, Profile]]:
     """Every measure and the profile of sets of magnitudes of one shape, by the set's name.
 
-    They are measured as one batch, which is compiled as soon as a single set.
+    They are measured as one batch, with one sort for all of them.
 
     Args:
       sets: magnitudes [...], of which the same count.
