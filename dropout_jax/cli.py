@@ -145,6 +145,8 @@ def train(arguments: Training) -> int:
         result = with_a_bar(arguments, job._replace(saved=processes.of_first(job.saved)))
         result = result._replace(seconds={"import": imported, **result.seconds})
         if processes.is_first():
+            with contextlib.suppress(OSError, SystemExit):  # if nobody reads it, it is written yet
+                show(result)  # before the pictures, which take seconds
             jobs.finish(arguments, job, result)
         processes.anywhere(False)  # the others wait until all is written
     except Interrupted:
@@ -163,7 +165,7 @@ def train(arguments: Training) -> int:
         if job.lock:
             folder.leave(job.folder, job.lock)
     if processes.is_first():
-        show(result, job.folder)
+        show_files(job.folder)
     return status_of(result)
 
 
@@ -195,8 +197,8 @@ def status_of(result: "Run") -> int:
     return 130 if result.interrupted else 0
 
 
-def show(result: "Run", folder: Path) -> None:
-    """Print the errors, a table per condition, the answer in words and where everything is."""
+def show(result: "Run") -> None:
+    """Print the errors, a table per condition and the answer in words."""
     from dropout_jax.comparison import answer, question
 
     console = _console()
@@ -209,6 +211,11 @@ def show(result: "Run", folder: Path) -> None:
     asked = question(list(summary["conditions"]))
     for line in tables.run_lines(summary, asked, answer(summary)):
         console.print(line)
+
+
+def show_files(folder: Path) -> None:
+    """Print where everything is."""
+    console = _console()
     shown, page = map(tables.escaped, (folder, folder / "report.html"))
     console.print(f"\nAll numbers, weights and figures: {shown}", markup=False, soft_wrap=True)
     console.print(f"To look at: {page}", markup=False, soft_wrap=True)

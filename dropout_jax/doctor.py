@@ -5,12 +5,13 @@ What can be measured is measured, by training a few networks of the very run tha
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dropout_jax import records
@@ -29,6 +30,18 @@ SLOWS = {  # option of JAX: what it does
     "jax_debug_infs": "every result is searched for infinities",
 }
 ACCELERATORS = {"/dev/nvidia0": "cuda13", "/dev/accel0": "tpu"}  # device file: extra
+
+
+class Machine(NamedTuple):
+    """What the speed of a processor depends on, and its speed at float32 products of 2048."""
+
+    cores: int
+    vector_bits: int | None
+    gflops: float
+
+
+RECORD = Machine(2, 512, 200.0)  # of experiments/results/benchmark, whose speeds the README shows
+ABOUT_AS_FAST = 0.9
 
 
 class Finding(NamedTuple):
@@ -59,13 +72,17 @@ def examine(
     environment = records.environment(key)
     packages = ", ".join(f"{name} {v}" for name, v in environment["versions"].items())
     yield Finding("versions", None, f"Python {environment['python']}, {packages}")
-    yield Finding("machine", None, f"{environment['machine']}, {environment['platform']}")
+    bits = environment["vector_bits"]
+    vectors = f"vectors of {bits} bits, " if bits else ""
+    machine = f"{environment['machine']}, {vectors}{environment['platform']}"
+    yield Finding("machine", None, machine)
     yield Finding("devices", None, ", ".join(environment["devices"]))
     yield Finding("generator", None, f"{environment['prng']}, whatever JAX's default is")
     platforms = {device.platform for device in jax.devices()}
     free = shutil.disk_usage(Path.cwd()).free
     yield room(config, len(conditions), n_seeds, data.x_train.shape[1], free)
     yield from fast(options, platforms)
+    yield speed(Machine(os.cpu_count() or 1, bits, product_speed()))
     yield from exact(key, options, platforms)
     took = pace(config, conditions, n_seeds, key, data, memory)
     yield Finding(
@@ -134,6 +151,46 @@ def fast(options: Mapping[str, Any], platforms: set[str]) -> list[Finding]:
         said = f"the machine is busy: a load of {load:.1f} on {cores} cores"
         found.append(Finding("fast", False, said))
     return found or [Finding("fast", True, "no option of JAX slows it, and the machine is idle")]
+
+
+def matrix_product(n: int) -> Callable[[], None]:
+    """A float32 product [n, n] on every device at once, to be called and timed."""
+    multiply = jax.jit(jnp.matmul)
+    matrix = np.random.default_rng(0).random((n, n), np.float32)
+    operands = [jax.device_put(matrix, device) for device in jax.local_devices()]
+    return lambda: jax.block_until_ready([multiply(a, a) for a in operands]) and None
+
+
+def product_speed(n: int = 2048, turns: int = 3) -> float:
+    """GF/s of all devices together at products [n, n]: the fastest of some turns."""
+    multiply = matrix_product(n)
+    multiply()  # compiles
+    seconds = []
+    for _ in range(turns):
+        start = perf_counter()
+        multiply()
+        seconds.append(perf_counter() - start)
+    return 2 * n**3 * len(jax.local_devices()) / min(seconds) / 1e9
+
+
+def speed(here: Machine, record: Machine = RECORD) -> Finding:
+    """Whether products are about as fast as on the machine of the README's speeds; if not, why.
+
+    Example:
+      >>> print(speed(Machine(2, 256, 100.0), Machine(2, 512, 200.0)).said)
+      products at 100 GF/s, 0.50 times the README's machine: its vectors have 512 bits, not 256
+    """
+    ratio = here.gflops / record.gflops
+    said = f"products at {here.gflops:.0f} GF/s, {ratio:.2f} times the README's machine"
+    if ratio >= ABOUT_AS_FAST:
+        return Finding("speed", True, said)
+    reasons = []
+    if here.cores < record.cores:
+        reasons.append(f"it has {record.cores} cores, not {here.cores}")
+    if here.vector_bits and record.vector_bits and here.vector_bits < record.vector_bits:
+        reasons.append(f"its vectors have {record.vector_bits} bits, not {here.vector_bits}")
+    why = " and ".join(reasons) or "another clock, or other programs that run"
+    return Finding("speed", False, f"{said}: {why}")
 
 
 class _EnoughError(Exception):

@@ -25,6 +25,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 PACKAGES = ("dropout_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
+VECTORS = {"avx512f": 512, "avx2": 256, "avx": 256, "sse2": 128, "asimd": 128}  # widest first
 DPI = 120
 SAFETENSORS_DTYPES = {"float32": "F32", "bool": "BOOL"}
 FORMULA = ("=", "+", "-", "@", "\t")  # what a formula of a spreadsheet begins with
@@ -221,6 +222,7 @@ def write_figure(
                     file, format=kind, dpi=DPI, metadata=metadata
                 ),
             )
+        figure.set_layout_engine("none")  # what the first format laid out holds for the others
 
 
 def _cpu_model() -> str:
@@ -231,6 +233,20 @@ def _cpu_model() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def vector_bits() -> int | None:
+    """The widest vectors that the processor computes with, in bits, where the system tells it.
+
+    Example:
+      >>> print(vector_bits() in (None, 128, 256, 512))
+      True
+    """
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return None
+    return next((bits for flag, bits in VECTORS.items() if flag in told), None)
 
 
 def environment(key: jax.Array) -> dict[str, Any]:
@@ -244,6 +260,7 @@ def environment(key: jax.Array) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
         "machine": f"{_cpu_model()}, {os.cpu_count()} cores",
+        "vector_bits": vector_bits(),
         "platform": platform.system(),
         "devices": [
             f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()

@@ -193,13 +193,19 @@ def profile(a: jax.Array, where: jax.Array | None = None, *, n_points: int = 201
             f"a profile needs two points or more, and magnitudes, got {n_points} points and "
             f"magnitudes of shape {np.shape(a)}"
         )
-    a, rank, n = _ranked(a, where)
-    total = a.sum()
-    position = jnp.linspace(0, 1, n_points) * n
-    relative = jnp.interp(jnp.clip(position, 0.5, n - 0.5), rank - 0.5, a) * n / total
-    from_0 = jnp.append(rank[0] - 1, rank)
-    lorenz = jnp.interp(position, from_0, jnp.cumsum(jnp.append(0, a / total)))
-    return Profile(relative, lorenz / lorenz[-1])
+    a, _, n = _ranked(a, where)
+    total, first, steps, q = a.sum(), a.size - n, n_points - 1, jnp.arange(n_points)
+    below = q * (n // steps) + q * (n % steps) // steps  # q n / steps in integers, which are exact
+    fraction = q * (n % steps) % steps / steps
+
+    def between(values: jax.Array, below: jax.Array, fraction: jax.Array, last: Any) -> jax.Array:
+        low, high = (values[first + jnp.clip(i, 0, last)] for i in (below, below + 1))
+        return low * (1 - fraction) + high * fraction
+
+    upper = fraction >= 0.5  # an entry stands in the middle of its share of the fractions
+    middle = jnp.where(upper, below, below - 1), jnp.where(upper, fraction - 0.5, fraction + 0.5)
+    lorenz = between(jnp.cumsum(jnp.append(0, a / total)), below, fraction, n)
+    return Profile(between(a, *middle, n - 1) * n / total, lorenz / lorenz[-1])
 
 
 Measure = Callable[..., jax.Array]

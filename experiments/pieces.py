@@ -1,22 +1,30 @@
-"""What the benchmark holds pieces of this library against: JAX's own masks, NumPy's measures."""
+"""What the benchmark holds this library and its pieces against.
+
+A training step against its own products; masks against JAX's, measures against NumPy's.
+"""
 
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
+from dropout_jax.blocks import deal, mesh_of, on_every_device, share
 from dropout_jax.comparison import measure_population
-from dropout_jax.data import load_dataset
+from dropout_jax.data import Array, load_dataset
 from dropout_jax.dropout import keep_mask
 from dropout_jax.networks import MLP
 from dropout_jax.population import Population
-from dropout_jax.training import Curve, Metrics
+from dropout_jax.training import NARROW, Curve, Metrics
 from dropout_jax.weights import MEASURES
 from experiments.contenders import LIBRARY
 
 Pair = dict[str, Callable[[], Any]]  # this library first, then what it is held against
+PRODUCTS = "its own products alone"
 MASK, SORT = "jax.random.bernoulli", "numpy.sort of the same numbers once"
 NUMPY: dict[str, Callable[[np.ndarray], Any]] = {  # the measures as one writes them in NumPy
     "gini": lambda a: (np.arange(1 - a.size, a.size, 2) / (a.size - 1)) @ np.sort(a) / a.sum(),
@@ -26,6 +34,44 @@ NUMPY: dict[str, Callable[[np.ndarray], Any]] = {  # the measures as one writes 
     "hoyer": lambda a: (np.sqrt(a.size) - a.sum() / np.sqrt((a * a).sum())) / (np.sqrt(a.size) - 1),
     "top10_share": lambda a: np.sort(a)[-a.size // 10 :].sum() / a.sum(),
 }
+
+
+def products(width: int, members: int, steps: int, block: int, x: Array) -> Callable[[], None]:
+    """The matrix products of so many steps of 784-H-H-10 on a batch x, nothing between them."""
+    mesh = mesh_of(jax.local_devices())
+    wave, widths = mesh.size * block, (x.shape[1], width, width, 10)
+    rng, shapes = np.random.default_rng(0), pairwise(widths)
+    kernels = [rng.normal(size=(wave, i, o), scale=i**-0.5).astype(np.float32) for i, o in shapes]
+    dealt, batch = deal(mesh, kernels), share(mesh, x)
+
+    def epoch() -> None:
+        for _ in range(-(-members // wave)):
+            jax.block_until_ready(_multiply_blocks(mesh, steps, dealt, batch))
+
+    return epoch
+
+
+@partial(jax.jit, static_argnames=("mesh", "steps"))
+def _multiply_blocks(mesh: Mesh, steps: int, kernels: list[jax.Array], x: jax.Array) -> Any:
+    """So many times the products of a step, on every device for its block of kernels [D·M, …]."""
+
+    def step(kernels: list[jax.Array], x: jax.Array) -> list[jax.Array]:
+        """The kernels after the products; one entry of each changes, so that none is hoisted."""
+        hidden = [x]
+        for kernel in kernels:
+            hidden.append(hidden[-1] @ kernel)
+        signal, grads = hidden.pop(), []
+        for kernel, below in reversed(list(zip(kernels, hidden, strict=True))):
+            narrow = kernel.shape[1] <= NARROW  # as `train_step` has it
+            grads.append(signal.T @ below if narrow else below.T @ signal)
+            signal = signal @ kernel.T  # of the pixels it is not used, nor made
+        grads = jax.lax.optimization_barrier(grads[::-1])  # else but one entry would be made
+        return [k.at[0, 0].add(1e-9 * g[0, 0]) for k, g in zip(kernels, grads, strict=True)]
+
+    def steps_of(kernels: list[jax.Array], x: jax.Array) -> list[jax.Array]:
+        return jax.lax.scan(lambda k, _: (step(k, x), None), kernels, length=steps)[0]
+
+    return on_every_device(mesh, steps_of, (kernels,), x)
 
 
 def masks(shape: tuple[int, int]) -> Pair:

@@ -17,7 +17,7 @@ from dropout_jax.training import Config, Hparams
 
 PARTS = {  # what the CPU backend's thunks are named
     "matrix products": r"^(dot|ynn_fusion)",
-    "masks": r"^(broadcast_multiply|multiply_bitcast|select_select|compare_bitcast)",
+    "masks": r"^(broadcast_(and|multiply)|multiply_bitcast|select_select|compare_bitcast)",
     "optimizer": r"^(multiply_add|add_multiply)",
     "batch": r"gather",
     "shuffle": r"^sort",

@@ -215,7 +215,8 @@ def test_a_full_disk_gives_one_line_and_no_summary(function, tmp_path, capsys, m
     (tmp_path / "summary.json").touch()  # of an earlier run: must not pass for this one's
     assert run_command([*TOY, "--out", str(tmp_path), "--overwrite"]) == 1
     said = capsys.readouterr()
-    assert said.out == ""
+    assert ("Does dropout spread the weights?" in said.out) == (function != "scratch")
+    assert str(tmp_path) not in said.out  # no word of files that are not there
     lines = [line for line in said.err.splitlines() if not line.startswith("training")]
     assert len(list(filter(None, lines))) == 1
     assert lines[-1].startswith(f"dropout-jax: the run could not be written to {tmp_path}: ")
@@ -489,6 +490,21 @@ def test_an_output_that_is_full_is_one_line(line):
     assert lines == [
         "dropout-jax: the output could not be written: [Errno 28] No space left on device"
     ]
+
+
+@pytest.mark.usefixtures("already_trained")
+def test_a_run_is_written_also_if_nobody_can_read_its_table(tmp_path, monkeypatch):
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert run_command([*TOY, "--out", str(tmp_path / "run")]) == 1
+    sys.stdout.close()  # what took its place
+    mark = folder.read_mark(tmp_path / "run")
+    assert mark
+    assert mark.done
+    assert (tmp_path / "run" / "report.html").exists()
 
 
 @pytest.mark.usefixtures("already_trained")

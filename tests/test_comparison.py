@@ -118,7 +118,10 @@ def test_measuring_a_population_is_measuring_its_members_one_by_one():
             lambda leaf, at=(c, s): leaf[at], (population.params, population.init_params, measured)
         )
         alone = measure_member(MODEL, params, initial, inputs())
-        chex.assert_trees_all_close(of_member, jax.device_get(alone), rtol=1e-6)
+        # Processors group sums differently, some roundings in all; and Hoyer's sparsity h of N
+        # units loses √N / ((√N - 1) h) of its digits, here up to tenfold.
+        rtol = 32 * np.finfo(np.float32).eps
+        chex.assert_trees_all_close(of_member, jax.device_get(alone), rtol=rtol)
 
 
 @pytest.fixture(scope="module")

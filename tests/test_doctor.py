@@ -1,3 +1,5 @@
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -16,6 +18,7 @@ OPTIONS = {
     "jax_default_matmul_precision": None,
 }
 ROOT = jax.random.key(0)
+ROOT_FOLDER = Path(__file__).parents[1]
 
 
 def good(findings):
@@ -67,6 +70,32 @@ def test_what_slows_a_run_is_named(monkeypatch):
     assert (found.good, "a load of 1000.0" in found.said) == (False, True)
 
 
+def test_a_slower_machine_is_told_with_the_reason():
+    record = doctor.Machine(4, 512, 200.0)
+    assert doctor.speed(doctor.Machine(4, 512, 190.0), record).good
+    reasons = {
+        doctor.Machine(2, 512, 100.0): "it has 4 cores, not 2",
+        doctor.Machine(
+            2, 256, 50.0
+        ): "it has 4 cores, not 2 and its vectors have 512 bits, not 256",
+        doctor.Machine(4, None, 100.0): "another clock, or other programs that run",
+    }
+    for machine, reason in reasons.items():
+        found = doctor.speed(machine, record)
+        assert not found.good
+        assert found.said.endswith(reason)
+
+
+def test_the_machine_to_compare_with_is_that_of_the_record():
+    record = ROOT_FOLDER / "experiments" / "results" / "benchmark"
+    environment = json.loads((record / "environment.json").read_text("utf-8"))
+    assert doctor.RECORD.vector_bits == environment["vector_bits"]
+    assert environment["machine"].endswith(f", {doctor.RECORD.cores} cores")
+    rows = json.loads((record / "summary.json").read_text("utf-8"))["rows"]
+    speeds = [row["gflops"] for row in rows if row["contender"] == "a product of 2048"]
+    assert min(speeds) < doctor.RECORD.gflops < max(speeds)
+
+
 def test_an_accelerator_that_jax_does_not_use_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor.os, "getloadavg", lambda: (0.0, 0, 0), raising=False)
     there, absent = tmp_path / "nvidia0", tmp_path / "accel0"
@@ -116,7 +145,17 @@ def test_the_doctor_says_all_of_it(capsys):
     toy = ["--dataset", "digits", "--features", "8", "--epochs", "2", "--seeds", "2"]
     assert run_command(["doctor", *toy]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    for about in ("versions", "devices", "threefry2x32", "room", "fast", "exact", "3 × 2 networks"):
+    for about in (
+        "versions",
+        "devices",
+        "speed",
+        "products at",
+        "threefry2x32",
+        "room",
+        "fast",
+        "exact",
+        "3 × 2 networks",
+    ):
         assert about in said
 
 

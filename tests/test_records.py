@@ -197,6 +197,7 @@ def test_the_environment_names_versions_devices_and_generator():
     assert set(found["versions"]) >= {"dropout_jax", "jax", "jaxlib", "flax", "optax", "numpy"}
     assert len(found["devices"]) == len(jax.devices())
     assert found["prng"] == "philox2x32"
+    assert found["vector_bits"] in (None, 128, 256, 512)
 
 
 @pytest.mark.parametrize("tensor", [np.zeros(2), np.zeros((), np.float32)])
