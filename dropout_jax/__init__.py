@@ -1,6 +1,79 @@
 """dropout_jax: does dropout really spread a network's weights?
 
-Import what you need from its modules, from the bottom up: `dropout`, `networks`, `objectives`,
-`data`, `training`, `population`, `weights`, `units`, `statistics`, `comparison`, `plots`,
-`records`. Importing the package itself costs nothing; JAX starts with the first module.
+The public names are here: `from dropout_jax import MLP, Config, Hparams, fit_population`. Importing
+the package costs nothing; JAX is loaded with the first name. The rooms, from the bottom up:
+
+  noise          masks; dropout, Gaussian dropout and DropConnect as pure functions of a key
+  io             readers that trust nothing, writers that are atomic
+  data           data sets, and batches as permutations
+  networks       the MLP in Flax Linen and NNX, and a Dropout layer
+  training       one network: Config and Hparams, then step, epoch, fit
+  populations    conditions × seeds: fit_population, its blocks, devices, memory and checkpoints
+  analysis       measures of uniformity, units, statistics, comparisons, theory
+  inspection     files of any networks: tensors, kernels, measures
+  runs           a comparison as a folder: words, plots, page
+  cli            the commands, and all that prints
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dropout_jax.analysis.comparison import measure_population, summarise
+    from dropout_jax.analysis.uniformity import gini
+    from dropout_jax.data import Dataset, load_dataset
+    from dropout_jax.inspection.measures import inspect
+    from dropout_jax.networks.linen import Dropout
+    from dropout_jax.networks.mlp import MLP
+    from dropout_jax.noise import drop_connect, dropout, gaussian_dropout, keep_mask
+    from dropout_jax.populations.population import Population, fit_population
+    from dropout_jax.runs.run import compare
+    from dropout_jax.training.config import Config, Hparams
+    from dropout_jax.training.epochs import evaluate, fit
+
+__all__ = [
+    "MLP",
+    "Config",
+    "Dataset",
+    "Dropout",
+    "Hparams",
+    "Population",
+    "compare",
+    "drop_connect",
+    "dropout",
+    "evaluate",
+    "fit",
+    "fit_population",
+    "gaussian_dropout",
+    "gini",
+    "inspect",
+    "keep_mask",
+    "load_dataset",
+    "measure_population",
+    "summarise",
+]
+_HOMES = {
+    "noise": ("drop_connect", "dropout", "gaussian_dropout", "keep_mask"),
+    "data": ("Dataset", "load_dataset"),
+    "networks.mlp": ("MLP",),
+    "networks.linen": ("Dropout",),
+    "training.config": ("Config", "Hparams"),
+    "training.epochs": ("evaluate", "fit"),
+    "populations.population": ("Population", "fit_population"),
+    "analysis.uniformity": ("gini",),
+    "analysis.comparison": ("measure_population", "summarise"),
+    "inspection.measures": ("inspect",),
+    "runs.run": ("compare",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, its module loaded when it is first asked for (SPEC 1)."""
+    if name not in _HOME:
+        raise AttributeError(f"dropout_jax has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f"dropout_jax.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

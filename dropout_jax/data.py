@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from dropout_jax import files
+from dropout_jax.io import readers
 
 Array = jax.Array | np.ndarray
 
@@ -73,7 +73,7 @@ def load_dataset(name: str | Path, data_dir: str | Path | None = None) -> Datase
     if name in _OPENML:
         return _load_idx(Path(data_dir), name) if data_dir else _fetch_openml(name)
     if name.endswith(".npz"):
-        return split(*files.read_npz(Path(name)), name)
+        return split(*readers.read_npz(Path(name)), name)
     raise ValueError(
         f"dataset must be {', '.join(NAMES)} or the path of an .npz with x and y, got {name!r}"
     )
@@ -257,7 +257,7 @@ def _fetch_openml(name: str) -> Dataset:
         x, y = fetch_openml(_OPENML[name], version=1, return_X_y=True, as_frame=False)
     except Exception as error:  # of the network, of the server, of the cache on disk
         raise ValueError(
-            f"{name}: could not be fetched from OpenML ({files.on_one_line(error)}); "
+            f"{name}: could not be fetched from OpenML ({readers.on_one_line(error)}); "
             "download its four IDX files and give their folder as --data-dir"
         ) from error
     x, y = _checked(x / 255, y.astype(np.int32), name)
@@ -265,10 +265,10 @@ def _fetch_openml(name: str) -> Dataset:
 
 
 def _load_idx(folder: Path, name: str) -> Dataset:
-    left, arrays = files.MAX_BYTES, []
+    left, arrays = readers.MAX_BYTES, []
     for stem in _IDX:
-        arrays.append(files.read_idx(_idx_file(folder, stem), int(stem[-1]), left))
-        left -= arrays[-1].nbytes * (1 + files.AS_DATA)
+        arrays.append(readers.read_idx(_idx_file(folder, stem), int(stem[-1]), left))
+        left -= arrays[-1].nbytes * (1 + readers.AS_DATA)
     x_train, y_train, x_test, y_test = arrays
     train = _checked(x_train / np.float32(255), y_train, f"{name} train")
     test = _checked(x_test / np.float32(255), y_test, f"{name} test")

@@ -37,14 +37,16 @@ import numpy as np
 import optax
 from matplotlib.figure import Figure
 
-from dropout_jax import plots
-from dropout_jax.blocks import map_members
+from dropout_jax.analysis.uniformity import gini
+from dropout_jax.analysis.units import silent_share
+from dropout_jax.analysis.views import Live, measure_columns, varies
 from dropout_jax.data import load_dataset
-from dropout_jax.networks import MLP, layers
-from dropout_jax.objectives import squared_error
-from dropout_jax.training import Config, Hparams, TrainState
-from dropout_jax.units import silent_share
-from dropout_jax.weights import Live, gini, measure_columns, varies
+from dropout_jax.networks.mlp import MLP, layers
+from dropout_jax.populations.devices import map_members
+from dropout_jax.runs import plots
+from dropout_jax.training.config import Config, Hparams
+from dropout_jax.training.objectives import squared_error
+from dropout_jax.training.step import TrainState
 from experiments import study
 from experiments.members import fresh_members, trained
 

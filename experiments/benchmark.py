@@ -31,13 +31,13 @@ from typing import Any
 
 import jax
 
-from dropout_jax import records
-from dropout_jax.blocks import block_size
+from dropout_jax.analysis.uniformity import MEASURES
+from dropout_jax.cli.doctor import matrix_product
 from dropout_jax.data import load_dataset
-from dropout_jax.doctor import matrix_product
-from dropout_jax.networks import MLP
-from dropout_jax.training import Config
-from dropout_jax.weights import MEASURES
+from dropout_jax.io import writers
+from dropout_jax.networks.mlp import MLP
+from dropout_jax.populations.memory import block_size
+from dropout_jax.training.config import Config
 from experiments import pieces, study
 from experiments.contenders import BATCH, CONTENDERS, FLAX, LIBRARY, OFF, TORCH, TORCH_FUNC
 from experiments.pieces import PRODUCTS
@@ -202,7 +202,7 @@ def markdown(folder: Path) -> str:
 
 def main(folder: Path, size: Size) -> None:
     """Measure, write the record and print it."""
-    records.write_json(folder / "config.json", {"study": "benchmark", **asdict(size)})
+    writers.write_json(folder / "config.json", {"study": "benchmark", **asdict(size)})
     rows, small = list(run(size)), list(run_pieces(size))
     judged = judge(rows, small)
     data = load_dataset("mnist5k")
@@ -211,12 +211,12 @@ def main(folder: Path, size: Size) -> None:
         for width, _ in size.grid
         for where in size.profiled
     ]
-    environment = records.environment(jax.random.key(0))
+    environment = writers.environment(jax.random.key(0))
     if importlib.util.find_spec("torch"):
         environment["versions"]["torch"] = importlib.metadata.version("torch")
-    records.write_json(folder / "environment.json", environment)
-    records.write_json(folder / "predictions.json", judged)
-    records.write_json(
+    writers.write_json(folder / "environment.json", environment)
+    writers.write_json(folder / "predictions.json", judged)
+    writers.write_json(
         folder / "summary.json", {"rows": rows, "pieces": small, "profiles": profiled}
     )
     print(markdown(folder))

@@ -32,11 +32,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from scipy.stats import rankdata
 
-from dropout_jax import plots, statistics
-from dropout_jax.blocks import map_members
+from dropout_jax.analysis import statistics
 from dropout_jax.data import Dataset, load_dataset
-from dropout_jax.networks import MLP
-from dropout_jax.training import Config, Hparams, TrainState, evaluate
+from dropout_jax.networks.mlp import MLP
+from dropout_jax.populations.devices import map_members
+from dropout_jax.runs import plots
+from dropout_jax.training.config import Config, Hparams
+from dropout_jax.training.epochs import evaluate
+from dropout_jax.training.step import TrainState
 from experiments import study
 from experiments.members import QUANTITIES, fresh_members, measure, trained
 

@@ -35,13 +35,14 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from dropout_jax import ensemble, plots
-from dropout_jax.blocks import map_members
+from dropout_jax.analysis import ensemble
+from dropout_jax.analysis.ensemble import arithmetic_mean, geometric_mean
 from dropout_jax.data import Dataset, load_dataset
-from dropout_jax.ensemble import arithmetic_mean, geometric_mean
-from dropout_jax.networks import MLP, Params, layers
-from dropout_jax.population import fit_population
-from dropout_jax.training import Config, Hparams
+from dropout_jax.networks.mlp import MLP, Params, layers
+from dropout_jax.populations.devices import map_members
+from dropout_jax.populations.population import fit_population
+from dropout_jax.runs import plots
+from dropout_jax.training.config import Config, Hparams
 from experiments import study
 
 RESULTS = study.RESULTS / "ensemble"

@@ -20,8 +20,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from dropout_jax import records
-from dropout_jax.statistics import interval
+from dropout_jax.analysis.statistics import interval
+from dropout_jax.io import writers
 from experiments import study
 
 RESULTS = study.RESULTS / "interval_coverage"
@@ -74,13 +74,13 @@ def judge(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def main(folder: Path, size: Size) -> None:
     """Simulate, write the record and print it."""
-    records.write_json(
+    writers.write_json(
         folder / "config.json", {"study": "interval_coverage", **size.__dict__, "root_seed": 0}
     )
     rows = run(size)
-    records.write_json(folder / "environment.json", records.environment(jax.random.key(0)))
-    records.write_json(folder / "predictions.json", judge(rows))
-    records.write_json(folder / "summary.json", {"repetitions": size.repetitions, "coverage": rows})
+    writers.write_json(folder / "environment.json", writers.environment(jax.random.key(0)))
+    writers.write_json(folder / "predictions.json", judge(rows))
+    writers.write_json(folder / "summary.json", {"repetitions": size.repetitions, "coverage": rows})
     for row in rows:
         print(
             f"n = {row['n']:2}   {row['coverage']:.1%} ± {row['standard_error']:.1%}   {row['law']}"

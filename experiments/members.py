@@ -11,12 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dropout_jax.analysis.uniformity import MEASURES
+from dropout_jax.analysis.units import contribution, path_norm
+from dropout_jax.analysis.views import Live, measure_entries, varies
 from dropout_jax.data import Array
-from dropout_jax.networks import MLP, Params, layers
-from dropout_jax.population import member_key, stack_conditions
-from dropout_jax.training import Config, Hparams, TrainState, init, train_epoch, train_step
-from dropout_jax.units import contribution, path_norm
-from dropout_jax.weights import MEASURES, Live, measure_entries, varies
+from dropout_jax.networks.mlp import MLP, Params, layers
+from dropout_jax.populations.population import member_key, stack_conditions
+from dropout_jax.training.config import Config, Hparams
+from dropout_jax.training.epochs import train_epoch
+from dropout_jax.training.step import TrainState, init, train_step
 from experiments import study
 
 CHOSEN = ("gini", "cv", "participation")

@@ -45,12 +45,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dropout_jax import records, statistics
-from dropout_jax.blocks import map_members
-from dropout_jax.comparison import HIGHER_IS_UNIFORM
+from dropout_jax.analysis import statistics
+from dropout_jax.analysis.comparison import HIGHER_IS_UNIFORM
 from dropout_jax.data import Dataset, load_dataset
-from dropout_jax.networks import MLP, Params
-from dropout_jax.training import Config, Hparams, TrainState, evaluate, sgd, train_epoch
+from dropout_jax.io import writers
+from dropout_jax.networks.mlp import MLP, Params
+from dropout_jax.populations.devices import map_members
+from dropout_jax.training.config import Config, Hparams, sgd
+from dropout_jax.training.epochs import evaluate, train_epoch
+from dropout_jax.training.step import TrainState
 from experiments import study
 from experiments.members import CHOSEN, QUANTITIES, fresh_members, measure
 from experiments.specifications import (
@@ -248,7 +251,7 @@ def remembered(universe: Universe, size: Size) -> dict[str, Any]:
         if found["asked"] == asked:
             return found
     found = {"asked": asked, **run_universe(universe, size)}
-    records.write_json(path, found)
+    writers.write_json(path, found)
     return found
 
 

@@ -13,14 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from dropout_jax.blocks import deal, mesh_of, on_every_device, share
-from dropout_jax.comparison import measure_population
+from dropout_jax.analysis.comparison import measure_population
+from dropout_jax.analysis.uniformity import MEASURES
 from dropout_jax.data import Array, load_dataset
-from dropout_jax.dropout import keep_mask
-from dropout_jax.networks import MLP
-from dropout_jax.population import Population
-from dropout_jax.training import NARROW, Curve, Metrics
-from dropout_jax.weights import MEASURES
+from dropout_jax.networks.mlp import MLP
+from dropout_jax.noise import keep_mask
+from dropout_jax.populations.devices import deal, mesh_of, on_every_device, share
+from dropout_jax.populations.population import Population
+from dropout_jax.training.epochs import Curve, Metrics
+from dropout_jax.training.step import NARROW
 from experiments.contenders import LIBRARY
 
 Pair = dict[str, Callable[[], Any]]  # this library first, then what it is held against

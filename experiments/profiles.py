@@ -10,10 +10,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from dropout_jax.blocks import deal, init_blocks, mesh_of, share, train_blocks
 from dropout_jax.data import Dataset
-from dropout_jax.networks import MLP
-from dropout_jax.training import Config, Hparams
+from dropout_jax.networks.mlp import MLP
+from dropout_jax.populations.blocks import init_blocks, train_blocks
+from dropout_jax.populations.devices import deal, mesh_of, share
+from dropout_jax.training.config import Config, Hparams
 
 PARTS = {  # what the CPU backend's thunks are named
     "matrix products": r"^(dot|ynn_fusion)",

@@ -26,8 +26,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from dropout_jax import plots
 from dropout_jax.data import Dataset, load_dataset
+from dropout_jax.runs import plots
 from experiments import study
 from experiments.study import QUICK, Size
 

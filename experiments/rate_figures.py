@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dropout_jax import plots
+from dropout_jax.runs import plots
 
 TITLES = {
     "entries": "Gini of |w|",

@@ -26,12 +26,13 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from dropout_jax import plots, schedules
-from dropout_jax.comparison import measure_population
+from dropout_jax.analysis.comparison import measure_population
 from dropout_jax.data import load_dataset
-from dropout_jax.networks import MLP
-from dropout_jax.population import fit_population
-from dropout_jax.training import Config, Hparams
+from dropout_jax.networks.mlp import MLP
+from dropout_jax.populations.population import fit_population
+from dropout_jax.runs import plots
+from dropout_jax.training import schedules
+from dropout_jax.training.config import Config, Hparams
 from experiments import study
 from experiments.study import QUICK, Size
 

@@ -33,11 +33,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dropout_jax.comparison import measure_population
+from dropout_jax.analysis.comparison import measure_population
 from dropout_jax.data import Dataset, load_dataset
-from dropout_jax.networks import MLP
-from dropout_jax.population import Population, fit_population
-from dropout_jax.training import Config, Hparams
+from dropout_jax.networks.mlp import MLP
+from dropout_jax.populations.population import Population, fit_population
+from dropout_jax.training.config import Config, Hparams
 from experiments import rate_figures, study
 
 RESULTS = study.RESULTS / "rates"

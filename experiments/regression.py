@@ -12,11 +12,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from dropout_jax import plots
-from dropout_jax.networks import MLP, Params, layers
-from dropout_jax.objectives import squared_error
-from dropout_jax.theory import dropout_penalty, ridge
-from dropout_jax.training import Config, Hparams
+from dropout_jax.analysis.theory import dropout_penalty, ridge
+from dropout_jax.networks.mlp import MLP, Params, layers
+from dropout_jax.runs import plots
+from dropout_jax.training.config import Config, Hparams
+from dropout_jax.training.objectives import squared_error
 from experiments.members import average_all
 
 RATE = 0.5

@@ -26,15 +26,16 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from dropout_jax import ablation, plots, units
-from dropout_jax.blocks import map_members
+from dropout_jax.analysis import ablation, units
+from dropout_jax.analysis.uniformity import gini
 from dropout_jax.data import Dataset, load_dataset
-from dropout_jax.dropout import drop_connect, gaussian_dropout
-from dropout_jax.networks import MLP, Params, layers, outputs_from
-from dropout_jax.objectives import cross_entropy, error_rate
-from dropout_jax.population import fit_population
-from dropout_jax.training import Config, Hparams
-from dropout_jax.weights import gini
+from dropout_jax.networks.mlp import MLP, Params, layers, outputs_from
+from dropout_jax.noise import drop_connect, gaussian_dropout
+from dropout_jax.populations.devices import map_members
+from dropout_jax.populations.population import fit_population
+from dropout_jax.runs import plots
+from dropout_jax.training.config import Config, Hparams
+from dropout_jax.training.objectives import cross_entropy, error_rate
 from experiments import study
 from experiments.study import QUICK, Size
 

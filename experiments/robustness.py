@@ -23,13 +23,14 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from dropout_jax import perturbations, plots
-from dropout_jax.blocks import map_members
+from dropout_jax.analysis import perturbations
 from dropout_jax.data import load_dataset
-from dropout_jax.networks import MLP, Params
-from dropout_jax.objectives import error_rate
-from dropout_jax.population import fit_population, member_key
-from dropout_jax.training import Config, Hparams
+from dropout_jax.networks.mlp import MLP, Params
+from dropout_jax.populations.devices import map_members
+from dropout_jax.populations.population import fit_population, member_key
+from dropout_jax.runs import plots
+from dropout_jax.training.config import Config, Hparams
+from dropout_jax.training.objectives import error_rate
 from experiments import study
 from experiments.study import QUICK, Size
 

@@ -22,11 +22,13 @@ from time import perf_counter
 import jax
 import numpy as np
 
-from dropout_jax import records, runs
 from dropout_jax.data import load_dataset
-from dropout_jax.networks import MLP
-from dropout_jax.population import fit_population
-from dropout_jax.training import Config, Hparams
+from dropout_jax.io import writers
+from dropout_jax.networks.mlp import MLP
+from dropout_jax.populations.population import fit_population
+from dropout_jax.runs import run as runs
+from dropout_jax.runs.write import write
+from dropout_jax.training.config import Config, Hparams
 from experiments import study
 
 RESULTS = study.RESULTS / "soak"
@@ -77,7 +79,7 @@ def run(size: Size, folder: Path) -> list[dict[str, float]]:
         range(size.seeds),
         jax.random.key(0),
         data,
-        allocate=records.scratch(folder),
+        allocate=writers.scratch(folder),
         progress=watch,
     )
     assert np.isfinite(trained.curve.train.loss).all()
@@ -91,16 +93,16 @@ def compare(size: Size) -> dict[str, float]:
     config = Config(MLP((256, 256, data.n_classes)), epochs=size.epochs)
     with tempfile.TemporaryDirectory() as name:
         where = Path(name)
-        result = runs.run(
+        result = runs.compare(
             config,
             CONDITIONS,
             range(size.compared),
             key,
             data,
-            allocate=records.scratch(where),
+            allocate=writers.scratch(where),
         )
         start = perf_counter()
-        runs.write(where, result, {}, key)
+        write(where, result, {}, key)
         written = perf_counter() - start
     after = result.seconds["analysis"] + written
     share = after / result.seconds["training"]
@@ -109,17 +111,17 @@ def compare(size: Size) -> dict[str, float]:
 
 def main(folder: Path, size: Size) -> None:
     """Train, write the record and print it."""
-    records.write_json(folder / "config.json", {"study": "soak", **asdict(size)})
+    writers.write_json(folder / "config.json", {"study": "soak", **asdict(size)})
     rows, seconds = run(size, folder), compare(size)
     growth = max(row["peak_mib"] for row in rows[1:]) / rows[0]["peak_mib"] - 1
-    records.write_json(folder / "environment.json", records.environment(jax.random.key(0)))
+    writers.write_json(folder / "environment.json", writers.environment(jax.random.key(0)))
     claim = "the peak of memory grows by less than 5 % after the first tenth"
     judged = study.judged("flat", claim, growth < 0.05, {"growth": growth})
     share = seconds["share of training"]
     short = "what follows the training of a comparison takes less than a tenth of it"
     judged_short = study.judged("short", short, share < 0.1, {"share": share})
-    records.write_json(folder / "predictions.json", [judged, judged_short])
-    records.write_json(
+    writers.write_json(folder / "predictions.json", [judged, judged_short])
+    writers.write_json(
         folder / "summary.json", {"parts": rows, "growth": growth, "comparison": seconds}
     )
     for row in rows:

@@ -47,12 +47,15 @@ import optax
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dropout_jax import checkpoints, ensemble, plots, records
-from dropout_jax.blocks import map_members
+from dropout_jax.analysis import ensemble
 from dropout_jax.data import Dataset, load_dataset
-from dropout_jax.networks import MLP, Params
-from dropout_jax.population import fit_population
-from dropout_jax.training import Config, Hparams, sgd
+from dropout_jax.io import writers
+from dropout_jax.networks.mlp import MLP, Params
+from dropout_jax.populations import checkpoints
+from dropout_jax.populations.devices import map_members
+from dropout_jax.populations.population import fit_population
+from dropout_jax.runs import plots
+from dropout_jax.training.config import Config, Hparams, sgd
 from experiments import study
 from experiments.ensemble import scores
 
@@ -232,7 +235,7 @@ def remembered(name: str, size: Size, data: Dataset) -> dict[str, Any]:
     if path.is_file():
         return json.loads(path.read_text(encoding="utf-8"))
     found = train(name, size, data)
-    records.write_json(path, found)
+    writers.write_json(path, found)
     return found
 
 

@@ -12,12 +12,14 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from dropout_jax import records, statistics
-from dropout_jax.arguments import PRNG, ROOT_SEED
-from dropout_jax.cli import n_cores
+from dropout_jax.analysis import statistics
+from dropout_jax.cli.arguments import PRNG, ROOT_SEED
+from dropout_jax.cli.main import n_cores
 from dropout_jax.data import Dataset, split
-from dropout_jax.population import fit_population
-from dropout_jax.training import Config, Hparams
+from dropout_jax.io import writers
+from dropout_jax.io.figures import write_figure
+from dropout_jax.populations.population import fit_population
+from dropout_jax.training.config import Config, Hparams
 
 CONFIG = "config.json"
 RESULTS = Path(__file__).parent / "results"
@@ -129,15 +131,15 @@ def write(
     `tables` are further files, {name: (header, rows)}.
     """
     told = {"study": folder.name, **settings, "root_seed": ROOT_SEED, "prng": PRNG}
-    records.write_json(folder / CONFIG, told)
+    writers.write_json(folder / CONFIG, told)
     for name, figure in figures.items():
-        records.write_figure(folder / "figures", name, figure, formats=("png",))
+        write_figure(folder / "figures", name, figure, formats=("png",))
     for name, (header, rows) in tables.items():
-        records.write_table(folder / f"{name}.csv", header, rows)
-    environment = {**records.environment(root_key()), "seconds": {"all": round(seconds, 1)}}
-    records.write_json(folder / "environment.json", environment)
-    records.write_json(folder / "predictions.json", list(predictions))
-    records.write_json(folder / "summary.json", summary)
+        writers.write_table(folder / f"{name}.csv", header, rows)
+    environment = {**writers.environment(root_key()), "seconds": {"all": round(seconds, 1)}}
+    writers.write_json(folder / "environment.json", environment)
+    writers.write_json(folder / "predictions.json", list(predictions))
+    writers.write_json(folder / "summary.json", summary)
     show(predictions)
 
 

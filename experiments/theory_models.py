@@ -13,13 +13,7 @@ import numpy as np
 import optax
 from scipy.optimize import minimize
 
-from dropout_jax.blocks import map_members
-from dropout_jax.data import load_dataset
-from dropout_jax.dropout import dropout
-from dropout_jax.networks import MLP, Params, layers
-from dropout_jax.objectives import cross_entropy, squared_error
-from dropout_jax.population import fit_population
-from dropout_jax.theory import (
+from dropout_jax.analysis.theory import (
     dropout_penalty,
     expected_loss,
     linear_network_optimum,
@@ -28,8 +22,15 @@ from dropout_jax.theory import (
     ridge,
     soft_threshold,
 )
-from dropout_jax.training import Config, Hparams, init, sgd, train_step
-from dropout_jax.units import contribution
+from dropout_jax.analysis.units import contribution
+from dropout_jax.data import load_dataset
+from dropout_jax.networks.mlp import MLP, Params, layers
+from dropout_jax.noise import dropout
+from dropout_jax.populations.devices import map_members
+from dropout_jax.populations.population import fit_population
+from dropout_jax.training.config import Config, Hparams, sgd
+from dropout_jax.training.objectives import cross_entropy, squared_error
+from dropout_jax.training.step import init, train_step
 from experiments import regression, study
 from experiments.members import average_all, keys_of
 

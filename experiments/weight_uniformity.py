@@ -23,12 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dropout_jax import records, runs
-from dropout_jax.arguments import PRNG, ROOT_SEED
-from dropout_jax.comparison import answer
+from dropout_jax.cli.arguments import PRNG, ROOT_SEED
 from dropout_jax.data import Dataset, load_dataset
-from dropout_jax.networks import MLP
-from dropout_jax.training import Config, Hparams
+from dropout_jax.io import writers
+from dropout_jax.networks.mlp import MLP
+from dropout_jax.runs.run import Run, compare
+from dropout_jax.runs.wording import answer
+from dropout_jax.runs.write import write
+from dropout_jax.training.config import Config, Hparams
 from experiments import study
 
 RESULTS = study.RESULTS / "weight_uniformity"
@@ -58,7 +60,7 @@ def tune_l2(config: Config, base: Hparams, data: Dataset, size: Size) -> dict[st
     }
 
 
-def run(size: Size = Size()) -> tuple[runs.Run, dict[str, Any]]:
+def run(size: Size = Size()) -> tuple[Run, dict[str, Any]]:
     """Tune the L2 coefficient, train all conditions on the same seeds, and compare."""
     data = load_dataset(size.dataset)
     config = Config(MLP((*size.features, data.n_classes)), epochs=size.epochs)
@@ -70,7 +72,7 @@ def run(size: Size = Size()) -> tuple[runs.Run, dict[str, Any]]:
         **{name: none._replace(rates=(0.0,) + (rate,) * n_hidden) for name, rate in RATES.items()},
         "l2": none._replace(weight_decay=tuning["l2"]),
     }
-    result = runs.run(config, conditions, range(size.seeds), study.root_key(), data)
+    result = compare(config, conditions, range(size.seeds), study.root_key(), data)
     return result, tuning
 
 
@@ -160,9 +162,9 @@ def main(folder: Path, size: Size) -> None:
         "root_seed": ROOT_SEED,
         "prng": PRNG,
     }
-    runs.write(folder, result, settings, study.root_key(), compact=True)
+    write(folder, result, settings, study.root_key(), compact=True)
     judged = judge(result.summary)
-    records.write_json(folder / "predictions.json", judged)
+    writers.write_json(folder / "predictions.json", judged)
     print(f"L2 coefficient of least validation loss: {tuning['l2']:g}")
     print("\n".join(answer(result.summary)))
     study.show(judged)

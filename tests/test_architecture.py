@@ -1,8 +1,9 @@
-"""The direction of the arrows between modules, and other habits, read off the source."""
+"""The rooms and the arrows between them, and other habits, read off the source."""
 
 import ast
 import doctest
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,71 +12,32 @@ import pytest
 import dropout_jax
 
 PACKAGE = Path(dropout_jax.__file__).parent
-TREES = {path.stem: ast.parse(path.read_text("utf-8")) for path in sorted(PACKAGE.glob("*.py"))}
-MODULES = [name for name in TREES if name != "__init__"]
-
-MAY_IMPORT = {
-    "dropout": set(),
-    "objectives": set(),
-    "files": set(),
-    "data": {"files"},
-    "weights": set(),
-    "units": set(),
-    "ablation": set(),
-    "ensemble": set(),
-    "theory": {"ensemble", "networks"},
-    "statistics": set(),
-    "unpaired": {"statistics"},
-    "plots": set(),
-    "records": set(),
-    "folder": {"records"},
-    "networks": {"dropout"},
-    "linen": {"dropout"},
-    "nnx": {"dropout", "networks"},
-    "training": {"dropout", "networks", "objectives", "data"},
-    "processes": set(),
-    "blocks": {"training", "networks", "data", "processes"},
-    "interrupts": set(),
-    "schedules": set(),
-    "perturbations": set(),
-    "checkpoints": {"blocks", "training", "data", "records", "processes"},
-    "population": {"checkpoints", "blocks", "training", "networks", "dropout", "data"}
-    | {"processes"},
-    "comparison": {"population", "blocks", "training", "networks", "data"}
-    | {"weights", "units", "statistics"},
-    "runs": {"comparison", "checkpoints", "population", "training", "networks", "data"}
-    | {"plots", "records", "report"},
-    "charts": set(),
-    "report": {"charts"},
-    "tensorboard": {"runs", "networks"},
-    "tensors": {"files"},
-    "layers": {"tensors", "weights"},
-    "inspection": {"files", "layers", "tensors", "weights", "statistics", "unpaired"},
-    "arguments": set(),
-    "conditions": {"arguments", "training", "networks", "data"},
-    "jobs": {"arguments", "conditions", "runs", "checkpoints", "blocks", "training", "data"}
-    | {"folder", "records", "processes", "tensorboard"},
-    "doctor": {"population", "blocks", "training", "networks", "data", "records"},
-    "tables": {"inspection"},
-    "cli": {
-        "inspection",
-        "tensors",
-        "records",
-        "arguments",
-        "conditions",
-        "jobs",
-        "doctor",
-        "tables",
-        "runs",
-        "comparison",
-        "folder",
-    }
-    | {"population", "interrupts", "processes"},
+PATHS = sorted(PACKAGE.rglob("*.py"))
+TREES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(path.read_text("utf-8"))
+    for path in PATHS
 }
+MODULES = [name for name in TREES if not name.endswith("__init__")]
 
-OF_THE_COMMAND_LINE = {"cli", "arguments", "conditions", "jobs", "doctor", "tables", "tensorboard"}
-OF_THE_COMMAND_LINE |= {"processes", "interrupts", "files", "folder"}
-BEFORE_JAX = ("arguments", "conditions", "tables", "cli")  # read before it is loaded
+ROOMS = {  # what each may import from, beside itself
+    "noise": set(),
+    "io": set(),
+    "data": {"io"},
+    "networks": {"noise"},
+    "training": {"noise", "data", "networks"},
+    "populations": {"noise", "data", "io", "networks", "training"},
+    "analysis": {"data", "networks", "training", "populations"},
+    "inspection": {"io", "analysis"},
+    "runs": {"data", "io", "networks", "training", "populations", "analysis"},
+    "cli": {"data", "io", "networks", "training", "populations", "analysis", "inspection", "runs"},
+}
+JOINS_BOTH = {"analysis.comparison"}  # the rest of the analysis knows arrays and trees alone
+BEFORE_JAX = ("cli.arguments", "cli.conditions", "cli.tables", "cli.main")  # read before it loads
+SAID_IN_HELP = ("cli", "io.readers", "runs.folder", "runs.tensorboard", "populations.processes")
+
+
+def room(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def imports(tree: ast.AST) -> set[str]:
@@ -92,25 +54,36 @@ def imports(tree: ast.AST) -> set[str]:
 
 def roots(names: set[str]) -> set[str]:
     """Top-level packages outside the standard library."""
-    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+    return {room(name) for name in names} - sys.stdlib_module_names
 
 
-def imported_siblings(tree: ast.AST) -> set[str]:
-    parts = [name.split(".") for name in imports(tree)]
-    return {part[1] for part in parts if part[0] == "dropout_jax" and len(part) > 1}
+def imported_modules(tree: ast.AST) -> set[str]:
+    """Modules of the library that a tree imports, such as `populations.blocks`."""
+    names = {name.removeprefix("dropout_jax.") for name in imports(tree)}
+    return names & set(MODULES)
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_modules_import_only_from_below(module):
-    assert module in MAY_IMPORT, f"say in MAY_IMPORT what {module}.py may import"
-    assert imported_siblings(TREES[module]) & set(MODULES) <= MAY_IMPORT[module]
+def test_a_room_imports_only_from_rooms_below_it(module):
+    assert {room(m) for m in imported_modules(TREES[module])} <= ROOMS[room(module)] | {
+        room(module)
+    }
 
 
-def test_the_arrows_have_no_cycle():
-    below: set[str] = set()
-    while ready := {m for m, allowed in MAY_IMPORT.items() if allowed <= below} - below:
-        below |= ready
-    assert below == set(MAY_IMPORT) == set(MODULES)
+def test_the_rooms_and_their_files_have_no_cycle():
+    for arrows in (ROOMS, {m: imported_modules(TREES[m]) for m in MODULES}):
+        below: set[str] = set()
+        while ready := {m for m, allowed in arrows.items() if allowed <= below} - below:
+            below |= ready
+        assert below == set(arrows)
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if room(m) == "analysis"])
+def test_the_analysis_knows_arrays_and_trees_alone(module):
+    if module not in JOINS_BOTH:
+        used = {room(m) for m in imported_modules(TREES[module])}
+        assert used <= {"analysis", "networks"}
+        assert roots(imports(TREES[module])) <= {"jax", "numpy", "scipy", "dropout_jax"}
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -118,37 +91,53 @@ def test_no_module_imports_relatively_or_from_experiments_or_tests(module):
     assert not {"", "experiments", "tests", "conftest"} & roots(imports(TREES[module]))
 
 
-@pytest.mark.parametrize("module", ["weights", "units", "ablation", "ensemble", "statistics"])
-def test_what_measures_weights_needs_only_jax_numpy_and_scipy(module):
-    assert roots(imports(TREES[module])) <= {"jax", "numpy", "scipy"}
-
-
 def test_what_draws_needs_only_numpy_and_matplotlib_without_its_global_state():
-    assert roots(imports(TREES["plots"])) == {"numpy", "matplotlib"}
+    assert roots(imports(TREES["runs.plots"])) <= {"numpy", "matplotlib", "dropout_jax"}
     assert not any("pyplot" in name for tree in TREES.values() for name in imports(tree))
 
 
-def test_the_package_itself_imports_nothing():
-    assert not imports(TREES["__init__"])
+def test_the_library_is_loaded_without_what_draws_and_what_parses():
+    code = "import sys; from dropout_jax import fit_population; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"matplotlib", "tyro", "pandas", "sklearn"} & set(done.stdout.split())
+
+
+def test_the_package_itself_loads_nothing_but_its_names():
+    code = "import sys, dropout_jax; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"jax", "numpy", "flax", "scipy"} & set(done.stdout.split())
+
+
+def test_every_public_name_is_there_and_listed():
+    for name in dropout_jax.__all__:
+        assert getattr(dropout_jax, name).__doc__
+    assert sorted(dropout_jax.__all__) == sorted(set(dir(dropout_jax)) & set(dropout_jax.__all__))
+    with pytest.raises(AttributeError, match="dropout_jax has no attribute 'nope'"):
+        dropout_jax.nope  # noqa: B018
+
+
+def test_the_help_of_the_package_names_every_room():
+    assert dropout_jax.__doc__
+    assert [name for name in ROOMS if f"\n  {name}" not in dropout_jax.__doc__] == []
 
 
 @pytest.mark.parametrize("module", BEFORE_JAX)
 def test_the_command_line_imports_jax_only_inside_functions(module):
     at_once = [node for node in TREES[module].body if isinstance(node, ast.Import | ast.ImportFrom)]
     assert roots(imports(ast.Module(list(at_once), []))) <= {"tyro", "rich", "dropout_jax"}
-    assert imported_siblings(ast.Module(list(at_once), [])) & set(MODULES) <= set(BEFORE_JAX)
+    assert imported_modules(ast.Module(list(at_once), [])) <= set(BEFORE_JAX)
     others = [node for node in TREES[module].body if isinstance(node, ast.If | ast.Try | ast.With)]
     assert all(isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING" for n in others)
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module != "cli"])
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "cli.main"])
 def test_only_the_command_line_prints(module):
     called = {ast.unparse(n.func) for n in ast.walk(TREES[module]) if isinstance(n, ast.Call)}
     assert not called & {"print", "sys.stdout.write", "sys.stderr.write", "jax.debug.print"}
-    assert module == "tables" or "rich" not in roots(imports(TREES[module]))
+    assert module == "cli.tables" or "rich" not in roots(imports(TREES[module]))
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module != "cli"])
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "cli.main"])
 def test_only_the_command_line_sets_global_jax_configuration(module):
     touched = {ast.unparse(n) for n in ast.walk(TREES[module]) if isinstance(n, ast.Attribute)}
     assert not touched & {"jax.config", "os.environ"}
@@ -158,7 +147,7 @@ def test_only_the_command_line_sets_global_jax_configuration(module):
 @pytest.mark.parametrize("module", MODULES)
 def test_no_module_unpickles(module):
     assert not {"pickle", "dill", "joblib", "shelve", "marshal"} & {
-        name.partition(".")[0] for name in imports(TREES[module])
+        room(name) for name in imports(TREES[module])
     }
     allowed = [n for n in ast.walk(TREES[module]) if isinstance(n, ast.keyword)]
     assert all(ast.unparse(n.value) == "False" for n in allowed if n.arg == "allow_pickle")
@@ -177,7 +166,7 @@ def test_everything_public_has_a_docstring(module):
     assert [name for name in bare if not name.startswith("_")] == []
 
 
-@pytest.mark.parametrize("module", sorted(set(TREES) - OF_THE_COMMAND_LINE - {"__init__"}))
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if not m.startswith(SAID_IN_HELP)))
 def test_every_public_function_is_called_in_an_example_of_its_module(module):
     nodes = [n for n in TREES[module].body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
     public = [node for node in nodes if not node.name.startswith("_")]
@@ -191,12 +180,12 @@ def test_every_public_function_is_called_in_an_example_of_its_module(module):
 
 def test_every_module_has_its_place_on_the_page_of_the_library():
     page = (PACKAGE.parent / "experiments" / "tutorials" / "api.md").read_text("utf-8")
-    named = re.findall(r"^### dropout_jax\.(\w+)$", page, re.MULTILINE)
-    documented = re.findall(r"automodule:: dropout_jax\.(\w+)$", page, re.MULTILINE)
+    named = re.findall(r"^### dropout_jax\.([\w.]+)$", page, re.MULTILINE)
+    documented = re.findall(r"automodule:: dropout_jax\.([\w.]+)$", page, re.MULTILINE)
     assert named == documented
-    assert sorted(named) == sorted(set(MODULES) - OF_THE_COMMAND_LINE)
+    assert sorted(named) == sorted(m for m in MODULES if not m.startswith(SAID_IN_HELP))
 
 
-@pytest.mark.parametrize("module", TREES)
-def test_nothing_is_left_to_do(module):
-    assert "TODO" not in (PACKAGE / f"{module}.py").read_text("utf-8")
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_nothing_is_left_to_do(path):
+    assert "TODO" not in path.read_text("utf-8")

@@ -8,9 +8,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from dropout_jax.data import Dataset
-from dropout_jax.networks import MLP
-from dropout_jax.population import fit_population
-from dropout_jax.training import Config, Hparams
+from dropout_jax.networks.mlp import MLP
+from dropout_jax.populations.population import fit_population
+from dropout_jax.training.config import Config, Hparams
 from experiments import data_size, multiverse, regression, study
 from experiments.members import CHOSEN, QUANTITIES, fresh_members
 from experiments.specifications import by_choice, count, say

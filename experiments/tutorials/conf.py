@@ -65,7 +65,7 @@ def skip(_app: Any, _what: str, _name: str, member: Any, _skip: bool, _options: 
 
 def setup(app: Any) -> None:
     """What autodoc is told beyond its settings."""
-    from dropout_jax.nnx import MLP
+    from dropout_jax.networks.nnx import MLP
 
     # The metaclass of an NNX module takes (*args, **kwargs): that of a bound __init__.
     MLP.__signature__ = inspect.signature(partial(MLP.__init__, None))  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,1 @@
+"""Measures of trained networks, their statistics, and what theory says."""

@@ -1,0 +1,239 @@
+"""The comparison of conditions: measure every member, compare seed by seed, say it in words.
+
+Shapes: C conditions, S seeds, L layers, n training examples, P points of a learning curve.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dropout_jax.analysis import statistics
+from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MEASURES, Profile
+from dropout_jax.analysis.units import contribution, path_norm
+from dropout_jax.analysis.views import Live, measure_alike, measure_kernel, varies
+from dropout_jax.data import Array
+from dropout_jax.networks.mlp import MLP, Params, layers
+from dropout_jax.populations.devices import Device, map_members
+from dropout_jax.populations.population import Population
+from dropout_jax.training.config import Hparams
+
+SCHEMA_VERSION = 1
+VIEWS = ("entries", "columns", "change", "contribution", "path_norm")
+# The training loss of networks that learn stays below that of the untrained ones, and that of dead
+# ones, or of all that a rate of .9 leaves, beside it; the test loss may rise a hundredfold by
+# overfitting, and says nothing.
+DIVERGED = 10
+Row = tuple[str, int, int | str, str, str, float]  # condition, seed, layer, view, measure, value
+
+
+class Measured(NamedTuple):
+    """What was measured on members, with leading axes [C, S] for a population.
+
+    Attributes:
+      values: {layer: {view: {measure: scalar}}}.
+      profiles: {layer: {view: Profile [Q]}} of |w| (`entries`) and of `contribution`.
+      live_inputs: for every layer, which of its inputs vary over the training data [in].
+    """
+
+    values: dict[int, dict[str, dict[str, jax.Array]]]
+    profiles: dict[int, dict[str, Profile]]
+    live_inputs: list[jax.Array]
+
+
+@partial(jax.jit, static_argnames="model")
+def measure_member(model: MLP, params: Params, init_params: Params, x_train: Array) -> Measured:
+    """All measures of one member in all views of all its layers.
+
+    To the views of a kernel (`weights.measure_kernel`) hidden layers add those of their units:
+    `contribution` and `path_norm`, over the units that are not dead. A dead input or unit is one
+    that is constant over the training data x_train [n, D].
+
+    Example:
+      >>> model = MLP((3, 2))
+      >>> params = model.init(jax.random.key(0), jnp.zeros(4))
+      >>> found = measure_member(model, params, params, jnp.eye(4))
+      >>> print(sorted(found.values[0]))
+      ['change', 'columns', 'contribution', 'entries', 'path_norm']
+    """
+    hidden = cast(tuple, model.apply(params, x_train, method="activations"))[:-1]
+    live_inputs = [varies(x) for x in (x_train, *hidden)]
+    live_outputs = [*live_inputs[1:], jnp.ones(model.features[-1], bool)]
+    values: dict[int, dict] = {}
+    profiles: dict[int, dict] = {}
+    trained, initial = layers(params), layers(init_params)
+    for l, (layer, first) in enumerate(zip(trained, initial, strict=True)):
+        live = Live(live_inputs[l], live_outputs[l])
+        values[l], of_entries = measure_kernel(layer["kernel"], first["kernel"], live)
+        profiles[l] = {"entries": of_entries}
+        if l < len(hidden):
+            outgoing = trained[l + 1]["kernel"]
+            incoming = jnp.where(live.inputs[:, None], layer["kernel"], 0)
+            per_unit = {
+                "contribution": contribution(hidden[l], outgoing),
+                "path_norm": path_norm(incoming, layer["bias"], outgoing),
+            }
+            of_units, sorted_units = measure_alike(per_unit, live.outputs)
+            values[l] |= of_units
+            profiles[l]["contribution"] = sorted_units["contribution"]
+    return Measured(values, profiles, live_inputs)
+
+
+def measure_population(
+    model: MLP, population: Population, x_train: Array, devices: Sequence[Device] | None = None
+) -> Measured:
+    """`measure_member` for all members [C, S], one after another on each device.
+
+    Example:
+      >>> model = MLP((2,))
+      >>> params = model.init(jax.random.key(0), jnp.zeros(4))
+      >>> members = jax.tree.map(lambda leaf: leaf[None, None], params)  # one condition, one seed
+      >>> population = Population(members, members, np.arange(1), None)
+      >>> found = measure_population(model, population, np.eye(4, dtype=np.float32))
+      >>> print(found.values[0]["entries"]["gini"].shape)
+      (1, 1)
+    """
+    members = (population.params, population.init_params)
+    return map_members(measure_member, (model,), members, x_train, devices)
+
+
+def sound(population: Population) -> np.ndarray:
+    """Which members [C, S] did not diverge, whenever they were measured.
+
+    Their loss was finite, and that on the training data at most ten times that of the untrained
+    network.
+
+    Example:
+      >>> from dropout_jax.training.epochs import Curve, Metrics
+      >>> losses = np.array([[[2.3, 0.5], [2.3, np.nan]]])  # condition, seeds, points of the curve
+      >>> curve = Curve(Metrics(losses, None), Metrics(losses, None))
+      >>> print(sound(Population({}, {}, np.arange(2), curve)))
+      [[ True False]]
+    """
+    train, test = population.curve.train.loss, population.curve.test.loss
+    fine = np.isfinite(train) & np.isfinite(test) & (train <= DIVERGED * train[..., :1])
+    return np.asarray(fine.all(axis=-1))
+
+
+def tidy(
+    names: Sequence[str], seeds: Sequence[int], population: Population, measured: Measured
+) -> Iterator[Row]:
+    """Every number as a row, whole-network metrics first; `dead` counts the inputs left out."""
+    whole = {
+        f"{split}_{metric}": getattr(getattr(population.curve, split), metric)[..., -1]
+        for split in ("train", "test")
+        for metric in ("loss", "error")
+    }
+    for c, name in enumerate(names):
+        for s, seed in enumerate(seeds):
+            for metric, values in whole.items():
+                yield name, seed, "", "", metric, float(values[c, s])
+            for layer, views in measured.values.items():
+                n_dead = np.sum(~np.asarray(measured.live_inputs[layer][c, s]))
+                yield name, seed, layer, "inputs", "dead", float(n_dead)
+                for view in filter(views.__contains__, VIEWS):
+                    for measure in MEASURES:
+                        yield name, seed, layer, view, measure, float(views[view][measure][c, s])
+
+
+def compare_conditions(
+    names: Sequence[str], measured: Measured, counts: np.ndarray
+) -> list[dict[str, Any]]:
+    """Every other condition against the first, in every layer, view and measure, seed by seed.
+
+    A pair of members counts if both do (counts [C, S]); with fewer than two pairs all is NaN. A
+    family, over which Holm's p-values hold, is one condition and one measure: all layers and
+    views. Gini is the primary measure; the others tell whether the answer depends on it.
+
+    Example:
+      >>> ginis = np.array([[0.5, 0.4, 0.6], [0.4, 0.3, 0.4]])  # conditions, seeds
+      >>> measured = Measured({0: {"entries": dict.fromkeys(MEASURES, ginis)}}, {}, [])
+      >>> row, *_ = compare_conditions(["none", "dropout"], measured, np.ones((2, 3), bool))
+      >>> print(row["measure"], round(row["difference"], 3))
+      gini -0.133
+    """
+    cells = [(l, view) for l, views in measured.values.items() for view in VIEWS if view in views]
+    rows = []
+    for c, name in enumerate(names[1:], start=1):
+        for measure in MEASURES:
+            values = [np.asarray(measured.values[l][v][measure]) for l, v in cells]
+            of_family = np.stack(values, axis=-1)  # [C, S, K]
+            pairs = counts[0] & counts[c]
+            if pairs.sum() < 2:
+                of_family, pairs = np.full_like(of_family, np.nan), np.ones_like(pairs)
+            compared = statistics.compare(
+                of_family[0, pairs],
+                of_family[c, pairs],
+                higher_is_uniform=measure in HIGHER_IS_UNIFORM,
+            )
+            for (layer, view), comparison in zip(cells, compared, strict=True):
+                key = {"baseline": names[0], "condition": name, "layer": layer, "view": view}
+                rows.append({**key, "measure": measure, **comparison._asdict()})
+    return rows
+
+
+def summarise(
+    conditions: dict[str, Hparams], seeds: Sequence[int], population: Population, measured: Measured
+) -> dict[str, Any]:
+    """The record of a comparison: conditions with their errors, and all paired comparisons.
+
+    Members that diverged are named, and left out of all means; with them their seed is left out of
+    the comparisons of their condition, or of all if it is the baseline that they belong to.
+
+    Example:
+      >>> from dropout_jax.training.epochs import Curve, Metrics
+      >>> ginis = np.array([[0.5, 0.4, 0.6], [0.4, 0.3, 0.4]])  # conditions, seeds
+      >>> measures = {"entries": dict.fromkeys(MEASURES, ginis)}
+      >>> measured = Measured({0: measures}, {}, [np.ones((2, 3, 4), bool)])  # of four inputs
+      >>> metrics = Metrics(np.ones((2, 3, 1)), np.ones((2, 3, 1)))
+      >>> population = Population({}, {}, np.arange(1), Curve(metrics, metrics))
+      >>> conditions = {"none": Hparams((0.0,)), "dropout": Hparams((0.5,))}
+      >>> summary = summarise(conditions, range(3), population, measured)
+      >>> print(summary["comparisons"][0]["verdict"])
+      undecided
+      >>> print(next(tidy(["none", "dropout"], range(3), population, measured)))
+      ('none', 0, '', '', 'train_loss', 1.0)
+    """
+    names = list(conditions)
+    counts = sound(population)
+    comparisons = compare_conditions(names, measured, counts)
+    family = sum(len(views) for views in measured.values.values())
+    n_compared = (counts & counts[0]).sum(axis=1)
+
+    def mean_sd(curves: Any, c: int) -> dict[str, float]:
+        errors = np.asarray(curves, np.float64)[c, counts[c], -1]
+        sd = errors.std(ddof=1) if len(errors) > 1 else np.nan
+        return {"mean": float(errors.mean()) if len(errors) else np.nan, "sd": float(sd)}
+
+    def dead(c: int) -> list[float]:
+        live = [np.asarray(live[c])[counts[c]] for live in measured.live_inputs]
+        return [float((~of).sum(-1).mean()) if len(of) else np.nan for of in live]
+
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "n_seeds": len(seeds),
+        "statistics": {
+            "interval": f"{statistics.CONFIDENCE:.0%} BCa bootstrap interval for small samples",
+            "margin": statistics.MARGIN,
+            "family_size": family,
+            "smallest_p_holm": statistics.smallest_p_holm(int(n_compared.min()), family),
+        },
+        "conditions": {
+            name: {
+                "rates": np.asarray(hparams.rates, float).tolist(),
+                "weight_decay": float(hparams.weight_decay),
+                "train_error": mean_sd(population.curve.train.error, c),
+                "test_error": mean_sd(population.curve.test.error, c),
+                "dead_inputs": dead(c),
+                "diverged_seeds": [
+                    seed for seed, ok in zip(seeds, counts[c], strict=True) if not ok
+                ],
+                "n_compared": int(n_compared[c]),
+            }
+            for c, (name, hparams) in enumerate(conditions.items())
+        },
+        "comparisons": comparisons,
+    }

@@ -1,0 +1,215 @@
+"""How uniformly is weight spread? Measures of one set of magnitudes, and views of one kernel.
+
+A measure takes the magnitudes a = |·| of numbers of any shape, N of which count (`where`, of
+booleans), and does not change when they are scaled or reordered. Only `participation` grows with
+uniformity; all others fall.
+Gini is the primary one: in its plain form (without N/(N - 1)) it meets all six axioms of Hurley &
+Rickard (2009) for such measures; `hoyer` fails Cloning, `participation` Robin Hood. All are pure
+reductions, made to be vmapped over members, layers and columns, and to be differentiated (|w| has
+the derivative 0 at 0). If nothing counts, or all that counts is 0, there is no distribution: they
+give NaN.
+
+Shapes: in, out units of a layer; N entries that count, of M.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+_INT_OF_SIZE = {2: jnp.int16, 4: jnp.int32, 8: jnp.int64}
+
+
+def _bits(a: jax.Array) -> jax.Array:
+    """The bit patterns of floats as integers, which order those that are not negative the same."""
+    return jax.lax.bitcast_convert_type(a, _INT_OF_SIZE[a.dtype.itemsize])
+
+
+@jax.custom_jvp
+def _sorted(a: jax.Array) -> jax.Array:
+    """Non-negative floats [M] in ascending order.
+
+    XLA's CPU backend sorts their bit patterns some six times as fast: it compares floats with a
+    total order over signs and NaN that magnitudes do not need. Its derivative is that of a[order].
+    """
+    return jax.lax.bitcast_convert_type(jnp.sort(_bits(a)), a.dtype)
+
+
+@_sorted.defjvp
+def _sorted_jvp(primals: Sequence[jax.Array], tangents: Sequence[jax.Array]) -> Any:
+    order = jnp.argsort(_bits(primals[0]))
+    return primals[0][order], tangents[0][order]
+
+
+def _rescaled(a: jax.Array) -> jax.Array:
+    """Magnitudes times the power of two that brings the largest to [2, 4): sums stay in range.
+
+    Exact for all that a sum could tell from 0. Bit patterns tell the power, and what numbers below
+    the smallest normal one are: compiled code may take these for 0. Infinity makes all NaN.
+    """
+    of = jnp.finfo(a.dtype)
+    least, infinity = (_bits(jnp.asarray(x, a.dtype)) for x in (of.smallest_normal, jnp.inf))
+    bits = _bits(a)
+    scale = infinity - (jnp.maximum(_bits(a.max(initial=0)), least) & infinity)
+    of_subnormal = jnp.maximum(scale - ((of.nmant - of.minexp) << of.nmant), 0)
+    scale, of_subnormal = (jax.lax.bitcast_convert_type(x, a.dtype) for x in (scale, of_subnormal))
+    return jnp.where(bits < least, bits.astype(a.dtype) * of_subnormal, a * scale)
+
+
+def _counted(a: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """The magnitudes as a vector [M], 0 where they do not count, of a scale of their own, and N."""
+    a, where = jnp.asarray(a), _which(a, where)
+    a = a.astype(jnp.promote_types(a.dtype, jnp.float32))  # N and sums overflow in half precision
+    return _rescaled(jnp.where(where, jnp.abs(a), 0).ravel()), where.sum()
+
+
+def _which(a: Any, where: ArrayLike | None) -> jax.Array:
+    """Which entries count, a boolean for each."""
+    where = jnp.asarray(True if where is None else where)
+    if where.dtype != bool:
+        raise TypeError(f"where must hold booleans, got {where.dtype}")
+    return jnp.broadcast_to(where, np.shape(a))
+
+
+def _ranked(a: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Sorted magnitudes [M], their ranks [M], of which 1 … N count, and N.
+
+    What does not count is 0 and sorts first, to ranks ≤ 0, where it adds nothing to a sum.
+    """
+    a, n = _counted(a, where)
+    return _sorted(a), jnp.arange(1, a.size + 1) - (a.size - n), n
+
+
+def _relative(a: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """U = a / mean(a) as a vector [M], 0 where it does not count, and N."""
+    a, n = _counted(a, where)
+    return a * (n / a.sum()), n
+
+
+def gini(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
+    """Gini index [2 Σ j aⱼ / (N Σ a) - (N + 1)/N] · N/(N - 1), a ascending; 0 uniform, 1 one entry.
+
+    The last factor makes sets of different size comparable (Deltas 2003): a uniform law gives 1/3,
+    a Gaussian √2 - 1, a Laplace law 1/2.
+
+    Example:
+      >>> print(gini(jnp.array([1.0, 1.0, 1.0])), gini(jnp.array([0.0, 0.0, 1.0])))
+      0.0 1.0
+    """
+    a, rank, n = _ranked(a, where)
+    return jnp.sum((2 * rank - n - 1) / (n - 1) * a) / a.sum()
+
+
+def cv(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
+    """Coefficient of variation sd / mean (the population's sd); 0 uniform, √(N - 1) one entry.
+
+    Example:
+      >>> print(cv(jnp.array([1.0, 3.0])))  # sd 1, mean 2
+      0.5
+    """
+    u, n = _relative(a, where)
+    return jnp.sqrt(jnp.sum(jnp.where(_which(a, where).ravel(), (u - 1) ** 2, 0)) / n)
+
+
+def entropy(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
+    """Relative entropy from uniform, mean(u ln u) = ln N - H of u = a / mean(a), in nats.
+
+    ln N times one minus the normalised entropy H / ln N; the index of Theil (1967). 0 uniform,
+    ln N one entry.
+
+    Example:
+      >>> print(entropy(jnp.array([0.0, 1.0])).round(4))  # ln 2
+      0.6931
+    """
+    u, n = _relative(a, where)
+    logs = jax.scipy.special.xlogy(u, jnp.where(u > 0, u, 1))  # log 0 has a slope of NaN
+    return jnp.sum(logs) / n
+
+
+def participation(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
+    """Participation ratio over N, (Σ a²)² / (N Σ a⁴); 1 uniform, 1/N one entry.
+
+    Example:
+      >>> print(participation(jnp.array([0.0, 0.0, 0.0, 1.0])))
+      0.25
+    """
+    u, n = _relative(a, where)
+    square = u * u
+    return jnp.sum(square) ** 2 / (n * jnp.sum(square * square))
+
+
+def hoyer(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
+    """Sparsity of Hoyer (2004), (√N - Σ a / √Σ a²) / (√N - 1); 0 uniform, 1 one entry.
+
+    Example:
+      >>> print(hoyer(jnp.array([1.0, 1.0, 1.0, 1.0])), hoyer(jnp.array([0.0, 0.0, 0.0, 1.0])))
+      0.0 1.0
+    """
+    u, n = _relative(a, where)
+    root = jnp.sqrt(n)
+    return (root - n / jnp.sqrt(jnp.sum(u**2))) / (root - 1)
+
+
+def top10_share(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
+    """Share of Σ a in the largest tenth; .1 uniform. One minus the Lorenz curve at .9.
+
+    The curve is linear between its points, so a tenth of N need not be whole.
+
+    Example:
+      >>> print(top10_share(jnp.append(jnp.ones(9), 11.0)))
+      0.55
+    """
+    a, rank, n = _ranked(a, where)
+    return jnp.sum(jnp.clip(rank - 0.9 * n, 0, 1) * a) / a.sum()
+
+
+class Profile(NamedTuple):
+    """Sorted magnitudes at Q fractions of N, from the smallest to the largest.
+
+    Attributes:
+      relative: a / mean(a) at each fraction [Q]; flat at 1 if uniform.
+      lorenz: share of Σ a in the entries up to each fraction [Q]; the diagonal if uniform.
+    """
+
+    relative: jax.Array
+    lorenz: jax.Array
+
+
+def profile(a: jax.Array, where: jax.Array | None = None, *, n_points: int = 201) -> Profile:
+    """The sorted magnitudes and their Lorenz curve at `n_points` even fractions 0 … 1.
+
+    Raises:
+      ValueError: if there are no magnitudes, or fewer than two points.
+
+    Example:
+      >>> print(profile(jnp.array([1.0, 3.0]), n_points=3).lorenz)  # the smaller half has a quarter
+      [0.   0.25 1.  ]
+    """
+    if n_points < 2 or not np.size(a):
+        raise ValueError(
+            f"a profile needs two points or more, and magnitudes, got {n_points} points and "
+            f"magnitudes of shape {np.shape(a)}"
+        )
+    a, _, n = _ranked(a, where)
+    total, first, steps, q = a.sum(), a.size - n, n_points - 1, jnp.arange(n_points)
+    below = q * (n // steps) + q * (n % steps) // steps  # q n / steps in integers, which are exact
+    fraction = q * (n % steps) % steps / steps
+
+    def between(values: jax.Array, below: jax.Array, fraction: jax.Array, last: Any) -> jax.Array:
+        low, high = (values[first + jnp.clip(i, 0, last)] for i in (below, below + 1))
+        return low * (1 - fraction) + high * fraction
+
+    upper = fraction >= 0.5  # an entry stands in the middle of its share of the fractions
+    middle = jnp.where(upper, below, below - 1), jnp.where(upper, fraction - 0.5, fraction + 0.5)
+    lorenz = between(jnp.cumsum(jnp.append(0, a / total)), below, fraction, n)
+    return Profile(between(a, *middle, n - 1) * n / total, lorenz / lorenz[-1])
+
+
+Measure = Callable[..., jax.Array]
+MEASURES: dict[str, Measure] = {
+    measure.__name__: measure for measure in (gini, cv, entropy, participation, hoyer, top10_share)
+}
+HIGHER_IS_UNIFORM = ("participation",)

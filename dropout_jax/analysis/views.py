@@ -1,0 +1,110 @@
+"""Views of one kernel: which of its numbers a measure is taken of.
+
+Shapes: in, out units of a layer.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from dropout_jax.analysis.uniformity import MEASURES, Measure, Profile, profile
+
+
+class Live(NamedTuple):
+    """What counts in a layer: inputs [in] and outputs [out] that vary over the training data."""
+
+    inputs: jax.Array
+    outputs: jax.Array
+
+
+def varies(x: ArrayLike) -> jax.Array:
+    """Which columns [D] of x [n, D] are not constant over its rows: pixels or units not dead.
+
+    Raises:
+      ValueError: if x is not [n, D] with n > 0.
+
+    Example:
+      >>> print(varies(jnp.array([[1.0, 2.0], [1.0, 3.0]])))
+      [False  True]
+    """
+    x = jnp.asarray(x)
+    if x.ndim != 2 or not len(x):
+        raise ValueError(f"x must be [n, D] with n > 0, got shape {x.shape}")
+    return x.max(axis=0) > x.min(axis=0)
+
+
+def measure_entries(measure: Callable[..., Any], kernel: jax.Array, live: Live) -> Any:
+    """The measure (or `profile`) of |w| over all live entries of a kernel [in, out].
+
+    Example:
+      >>> from dropout_jax.analysis.uniformity import cv
+      >>> live = Live(jnp.array([True, False]), jnp.array([True, True]))
+      >>> print(measure_entries(cv, jnp.array([[1.0, -3.0], [7.0, 9.0]]), live))  # of 1 and 3
+      0.5
+    """
+    return measure(jnp.abs(kernel), live.inputs[:, None] & live.outputs[None, :])
+
+
+def measure_columns(measure: Measure, kernel: jax.Array, live: Live) -> jax.Array:
+    """The measure of |w| over the live inputs of one unit, averaged over live units.
+
+    Low if there is no "one large weight for one neuron and small ones for the others".
+
+    Example:
+      >>> from dropout_jax.analysis.uniformity import cv
+      >>> live = Live(jnp.array([True, True]), jnp.array([True, True]))
+      >>> print(measure_columns(cv, jnp.array([[1.0, 5.0], [3.0, 5.0]]), live))  # .5 and 0
+      0.25
+    """
+    of_unit = jax.vmap(lambda column: measure(jnp.abs(column), live.inputs), in_axes=1)(kernel)
+    return jnp.mean(of_unit, where=live.outputs)
+
+
+def measure_alike(
+    sets: Mapping[str, jax.Array], where: jax.Array
+) -> tuple[dict[str, dict[str, jax.Array]], dict[str, Profile]]:
+    """Every measure and the profile of sets of magnitudes of one shape, by the set's name.
+
+    They are measured as one batch, with one sort for all of them.
+
+    Args:
+      sets: magnitudes [...], of which the same count.
+      where: which entries count [...].
+
+    Example:
+      >>> sets = {"even": jnp.array([1.0, 1.0]), "uneven": jnp.array([0.0, 1.0])}
+      >>> values, profiles = measure_alike(sets, jnp.array([True, True]))
+      >>> print(values["even"]["gini"], values["uneven"]["gini"], profiles["uneven"].lorenz[-1])
+      0.0 1.0 1.0
+    """
+
+    def measure(a: jax.Array) -> tuple[dict[str, jax.Array], Profile]:
+        return {name: measure(a, where) for name, measure in MEASURES.items()}, profile(a, where)
+
+    found = jax.vmap(measure)(jnp.stack(list(sets.values())))
+    each = [jax.tree.map(lambda leaf, i=i: leaf[i], found) for i in range(len(sets))]
+    values, profiles = zip(*each, strict=True)
+    return dict(zip(sets, values, strict=True)), dict(zip(sets, profiles, strict=True))
+
+
+def measure_kernel(
+    kernel: jax.Array, init_kernel: jax.Array, live: Live
+) -> tuple[dict[str, dict[str, jax.Array]], Profile]:
+    """Every measure in the three views of one layer, {view: {measure: scalar}}, and |w| sorted.
+
+    `entries` is |w| over the layer, `columns` the mean over receiving units of each one's inputs,
+    `change` is |w - w₀| over the layer. Kernels are [in, out]; what is dead is left out.
+
+    Example:
+      >>> live = Live(jnp.array([True, True]), jnp.array([True, True]))
+      >>> kernel = jnp.array([[1.0, 5.0], [3.0, 5.0]])
+      >>> print(measure_kernel(kernel, jnp.zeros((2, 2)), live)[0]["columns"]["cv"])
+      0.25
+    """
+    sets = {"entries": jnp.abs(kernel), "change": jnp.abs(kernel - init_kernel)}
+    values, profiles = measure_alike(sets, live.inputs[:, None] & live.outputs[None, :])
+    columns = {name: measure_columns(m, kernel, live) for name, m in MEASURES.items()}
+    return {**values, "columns": columns}, profiles["entries"]

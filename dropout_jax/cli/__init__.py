@@ -1,0 +1,1 @@
+"""The commands of `dropout-jax`; the only room that prints."""

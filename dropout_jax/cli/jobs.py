@@ -1,0 +1,194 @@
+"""A run that was asked for on the command line: from its arguments to its folder.
+
+In several processes all prepare and train, and process 0 alone reads and writes.
+"""
+
+import json
+import tempfile
+import zlib
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from filelock import FileLock
+
+from dropout_jax import data
+from dropout_jax.cli.arguments import PRNG, ROOT_SEED, Networks, Training
+from dropout_jax.cli.conditions import configuration, settings
+from dropout_jax.io import writers
+from dropout_jax.populations import checkpoints, processes
+from dropout_jax.populations.memory import block_size
+from dropout_jax.runs import folder, run, tensorboard, write
+from dropout_jax.runs.folder import Mark
+from dropout_jax.training.config import Config, Hparams, check_training
+
+DECIDING_BITS = (  # options of JAX, and what XLA reads itself
+    "XLA_FLAGS",
+    "jax_default_matmul_precision",
+    "jax_disable_most_optimizations",
+    "jax_enable_x64",
+    "jax_threefry_partitionable",
+)
+
+
+class Job(NamedTuple):
+    """What is to be done, checked.
+
+    Attributes:
+      config: of the networks.
+      conditions: by name, the baseline first.
+      dataset: to train on.
+      settings: what `config.json` holds.
+      identity: all that decides the run's bits, the same in all processes.
+      folder: to write to.
+      lock: of the folder, held; None in other processes than the first.
+      mark: of the run to go on with, None to start one.
+      saved: its checkpoints.
+    """
+
+    config: Config
+    conditions: dict[str, Hparams]
+    dataset: data.Dataset
+    settings: dict[str, Any]
+    identity: dict[str, Any]
+    folder: Path
+    lock: FileLock | None
+    mark: Mark | None
+    saved: list[checkpoints.Saved]
+
+
+def load(arguments: Networks) -> tuple[data.Dataset, Config, dict[str, Hparams]]:
+    """The data, the configuration and the conditions.
+
+    Raises:
+      ValueError, OSError: for data or numbers that nothing can be trained with.
+    """
+    dataset = data.load_dataset(arguments.dataset, arguments.data_dir)
+    if len(dataset.x_train) < arguments.batch_size:
+        raise ValueError(
+            f"--batch-size must be at most the {len(dataset.x_train)} training examples of "
+            f"{arguments.dataset}, got {arguments.batch_size}"
+        )
+    config, conditions = configuration(arguments, dataset.n_classes)
+    check_training(config, dataset)
+    n_inputs = dataset.x_train.shape[1]
+    block_size(config, n_inputs, jax.local_devices(), memory(arguments))
+    return dataset, config, conditions
+
+
+def prepare(arguments: Training, options: Mapping[str, Any]) -> Job:
+    """Load the data, lock the folder and read what is to be resumed, the last two in process 0.
+
+    Args:
+      arguments: of the command.
+      options: of JAX, and `XLA_FLAGS`.
+
+    Raises:
+      ValueError, OSError: for input that the run cannot start with.
+    """
+    if arguments.tensorboard:
+        tensorboard.check_installed()
+    dataset, config, conditions = load(arguments)
+    given = settings(arguments, dataset)
+    identity = identity_of(arguments, config, dataset, given, options)
+    job = Job(
+        config, conditions, dataset, given, identity, Path(tempfile.gettempdir()), None, None, []
+    )
+    if not processes.is_first():
+        return job
+    out = arguments.out
+    if out is None:
+        now = datetime.now().strftime("%Y%m%d-%H%M%S")
+        out = folder.new(Path("runs"), f"{Path(arguments.dataset).stem}-{now}")
+    asked = (out, identity, arguments.overwrite, arguments.resume)
+    folder.check(*asked)  # before anything is written
+    lock = folder.lock(out)
+    try:
+        mark = folder.check(*asked)  # nobody else writes to it now
+        way = out / folder.CHECKPOINTS
+        if mark and mark.done:
+            checkpoints.remove(way)  # of a run that was killed after it was marked as done
+        saved = checkpoints.load(way) if mark else []
+    except BaseException:
+        folder.leave(out, lock)
+        raise
+    return job._replace(folder=out, lock=lock, mark=mark, saved=saved)
+
+
+def identity_of(
+    arguments: Training,
+    config: Config,
+    dataset: data.Dataset,
+    given: dict[str, Any],
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """All that decides the bits of a run: what was asked, the data, what it is computed with."""
+    devices = jax.devices()
+    n_inputs = dataset.x_train.shape[1]
+    arrays = {name: zlib.crc32(array.tobytes()) for name, array in dataset._asdict().items()}
+    identity = {
+        **given,
+        **arrays,
+        "dropout_jax": version("dropout_jax"),
+        "jax": jax.__version__,
+        "jaxlib": version("jaxlib"),
+        "backend": devices[0].platform,
+        "device kind": devices[0].device_kind,
+        "block": block_size(config, n_inputs, devices, memory(arguments)),
+        **{name: options[name] for name in DECIDING_BITS},
+    }
+    return json.loads(json.dumps(identity))  # as other processes and files have it
+
+
+def train(arguments: Training, job: Job, progress: Callable[[int, int], None]) -> run.Run:
+    """Train and compare, with the folder marked and checkpoints written by process 0."""
+    way = job.folder / folder.CHECKPOINTS
+    if job.lock:
+        if job.mark is None:
+            checkpoints.remove(way)  # first: they must not pass for those of the run that begins
+        folder.begin(job.folder, job.identity)
+    return run.compare(
+        job.config,
+        job.conditions,
+        range(arguments.seeds),
+        root_key(),
+        job.dataset,
+        memory=memory(arguments),
+        allocate=writers.scratch(job.folder),
+        checkpoints=checkpoints.Checkpoints(
+            partial(checkpoints.save, way) if job.lock else lambda _: None,
+            [checkpoints.Saved(*one) for one in job.saved],
+            arguments.checkpoint_seconds,
+        ),
+        progress=progress,
+    )
+
+
+def finish(arguments: Training, job: Job, result: run.Run) -> None:
+    """Write the run in place of what the folder held of an earlier one, and mark it as done."""
+    folder.clear(job.folder)
+    if arguments.tensorboard:
+        events = job.folder / "tensorboard"
+        of_others = set(events.rglob("*"))
+        tensorboard.write(events, result)
+        written = (path for path in set(events.rglob("*")) - of_others if path.is_file())
+        names = sorted(path.relative_to(job.folder).as_posix() for path in written)
+        folder.update(job.folder, files=names)
+    write.write(job.folder, result, job.settings, root_key())
+    folder.update(job.folder, done=not result.interrupted)
+    if not result.interrupted:
+        checkpoints.remove(job.folder / folder.CHECKPOINTS)
+
+
+def root_key() -> jax.Array:
+    """The key that all others of a run descend from; the same one, made anew."""
+    return jax.random.key(ROOT_SEED, impl=PRNG)
+
+
+def memory(arguments: Networks) -> float | None:
+    """Bytes to fill on an accelerator, None for most of what it has."""
+    return None if arguments.memory is None else arguments.memory * 2**30

@@ -1,0 +1,1 @@
+"""Files of any networks: read as tensors, told apart as kernels, measured."""

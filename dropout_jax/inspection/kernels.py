@@ -1,0 +1,200 @@
+"""Which tensors of a network are layers, and how their kernels lie: told from names and shapes.
+
+A kernel here is [in, out], what the affine layers of Flax hold; a convolution is taken as [window ·
+in-channels, out-channels], a projection to the heads of attention as [in, heads · size].
+
+Shapes: S networks (seeds) of a file.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from dropout_jax.analysis.views import Live
+from dropout_jax.inspection.tensors import Tensor
+
+LAYOUT_OF = {  # by what the whole last word of a name matches
+    "in-out": r"kernel|w",  # Flax, Haiku
+    "out-in": r"weight|weight_[ih]h(_l\d+(_reverse)?)?|(in|[qkv])_proj_weight",  # PyTorch, Equinox
+}
+LAW_OF = {"in-out": "truncated normal", "out-in": "uniform"}  # usual initial laws there
+FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
+BIASES = ("bias", "b", "scale", "offset", "mean", "var")  # also where they have axes of 1
+OF_OPTIMIZERS = ("opt_state", "optimizer", "optimizer_state")  # moments have the shapes of weights
+LOOKED_UP = ("wte", "wpe", "emb")  # embeddings that are not called so in full
+TO_HEADS = ("query", "key", "value")  # Flax's kernels of attention, [in, heads, size]
+_WRAPPERS = ("value", "raw_value")  # what Flax NNX puts below the name of a parameter
+
+
+class Layer(NamedTuple):
+    """One affine layer or convolution of a file.
+
+    Attributes:
+      name: of its kernel.
+      shape: [in, out].
+      law: of initial weights, as far as names tell.
+      n_networks: S, 1 but for the file of a run.
+      read: kernel [in, out] of network s by `in_float32`, and what of it is known to be alive.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    law: str
+    n_networks: int
+    read: Callable[[int], tuple[np.ndarray, Live]]
+
+
+def layers_of(
+    tensors: Sequence[Tensor], layout: str | None = None
+) -> tuple[list[Layer], dict[str, str]]:
+    """The layers among tensors, and for all others the reason why they are none.
+
+    Args:
+      tensors: of a file.
+      layout: `in-out` or `out-in`, for all; by default told from the names.
+
+    Example:
+      >>> weight = np.ones((10, 64), np.float32)  # [out, in], as PyTorch has it
+      >>> (layer,), skipped = layers_of([Tensor("0.weight", (10, 64), "float32", lambda _: weight)])
+      >>> print(layer.shape, skipped)
+      (64, 10) {}
+    """
+    by_name = {tensor.name: tensor for tensor in tensors}
+    if run := _layers_of_run(by_name):
+        return run, {}
+    found, skipped = [], {}
+    for tensor in sorted(tensors, key=_natural):
+        words = _words(tensor.name)
+        told = layout or _layout(words[-1])
+        why = _why_not(tensor, words, told, by_name)
+        if why or told is None:
+            skipped[tensor.name] = why or "no layout told"
+            continue
+        n_in = _axes_in(tensor.shape, words, told)
+        first, last = math.prod(tensor.shape[:n_in]), math.prod(tensor.shape[n_in:])
+        shape = (first, last) if told == "in-out" else (last, first)
+        found.append(
+            Layer(tensor.name, shape, LAW_OF[told], 1, partial(_read, tensor, (first, last), told))
+        )
+    return found, skipped
+
+
+def _words(name: str) -> list[str]:
+    """The steps of a name, down to that of the parameter."""
+    words = re.split(r"[./]", name)
+    return words[:-1] if words[-1] in _WRAPPERS and len(words) > 1 else words
+
+
+def _layout(word: str) -> str | None:
+    """How kernels of a name lie, None if it is none of a kernel."""
+    return next((told for told, names in LAYOUT_OF.items() if re.fullmatch(names, word)), None)
+
+
+def _axes_in(shape: tuple[int, ...], words: Sequence[str], layout: str) -> int:
+    """How many of the first axes are taken as one: the inputs, or with `out-in` the outputs."""
+    to_heads = words[-1] == "kernel" and len(words) > 1 and words[-2] in TO_HEADS
+    if layout == "out-in" or (to_heads and len(shape) == 3):
+        return 1
+    return len(shape) - 1
+
+
+def _natural(tensor: Tensor) -> list[tuple[bool, int, str]]:
+    """So that layer 10 comes after layer 9."""
+    parts = re.split(r"(\d+)", tensor.name)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+
+
+def _why_not(
+    tensor: Tensor, words: Sequence[str], layout: str | None, others: Mapping[str, Tensor]
+) -> str | None:
+    """Why a tensor is no kernel, None if it is one."""
+    *above, last = words
+    if any(word in OF_OPTIMIZERS for word in above):
+        return "state of an optimizer"
+    if tensor.dtype not in FLOATS:
+        return f"of type {tensor.dtype}, not of {', '.join(FLOATS)}"
+    if len(tensor.shape) < 2 or last in BIASES:
+        return "a vector or a number, as biases and scales are"
+    if _is_embedding(words, len(tensor.shape)):
+        return "an embedding: its rows are looked up, not summed"
+    if math.prod(tensor.shape) < 2:
+        return f"of shape {tensor.shape}: nothing to compare"
+    if any(
+        name.startswith(f"{tensor.name}_scale") and math.prod(other.shape) > 1
+        for name, other in others.items()
+    ):
+        return "quantized: its parts have scales of their own"
+    if layout is None:
+        return "not called as kernels are: say how it lies with --layout"
+    return None
+
+
+def _is_embedding(words: Sequence[str], n_axes: int) -> bool:
+    """Whether rows are looked up; patches and times are embedded by kernels, which are not."""
+    *above, last = words
+    table = n_axes == 2 and last == "weight" and above
+    return "embed" in last.lower() or bool(
+        table and ("embed" in above[-1].lower() or above[-1].split("_")[-1] in LOOKED_UP)
+    )
+
+
+def _read(tensor: Tensor, size: tuple[int, int], layout: str, _: int) -> tuple[np.ndarray, Live]:
+    kernel = in_float32(np.asarray(tensor.read(None))).reshape(size)
+    kernel = kernel if layout == "in-out" else kernel.T
+    return kernel, all_alive(kernel)
+
+
+def in_float32(kernel: np.ndarray) -> np.ndarray:
+    """A kernel of any floating type as float32; of float64 times the power of two that fits best.
+
+    No measure depends on its scale. Only what is smaller than 2⁻¹⁴⁹ of the largest becomes 0.
+
+    Example:
+      >>> print(in_float32(np.array([1e-300, -3e-300])).round(4))  # the largest in [.5, 1)
+      [ 0.1674 -0.5023]
+    """
+    if kernel.dtype != np.float64:
+        return kernel.astype(np.float32, copy=False)
+    _, exponent = np.frexp(max(kernel.max(initial=0), -kernel.min(initial=0)))
+    single = np.empty(kernel.shape, np.float32)
+    return np.ldexp(kernel, -exponent, out=single, casting="same_kind")  # by pieces: no copy
+
+
+def all_alive(kernel: np.ndarray) -> Live:
+    """Every input and output of a kernel [in, out] counts.
+
+    Example:
+      >>> print(all_alive(np.ones((2, 1), np.float32)).inputs)
+      [ True  True]
+    """
+    return Live(*(jnp.ones(size, bool) for size in kernel.shape))
+
+
+def _layers_of_run(tensors: Mapping[str, Tensor]) -> list[Layer]:
+    """The layers of `weights.safetensors` of a run, each with S seeds, without what is dead.
+
+    It is told by its names: `{condition}/{layer}/kernel` beside `{condition}/{layer}/live_inputs`.
+    """
+    found = []
+    for name, tensor in tensors.items():
+        named = re.fullmatch(r"([^/]+)/(\d+)/kernel", name)
+        live = tensors.get(f"{named[1]}/{named[2]}/live_inputs") if named else None
+        if named and live and len(tensor.shape) == 3:
+            following = tensors.get(f"{named[1]}/{int(named[2]) + 1}/live_inputs")
+            read = partial(_read_of_run, tensor, live, following)
+            n_seeds, n_in, n_out = tensor.shape
+            found.append(Layer(name, (n_in, n_out), LAW_OF["in-out"], n_seeds, read))
+    return found
+
+
+def _read_of_run(
+    tensor: Tensor, inputs: Tensor, outputs: Tensor | None, s: int
+) -> tuple[np.ndarray, Live]:
+    kernel = in_float32(tensor.read(s))
+    alive = all_alive(kernel)._replace(inputs=inputs.read(s).astype(bool))
+    return kernel, alive if outputs is None else alive._replace(outputs=outputs.read(s) != 0)

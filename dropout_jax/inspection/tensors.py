@@ -1,0 +1,270 @@
+"""Tensors of a file that anything may have written: named at once, read one at a time.
+
+Safetensors, `.npz` and folders of orbax are read, as none of them can run code. Formats that can
+are refused with the line that converts them.
+"""
+
+import json
+import math
+import shlex
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import safe_open
+
+from dropout_jax.io import readers
+
+READ = ".safetensors, .npz or a folder of orbax"
+INDEX = ".safetensors.index.json"  # of shards, as Hugging Face's libraries write it
+IN_FOLDERS = ("weights.safetensors", "model.safetensors", f"model{INDEX}")
+SAVE_ARRAYS = (".npy", ".h5", ".hdf5", ".keras")  # harmless or not, of formats that are not read
+PYTORCH = (".pt", ".pth", ".bin", ".ckpt")
+PICKLED = (".pkl", ".pickle")
+CONVERT_PYTORCH = (
+    "import sys, torch, safetensors.torch as s; "
+    'd = torch.load(open(sys.argv[1], "rb"), map_location="cpu", weights_only=True); '
+    'd = d.get("state_dict", d.get("model_state_dict", d)); '
+    "s.save_file({k: v.clone().contiguous() for k, v in d.items() if torch.is_tensor(v)}, "
+    "sys.argv[2])"  # a clone, as tied weights share memory, which save_file refuses
+)
+CONVERT_PICKLE = (
+    "import sys, pickle, numpy as n, flax.traverse_util as t, safetensors.numpy as s; "
+    'd = t.flatten_dict(pickle.load(open(sys.argv[1], "rb")), sep="."); '
+    "s.save_file({k: n.ascontiguousarray(v) for k, v in d.items()}, sys.argv[2])"
+)
+_DTYPES: dict[str, str] = {
+    **{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "BOOL": "bool"},
+    **{"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"},
+    **{f"I{n}": f"int{n}" for n in (8, 16, 32, 64)},
+    **{f"U{n}": f"uint{n}" for n in (8, 16, 32, 64)},
+}
+
+
+class Tensor(NamedTuple):
+    """One tensor of a file.
+
+    Attributes:
+      name: as the file has it; the path of a leaf is joined by dots.
+      shape: its sizes.
+      dtype: its type, by NumPy's name where NumPy has one.
+      read: gives the whole of it, or for an integer that row of its first axis.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    read: Callable[[int | None], np.ndarray]
+
+
+def tensors_of(path: Path) -> list[Tensor]:
+    """All tensors of a file, of an index of shards, or of what a folder holds; none is read yet.
+
+    A folder is that of a run, of a model of Hugging Face's, or holds one checkpoint of orbax.
+
+    Raises:
+      ValueError: if it is none of the formats, can run code, is damaged, or holds several.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     np.savez(Path(folder, "a.npz"), kernel=np.ones((2, 3)))
+      ...     (tensor,) = tensors_of(Path(folder, "a.npz"))
+      ...     print(tensor.name, tensor.shape, tensor.read(None).sum())
+      kernel (2, 3) 6.0
+    """
+    path = _in_folder(path)
+    if not path.exists():
+        raise ValueError(f"a file of weights must be {READ}, got {path}, which is not there")
+    if not path.is_file() and not path.is_dir():
+        raise ValueError(f"a file of weights must be {READ}, got the device or pipe {path}")
+    try:
+        if path.is_dir():
+            return _of_orbax(_checkpoint_in(path))
+        if path.suffix == ".safetensors":
+            return _of_safetensors(path)
+        if path.name.endswith(INDEX):
+            return _of_shards(path)
+        if path.suffix == ".npz":
+            return _of_npz(path)
+    except Exception as error:  # what a foreign file can make a reader raise has no end
+        if path.is_file() and _converts(path):
+            raise ValueError(_refusal(path)) from error
+        damaged = "" if isinstance(error, ValueError) else "cannot be read, perhaps damaged: "
+        raise ValueError(f"{path}: {damaged}{readers.on_one_line(error)[:300]}") from error
+    raise ValueError(_refusal(path))
+
+
+def read_from(path: Path) -> list[Path]:
+    """The files that the tensors of a path may be in; of an index, all that could be its shards.
+
+    Example:
+      >>> print([str(one) for one in read_from(Path("model.npz"))])
+      ['model.npz']
+    """
+    path = _in_folder(path)
+    if path.is_dir():
+        return [file for checkpoint in _checkpoints_in(path) for file in checkpoint.rglob("*")]
+    return [path, *(path.parent.glob("*.safetensors") if path.name.endswith(INDEX) else ())]
+
+
+def _in_folder(path: Path) -> Path:
+    """The file of weights in a folder of a run or a model, otherwise the path itself."""
+    return next((path / name for name in IN_FOLDERS if (path / name).is_file()), path)
+
+
+def _converts(path: Path) -> str | None:
+    """The program that converts a file that can run code, told from its content, then its name."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    if path.suffix in PYTORCH or _holds_data_pkl(path):
+        return CONVERT_PYTORCH
+    is_pickle = start[:1] == b"\x80" and start[1:] in (b"\2", b"\3", b"\4", b"\5")
+    return CONVERT_PICKLE if path.suffix in PICKLED or is_pickle else None
+
+
+def _holds_data_pkl(path: Path) -> bool:
+    """Whether a file is an archive as `torch.save` makes it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("data.pkl") for name in archive.namelist())
+    except Exception:  # no archive, or one that is damaged in whatever way
+        return False
+
+
+def _refusal(path: Path) -> str:
+    """Why a file is not read, and the line that converts it."""
+    if path.suffix in SAVE_ARRAYS:
+        return f"a file of weights must be {READ}, got {path}: save its arrays with numpy.savez"
+    program = _converts(path)
+    if program is None:
+        return f"a file of weights must be {READ}, got {path}"
+    into = path.with_suffix(".safetensors")
+    if into.exists():
+        into = path.with_suffix(".converted.safetensors")
+    line = f"python -c {shlex.quote(program)} {shlex.quote(str(path))} {shlex.quote(str(into))}"
+    trusted = "" if program == CONVERT_PYTORCH else ", if you trust who made it, as that runs it"
+    return f"{path} can run code when it is loaded; convert it once{trusted}: {line}"
+
+
+def _of_safetensors(path: Path) -> list[Tensor]:
+    with safe_open(path, "np"):
+        pass  # sound: what its header promises is there
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    return [
+        Tensor(
+            name,
+            shape := tuple(of["shape"]),
+            dtype := _DTYPES.get(str(of["dtype"]), str(of["dtype"])),
+            partial(_read_safetensors, path, shape, dtype, 8 + length + of["data_offsets"][0]),
+        )
+        for name, of in header.items()
+        if name != "__metadata__"
+    ]
+
+
+def _of_shards(index: Path) -> list[Tensor]:
+    """The tensors of an index, each in the shard that it names for it."""
+    shard_of = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+    tensors = {
+        shard: {tensor.name: tensor for tensor in _of_safetensors(_shard(index, shard))}
+        for shard in dict.fromkeys(shard_of.values())
+    }
+    return [tensors[shard][name] for name, shard in shard_of.items()]
+
+
+def _shard(index: Path, name: str) -> Path:
+    """A file beside the index: where its link lies, or where it leads, as in a cache of models."""
+    path = index.parent / name
+    beside = path.resolve().parent in (index.parent.resolve(), index.resolve().parent)
+    if Path(name).name != name or path.suffix != ".safetensors" or not beside:
+        raise ValueError(
+            f"a shard must be a .safetensors file in the folder of the index, got {name}"
+        )
+    if path.exists() and not path.is_file():
+        raise ValueError(f"a shard must be a file, got {name}")
+    return path
+
+
+def _read_safetensors(
+    path: Path, shape: tuple[int, ...], dtype: str, start: int, row: int | None = None
+) -> np.ndarray:
+    """The bytes themselves: what `safe_open` reads for NumPy cannot be of 8 bits."""
+    kind = jnp.dtype(dtype)
+    if row is not None:
+        shape = shape[1:]
+        start += row * math.prod(shape) * kind.itemsize
+    return np.fromfile(path, kind, math.prod(shape), offset=start).reshape(shape)
+
+
+def _of_npz(path: Path) -> list[Tensor]:
+    return [
+        Tensor(name, header.shape, header.dtype.name, partial(readers.npz_member, path, name))
+        for name, header in readers.npz_headers(path).items()
+    ]
+
+
+def _checkpoints_in(path: Path) -> list[Path]:
+    """The folders of orbax's below `path`, or `path` itself."""
+    return sorted({file.parent for file in path.rglob("_METADATA")})
+
+
+def _checkpoint_in(path: Path) -> Path:
+    """The one checkpoint in a folder, of files alone."""
+    found = _checkpoints_in(path)
+    if len(found) != 1:
+        shown = ", ".join(str(one.relative_to(path)) for one in found[-3:]) or "none"
+        raise ValueError(f"a folder must hold one checkpoint of orbax, got {shown}")
+    if strange := [one for one in found[0].rglob("*") if not (one.is_file() or one.is_dir())]:
+        raise ValueError(f"a checkpoint must be of files, got the device or pipe {strange[0]}")
+    return found[0].resolve()
+
+
+def _of_orbax(path: Path) -> list[Tensor]:
+    tree = _orbax_tree(path)
+    return [
+        Tensor(
+            ".".join(_key(part) for part in where),
+            tuple(leaf.shape),
+            jnp.dtype(leaf.dtype).name,
+            partial(_read_orbax, path, tree, where),
+        )
+        for where, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        if getattr(leaf, "shape", None) is not None
+    ]
+
+
+def _key(part: Any) -> str:
+    """A step of a path, of a dictionary, a list or an object."""
+    return str(next(getattr(part, name) for name in ("key", "idx", "name") if hasattr(part, name)))
+
+
+def _orbax_tree(path: Path) -> Any:
+    import orbax.checkpoint as ocp
+
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+        told = reader.metadata(path).item_metadata
+        return getattr(told, "tree", told)
+
+
+def _read_orbax(path: Path, tree: Any, where: tuple, row: int | None = None) -> np.ndarray:
+    """One leaf; all others keep their places and are not read."""
+    import orbax.checkpoint as ocp
+
+    def wanted(at: tuple, leaf: Any) -> Any:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if at == where else ocp.PLACEHOLDER
+
+    item = jax.tree_util.tree_map_with_path(wanted, tree)
+    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item)
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+        args = ocp.args.PyTreeRestore(item=item, restore_args=as_numpy)
+        leaves = jax.tree_util.tree_leaves_with_path(reader.restore(path, args=args))
+    whole = np.asarray(next(leaf for at, leaf in leaves if at == where))
+    return whole if row is None else whole[row]

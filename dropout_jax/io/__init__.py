@@ -1,0 +1,1 @@
+"""Readers that trust no file, and writers that leave none half-written."""

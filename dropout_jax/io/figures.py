@@ -1,0 +1,35 @@
+"""Figures as files, the same bytes for the same figure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from dropout_jax.io.writers import write_atomically
+
+DPI = 120
+
+
+def write_figure(
+    folder: Path, name: str, figure: Figure, formats: Sequence[str] = ("png", "svg")
+) -> None:
+    """Write a figure in each format, the same bytes for the same figure.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     write_figure(Path(folder), "empty", Figure(figsize=(1, 1)))
+      ...     print(sorted(path.name for path in Path(folder).iterdir()))
+      ['empty.png', 'empty.svg']
+    """
+    for kind in formats:
+        metadata = {"Date": None} if kind == "svg" else None
+        with mpl.rc_context({"svg.hashsalt": name}):
+            write_atomically(
+                folder / f"{name}.{kind}",
+                lambda file, kind=kind, metadata=metadata: figure.savefig(
+                    file, format=kind, dpi=DPI, metadata=metadata
+                ),
+            )
+        figure.set_layout_engine("none")  # what the first format laid out holds for the others

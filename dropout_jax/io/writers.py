@@ -1,0 +1,243 @@
+"""One run folder: what was asked, on what it ran, what came out.
+
+A file is written under a temporary name and renamed, and `summary.json` last of all: a folder that
+holds it is whole. The layout is described in the README; `weights.safetensors` can be read with
+NumPy alone.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+import platform
+import secrets
+import stat
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+import jax
+import numpy as np
+
+PACKAGES = ("dropout_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
+VECTORS = {"avx512f": 512, "avx2": 256, "avx": 256, "sse2": 128, "asimd": 128}  # widest first
+SAFETENSORS_DTYPES = {"float32": "F32", "bool": "BOOL"}
+FORMULA = ("=", "+", "-", "@", "\t")  # what a formula of a spreadsheet begins with
+PARTIAL = r"\.[0-9a-f]{16}\.partial"  # the name of a file that is being written
+
+
+def check_target(path: Path, inputs: Iterable[Path] = ()) -> None:
+    """Make sure that a file can be written to `path`: nothing is there, or a file that is no input.
+
+    Raises:
+      FileExistsError: if it is a link, a folder, a device or a pipe, or one of the inputs.
+
+    Example:
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     check_target(Path(folder, "new.csv"))
+      ...     try:
+      ...         check_target(Path(folder))
+      ...     except OSError as error:
+      ...         print(str(error).partition(", got")[0])
+      a file must be written to a new name or over a file
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        kind = {stat.S_IFLNK: "link", stat.S_IFDIR: "folder"}.get(stat.S_IFMT(mode), "device")
+        raise FileExistsError(
+            f"a file must be written to a new name or over a file, got the {kind} {path}"
+        )
+    if any(one.exists() and one.samefile(path) for one in inputs):
+        raise FileExistsError(f"a file must be written over none that is read, got {path}")
+
+
+def write_atomically(path: Path, save: Callable[[IO[bytes]], object]) -> None:
+    """Let `save` write to a temporary name, then rename: the file is there whole or not at all."""
+    check_target(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{secrets.token_hex(8)}.partial")  # others may write `path` too
+    try:
+        with temporary.open("xb") as file:  # never one that is there, nor through a link
+            save(file)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _plain(value: Any) -> Any:
+    """A JSON value; numbers that JSON does not know become null."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain data as JSON; what UTF-8 does not know, as in file names, becomes an escape.
+
+    Example:
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     write_json(Path(folder, "new", "a.json"), {"p": float("nan")})
+      ...     print(Path(folder, "new", "a.json").read_text())
+      {
+       "p": null
+      }
+    """
+    write_text(
+        path, json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8; what that does not know, as in file names, becomes an escape.
+
+    Example:
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     write_text(Path(folder, "new", "a.txt"), "|w|")
+      ...     print(Path(folder, "new", "a.txt").read_text())
+      |w|
+    """
+    write_atomically(path, lambda file: file.write(text.encode("utf-8", errors="backslashreplace")))
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows as CSV; floats with all their digits, what UTF-8 does not know as an escape.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe in front.
+
+    Example:
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     write_table(Path(folder, "a.csv"), ("layer", "gini"), [(0, 0.4)])
+      ...     print(Path(folder, "a.csv").read_text().split())
+      ['layer,gini', '0,0.4']
+    """
+
+    def save(file: IO[bytes]) -> None:
+        with io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="") as text:
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(header)
+            writer.writerows([_as_text(cell) for cell in row] for row in rows)
+
+    write_atomically(path, save)
+
+
+def _as_text(cell: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula, nor for two rows; numbers as they are."""
+    if not isinstance(cell, str):
+        return cell
+    cell = cell.replace("\r", r"\r")  # which csv does not quote
+    return f"'{cell}" if cell.startswith(FORMULA) else cell
+
+
+def scratch(folder: Path) -> Callable[[tuple[int, ...], np.dtype], np.ndarray]:
+    """Makes arrays that live in nameless files in `folder`, so that they need no memory.
+
+    Their room is taken at once: a full disk is an OSError here, not a crash when they are filled.
+
+    Example:
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     array = scratch(Path(folder))((2, 3), np.float32)
+      ...     print(array.shape, list(Path(folder).iterdir()))
+      (2, 3) []
+    """
+
+    def allocate(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        with tempfile.TemporaryFile(dir=folder) as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+            return np.memmap(file, dtype, "r+", shape=shape)
+
+    return allocate
+
+
+def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
+    """Write named arrays as safetensors, row by row: `safetensors` itself would copy them all.
+
+    Raises:
+      ValueError: if one is not an array of float32 or booleans with an axis or more.
+
+    Example:
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     write_tensors(Path(folder, "a"), {"kernel": np.ones((2, 3), np.float32)})
+      ...     print(Path(folder, "a").stat().st_size)  # a header of 80 bytes, and 24
+      104
+    """
+    header, end = {}, 0
+    for name, tensor in tensors.items():
+        if tensor.dtype.name not in SAFETENSORS_DTYPES or not tensor.ndim:
+            raise ValueError(
+                f"{name} must be an array of {' or '.join(SAFETENSORS_DTYPES)}, got "
+                f"{tensor.dtype} of shape {tensor.shape}"
+            )
+        start, end = end, end + tensor.nbytes
+        header[name] = {
+            "dtype": SAFETENSORS_DTYPES[tensor.dtype.name],
+            "shape": tensor.shape,
+            "data_offsets": (start, end),
+        }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+
+    def save(file: IO[bytes]) -> None:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in tensors.values():
+            for row in tensor:
+                file.write(np.ascontiguousarray(row).data)
+
+    write_atomically(path, save)
+
+
+def _cpu_model() -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def vector_bits() -> int | None:
+    """The widest vectors that the processor computes with, in bits, where the system tells it.
+
+    Example:
+      >>> print(vector_bits() in (None, 128, 256, 512))
+      True
+    """
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return None
+    return next((bits for flag, bits in VECTORS.items() if flag in told), None)
+
+
+def environment(key: jax.Array) -> dict[str, Any]:
+    """Versions, machine, devices and generator: what a number of this run depends on.
+
+    Example:
+      >>> print(environment(jax.random.key(0))["prng"])
+      threefry2x32
+    """
+    return {
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "machine": f"{_cpu_model()}, {os.cpu_count()} cores",
+        "vector_bits": vector_bits(),
+        "platform": platform.system(),
+        "devices": [
+            f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()
+        ],
+        "prng": str(jax.random.key_impl(key)),
+    }

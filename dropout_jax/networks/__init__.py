@@ -1,0 +1,1 @@
+"""The MLP in Flax Linen and in NNX, and a Dropout layer with a rate that may be traced."""

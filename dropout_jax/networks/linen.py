@@ -1,0 +1,65 @@
+"""Dropout as a Linen module, for networks that are written with `flax.linen.Dropout` already."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.typing import ArrayLike
+
+from dropout_jax.noise import dropout
+
+
+class Dropout(nn.Module):
+    """`flax.linen.Dropout` with a rate that may be traced, so that vmap runs over rates.
+
+    Arguments and semantics are Flax's; the masks are those of `dropout.dropout`, nested in the
+    rate, and other bits than Flax's for the same key. As in Flax, a concrete rate of 0 needs no
+    key; a traced one does.
+
+    Attributes:
+      rate: P(drop), a scalar in [0, 1], possibly traced.
+      broadcast_dims: dimensions along which entries share their fate.
+      deterministic: whether to return the inputs as they are; given here or in the call.
+      rng_collection: where the key comes from if it is not given in the call.
+
+    Example:
+      >>> def drop(rate):
+      ...     layer = Dropout(rate, deterministic=False)
+      ...     return layer.apply({}, jnp.ones(4), rng=jax.random.key(0))
+      >>> print(jax.vmap(drop)(jnp.array([0.0, 1.0])))
+      [[1. 1. 1. 1.]
+       [0. 0. 0. 0.]]
+    """
+
+    rate: ArrayLike
+    broadcast_dims: Sequence[int] = ()
+    deterministic: bool | None = None
+    rng_collection: str = "dropout"
+
+    @nn.compact
+    def __call__(
+        self, inputs: jax.Array, deterministic: bool | None = None, rng: jax.Array | None = None
+    ) -> jax.Array:
+        """Inputs of any shape, dropped and scaled by 1 / (1 - rate), or as they are.
+
+        Args:
+          inputs: any shape, any floating dtype, which is kept.
+          deterministic: as the attribute, exactly one of which must be given.
+          rng: the key, consumed; by default one of the collection. A legacy key will do.
+
+        Raises:
+          ValueError: if `deterministic` is given twice or never, or a concrete rate lies outside
+            [0, 1].
+          flax.errors.InvalidRngError: if there is no key.
+        """
+        deterministic = nn.merge_param("deterministic", self.deterministic, deterministic)
+        never = not isinstance(self.rate, Tracer) and np.ndim(self.rate) == 0 and self.rate == 0
+        if never or deterministic:
+            return inputs
+        key = self.make_rng(self.rng_collection) if rng is None else rng
+        if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+            key = jax.random.wrap_key_data(key)
+        return dropout(key, inputs, self.rate, self.broadcast_dims)

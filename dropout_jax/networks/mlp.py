@@ -1,0 +1,220 @@
+"""The multilayer perceptron under study, as a Flax Linen module.
+
+Shapes: B batch, L affine layers, D inputs, U units of a layer.
+"""
+
+import operator
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from dropout_jax.noise import check_key, check_rate, dropout
+
+Noise = Callable[[jax.Array, jax.Array, ArrayLike], jax.Array]  # of key, x, rate
+Params = Any  # {"params": {"layer_0": {"kernel": [in, out], "bias": [out]}, "layer_1": …}}
+
+
+class MLP(nn.Module):
+    """Affine layers of the given widths, with an activation between them.
+
+    The forward pass is stochastic if and only if it is given a key::
+
+        model.apply(params, x)                        # deterministic
+        model.apply(params, x, key=key, rates=rates)  # dropout on the input of every layer
+
+    `rates[l]` acts on the input of layer l, so (0.2, 0.5, 0.5) drops 20 % of the pixels and half
+    of both hidden layers. The mask of layer l is drawn with `jax.random.split(key, L)[l]`.
+
+    Attributes:
+      features: widths of the affine layers, the output's last; (256, 256, 10) has two hidden ones.
+      activation: applied between layers.
+      kernel_init: initializer of the kernels [in, out]; biases start at 0.
+      noise: `dropout`, or another function of (key, x, rate).
+      noise_on_kernels: put the noise on a layer's kernel, one draw for the whole batch, instead of
+        its input; with `drop_connect` that is DropConnect (Wan et al. 2013).
+
+    Example:
+      >>> model = MLP((3, 2))
+      >>> params = model.init(jax.random.key(0), jnp.zeros(4))
+      >>> noise = {"key": jax.random.key(1), "rates": (0.2, 0.5)}
+      >>> print(model.apply(params, jnp.ones((5, 4)), **noise).shape)
+      (5, 2)
+    """
+
+    features: Sequence[int]
+    activation: Callable[[jax.Array], jax.Array] = nn.relu
+    kernel_init: Callable[..., jax.Array] = nn.initializers.lecun_normal()
+    noise: Noise = dropout
+    noise_on_kernels: bool = False
+
+    def __post_init__(self) -> None:
+        """Take any sequence of widths; what else is given is refused where it is used."""
+        with suppress(TypeError):
+            self.features = tuple(map(operator.index, self.features))
+        super().__post_init__()
+
+    def __call__(
+        self, x: jax.Array, *, key: jax.Array | None = None, rates: ArrayLike | None = None
+    ) -> jax.Array:
+        """Outputs (logits) [B, U] of inputs [B, D]; any leading axes will do."""
+        return self.activations(x, key=key, rates=rates)[-1]
+
+    @nn.compact
+    def activations(
+        self, x: jax.Array, *, key: jax.Array | None = None, rates: ArrayLike | None = None
+    ) -> tuple[jax.Array, ...]:
+        """What every layer sends on: the hidden activations in order, then the outputs.
+
+        Args:
+          x: inputs [B, D]; any leading axes will do.
+          key: one typed PRNG key for the whole pass, consumed; None for a deterministic pass.
+          rates: P(drop) for the input of each layer [L], in [0, 1]; needed exactly with a key.
+
+        Raises:
+          ValueError: if the widths are not positive integers, x has not the D inputs of the
+            parameters, only one of `key` and `rates` is given, or `rates` is not of length L or
+            holds a concrete value outside [0, 1].
+          TypeError: if `key` is not a typed key, or x no array of numbers.
+        """
+        check_features(self.features)
+        n_layers, x = len(self.features), jnp.asarray(x)
+        _check_inputs(x, self.variables)
+        stochastic = key is not None or rates is not None
+        layer_noise = _checked(key, rates, n_layers) if stochastic else None
+        outputs = []
+        for l, width in enumerate(self.features):
+            product = jax.lax.dot_general
+            if layer_noise is not None:
+                noise = partial(_noise, self.noise, *(of_layers[l] for of_layers in layer_noise))
+                if self.noise_on_kernels:
+                    product = partial(_product_with_noisy_kernel, noise)
+                else:
+                    x = noise(x)
+            dense = nn.Dense(
+                width, kernel_init=self.kernel_init, dot_general=product, name=f"layer_{l}"
+            )
+            x = dense(x)
+            if l < n_layers - 1:
+                x = self.activation(x)
+            outputs.append(x)
+        return tuple(outputs)
+
+
+def check_features(features: Sequence[int]) -> None:
+    """Raise ValueError unless the widths of the layers are integers in 1 … 2^31 - 1.
+
+    Example:
+      >>> check_features((256, 256, 10))
+      >>> check_features((256, 0))
+      Traceback (most recent call last):
+      ValueError: features must hold integers in 1 … 2^31 - 1, one for each layer, got (256, 0)
+    """
+    try:
+        widths = list(map(operator.index, features))
+    except TypeError:  # no sequence, or none of integers
+        widths = []
+    if not widths or min(widths) < 1 or max(widths) >= 2**31:
+        raise ValueError(
+            "features must hold integers in 1 … 2^31 - 1, one for each layer, got "
+            + reprlib.repr(features)
+        )
+
+
+def _check_inputs(x: jax.Array, variables: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the last axis of x is that of the first kernel, if there is one."""
+    known = variables.get("params", {}).get("layer_0")
+    n_inputs = known["kernel"].shape[0] if known else "one or more"
+    if x.ndim == 0 or x.shape[-1] == 0 or (known and x.shape[-1] != n_inputs):
+        raise ValueError(f"x must be [B, D] with D = {n_inputs} inputs, got shape {x.shape}")
+
+
+def _noise(noise: Noise, key: jax.Array, rate: jax.Array, x: jax.Array) -> jax.Array:
+    """`noise` with what it acts on as the last argument."""
+    return noise(key, x, rate)
+
+
+def _product_with_noisy_kernel(
+    noise: Callable[[jax.Array], jax.Array], x: jax.Array, kernel: jax.Array, *how: Any, **more: Any
+) -> jax.Array:
+    """`lax.dot_general` of inputs and a kernel that gets the noise."""
+    return jax.lax.dot_general(x, noise(kernel), *how, **more)
+
+
+def _checked(
+    key: jax.Array | None, rates: ArrayLike | None, n_layers: int
+) -> tuple[jax.Array, jax.Array]:
+    """One key [L] and one rate [L] per layer."""
+    if key is None or rates is None:
+        given, missing = ("a key", "rates") if rates is None else ("rates", "a key")
+        raise ValueError(f"a stochastic pass needs a key and rates, got {given} without {missing}")
+    check_key(key)
+    return jax.random.split(key, n_layers), check_rates(rates, n_layers)
+
+
+def check_rates(rates: ArrayLike | Sequence[float], n_layers: int) -> jax.Array:
+    """The rates [L] as float32; ValueError unless one a layer and, if concrete, in [0, 1].
+
+    Example:
+      >>> print(check_rates((0.2, 0.5), 2))
+      [0.2 0.5]
+    """
+    try:
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+            rates = jnp.asarray(rates, jnp.float32)
+    except OverflowError:  # of an integer that no float holds
+        raise ValueError(f"rates must lie in [0, 1], got {rates}") from None
+    if rates.shape != (n_layers,):
+        raise ValueError(
+            f"rates must hold one rate per layer, {n_layers} in all, got shape {rates.shape}"
+        )
+    check_rate(rates, "rates")
+    return rates
+
+
+def layers(params: Params) -> list[dict[str, jax.Array]]:
+    """The layers of an MLP's params in order, each {"kernel": [in, out], "bias": [out]}.
+
+    Leading axes (conditions, seeds) are left as they are.
+
+    Raises:
+      ValueError: if `params` are not those of an MLP.
+
+    Example:
+      >>> params = MLP((3, 2)).init(jax.random.key(0), jnp.zeros(4))
+      >>> print([layer["kernel"].shape for layer in layers(params)])
+      [(4, 3), (3, 2)]
+    """
+    try:
+        tree = params["params"]
+        return [tree[f"layer_{l}"] for l in range(len(tree))]
+    except (KeyError, TypeError):
+        shown = sorted(params.get("params", params)) if isinstance(params, dict) else type(params)
+        raise ValueError(
+            f"params must be those of an MLP, {{'params': {{'layer_0': …}}}}, got {shown}"
+        ) from None
+
+
+def outputs_from(model: MLP, params: Params, layer: int, hidden: jax.Array) -> jax.Array:
+    """The outputs of a deterministic pass from what hidden layer `layer` sends on [B, U].
+
+    Example:
+      >>> model = MLP((3, 2))
+      >>> params = model.init(jax.random.key(0), jnp.zeros(4))
+      >>> hidden, outputs = model.apply(params, jnp.ones((1, 4)), method="activations")
+      >>> print(jnp.array_equal(outputs_from(model, params, 0, hidden), outputs))
+      True
+    """
+    following = list(zip(model.features, layers(params), strict=True))[layer + 1 :]
+    for l, (width, of_layer) in enumerate(following):
+        hidden = cast(jax.Array, nn.Dense(width).apply({"params": of_layer}, hidden))
+        if l < len(following) - 1:
+            hidden = model.activation(hidden)
+    return hidden

@@ -1,0 +1,110 @@
+"""The multilayer perceptron for Flax NNX, and the way there from Linen and back."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import ArrayLike
+
+from dropout_jax.networks import mlp
+from dropout_jax.networks.mlp import Noise, Params, layers
+from dropout_jax.noise import dropout
+
+LECUN_NORMAL = nn.initializers.lecun_normal()
+
+
+class MLP(nnx.Module):
+    """`networks.MLP` as an NNX module: the same layers, the same contract, the same masks.
+
+    A pass is stochastic if and only if it is given a key, so there is no `train()`, no `eval()` and
+    no stream of keys in the module: `model(x)` is deterministic, `model(x, key=key, rates=rates)`
+    is not.
+
+    Attributes:
+      layers: an `nnx.Linear` each, kernels [in, out].
+
+    Example:
+      >>> model = MLP(4, (3, 2), rngs=nnx.Rngs(0))
+      >>> print(model(jnp.ones((5, 4)), key=jax.random.key(0), rates=(0.2, 0.5)).shape)
+      (5, 2)
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        features: Sequence[int],
+        *,
+        rngs: nnx.Rngs,
+        activation: Callable[[jax.Array], jax.Array] = nn.relu,
+        kernel_init: Callable[..., jax.Array] = LECUN_NORMAL,
+        noise: Noise = dropout,
+    ) -> None:
+        """Fresh layers of these widths; `rngs.params()` is called once a layer."""
+        widths = (n_inputs, *features)
+        self.layers = nnx.List(
+            [nnx.Linear(i, o, kernel_init=kernel_init, rngs=rngs) for i, o in pairwise(widths)]
+        )
+        self.activation, self.kernel_init, self.noise = activation, kernel_init, noise
+
+    def __call__(
+        self, x: jax.Array, *, key: jax.Array | None = None, rates: ArrayLike | None = None
+    ) -> jax.Array:
+        """Outputs [B, U] of inputs [B, D]; arguments and errors are those of `networks.MLP`."""
+        noise = {} if key is None and rates is None else {"key": key, "rates": rates}
+        model, params = to_linen(self)
+        return cast(jax.Array, model.apply(params, x, **noise))
+
+
+def to_linen(model: MLP) -> tuple[mlp.MLP, Params]:
+    """The Linen module and its parameters, which are those of `model`, not copies.
+
+    Example:
+      >>> model, params = to_linen(MLP(4, (3, 2), rngs=nnx.Rngs(0)))
+      >>> print(model.features, sorted(params["params"]))
+      (3, 2) ['layer_0', 'layer_1']
+    """
+    features = tuple(layer.out_features for layer in model.layers)
+    linen = mlp.MLP(features, model.activation, model.kernel_init, model.noise)
+    params = {
+        f"layer_{l}": {part: getattr(layer, part)[...] for part in ("kernel", "bias")}
+        for l, layer in enumerate(model.layers)
+    }
+    return linen, {"params": params}
+
+
+def from_linen(model: mlp.MLP, params: Params) -> MLP:
+    """The NNX module of a Linen one and its parameters.
+
+    Raises:
+      ValueError: if the noise of `model` acts on kernels, which the NNX module does not know.
+
+    Example:
+      >>> model = mlp.MLP((3, 2))
+      >>> params = model.init(jax.random.key(0), jnp.zeros(4))
+      >>> print(from_linen(model, params)(jnp.ones((5, 4))).shape)
+      (5, 2)
+    """
+    if model.noise_on_kernels:
+        raise ValueError("noise_on_kernels must be False, got True: the NNX MLP drops inputs alone")
+    trained = layers(params)
+    n_inputs = trained[0]["kernel"].shape[0]
+
+    def fresh() -> MLP:
+        return MLP(
+            n_inputs,
+            model.features,
+            rngs=nnx.Rngs(0),
+            activation=model.activation,
+            kernel_init=model.kernel_init,
+            noise=model.noise,
+        )
+
+    converted = nnx.eval_shape(fresh)
+    for layer, of_layer in zip(converted.layers, trained, strict=True):
+        layer.kernel = nnx.Param(jnp.asarray(of_layer["kernel"]))
+        layer.bias = nnx.Param(jnp.asarray(of_layer["bias"]))
+    return converted

@@ -1,0 +1,1 @@
+"""Conditions × seeds trained by one program, on all devices, within memory."""

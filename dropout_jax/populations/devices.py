@@ -1,0 +1,133 @@
+"""Devices in a row, members dealt to them: `vmap` on each, and nothing is ever communicated.
+
+Shapes: D devices, M members of a block, C conditions, S seeds.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import itemgetter
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from dropout_jax.populations.processes import fetch, put
+
+Device = Any  # jax.Device, which type checkers do not take for a type
+
+
+def mesh_of(devices: Sequence[Device] | None = None, n_blocks: int | None = None) -> Mesh:
+    """Devices [D] in a row, along which members are dealt; all there are by default.
+
+    No more than `n_blocks` if they are of one process; of several, each has to take part.
+
+    Example:
+      >>> print(mesh_of(jax.devices()[:1]).size)
+      1
+    """
+    devices = list(devices or jax.devices())
+    if jax.process_count() == 1:
+        devices = devices[:n_blocks]
+    return Mesh(np.array(devices), ("members",))
+
+
+def deal(mesh: Mesh, members: Any) -> Any:
+    """Put a tree of members [D·M, …] on the devices, M on each.
+
+    Example:
+      >>> print(tuple(deal(mesh_of(jax.devices()[:1]), np.arange(2)).sharding.spec))
+      ('members',)
+    """
+    return put(members, NamedSharding(mesh, P("members")))
+
+
+def share(mesh: Mesh, data: Any) -> Any:
+    """Put a tree of arrays on every device.
+
+    Example:
+      >>> print(share(mesh_of(jax.devices()[:1]), np.arange(2)).sharding.is_fully_replicated)
+      True
+    """
+    return put(data, NamedSharding(mesh, P()))
+
+
+def on_every_device(mesh: Mesh, fn: Callable[..., Any], members: tuple, data: Any) -> Any:
+    """fn(*member, data) for all members [D·M, …]: on each device, vmap over its M of them.
+
+    A block of one member is not batched: an axis of length 1 keeps XLA from folding the transposes
+    of gradients into its products.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> mesh = mesh_of(jax.devices()[:1])
+      >>> double = jax.jit(lambda member: on_every_device(mesh, jnp.multiply, (member,), 2.0))
+      >>> print(double(np.arange(3.0)))
+      [0. 2. 4.]
+    """
+
+    def block(members: tuple, data: Any) -> Any:
+        if len(jax.tree.leaves(members)[0]) > 1:
+            return jax.vmap(lambda *member: fn(*member, data))(*members)
+        member = jax.tree.map(lambda leaf: leaf[0], members)
+        return jax.tree.map(lambda leaf: leaf[None], fn(*member, data))
+
+    spread = jax.shard_map(block, mesh=mesh, in_specs=(P("members"), P()), out_specs=P("members"))
+    return spread(members, data)
+
+
+def map_members(
+    fn: Callable[..., Any],
+    static: tuple,
+    members: tuple,
+    shared: Any,
+    devices: Sequence[Device] | None = None,
+) -> Any:
+    """fn(*static, *member, shared) for all members [C, S, …], one after another on each device.
+
+    Args:
+      fn: a function of one member, such as a measure; the same object compiles once.
+      static: what it is compiled for, hashable.
+      members: trees with leading axes [C, S].
+      shared: a tree of arrays, the same for all, such as data.
+      devices: all by default.
+
+    Returns:
+      What it gives, as NumPy arrays with leading axes [C, S].
+
+    Raises:
+      ValueError: if the members' leading axes differ, or there is no member.
+
+    Example:
+      >>> def add(scale, member, shared):
+      ...     return scale * member + shared
+      >>> print(map_members(add, (10,), (np.arange(4.0).reshape(2, 2),), np.array(1.0)))
+      [[ 1. 11.]
+       [21. 31.]]
+    """
+    leading = {np.shape(leaf)[:2] for leaf in jax.tree.leaves(members)}
+    if len(leading) != 1 or 0 in min(leading) or len(min(leading)) < 2:
+        raise ValueError(f"members must share leading axes [C, S], got {sorted(leading)}")
+    n_conditions, n_seeds = min(leading)
+    n_members = n_conditions * n_seeds
+    mesh = mesh_of(devices, n_members)
+    shared, results = share(mesh, shared), []
+    for first in range(0, n_members, mesh.size):
+        wave = np.arange(first, first + mesh.size) % n_members  # wraps, to fill the last one
+        of_wave = jax.tree.map(itemgetter(np.divmod(wave, n_seeds)), members)
+        results.append(fetch(_map_blocks(fn, static, mesh, deal(mesh, of_wave), shared)))
+
+    def stack(*leaves: np.ndarray) -> np.ndarray:
+        of_members = np.concatenate(leaves)[:n_members]
+        return of_members.reshape(n_conditions, n_seeds, *of_members.shape[1:])
+
+    return jax.tree.map(stack, *results)
+
+
+@partial(jax.jit, static_argnames=("fn", "static", "mesh"))
+def _map_blocks(
+    fn: Callable[..., Any], static: tuple, mesh: Mesh, members: tuple, shared: Any
+) -> Any:
+    """fn(*static, *member, shared) for members [D·M, …] on their devices."""
+    return on_every_device(mesh, partial(fn, *static), members, shared)

@@ -1,0 +1,81 @@
+"""How many members a device trains at once: as many as pay, and as its memory holds."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from dropout_jax.populations.devices import Device
+from dropout_jax.training.config import Config
+from dropout_jax.training.epochs import EVALUATED_AT_ONCE
+
+MEMORY_SHARE = 0.8  # of a device's memory, where nobody says how much to take
+BLOCK = 32  # members of an accelerator: of 256 units a layer, products enough to keep it busy
+
+
+def n_parameters(config: Config, n_inputs: int) -> int:
+    """The weights and biases of a member; none is made to count them.
+
+    Example:
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> print(n_parameters(Config(MLP((3, 2))), 4))  # 5 · 3 + 4 · 2
+      23
+    """
+    params = jax.eval_shape(partial(config.model.init, x=jnp.zeros(n_inputs)), jax.random.key(0))
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def member_bytes(config: Config, n_inputs: int) -> int:
+    """Device memory that a member in training needs, at most, beyond the shared data.
+
+    Four copies of its P parameters (with momentum, gradient and update), and two of what its layers
+    take in and send on, for a batch in training or for the examples that are evaluated at once.
+
+    Example:
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> print(member_bytes(Config(MLP((256, 256, 10))), 784))
+      8485152
+    """
+    units = sum(config.model.features)
+    passed_on = max(config.batch_size * (n_inputs + units), EVALUATED_AT_ONCE * units)
+    return 4 * (4 * n_parameters(config, n_inputs) + 2 * passed_on)
+
+
+def block_size(
+    config: Config, n_inputs: int, devices: Sequence[Device], memory: float | None = None
+) -> int:
+    """Members a device works on at once: 1 on a CPU, 32 on an accelerator, or as many as fit.
+
+    The last bits of a member depend on the block on an accelerator, so how many members there are
+    has no say: a population can grow without changing its earlier ones. XLA's CPU backend runs a
+    batched product as a loop of small ones, so a wider block only costs cache there; an accelerator
+    takes about as long for a few members as for a block. There the last wave is filled by members
+    that are trained once more, which for a population just beyond a wave doubles the time.
+
+    Args:
+      memory: bytes to fill on a device at most; by default .8 of what it says it has.
+
+    Raises:
+      ValueError: if `memory` does not hold one member, or there is no device.
+
+    Example:
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> print(block_size(Config(MLP((8, 10))), 64, jax.devices("cpu")))
+      1
+    """
+    if not devices:
+        raise ValueError("devices must hold at least one, got none")
+    needed = member_bytes(config, n_inputs)
+    if memory is not None and not memory >= needed:  # NaN is too little
+        raise ValueError(
+            f"memory must hold one network in training, {needed / 2**30:.3g} GiB, got "
+            f"{memory / 2**30:.3g} GiB"
+        )
+    if devices[0].platform == "cpu":
+        return 1
+    here = next(device for device in devices if device.process_index == jax.process_index())
+    limit = (here.memory_stats() or {}).get("bytes_limit", math.inf)
+    fitting = (MEMORY_SHARE * limit if memory is None else memory) / needed
+    return max(1, int(min(BLOCK, fitting)))

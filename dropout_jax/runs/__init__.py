@@ -1,0 +1,1 @@
+"""A comparison from start to finish, and its folder: words, plots, page."""

@@ -1,0 +1,136 @@
+"""The figures and the page of a run, of its seeds that did not diverge."""
+
+from typing import Any
+
+import jax
+import jax.monitoring
+import numpy as np
+from matplotlib.figure import Figure
+
+from dropout_jax.analysis.comparison import Measured, sound
+from dropout_jax.networks.mlp import layers
+from dropout_jax.populations.population import Population
+from dropout_jax.runs import plots
+from dropout_jax.runs.page import Contents, render
+from dropout_jax.runs.run import Run
+from dropout_jax.runs.wording import answer, question
+
+
+def _sound_seeds(result: Run) -> Run:
+    """The run without the seeds of which a member diverged, unless none would be left."""
+    counts = np.asarray(sound(result.population).all(axis=0))
+    if counts.all() or not counts.any():
+        return result
+    population, measured = result.population, result.measured
+    params, init_params, curve, measured = jax.tree.map(
+        lambda leaf: leaf[:, counts],
+        (population.params, population.init_params, population.curve, measured),
+    )
+    return result._replace(
+        seeds=[seed for seed, counted in zip(result.seeds, counts, strict=True) if counted],
+        population=Population(params, init_params, population.epochs, curve),
+        measured=measured,
+    )
+
+
+def figures(result: Run) -> dict[str, Figure]:
+    """The figures of a run by file name, of its seeds that did not diverge; the lecture's first.
+
+    Example:
+      >>> from dropout_jax.data import load_dataset
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> from dropout_jax.runs.run import compare
+      >>> from dropout_jax.training.config import Config, Hparams
+      >>> conditions = {"none": Hparams((0.0, 0.0)), "dropout": Hparams((0.0, 0.5))}
+      >>> config, data = Config(MLP((4, 10)), epochs=1), load_dataset("digits")
+      >>> result = compare(config, conditions, range(2), jax.random.key(0), data)
+      >>> print(list(figures(result)))
+      ['weights', 'profiles', 'units', 'differences', 'curves']
+      >>> print(page(result, {"dataset": "digits"}, {})[:15])
+      <!doctype html>
+    """
+    result = _sound_seeds(result)
+    names, population = list(result.conditions), result.population
+    titles, n_seeds = _titles(result), len(result.seeds)
+    comparisons = result.summary["comparisons"]
+    differences = (
+        {"differences": plots.plot_differences(comparisons, "gini", n_seeds)} if comparisons else {}
+    )
+    return {
+        "weights": plots.plot_weights(*_shown_weights(result, titles)),
+        "profiles": plots.plot_profiles(
+            names, _profiles(result.measured, "entries", titles), "|w|", n_seeds
+        ),
+        "units": plots.plot_profiles(
+            names,
+            _profiles(result.measured, "contribution", [f"units of {t}" for t in titles[:-1]]),
+            "contribution",
+            n_seeds,
+        ),
+        **differences,
+        "curves": plots.plot_curves(names, population.epochs, _curves(population), n_seeds),
+    }
+
+
+def _curves(population: Population) -> dict[str, np.ndarray]:
+    return {
+        f"{split}_{metric}": getattr(getattr(population.curve, split), metric)
+        for metric in ("loss", "error")
+        for split in ("train", "test")
+    }
+
+
+def page(result: Run, settings: dict[str, Any], environment: dict[str, Any]) -> str:
+    """The page of a run: of its seeds that did not diverge, as the figures."""
+    shown, summary = _sound_seeds(result), result.summary
+    names, titles = list(result.conditions), _titles(result)
+    magnitudes, _ = _shown_weights(shown, titles, len(names))
+    contents = Contents(
+        summary,
+        question(names),
+        answer(summary) if len(names) > 1 else [],
+        settings,
+        environment,
+        result.interrupted,
+        {title: {name: magnitudes[name][title] for name in names} for title in titles},
+        _relative(shown.measured, "entries", titles),
+        _relative(shown.measured, "contribution", titles[:-1]),
+        shown.population.epochs,
+        _curves(shown.population),
+    )
+    return render(contents)
+
+
+def _titles(result: Run) -> list[str]:
+    widths = [layer["kernel"].shape[-2:] for layer in layers(result.population.params)]
+    return [f"layer {l} ({i} → {o})" for l, (i, o) in enumerate(widths)]
+
+
+def _relative(measured: Measured, view: str, titles: list[str]) -> dict[str, np.ndarray]:
+    return {
+        title: np.asarray(measured.profiles[l][view].relative) for l, title in enumerate(titles)
+    }
+
+
+def _shown_weights(result: Run, titles: list[str], n_conditions: int = 2) -> tuple[dict, dict]:
+    """|w| of the live entries, and their Gini, of the first seed in the first conditions."""
+    magnitudes, gini = {}, {}
+    live = [*result.measured.live_inputs, None]
+    for c, name in list(enumerate(result.conditions))[:n_conditions]:
+        magnitudes[name], gini[name] = {}, {}
+        for l, layer in enumerate(layers(result.population.params)):
+            kernel = np.abs(layer["kernel"][c, 0])
+            kernel = kernel[live[l][c, 0]]
+            if live[l + 1] is not None:
+                kernel = kernel[:, live[l + 1][c, 0]]
+            magnitudes[name][titles[l]] = kernel.ravel()
+            gini[name][titles[l]] = float(result.measured.values[l]["entries"]["gini"][c, 0])
+    return magnitudes, gini
+
+
+def _profiles(measured: Measured, view: str, titles: list[str]) -> dict[str, tuple]:
+    profiles = [measured.profiles[l][view] for l in range(len(titles))]
+    return {
+        title: (p.relative, p.lorenz, p.lorenz - p.lorenz[:1])
+        for title, p in zip(titles, profiles, strict=True)
+    }

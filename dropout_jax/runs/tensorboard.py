@@ -1,0 +1,51 @@
+"""A run for TensorBoard: learning curves and histograms of weights, a TensorBoard run a network.
+
+Needs tensorboardX, the extra [tensorboard].
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from dropout_jax.networks.mlp import layers
+from dropout_jax.runs.run import Run
+
+METRICS = [f"{split}/{metric}" for split in ("train", "test") for metric in ("loss", "error")]
+NOT_IN_A_PATH = r"[^\w .-]"  # on any system
+INSTALL = "--tensorboard needs tensorboardX: pip install 'dropout_jax[tensorboard]'"
+
+
+def check_installed() -> None:
+    """Raise ValueError, with the line that installs it, unless tensorboardX is there."""
+    try:
+        import tensorboardX  # noqa: F401, it is only to be there
+    except ModuleNotFoundError:
+        raise ValueError(INSTALL) from None
+
+
+def write(folder: Path, result: Run) -> None:
+    """Write a run's events to `{folder}/{number}-{condition}/{seed}`, epochs as steps.
+
+    Scalars are the metrics along training, losses in nats and errors as fractions; histograms are
+    |w| and w of each layer's kernel, before and after.
+    """
+    from tensorboardX import SummaryWriter
+
+    population = result.population
+    last = int(population.epochs[-1])
+    curves = [metric for split in population.curve for metric in split]
+    trees = [(0, layers(population.init_params)), (last, layers(population.params))]
+    for c, name in enumerate(result.conditions):
+        for s, seed in enumerate(result.seeds):
+            of_member = folder / f"{c}-{re.sub(NOT_IN_A_PATH, '_', name)}" / str(seed)
+            with SummaryWriter(str(of_member)) as writer:
+                for tag, values in zip(METRICS, curves, strict=True):
+                    for epoch, value in zip(population.epochs, values[c, s], strict=True):
+                        writer.add_scalar(tag, float(value), int(epoch))
+                for epoch, of_layers in trees:
+                    for l, layer in enumerate(of_layers):
+                        kernel = np.asarray(layer["kernel"][c, s])
+                        if np.isfinite(kernel).all():
+                            writer.add_histogram(f"layer_{l}/w", kernel, epoch)
+                            writer.add_histogram(f"layer_{l}/magnitude", np.abs(kernel), epoch)

@@ -1,0 +1,89 @@
+"""The folder of a run: settings, numbers, weights, figures, page."""
+
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import jax
+import jax.monitoring
+import numpy as np
+
+from dropout_jax.analysis.comparison import tidy
+from dropout_jax.io import writers
+from dropout_jax.io.figures import write_figure
+from dropout_jax.networks.mlp import layers
+from dropout_jax.runs.pictures import figures, page
+from dropout_jax.runs.run import Run
+
+
+def tensors(result: Run) -> dict[str, np.ndarray]:
+    """All weights by name, for `weights.safetensors`.
+
+    `{condition}/{layer}/kernel` is [S, in, out] and `…/bias` [S, out]; `init/{layer}/…` is the init
+    that the conditions share. `{condition}/{layer}/live_inputs` [S, in] tells the inputs of a layer
+    that vary over the training data from the dead ones, which the measures leave out.
+    """
+    named = {}
+    trees = [(name, result.population.params, c) for c, name in enumerate(result.conditions)]
+    for name, tree, c in [*trees, ("init", result.population.init_params, 0)]:
+        for l, layer in enumerate(layers(tree)):
+            named |= {f"{name}/{l}/{part}": values[c] for part, values in layer.items()}
+    for name, _, c in trees:
+        for l, live in enumerate(result.measured.live_inputs):
+            named[f"{name}/{l}/live_inputs"] = live[c]
+    return named
+
+
+def write(
+    folder: Path, result: Run, settings: dict[str, Any], key: jax.Array, *, compact: bool = False
+) -> None:
+    """Write a run folder, `summary.json` last.
+
+    A compact one, small enough to commit, has no weights, no page, and its figures as PNG alone.
+
+    Example:
+      >>> from dropout_jax.training.config import Config, Hparams
+      >>> import tempfile
+      >>> from dropout_jax.runs.run import compare
+      >>> from dropout_jax.data import load_dataset
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> config, key = Config(MLP((4, 10)), epochs=1), jax.random.key(0)
+      >>> conditions = {"none": Hparams((0.0, 0.0)), "dropout": Hparams((0.0, 0.5))}
+      >>> result = compare(config, conditions, range(2), key, load_dataset("digits"))
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     write(Path(folder), result, {"dataset": "digits"}, key, compact=True)
+      ...     print(sorted(path.name for path in Path(folder).iterdir()))
+      ['config.json', 'curves.csv', 'environment.json', 'figures', 'metrics.csv', 'summary.json']
+      >>> print(tensors(result)["dropout/0/kernel"].shape)  # of two seeds
+      (2, 64, 4)
+    """
+    writers.write_json(folder / "config.json", settings)
+    names, curve = list(result.conditions), result.population.curve
+    header = ("condition", "seed", "layer", "view", "measure", "value")
+    rows = tidy(names, result.seeds, result.population, result.measured)
+    writers.write_table(folder / "metrics.csv", header, rows)
+    writers.write_table(
+        folder / "curves.csv",
+        ("condition", "seed", "epoch", "train_loss", "train_error", "test_loss", "test_error"),
+        (
+            (name, seed, int(epoch), *(float(x[c, s, p]) for x in (*curve.train, *curve.test)))
+            for c, name in enumerate(names)
+            for s, seed in enumerate(result.seeds)
+            for p, epoch in enumerate(result.population.epochs)
+        ),
+    )
+    if not compact:
+        writers.write_tensors(folder / "weights.safetensors", tensors(result))
+    start, formats = perf_counter(), ("png",) if compact else ("png", "svg")
+    for name, figure in figures(result).items():
+        write_figure(folder / "figures", name, figure, formats)
+    seconds = {**result.seconds, "figures": perf_counter() - start}
+    environment = {
+        **writers.environment(key),
+        "seconds": {k: round(v, 2) for k, v in seconds.items()},
+        "interrupted": result.interrupted,
+    }
+    writers.write_json(folder / "environment.json", environment)
+    if not compact:
+        writers.write_text(folder / "report.html", page(result, settings, environment))
+    writers.write_json(folder / "summary.json", result.summary)

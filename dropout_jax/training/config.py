@@ -1,0 +1,179 @@
+"""What a training is told: `Config` is static, `Hparams` are arrays that vmap runs over."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.core import Tracer
+
+from dropout_jax.data import Array, Dataset, check_dataset
+from dropout_jax.networks.mlp import MLP, check_features
+from dropout_jax.training import objectives
+
+MAX_STEPS = 2**31 - 1  # counted in int32
+
+
+class Hparams(NamedTuple):
+    """The traced hyper-parameters of one member: Python numbers, sequences or arrays of them.
+
+    Training takes all for float32 arrays, so that one program serves them however they are given.
+
+    Attributes:
+      rates: P(drop) on the input of each layer [L]; None leaves dropout out of the program.
+      learning_rate: step size of stochastic gradient descent.
+      momentum: fraction of the last update carried on.
+      weight_decay: μ of the penalty ½ μ Σ w² on kernels (not biases).
+      max_norm: bound on the Euclidean norm of every hidden unit's incoming kernel column, imposed
+        after each update (Srivastava et al. 2014, §5.1); None leaves it out of the program.
+
+    Example:
+      >>> print(Hparams(rates=(0.0, 0.5)).momentum)
+      0.9
+    """
+
+    rates: Array | Sequence[float] | None = None
+    learning_rate: float | jax.Array = 0.05
+    momentum: float | jax.Array = 0.9
+    weight_decay: float | jax.Array = 0.0
+    max_norm: float | jax.Array | None = None
+
+
+def sgd(hparams: Hparams) -> optax.GradientTransformation:
+    """Stochastic gradient descent with momentum, the weight decay added to the gradient (L2).
+
+    Example:
+      >>> optimizer = sgd(Hparams(learning_rate=0.1, momentum=0.0))
+      >>> params = {"kernel": jnp.ones(2)}
+      >>> updates, _ = optimizer.update({"kernel": jnp.ones(2)}, optimizer.init(params), params)
+      >>> print(updates["kernel"])
+      [-0.1 -0.1]
+    """
+    kernels_only = partial(jax.tree_util.tree_map_with_path, lambda path, _: "kernel" in str(path))
+    return optax.chain(
+        optax.add_decayed_weights(hparams.weight_decay, mask=kernels_only),
+        optax.trace(decay=hparams.momentum),
+        optax.scale_by_learning_rate(hparams.learning_rate),
+    )
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is fixed when the program is compiled; equal ones share a program.
+
+    Functions are equal if they are the same one, or `functools.partial` of it with equal arguments.
+
+    Attributes:
+      model: the network; `MLP((256, 256, 10))`.
+      epochs: passes over the training data.
+      batch_size: examples a step.
+      loss_fn: loss of one example, a function of (outputs [K], label); labels may be classes, or
+        for `objectives.squared_error` numbers, one or K.
+      make_optimizer: optax transformation made from the (traced) hyper-parameters.
+      rate_schedule: factor on the rates, a function of the fraction of all steps that are done,
+        such as `schedules.early`; None for rates that stay.
+
+    Raises:
+      ValueError: unless the widths, the epochs and the batch size are positive integers.
+
+    Example:
+      >>> config = Config(MLP((256, 256, 10)), epochs=30)
+      >>> print(config.batch_size)
+      128
+    """
+
+    model: MLP
+    epochs: int = 30
+    batch_size: int = 128
+    loss_fn: Callable[[jax.Array, jax.Array], jax.Array] = objectives.cross_entropy
+    make_optimizer: Callable[[Hparams], optax.GradientTransformation] = sgd
+    rate_schedule: Callable[[jax.Array], jax.Array] | None = None
+
+    def __post_init__(self) -> None:
+        check_features(self.model.features)
+        for name in ("epochs", "batch_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise ValueError(f"{name} must be a positive integer, got {value!r}")
+        for name, fn in list(vars(self).items()):
+            if isinstance(fn, partial):
+                with suppress(TypeError):  # of arguments that cannot be hashed
+                    one = _the_partial(fn.func, fn.args, tuple(sorted(fn.keywords.items())))
+                    object.__setattr__(self, name, one)
+
+
+@cache
+def _the_partial(fn: Callable, args: tuple, keywords: tuple) -> partial:
+    """The one partial of a function and arguments; others equal only themselves."""
+    return partial(fn, *args, **dict(keywords))
+
+
+def as_arrays(hparams: Hparams) -> Hparams:
+    """The hyper-parameters as float32 arrays; None stays.
+
+    Example:
+      >>> print(as_arrays(Hparams(rates=(0, 0.5), momentum=0)).rates)
+      [0.  0.5]
+    """
+
+    def array(value: Any) -> Any:
+        return None if value is None else jnp.asarray(value, jnp.float32)
+
+    with np.errstate(over="ignore"):  # what is too large becomes infinite
+        return Hparams(*map(array, hparams))
+
+
+def check_hparams(hparams: Hparams) -> None:
+    """Raise ValueError unless each but the rates is one real number of its range; traced ones pass.
+
+    The learning rate and the weight decay must not be negative, the momentum must lie in [0, 1) and
+    the max-norm be positive.
+
+    Example:
+      >>> check_hparams(Hparams(momentum=1.0))
+      Traceback (most recent call last):
+      ValueError: momentum must lie in [0, 1), got 1.0
+    """
+    for name, value in hparams._replace(rates=None)._asdict().items():
+        if value is None or isinstance(value, Tracer):
+            continue
+        number = np.asarray(value)
+        real = any(jnp.issubdtype(number.dtype, kind) for kind in (jnp.floating, jnp.integer))
+        if number.ndim or not real or number != number:
+            shown = f"shape {number.shape}" if number.ndim else value
+            raise ValueError(f"{name} must be one real number, got {shown}")
+        expected, met = {
+            "momentum": ("lie in [0, 1)", 0 <= number < 1),
+            "max_norm": ("be positive", number > 0),
+        }.get(name, ("not be negative", number >= 0))
+        if not met:
+            raise ValueError(f"{name} must {expected}, got {value}")
+
+
+def check_training(config: Config, data: Dataset) -> None:
+    """Raise ValueError unless networks of this configuration can be trained on `data`.
+
+    Values of traced arrays pass.
+
+    Example:
+      >>> from dropout_jax.data import load_dataset
+      >>> check_training(Config(MLP((4, 10)), batch_size=64), load_dataset("digits"))
+    """
+    check_dataset(data, _n_classes(config))
+    if len(data.x_train) < config.batch_size:
+        raise ValueError(
+            f"a batch needs {config.batch_size} training examples, got {len(data.x_train)}"
+        )
+    n_steps = config.epochs * (len(data.x_train) // config.batch_size)
+    if n_steps > MAX_STEPS:
+        raise ValueError(f"a training must be of at most {MAX_STEPS} steps, got {n_steps}")
+
+
+def _n_classes(config: Config) -> int | None:
+    """The classes that labels can be of; another loss than cross entropy takes other labels."""
+    return config.model.features[-1] if config.loss_fn is objectives.cross_entropy else None

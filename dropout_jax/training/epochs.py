@@ -1,0 +1,184 @@
+"""Training one network: state is carried, metrics are returned, everything is a pure function.
+
+`Config` is static (a new one compiles anew); `Hparams` are arrays, which vmap runs over and which
+never compile anew. Whole training is one function, `fit`; a population is `fit` under vmap, or
+`dropout_jax.populations.population` for progress, many devices and bounded memory.
+
+Shapes: B batch, D inputs, L layers, E epochs, n examples.
+"""
+
+from functools import partial
+from typing import NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+
+from dropout_jax.data import Array, Dataset, batch_indices, check_examples
+from dropout_jax.networks.mlp import Params, check_rates
+from dropout_jax.noise import check_key
+from dropout_jax.training import objectives
+from dropout_jax.training.config import (
+    Config,
+    Hparams,
+    _n_classes,
+    as_arrays,
+    check_hparams,
+    check_training,
+)
+from dropout_jax.training.step import TrainState, _varying, init, train_step
+
+EVALUATED_AT_ONCE = 1_000  # examples
+
+
+class Metrics(NamedTuple):
+    """Mean loss (nats for cross entropy) and error rate (a fraction), deterministic passes.
+
+    The error rate is NaN unless labels are classes, one integer an example.
+    """
+
+    loss: jax.Array
+    error: jax.Array
+
+
+class Curve(NamedTuple):
+    """Metrics on the training and test data, with a leading axis of epochs where collected."""
+
+    train: Metrics
+    test: Metrics
+
+
+def _at(config: Config, hparams: Hparams, progress: jax.Array) -> Hparams:
+    """The hyper-parameters when a fraction `progress` of all steps is done."""
+    if config.rate_schedule is None or hparams.rates is None:
+        return hparams
+    return hparams._replace(rates=jnp.asarray(hparams.rates) * config.rate_schedule(progress))
+
+
+def train_epoch(
+    config: Config, hparams: Hparams, state: TrainState, x: Array, y: Array
+) -> tuple[TrainState, jax.Array]:
+    """One pass over the data [n, D], [n] as a scan over steps: the state, and the mean loss seen.
+
+    The epoch's order is drawn with fold_in(shuffle_key, epoch).
+
+    Example:
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> config = Config(MLP((4, 10)), epochs=1, batch_size=2)
+      >>> hparams = Hparams()
+      >>> state = init(config, hparams, jax.random.key(0), 64)
+      >>> state, loss = train_epoch(config, hparams, state, jnp.ones((6, 64)), jnp.zeros(6, int))
+      >>> print(state.step)  # three batches of two
+      3
+    """
+    return _train_epoch(config, as_arrays(hparams), state, x, y)
+
+
+@partial(jax.jit, static_argnames="config")
+def _train_epoch(
+    config: Config, hparams: Hparams, state: TrainState, x: Array, y: Array
+) -> tuple[TrainState, jax.Array]:
+    """`train_epoch`, compiled."""
+    steps_per_epoch = len(x) // config.batch_size
+    epoch = state.step // steps_per_epoch
+    order = batch_indices(jax.random.fold_in(state.shuffle_key, epoch), len(x), config.batch_size)
+
+    def step(state: TrainState, rows: jax.Array) -> tuple[TrainState, jax.Array]:
+        progress = state.step / (config.epochs * steps_per_epoch)
+        return train_step(config, _at(config, hparams, progress), state, x[rows], y[rows])
+
+    state, losses = jax.lax.scan(step, state, order)
+    return state, losses.mean()
+
+
+def evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
+    """Loss and error rate over data [n, D], [n] in deterministic passes of 1,000 examples.
+
+    Raises:
+      ValueError: if there are no examples, an input is not finite, their number is not that of the
+        parameters, or a label is no class of the network.
+
+    Example:
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> config = Config(MLP((4, 10)))
+      >>> params = jax.tree.map(jnp.zeros_like, config.model.init(jax.random.key(0), jnp.zeros(64)))
+      >>> print(evaluate(config, params, jnp.ones((4, 64)), jnp.array([0, 0, 0, 1])).error)
+      0.25
+    """
+    check_examples(x, y, _n_classes(config))
+    return _evaluate(config, params, x, y)
+
+
+@partial(jax.jit, static_argnames="config")
+def _evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
+    """`evaluate`, compiled."""
+
+    def one(example: tuple[jax.Array, jax.Array]) -> Metrics:
+        inputs, label = example
+        outputs = cast(jax.Array, config.model.apply(params, inputs))
+        is_class = label.ndim == 0 and jnp.issubdtype(label.dtype, jnp.integer)
+        error = objectives.error_rate(outputs, label) if is_class else jnp.full((), jnp.nan)
+        return Metrics(config.loss_fn(outputs, label), error)
+
+    each = jax.lax.map(one, (x, y), batch_size=min(EVALUATED_AT_ONCE, len(x)))
+    return Metrics(each.loss.mean(), each.error.mean())
+
+
+def learning_point(config: Config, params: Params, data: Dataset) -> Curve:
+    """The metrics of one network on the training and the test data.
+
+    Example:
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> from dropout_jax.data import load_dataset
+      >>> config = Config(MLP((4, 10)))
+      >>> params = jax.tree.map(jnp.zeros_like, config.model.init(jax.random.key(0), jnp.zeros(64)))
+      >>> print(learning_point(config, params, load_dataset("digits")).test.loss)  # ln 10
+      2.303
+    """
+    return Curve(
+        evaluate(config, params, data.x_train, data.y_train),
+        evaluate(config, params, data.x_test, data.y_test),
+    )
+
+
+def fit(
+    config: Config, hparams: Hparams, key: jax.Array, data: Dataset
+) -> tuple[TrainState, Curve]:
+    """Whole training of one member: its last state, and its metrics after every epoch [E].
+
+    `key` is the member's, `fold_in(root, seed)` in a population; it is consumed.
+
+    Raises:
+      TypeError: if `key` is not a typed key.
+      ValueError: if `data` cannot be trained on (`check_training`), a hyper-parameter is not one
+        number of its range (`check_hparams`), or `rates` are not of length L or hold a concrete
+        value outside [0, 1].
+
+    Example:
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> from dropout_jax.data import load_dataset
+      >>> data = load_dataset("digits")
+      >>> config = Config(MLP((4, 10)), epochs=1)
+      >>> state, curve = fit(config, Hparams(rates=(0.2, 0.5)), jax.random.key(0), data)
+      >>> print(state.step, curve.test.error.shape)  # 1437 // 128 steps, an epoch
+      11 (1,)
+    """
+    check_key(key)
+    check_training(config, data)
+    check_hparams(hparams)
+    if hparams.rates is not None:
+        check_rates(hparams.rates, len(config.model.features))
+    return _fit(config, as_arrays(hparams), key, data)
+
+
+@partial(jax.jit, static_argnames="config")
+def _fit(
+    config: Config, hparams: Hparams, key: jax.Array, data: Dataset
+) -> tuple[TrainState, Curve]:
+    """`fit`, compiled."""
+
+    def epoch(state: TrainState, _: None) -> tuple[TrainState, Curve]:
+        state, _loss = train_epoch(config, hparams, state, data.x_train, data.y_train)
+        return state, learning_point(config, state.params, data)
+
+    fresh = init(config, hparams, key, data.x_train.shape[1])
+    return jax.lax.scan(epoch, _varying(fresh, data), length=config.epochs)

@@ -1,0 +1,165 @@
+"""One step of the optimizer: state in, state and loss out.
+
+Shapes: B batch, D inputs.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dropout_jax.data import Array
+from dropout_jax.networks.mlp import Params
+from dropout_jax.noise import check_key
+from dropout_jax.training.config import Config, Hparams, as_arrays
+
+NARROW = 64  # columns of a kernel, measured for batches of 32 to 512
+
+
+class TrainState(NamedTuple):
+    """What one step hands to the next. The two keys are roots; nothing ever consumes them."""
+
+    params: Params
+    opt_state: Any
+    step: jax.Array
+    shuffle_key: jax.Array
+    dropout_key: jax.Array
+
+
+def init(config: Config, hparams: Hparams, key: jax.Array, n_inputs: int) -> TrainState:
+    """A fresh member. `key` is split once, into init, shuffle and dropout keys; it is consumed.
+
+    Raises:
+      TypeError: if `key` is not a typed key.
+      ValueError: if there is no input.
+
+    Example:
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> config = Config(MLP((4, 10)), epochs=1)
+      >>> state = init(config, Hparams(), jax.random.key(0), 64)
+      >>> print(state.step, state.params["params"]["layer_0"]["kernel"].shape)
+      0 (64, 4)
+    """
+    check_key(key)
+    hparams = as_arrays(hparams)
+    init_key, shuffle_key, dropout_key = jax.random.split(key, 3)
+    params = config.model.init(init_key, jnp.zeros(n_inputs))
+    opt_state = config.make_optimizer(hparams).init(params)
+    state = TrainState(params, opt_state, jnp.zeros((), jnp.int32), shuffle_key, dropout_key)
+    return _varying(state, (shuffle_key, hparams))
+
+
+def _varying(state: TrainState, others: Any) -> TrainState:
+    """The same state, varying over each axis of a mesh that any of the others varies over.
+
+    Inside `shard_map`, parameters that vary less than their loss get the sum of the gradients of
+    all devices: members would share a bias. What makes them vary is a truth about the others,
+    which the compiler knows and leaves out.
+    """
+    true = jnp.array(True)
+    for leaf in map(jnp.asarray, jax.tree.leaves(others)):
+        true |= leaf.ravel()[0] == leaf.ravel()[0]
+    params, opt_state, step = jax.tree.map(
+        lambda leaf: jnp.where(true, leaf, leaf), (state.params, state.opt_state, state.step)
+    )
+    return state._replace(params=params, opt_state=opt_state, step=step)
+
+
+def batch_loss(
+    config: Config,
+    params: Params,
+    x: jax.Array,
+    y: jax.Array,
+    key: jax.Array,
+    rates: Array | Sequence[float] | None,
+) -> jax.Array:
+    """Mean loss of a batch [B, D], [B]; stochastic, and `key` consumed, unless `rates` is None.
+
+    Example:
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> config = Config(MLP((4, 10)))
+      >>> params = jax.tree.map(jnp.zeros_like, config.model.init(jax.random.key(0), jnp.zeros(64)))
+      >>> x, y = jnp.ones((5, 64)), jnp.zeros(5, int)
+      >>> print(batch_loss(config, params, x, y, jax.random.key(1), (0.2, 0.5)))  # ln 10
+      2.303
+    """
+    noise = {} if rates is None else {"key": key, "rates": rates}
+    outputs = cast(jax.Array, config.model.apply(params, x, **noise))
+    return jnp.mean(jax.vmap(config.loss_fn)(outputs, y))
+
+
+def clip_column_norms(params: Params, max_norm: float | Array) -> Params:
+    """Scale every hidden unit's incoming kernel column down to Euclidean norm `max_norm`.
+
+    Example:
+      >>> layer = {"kernel": jnp.array([[3.0], [4.0]]), "bias": jnp.zeros(1)}
+      >>> params = {"params": {"layer_0": layer, "layer_1": layer}}  # the last one is left alone
+      >>> clipped = clip_column_norms(params, 1.0)["params"]
+      >>> print(clipped["layer_0"]["kernel"].ravel().round(2), clipped["layer_1"]["kernel"].ravel())
+      [0.6 0.8] [3. 4.]
+    """
+    tree = dict(params["params"])
+    for name in [f"layer_{l}" for l in range(len(tree) - 1)]:
+        kernel = tree[name]["kernel"]
+        norms = jnp.linalg.norm(kernel, axis=0, keepdims=True)
+        clipped = kernel * jnp.minimum(
+            1, max_norm / jnp.maximum(norms, jnp.finfo(norms.dtype).tiny)
+        )
+        tree[name] = {**tree[name], "kernel": clipped}
+    return {**params, "params": tree}
+
+
+def _keep_narrow_transposed(grads: Params) -> Params:
+    """The gradients as they are, those of narrow kernels [in, out] computed as (gᵀx)ᵀ.
+
+    For few columns out, XLA's CPU backend takes up to 8 times as long over xᵀg, into which it folds
+    that transpose wherever nothing stands between.
+    """
+
+    def keep(grad: jax.Array) -> jax.Array:
+        narrow = grad.ndim == 2 and grad.shape[1] <= NARROW
+        return jax.lax.optimization_barrier(grad.T).T if narrow else grad
+
+    return jax.tree.map(keep, grads)
+
+
+def train_step(
+    config: Config, hparams: Hparams, state: TrainState, x: Array, y: Array
+) -> tuple[TrainState, jax.Array]:
+    """One step of the optimizer on one batch [B, D], [B]: the next state and the batch's loss.
+
+    The step's dropout key is fold_in(dropout_key, step).
+
+    Example:
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> config = Config(MLP((4, 10)), epochs=1)
+      >>> hparams = Hparams()
+      >>> state = init(config, hparams, jax.random.key(0), 64)
+      >>> state, loss = train_step(config, hparams, state, jnp.ones((5, 64)), jnp.zeros(5, int))
+      >>> print(state.step)
+      1
+    """
+    return _train_step(config, as_arrays(hparams), state, x, y)
+
+
+@partial(jax.jit, static_argnames="config")
+def _train_step(
+    config: Config, hparams: Hparams, state: TrainState, x: Array, y: Array
+) -> tuple[TrainState, jax.Array]:
+    """`train_step`, compiled."""
+    key = jax.random.fold_in(state.dropout_key, state.step)
+    loss, grads = jax.value_and_grad(partial(batch_loss, config))(
+        state.params, x, y, key, hparams.rates
+    )
+    grads = jax.lax.platform_dependent(
+        grads, cpu=_keep_narrow_transposed, default=lambda grads: grads
+    )
+    optimizer = config.make_optimizer(hparams)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    if hparams.max_norm is not None:
+        params = clip_column_norms(params, hparams.max_norm)
+    return state._replace(params=params, opt_state=opt_state, step=state.step + 1), loss

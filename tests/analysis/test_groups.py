@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from dropout_jax.analysis import groups
+
+
+def test_the_permutation_test_is_exact_and_symmetric():
+    x, y = np.array([1.0, 2.0, 3.0, 4.0]), np.array([11.0, 12.0, 13.0, 14.0])
+    assert groups.permutation_test(x, y) == pytest.approx(2 / 70)
+    assert groups.permutation_test(y, x) == pytest.approx(2 / 70)
+    assert groups.permutation_test(x, y[:2]) == pytest.approx(1 / 15)
+    assert groups.permutation_test(x, x) == 1
+    assert np.isnan(groups.permutation_test(x, np.array([1.0, np.nan])))
+
+
+def test_welchs_interval_covers():
+    rng = np.random.default_rng(0)
+    n, covered = 400, 0
+    for _ in range(n):
+        x, y = rng.normal(size=(5, 1)), 3 * rng.normal(size=(8, 1))
+        (one,) = groups.compare(x, y)
+        covered += one.ci_low <= 0 <= one.ci_high
+    assert abs(covered / n - 0.95) < 4 * np.sqrt(0.05 * 0.95 / n)
+
+
+def test_unpaired_groups_are_two_networks_or_more_each():
+    with pytest.raises(ValueError, match="baseline must be of 2 seeds or more"):
+        groups.compare(np.ones((1, 2)), np.ones((3, 2)))
+    with pytest.raises(ValueError, match=r"must both be \[networks, comparisons\]"):
+        groups.compare(np.ones((3, 2)), np.ones((3, 1)))
+    (equal,) = groups.compare(np.ones((3, 1)), np.ones((3, 1)))
+    assert (equal.difference, equal.ci_low, equal.ci_high, equal.verdict) == (
+        0,
+        0,
+        0,
+        "no difference",
+    )
+
+
+@pytest.mark.parametrize("exponent", [-1060, -400, 400, 1022])  # of float64's -1074 … 1023
+def test_groups_have_no_smallest_or_largest_scale(exponent):
+    x, y = np.array([1.0, 2, 3, -1]) / 4, np.array([2.0, 1, 3, 3]) / 4
+    scaled = np.ldexp(x, exponent), np.ldexp(y, exponent)
+    assert groups.effect_size(*scaled) == groups.effect_size(x, y)
+    expected = np.ldexp(groups.welch_interval(x, y), exponent)
+    np.testing.assert_array_equal(groups.welch_interval(*scaled), expected)
+
+
+def test_constant_groups_have_no_effect_size_also_where_rounding_spreads_them():
+    x, y = np.full(5, 0.1), np.array([0.3, 0.1 + 0.2, 0.3])
+    assert np.isnan(groups.effect_size(x, x))
+    assert np.isnan(groups.effect_size(x, y))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_what_is_not_finite_decides_nothing(wrong):
+    (one,) = groups.compare(np.array([[1.0], [2.0], [wrong]]), np.ones((3, 1)))
+    assert np.isnan([one.ci_low, one.ci_high, one.p_value, one.effect_size]).all()
+    assert one.verdict == "undecided"

@@ -1,0 +1,302 @@
+"""What others proved about dropout, as checks of the library's own functions."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dropout_jax.analysis.theory import (
+    dropout_penalty,
+    expected_loss,
+    linear_network_optimum,
+    logistic_penalty,
+    output_penalty,
+    ridge,
+    soft_threshold,
+    variance,
+)
+from dropout_jax.analysis.uniformity import gini
+from dropout_jax.analysis.units import contribution
+from dropout_jax.networks.mlp import MLP, layers
+from dropout_jax.noise import dropout, gaussian_dropout
+from dropout_jax.training.config import Config
+from dropout_jax.training.objectives import cross_entropy, squared_error
+from dropout_jax.training.step import batch_loss
+
+RNG = np.random.default_rng(0)
+X = jnp.asarray(RNG.normal(size=(3, 4)) * [1, 2, 0.5, 3], jnp.float32)
+Y = jnp.asarray(RNG.normal(size=(3, 2)), jnp.float32)
+RATES = (0.2, 0.5, 0.8)
+
+
+def linear(width):
+    """A linear map of `width` outputs without bias to speak of, and its fresh parameters."""
+    model = MLP((width,))
+    return model, model.init(jax.random.key(0), X)
+
+
+def with_kernels(*kernels):
+    """Parameters of an MLP with these kernels and no biases."""
+    of_layers = {
+        f"layer_{l}": {"kernel": jnp.asarray(k, jnp.float32), "bias": jnp.zeros(np.shape(k)[1])}
+        for l, k in enumerate(kernels)
+    }
+    return {"params": of_layers}
+
+
+def descend(loss, params, steps=3_000, learning_rate=0.02):
+    """The parameters at the end of Adam on a loss without noise, its step falling to 0."""
+    optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
+
+    @jax.jit
+    def run(params):
+        def step(carry, _):
+            params, state = carry
+            updates, state = optimizer.update(jax.grad(loss)(params), state)
+            return (optax.apply_updates(params, updates), state), None
+
+        return jax.lax.scan(step, (params, optimizer.init(params)), length=steps)[0][0]
+
+    return run(params)
+
+
+# Expectations over masks
+
+
+@pytest.mark.parametrize("noise_free", [(0.0, 0.0), (0.5, 0.0)])
+def test_the_gradients_of_training_are_in_the_mean_those_of_the_expected_loss(noise_free):
+    model, rates = MLP((3, 2)), (noise_free[0], 0.3)
+    params = model.init(jax.random.key(1), X)
+    config = Config(model, epochs=1, batch_size=3, loss_fn=squared_error)
+    expected = jax.grad(lambda p: expected_loss(model, p, X, Y, squared_error, rates))(params)
+    keys = jax.random.split(jax.random.key(2), 4_000)
+    of_key = jax.vmap(lambda key: jax.grad(partial(batch_loss, config))(params, X, Y, key, rates))
+    for drawn, exact in zip(*map(jax.tree.leaves, (of_key(keys), expected)), strict=True):
+        bound = 5 * drawn.std(axis=0) / np.sqrt(len(keys)) + 1e-5
+        assert jnp.all(jnp.abs(drawn.mean(axis=0) - exact) < bound)
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ((0.5,), "one rate per layer, 2"),
+        ((0.0, 1.0), "below 1"),
+        ((0.0, 1.2), r"\[0, 1\]"),
+        ((0.5, 0.5), "0 … 20 units, got 104"),
+    ],
+)
+def test_what_cannot_be_enumerated_is_refused(rates, expected):
+    model = MLP((100, 2))
+    params = model.init(jax.random.key(0), X)
+    with pytest.raises(ValueError, match=expected):
+        expected_loss(model, params, X, Y, squared_error, rates)
+
+
+# Linear regression
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_dropout_of_features_adds_its_penalty_to_the_squared_error(rate):
+    model, params = linear(1)
+    (w,) = (layer["kernel"][:, 0] for layer in layers(params))
+    y = Y[:, :1]
+    expected = expected_loss(model, params, X, y, squared_error, (rate,))
+    penalised = jnp.sum((y[:, 0] - X @ w) ** 2) + dropout_penalty(X, rate) @ w**2
+    np.testing.assert_allclose(expected * len(X), penalised, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_ridge_with_the_penalty_of_dropout_is_where_its_expected_error_is_least(rate):
+    model, y = MLP((1,)), Y[:, :1]
+
+    def loss(w):
+        return expected_loss(model, with_kernels(w[:, None]), X, y, squared_error, (rate,))
+
+    best = ridge(X, y[:, 0], dropout_penalty(X, rate))
+    slope_at_0 = jnp.abs(jax.grad(loss)(jnp.zeros(4))).max()
+    assert jnp.abs(jax.grad(loss)(best)).max() < 1e-4 * slope_at_0
+
+
+@pytest.mark.parametrize(("rate", "squared_norm"), [(0.2, 24.1), (0.5, 13.6), (0.8, 3.39)])
+def test_two_features_contribute_alike_with_dropout_whatever_their_scale(rate, squared_norm):
+    x, y = jnp.array([[10.0, 1.0]]), jnp.array([11.0])
+    w = ridge(x, y, dropout_penalty(x, rate))
+    np.testing.assert_allclose(x[0] * w, 11 / (2 + variance(rate)), rtol=1e-5)
+    np.testing.assert_allclose(w @ w, squared_norm, rtol=5e-3)
+    np.testing.assert_allclose(gini(w), 2 * 0.409, rtol=1e-3)  # n/(n - 1) times the plain form
+    np.testing.assert_allclose(x[0] * ridge(x, y, 1.0), [11 * 100 / 102, 11 / 102], rtol=1e-5)
+    np.testing.assert_allclose(jnp.sum(ridge(x, y, 1e-3) ** 2), 1.198, rtol=1e-3)
+
+
+@pytest.mark.parametrize("transform", [lambda fn: fn, jax.jit])
+def test_columns_of_one_norm_make_dropout_and_l2_one(transform):
+    x, y = X / jnp.linalg.norm(X, axis=0, keepdims=True), Y[:, 0]
+    with_dropout = transform(lambda x, y: ridge(x, y, dropout_penalty(x, 0.5)))(x, y)
+    np.testing.assert_allclose(with_dropout, ridge(x, y, 1.0), rtol=1e-5)
+
+
+# Logistic regression
+
+
+def added_by_dropout(x, w, labels, rate):
+    """What dropout adds to the summed logistic loss, two logits (0, x·w), by enumeration."""
+    model, params = MLP((2,)), with_kernels(jnp.stack([jnp.zeros_like(w), w], axis=1))
+    losses = [expected_loss(model, params, x, labels, cross_entropy, (of,)) for of in (rate, 0.0)]
+    return (losses[0] - losses[1]) * len(x)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_the_quadratic_penalty_of_logistic_regression_is_exact_for_small_contributions(rate):
+    w, labels = jnp.array([1.0, -0.5, 2.0, 0.3]), jnp.array([0, 1, 1])
+    gaps = []
+    for scale in (0.3, 0.1):
+        exact = added_by_dropout(X, scale * w, labels, rate)
+        gaps.append(abs(float(exact / logistic_penalty(X, scale * w, rate)) - 1))
+    assert gaps[1] < 0.05
+    assert gaps[1] < gaps[0] / 3 + 5e-4  # of second order, 9 times less in the limit; and rounding
+
+
+def test_the_quadratic_penalty_of_logistic_regression_is_not_exact_for_small_rates():
+    w, labels = jnp.array([1.0, -0.5, 2.0, 0.3]), jnp.array([0, 1, 1])
+    ratios = [
+        added_by_dropout(X, w, labels, rate) / logistic_penalty(X, w, rate)
+        for rate in (0.02, 0.005)
+    ]
+    assert all(abs(float(ratio) - 1) > 0.03 for ratio in ratios)
+
+
+# The last hidden layer, and a linear network
+
+
+@pytest.mark.parametrize("activation", [nn.relu, nn.sigmoid])
+@pytest.mark.parametrize("rate", RATES)
+def test_dropout_of_the_last_hidden_layer_adds_the_squared_contributions(rate, activation):
+    model = MLP((5, 6, 2), activation=activation)
+    params = model.init(jax.random.key(3), X)
+    hidden = model.apply(params, X, method="activations")[-2]
+    added = contribution(hidden, layers(params)[-1]["kernel"])
+    losses = [
+        expected_loss(model, params, X, Y, squared_error, (0.0, 0.0, of)) for of in (rate, 0.0)
+    ]
+    np.testing.assert_allclose(losses[0] - losses[1], output_penalty(added, rate), rtol=1e-4)
+
+
+TARGET = jnp.asarray(RNG.normal(size=(3, 4)), jnp.float32)
+N_UNITS = 5
+WHITE = jnp.concatenate([jnp.eye(4), -jnp.eye(4)]) * 2.0  # mean 0, covariance 1
+
+
+def fit_linear_network(penalised):
+    """Kernels [4, r] and [r, 3] at the optimum of a loss of parameters, from random ones."""
+    model = MLP((N_UNITS, 3), activation=lambda h: h)
+    params = model.init(jax.random.key(4), WHITE)
+    fitted = layers(descend(partial(penalised, model), params))
+    return fitted[0]["kernel"], fitted[1]["kernel"]
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_a_linear_network_with_dropout_ends_at_its_closed_form_with_equal_units(rate):
+    product, of_unit = linear_network_optimum(TARGET, N_UNITS, rate)
+    incoming, outgoing = fit_linear_network(
+        lambda model, params: expected_loss(
+            model, params, WHITE, WHITE @ TARGET.T, squared_error, (0.0, rate)
+        )
+    )
+    scale = float(jnp.abs(product).max())
+    np.testing.assert_allclose(outgoing.T @ incoming.T, product, atol=2e-3 * scale)
+    norms = jnp.linalg.norm(incoming, axis=0) * jnp.linalg.norm(outgoing, axis=1)
+    np.testing.assert_allclose(norms, jnp.full(N_UNITS, of_unit), rtol=5e-3)
+
+
+def test_under_l2_a_linear_network_shrinks_alike_and_its_units_are_not_equal():
+    penalty = 0.3
+
+    def loss(model, params):
+        outputs = model.apply(params, WHITE)
+        decay = sum(jnp.sum(layer["kernel"] ** 2) for layer in layers(params))
+        return jnp.mean(jnp.sum((WHITE @ TARGET.T - outputs) ** 2, axis=-1)) + penalty * decay
+
+    incoming, outgoing = fit_linear_network(loss)
+    product = soft_threshold(TARGET, penalty)
+    scale = float(jnp.abs(product).max())
+    np.testing.assert_allclose(outgoing.T @ incoming.T, product, atol=2e-3 * scale)
+    norms = jnp.linalg.norm(incoming, axis=0) * jnp.linalg.norm(outgoing, axis=1)
+    assert norms.max() > 1.5 * norms.min()
+
+
+def test_no_network_of_some_random_ones_is_below_the_linear_optimum():
+    product, of_unit = linear_network_optimum(TARGET, N_UNITS, 0.5)
+    least = jnp.sum((TARGET - product) ** 2) + N_UNITS * of_unit**2
+    for seed in range(20):
+        u, v = np.random.default_rng(seed).normal(size=(2, 4, N_UNITS))
+        u, v = 0.5 * u[:3], 0.5 * v
+        units = np.sum(np.square(np.linalg.norm(u, axis=0) * np.linalg.norm(v, axis=0)))
+        assert np.sum((TARGET - u @ v.T) ** 2) + units > least
+
+
+# Interactions, and dropout that creates co-adaptation
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+@pytest.mark.parametrize("rate", RATES)
+def test_the_best_coefficient_on_a_product_of_k_dropped_inputs_is_keep_to_the_k(rate, k):
+    # Lengerich et al. (2022); for inputs and a target of 1 least squares is E p / E p².
+    product = jnp.prod(dropout(jax.random.key(8), jnp.ones((20_000, k)), rate), axis=1)
+    best = product.sum() / (product @ product)
+    np.testing.assert_allclose(best, (1 - rate) ** k, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("signed", "least"), [(False, 4 / 3), (True, 1.0)])
+def test_on_two_copies_of_an_input_only_signed_weights_reach_below_four_thirds(signed, least):
+    # After Helmbold & Long (2017): x = (1, 1), y = 2, half of the inputs dropped.
+    model = MLP((4, 1))
+    x, y = jnp.ones((1, 2)), jnp.full((1, 1), 2.0)
+
+    def loss(kernels):
+        kernels = kernels if signed else jax.tree.map(jnp.abs, kernels)
+        return expected_loss(model, with_kernels(*kernels), x, y, squared_error, (0.5, 0.0))
+
+    ends = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        kernels = tuple(jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((2, 4), (4, 1)))
+        ends.append(float(loss(descend(loss, kernels, 1_000))))
+    np.testing.assert_allclose(min(ends), least, atol=1e-3)
+    assert min(ends) > least - 1e-5
+    by_hand = with_kernels([[1, -1], [0, 1]], [[1], [1]])
+    reached = expected_loss(MLP((2, 1)), by_hand, x, y, squared_error, (0.5, 0.0))
+    np.testing.assert_allclose(reached, 1.0, rtol=1e-6)
+
+
+# Rescaling, and noise of the same moments
+
+
+def test_rescaling_units_changes_no_output_under_any_mask():
+    model = MLP((6, 5, 2))
+    params = model.init(jax.random.key(5), X)
+    factor = jnp.asarray(2.0 ** RNG.integers(-3, 4, size=6), jnp.float32)
+    first, second, last = layers(params)
+    first = {"kernel": first["kernel"] * factor[None], "bias": first["bias"] * factor}
+    second = {**second, "kernel": second["kernel"] / factor[:, None]}
+    rescaled = {"params": {"layer_0": first, "layer_1": second, "layer_2": last}}
+    for key in jax.random.split(jax.random.key(6), 20):
+        passes = [
+            np.asarray(model.apply(of, X, key=jax.random.clone(key), rates=(0.2, 0.5, 0.5)))
+            for of in (params, rescaled)
+        ]
+        np.testing.assert_allclose(passes[0], passes[1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("noise", [dropout, gaussian_dropout])
+@pytest.mark.parametrize("rate", RATES)
+def test_noise_of_either_kind_has_mean_one_and_variance_lambda(noise, rate):
+    n = 200_000
+    drawn = noise(jax.random.key(7), jnp.ones(n), rate)
+    assert abs(drawn.mean() - 1) < 5 * jnp.sqrt(variance(rate) / n)
+    squared = (drawn - 1) ** 2
+    bound = 5 * squared.std() / jnp.sqrt(n) + 1e-5
+    assert abs(squared.mean() - variance(rate)) < bound

@@ -1,0 +1,400 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from dropout_jax.analysis import uniformity
+from dropout_jax.analysis.uniformity import MEASURES
+from dropout_jax.analysis.views import Live, measure_entries, measure_kernel, varies
+
+M = 24
+# Float32 sums of M terms err by at most M eps; participation, a ratio of fourth powers, by four.
+TOL = 4 * M * 2.0**-23
+GRID = np.linspace(0, 1, 201)
+
+# Whole numbers are exact in float32, and a tie or a 0 is likely among so few of them.
+magnitudes = arrays(np.float32, M, elements=st.integers(0, 100), fill=st.nothing())
+masks = st.just(np.ones(M, bool)) | arrays(bool, M, fill=st.nothing())
+sets = st.tuples(magnitudes, masks).filter(lambda s: s[1].sum() >= 2 and s[0][s[1]].any())
+
+
+@jax.jit
+def every_measure(a, where=None):
+    return {name: measure(a, where) for name, measure in MEASURES.items()}
+
+
+def measured(a, where=None):
+    return {name: float(value) for name, value in every_measure(a, where).items()}
+
+
+compiled_profile = jax.jit(uniformity.profile)
+compiled_measures = jax.jit(measure_kernel)
+
+
+def close(expected, tol=TOL):
+    return pytest.approx(expected, rel=tol, abs=tol)
+
+
+def lorenz(a, fraction):
+    shares = np.concatenate([[0], np.cumsum(np.sort(a))]) / a.sum()
+    return np.interp(fraction, np.arange(len(a) + 1) / len(a), shares)
+
+
+def oracle(a):
+    """The definitions, in float64 and in other words than the library's."""
+    a = np.ravel(a).astype(np.float64)
+    n, root = len(a), math.sqrt(len(a))
+    mean_difference = np.abs(a[:, None] - a[None, :]).sum() / (n * (n - 1))
+    return {
+        "gini": mean_difference / (2 * a.mean()),
+        "cv": stats.variation(a),
+        "entropy": stats.entropy(a, np.full(n, 1 / n)),
+        "participation": np.mean(a**2) ** 2 / np.mean(a**4),
+        "hoyer": (root - a.sum() / np.linalg.norm(a)) / (root - 1),
+        "top10_share": 1 - lorenz(a, 0.9),
+    }
+
+
+def of_equal_entries(n):
+    return dict.fromkeys(MEASURES, 0) | {"participation": 1, "top10_share": 0.1}
+
+
+def of_one_entry(n):
+    most = {"cv": math.sqrt(n - 1), "entropy": math.log(n), "participation": 1 / n}
+    return dict.fromkeys(MEASURES, 1) | most | {"top10_share": min(1, 0.1 * n)}
+
+
+# Laws of every measure
+
+
+@given(sets, st.integers(-30, 30))
+def test_scaling_changes_nothing_from_1e_minus_30_to_1e30(a_set, power):
+    a, where = a_set
+    assert measured(a * np.float32(10.0**power), where) == close(measured(a, where))
+
+
+def at_all_scales(dtype):
+    """The powers of two by which integers up to 100 stay exact in a type, subnormal ones too."""
+    of = jnp.finfo(dtype)
+    least, most = int(of.minexp) - of.nmant, int(of.maxexp) - 7
+    return st.integers(least, most) | st.integers(least, least + 30) | st.integers(most - 9, most)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32, jnp.float16, jnp.bfloat16])
+@given(sets, st.data())
+def test_no_bit_changes_with_the_scale_over_the_whole_range_of_a_type(dtype, a_set, data):
+    a, where = a_set
+    scaled = np.ldexp(a.astype(np.float64), data.draw(at_all_scales(dtype)))
+    with jax.enable_x64(dtype == jnp.float64):
+        for compiled in (every_measure, compiled_profile):
+            found, expected = (compiled(b.astype(dtype), where) for b in (scaled, a))
+            jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+@given(sets, st.integers(-300, 300))
+def test_scaling_changes_nothing_from_1e_minus_300_to_1e300_in_float64(a_set, power):
+    a, where = a_set
+    with jax.enable_x64(True):
+        assert measured(a * np.float64(10) ** (power - 2), where) == close(measured(a, where))
+
+
+def test_subnormal_entries_keep_their_part_beside_normal_ones():
+    a = np.array([3, 1, 2, 40], np.float32)
+    for scale in (2.0**-149, 2.0**-127, 2.0**-130):  # all of them are subnormal, one, two
+        assert measured(a * np.float32(scale)) == measured(a)
+
+
+@given(sets, st.permutations(range(M)))
+def test_order_changes_nothing(a_set, order):
+    a, where = a_set
+    assert measured(a[order], where[order]) == close(measured(a, where))
+
+
+@given(sets)
+def test_a_measure_lies_between_its_values_for_equal_entries_and_for_one(a_set):
+    a, where = a_set
+    ends = of_equal_entries(where.sum()), of_one_entry(where.sum())
+    for name, value in measured(a, where).items():
+        low, high = sorted(end[name] for end in ends)
+        assert low - TOL <= value <= high * (1 + TOL) + TOL, name
+
+
+@given(sets, st.permutations(range(M)), st.integers(2, 100), st.data())
+def test_taking_from_the_rich_for_the_poor_evens_all_but_participation(a_set, order, gap, data):
+    a, where = (x.copy() for x in a_set)
+    rich, poor = order[:2]
+    where[[rich, poor]] = True
+    a[rich] = a[poor] + gap
+    gift = data.draw(st.integers(1, gap - 1))
+    n, total = where.sum(), a[where].sum()
+    before = measured(a, where)
+    a[rich], a[poor] = a[rich] - gift, a[poor] + gift
+    after = measured(a, where)
+
+    least_fall = 2 * min(gift, gap - gift) / ((n - 1) * total)  # by the two alone
+    assert least_fall > 2 * TOL  # so that the next line means strictly
+    assert after["gini"] <= before["gini"] - least_fall + TOL
+    variance_fall = 2 * gift * (gap - gift) / n
+    assert before["cv"] ** 2 - after["cv"] ** 2 == pytest.approx(
+        variance_fall / (total / n) ** 2, abs=2 * TOL * max(1, before["cv"] ** 2)
+    )
+    for name in ("entropy", "hoyer", "top10_share"):
+        assert after[name] <= before[name] + TOL, name
+
+
+def test_participation_can_fall_when_the_rich_give_to_the_poor():
+    assert uniformity.participation(jnp.array([1.0, 1, 1, 0])) == close(0.75)
+    assert uniformity.participation(jnp.array([1.0, 1, 0.7, 0.3])) < 0.741
+
+
+@given(sets, st.integers(2, 3))
+def test_cloning_the_set_changes_only_what_corrects_for_its_size(a_set, copies):
+    a, where = a_set
+
+    def uncorrected(k):
+        n = k * where.sum()
+        of = measured(np.tile(a, k), np.tile(where, k))
+        of["gini"] *= (n - 1) / n
+        of["hoyer"] *= (math.sqrt(n) - 1) / math.sqrt(n)
+        return of
+
+    assert uncorrected(copies) == close(uncorrected(1), copies * TOL)
+
+
+# Values
+
+
+@given(sets)
+def test_a_measure_is_its_definition_on_the_entries_that_count(a_set):
+    a, where = a_set
+    assert measured(np.where(where, a, np.nan), where) == close(oracle(a[where]))
+
+
+@given(magnitudes.filter(np.any))
+def test_without_a_mask_every_entry_counts_whatever_the_shape(a):
+    assert measured(a) == close(oracle(a))
+    assert measured(a.reshape(4, 6)) == close(oracle(a))
+
+
+@pytest.mark.parametrize("n", [2, 10, M])
+def test_extremes_are_equal_entries_and_one_entry(n):
+    where = np.arange(M) < n
+    assert measured(np.full(M, 3, np.float32), where) == close(of_equal_entries(n))
+    assert measured(np.float32(7) * (np.arange(M) == 1), where) == close(of_one_entry(n))
+
+
+N = 2**18
+# Each measure is a ratio of moments up to this order. The midpoint rule errs in the moment of a
+# law by at most the last term over N; of these laws it is largest for Laplace's, where it is
+# ln(2N)^p / N, next to a moment of p!.
+ORDER = {"gini": 1, "cv": 2, "entropy": 2, "participation": 4, "hoyer": 2, "top10_share": 1}
+Z95 = stats.norm.ppf(0.95)
+LAWS = {  # of |w|: quantile function; measures in the order of ORDER; rounding of these
+    "constant": (np.ones_like, (0, 0, 0, 1, 0, 0.1), 0),
+    "uniform": (
+        stats.uniform.ppf,
+        (1 / 3, 3**-0.5, math.log(2) - 0.5, 5 / 9, 1 - 3**0.5 / 2, 0.19),
+        0,
+    ),
+    "truncated normal": (
+        stats.truncnorm(0, 2).ppf,
+        (0.392, 0.694, 0.255, 0.423, 0.179, 0.235),
+        0.5e-3,
+    ),
+    "Gaussian": (
+        stats.halfnorm.ppf,
+        (
+            2**0.5 - 1,
+            (math.pi / 2 - 1) ** 0.5,
+            (math.log(math.pi) - np.euler_gamma) / 2,
+            1 / 3,
+            1 - (2 / math.pi) ** 0.5,
+            math.exp(-(Z95**2) / 2),
+        ),
+        0,
+    ),
+    "Laplace": (
+        stats.expon.ppf,
+        (0.5, 1, 1 - np.euler_gamma, 1 / 6, 1 - 0.5**0.5, 0.1 * (1 + math.log(10))),
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_measures_of_known_laws_are_their_closed_forms(law):
+    quantile, values, rounding = LAWS[law]
+    found = measured(np.float32(quantile((np.arange(N) + 0.5) / N)))
+    found["hoyer"] *= 1 - N**-0.5  # closed forms are for N → ∞, which it alone nears slowly
+    for (name, p), value in zip(ORDER.items(), values, strict=True):
+        tol = math.log(2 * N) ** p / (math.factorial(p) * N)
+        assert found[name] == pytest.approx(value, rel=tol, abs=tol + rounding), name
+
+
+def test_there_is_no_measure_of_nothing():
+    a = np.ones(M, np.float32)
+    nothing = pytest.approx(dict.fromkeys(MEASURES, math.nan), nan_ok=True)
+    assert measured(a, np.zeros(M, bool)) == nothing
+    assert measured(0 * a) == nothing
+    assert measured(np.float32(np.arange(M)), np.arange(M) == 0) == nothing
+
+
+# What JAX does to them
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_jit_and_vmap_change_nothing(name):
+    rng = np.random.default_rng(0)
+    a, where = jnp.float32(rng.exponential(size=(3, M))), jnp.array(rng.random((3, M)) < 0.7)
+    loop = [float(MEASURES[name](*member)) for member in zip(a, where, strict=True)]
+    assert len(set(loop)) == 3
+    compiled = jax.jit(MEASURES[name])
+    np.testing.assert_allclose([compiled(*m) for m in zip(a, where, strict=True)], loop, TOL)
+    np.testing.assert_allclose(jax.vmap(MEASURES[name])(a, where), loop, TOL)
+
+
+DIFFERENTIATED = {
+    **MEASURES,
+    "relative": lambda a, where: uniformity.profile(a, where, n_points=9).relative,
+    "lorenz": lambda a, where: uniformity.profile(a, where, n_points=9).lorenz,
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENTIATED)
+def test_derivatives_are_differences_whether_forward_backward_or_by_vmap(name):
+    rng = np.random.default_rng(0)
+    # far from where magnitudes meet, where there are kinks; one is 0, which has its own
+    w = rng.permuted(np.tile(np.arange(2, M + 2), (2, 1)), axis=1) * rng.choice([-1.0, 1.0], (2, M))
+    w[:, 3] = 0
+    where = np.array([np.arange(M) % 5 > 0, np.ones(M, bool)])
+    h = 2.0**-17  # ε^⅓, at which rounding ε/h is as large as what h² of the series misses
+    with jax.enable_x64(True):
+        function = jax.jit(DIFFERENTIATED[name])
+        for row, counted in zip(w, where, strict=True):
+            steps = [h * (np.arange(M) == i) * (row != 0) for i in range(M)]
+            differences = [
+                (function(row + step, counted) - function(row - step, counted)) / (2 * h)
+                for step in steps
+            ]
+            expected = pytest.approx(np.stack(differences, -1), rel=1e-6, abs=1e-9)
+            assert np.any(np.abs(differences) > 1e-3)
+            for jacobian in (jax.jacfwd, jax.jacrev):
+                assert np.asarray(jacobian(function)(row, counted)) == expected
+        by_vmap = jax.vmap(jax.jacrev(DIFFERENTIATED[name]))(w, where)
+        np.testing.assert_allclose(by_vmap[1], jax.jacrev(function)(w[1], where[1]), 1e-9, 1e-12)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_gradient_is_one_over_the_scale_from_1e_minus_30_to_1e30(name):
+    w = np.float32(np.random.default_rng(0).laplace(size=M))
+    gradient = jax.jit(jax.grad(MEASURES[name]))
+    for scale in (2.0**-100, 2.0**100):
+        np.testing.assert_array_equal(scale * gradient(np.float32(scale * w)), gradient(w))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_half_precision_costs_only_its_own_rounding(dtype):
+    a = np.random.default_rng(0).integers(0, 100, M)  # exact in both
+    assert measured(jnp.array(a, dtype)) == close(oracle(a), 8 * float(jnp.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
+@given(arrays(np.float32, M, elements=st.floats(0, width=32, allow_subnormal=False)))
+def test_magnitudes_sort_by_their_bits(dtype, a):
+    a = jnp.abs(jnp.array(a)).astype(dtype)
+    bits = [np.asarray(x).tobytes() for x in (uniformity._sorted(a), jnp.sort(a))]
+    assert bits[0] == bits[1]
+
+
+# The profile
+
+
+@given(sets)
+def test_the_profile_is_of_the_entries_that_count(a_set):
+    a, where = a_set
+    selected = np.sort(a[where]).astype(np.float64)
+    n, u = len(selected), selected / selected.mean()
+    relative, shares = compiled_profile(np.where(where, a, np.nan), where)
+    steepest = n * (u[-1] - u[0])  # a fraction's rounding times the slope
+    expected = np.interp(GRID, (np.arange(n) + 0.5) / n, u)
+    np.testing.assert_allclose(relative, expected, TOL, TOL * (1 + steepest))
+    np.testing.assert_allclose(shares, lorenz(selected, GRID), TOL, TOL)
+
+
+@given(sets)
+def test_relative_magnitudes_rise_and_average_one(a_set):
+    a, where = a_set
+    relative, _ = compiled_profile(a, where)
+    assert np.all(np.diff(relative) >= -TOL * relative[-1])
+    # Trapezoids miss at most h²/8 for each unit by which the slope turns, and the slope of n
+    # rising entries that average 1 turns by at most 2 n².
+    bound = 0.25 * (GRID[1] * where.sum()) ** 2
+    assert np.trapezoid(relative, GRID) == pytest.approx(1, abs=bound + TOL)
+
+
+@given(sets)
+def test_the_lorenz_curve_is_convex_and_encloses_ginis_area(a_set):
+    a, where = a_set
+    n = where.sum()
+    _, shares = compiled_profile(a, where)
+    assert (shares[0], shares[-1]) == close((0, 1))
+    assert np.all(np.diff(shares) >= -TOL)
+    assert np.all(np.diff(shares, 2) >= -2 * TOL)
+    # Chords lie above a convex curve, by h²/8 for each unit by which its slope, ≤ n, turns.
+    gini = measured(a, where)["gini"] * (n - 1) / n
+    missed = gini - (1 - 2 * np.trapezoid(shares, GRID))
+    assert -2 * TOL <= missed <= n * GRID[1] ** 2 / 4 + 2 * TOL
+
+
+# Views of one kernel
+
+LIVE = np.array([1, 0, 1, 1, 1, 0], bool), np.array([1, 1, 0, 1, 1], bool)
+
+
+def views(kernel, init):
+    live = Live(*map(jnp.array, LIVE))
+    return jax.device_get(compiled_measures(jnp.array(kernel), jnp.array(init), live)[0])
+
+
+def two_kernels():
+    return np.random.default_rng(0).laplace(size=(2, 6, 5)).astype(np.float32)
+
+
+def test_views_are_loops_over_what_is_live():
+    kernel, init = two_kernels().astype(np.float64)
+    rows, columns = map(np.flatnonzero, LIVE)
+    entries = [(i, j) for i in rows for j in columns]
+    found = views(kernel, init)
+    assert found.keys() == {"entries", "columns", "change"}
+    assert found["entries"] == close(oracle([abs(kernel[e]) for e in entries]))
+    assert found["change"] == close(oracle([abs(kernel[e] - init[e]) for e in entries]))
+    of_units = [oracle(np.abs(kernel[rows, j])) for j in columns]
+    assert found["columns"] == close({m: np.mean([of[m] for of in of_units]) for m in MEASURES})
+
+
+@pytest.mark.parametrize("wild", [1e30, np.inf, np.nan])
+def test_wild_weights_of_dead_units_change_no_view(wild):
+    kernel, init = two_kernels()
+    dead = ~np.logical_and.outer(*LIVE)
+    calm = views(kernel, init)
+    assert np.isfinite(jax.tree.leaves(calm)).all()
+    assert views(np.where(dead, wild, kernel), np.where(dead, -wild, init)) == calm
+
+
+def test_a_profile_of_entries_leaves_dead_units_out():
+    kernel, _ = two_kernels()
+    wild = jnp.array(np.where(np.logical_and.outer(*LIVE), kernel, np.nan))
+    found = measure_entries(uniformity.profile, wild, Live(*map(jnp.array, LIVE)))
+    selected = np.abs(kernel[LIVE[0]][:, LIVE[1]]).ravel().astype(np.float64)
+    np.testing.assert_allclose(found.lorenz, lorenz(selected, GRID), TOL, TOL)
+
+
+def test_a_column_varies_if_any_of_its_rows_differs():
+    x = jnp.array([[0.0, 3, 1, -1], [0, 3, 1, 1], [0, 3, 2, -1]])
+    np.testing.assert_array_equal(varies(x), [False, False, True, True])

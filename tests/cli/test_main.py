@@ -1,0 +1,542 @@
+import contextlib
+import errno
+import io
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import tomllib
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from dropout_jax import data
+from dropout_jax.cli import jobs, main, tables
+from dropout_jax.cli.arguments import Compare
+from dropout_jax.cli.conditions import configuration
+from dropout_jax.cli.main import run_command
+from dropout_jax.io import writers
+from dropout_jax.populations import population
+from dropout_jax.runs import folder, pictures, run, write
+
+jax.devices()  # conftest's devices start before the command asks for one per core
+
+TOY = ["compare", "--dataset", "digits", "--features", "16", "8", "--epochs", "2", "--seeds", "3"]
+
+
+def tree(folder):
+    """Everything below a folder: the bytes of its files, None for folders."""
+    return {p: p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A working directory with files and folders that a command can trip over."""
+    monkeypatch.chdir(tmp_path)
+    x, y = np.ones((30, 4), np.float32), np.arange(30) % 3
+    np.savez("gaps.npz", x=x, y=2 * y)
+    x[5, 1] = np.nan
+    np.savez("nan.npz", x=x, y=y)
+    Path("file").touch()
+    for path in ("others/thesis.tex", "model/config.json"):
+        Path(path).parent.mkdir()
+        Path(path).write_text("{}")
+    Path("run").mkdir()
+    folder.begin(Path("run"), {})
+    folder.update(Path("run"), done=True)
+    return tmp_path
+
+
+BAD = [  # arguments, what was expected, what was given
+    ("compare --seeds 1", "--seeds must be at least 2", "got 1"),
+    ("compare --seeds 1000001", "and at most 1,000,000", "got 1000001"),
+    ("compare --rates 0 0.5", "--rates must hold 3 rates in [0, 1]", "got 0.0 0.5"),
+    ("compare --rates 0 0.5 1.2", "--rates must hold 3 rates in [0, 1]", "got 0.0 0.5 1.2"),
+    ("compare --rates 0 -0.1 0.5", "--rates must hold 3 rates in [0, 1]", "got 0.0 -0.1 0.5"),
+    ("compare --rates 0 nan 0.5", "--rates must hold 3 rates in [0, 1]", "got 0.0 nan 0.5"),
+    ("compare --features 0 8", "--features must hold positive widths", "got 0 8"),
+    ("compare --epochs 0", "--epochs must be at least 1", "got 0"),
+    ("compare --batch-size 0", "--batch-size must be at least 1", "got 0"),
+    ("compare --batch-size 1438", "--batch-size must be at most the 1437 training", "got 1438"),
+    ("compare --learning-rate 0", "--learning-rate must be positive and finite", "got 0"),
+    ("compare --learning-rate nan", "--learning-rate must be positive and finite", "got nan"),
+    ("compare --learning-rate inf", "--learning-rate must be positive and finite", "got inf"),
+    ("compare --momentum 1", "--momentum must lie in [0, 1)", "got 1"),
+    ("compare --weight-decay -1", "--weight-decay must be finite and not negative", "got -1"),
+    ("compare --dataset nope", "dataset must be mnist5k, digits, mnist,", "got 'nope'"),
+    ("compare --dataset absent.npz", "must be an existing .npz", "got absent.npz"),
+    ("compare --dataset nan.npz", "nan.npz: x must be finite", "got 1 NaN"),
+    ("compare --dataset gaps.npz", "y must hold every class 0 … K - 1", "got the values 0, 2, 4"),
+    ("compare --dataset mnist --data-dir absent", "must hold train-images", "got absent"),
+    ("compare --out file", "out must be a folder", "got the file file"),
+    ("compare --out file/below", "out must be a folder that can be written to", "file/below"),
+    ("compare --out others", "must be a new or empty folder or an earlier run", "got others"),
+    ("compare --out others --overwrite", "must be a new or empty folder", "got others"),
+    ("compare --out model --overwrite", "must be a new or empty folder", "got model"),
+    ("compare --out model --resume", "must be a new or empty folder", "got model"),
+    ("compare --out run --resume", "the run in run is another", "its command is None"),
+    ("compare --out run", "--overwrite", "out holds another run: run"),
+    ("", "compare", ""),
+    ("contrast", "compare", "contrast"),
+    ("compare --seeds ten", "int", "'ten'"),
+    ("compare --rate 0.5", "options", "0.5"),
+    (f"compare --out {'x' * 300}", "out must be", "too long"),
+    (f"compare --dataset {'x' * 300}.npz", "npz", "too long"),
+]
+
+
+@pytest.mark.parametrize(("line", "expected", "given"), BAD)
+def test_bad_input_is_refused_in_one_line_and_nothing_is_written(
+    line, expected, given, place, capsys, monkeypatch
+):
+    monkeypatch.setattr(population, "start", lambda *_: pytest.fail("training began"))
+    argv = line.split()
+    if argv[:1] == ["compare"] and "--dataset" not in argv:
+        argv[1:1] = ["--dataset", "digits"]
+    before = tree(place)
+    assert run_command(argv) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("dropout-jax: ")
+    assert said.err.count("\n") == 1
+    assert said.err.endswith("\n")
+    assert "--- " not in said.err  # a frame of tyro's
+    assert expected in said.err
+    assert given in said.err
+    assert tree(place) == before
+
+
+def test_the_entry_point_exits_with_the_status(monkeypatch, capsys):
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    scripts = tomllib.loads(project.read_text("utf-8"))["project"]["scripts"]
+    assert scripts == {"dropout-jax": "dropout_jax.cli.main:main"}
+    monkeypatch.setattr(sys, "argv", ["dropout-jax", "compare", "--epochs", "0"])
+    monkeypatch.setattr(sys, "unraisablehook", print)
+    with pytest.raises(SystemExit) as stop:
+        main.main()
+    assert stop.value.code == 2
+    hook: Any = sys.unraisablehook
+    hook(RuntimeError("of a thread of another library"))
+    said = capsys.readouterr()
+    assert said.err.endswith("got 0\n")
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [("--help", "compare"), ("compare --help", "--rates"), ("train --help", "--condition")],
+)
+def test_help_is_no_error(line, named, capsys):
+    assert run_command(line.split()) == 0
+    said = capsys.readouterr()
+    assert named in said.out
+    assert said.err == ""
+
+
+def test_help_and_refusals_do_not_wait_for_jax():
+    code = """
+import sys
+from dropout_jax.cli.main import run_command
+statuses = [run_command(line.split()) for line in sys.argv[1:]]
+slow = {"jax", "flax", "matplotlib"} & set(sys.modules)
+assert not slow, slow
+assert statuses == [0, 0, 2, 2], statuses
+"""
+    lines = ("--help", "train --help", "compare --seeds ten", "train --condition init")
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code, *lines], check=True, cwd=root, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    config, conditions = configuration(Compare(features=(16, 8), epochs=2), n_classes=10)
+    return run.compare(config, conditions, range(3), jobs.root_key(), data.load_dataset("digits"))
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    monkeypatch.setattr(pictures, "figures", lambda _: {})
+
+
+@pytest.fixture
+def already_trained(trained, without_figures, monkeypatch):
+    """The command, but for its training and its figures."""
+    monkeypatch.setattr(run, "run", lambda *_, **__: trained)
+
+
+@pytest.mark.usefixtures("already_trained")
+def test_the_command_prints_errors_tables_and_the_answer(tmp_path, capsys, trained):
+    assert run_command([*TOY, "--out", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    error = 100 * trained.summary["conditions"]["dropout"]["test_error"]["mean"]
+    assert f"test error {error:.2f} ±" in said
+    for name in ("dropout", "l2"):
+        assert f"Gini, {name} against none" in said
+        assert f"With {name}, weights are" in " ".join(said.split())
+    assert "n = 3 seeds" in said
+    assert "Does dropout spread the weights?" in said
+
+
+@pytest.mark.usefixtures("already_trained")
+def test_without_a_folder_one_is_named_by_data_and_time(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_command(TOY) == 0
+    assert [path.name for path in tmp_path.glob("runs/digits-*/summary.json")] == ["summary.json"]
+
+
+@pytest.mark.usefixtures("already_trained")
+def test_overwriting_replaces_the_run_and_keeps_what_is_not_its_own(tmp_path):
+    folder.begin(tmp_path, {})
+    (tmp_path / "figures").mkdir()
+    for name in ("config.json", "summary.json", "figures/units.png", "notes.txt"):
+        (tmp_path / name).write_text("old")
+    assert run_command([*TOY, "--out", str(tmp_path)]) == 2
+    assert (tmp_path / "summary.json").read_text() == "old"
+    assert run_command([*TOY, "--out", str(tmp_path), "--overwrite"]) == 0
+    assert json.loads((tmp_path / "summary.json").read_text("utf-8"))["n_seeds"] == 3
+    assert json.loads((tmp_path / "config.json").read_text("utf-8"))["seeds"] == 3
+    assert (tmp_path / "notes.txt").read_text() == "old"
+    assert not (tmp_path / "figures/units.png").exists()
+
+
+@pytest.mark.usefixtures("already_trained")
+@pytest.mark.parametrize("function", ["write_tensors", "write_table", "scratch"])
+def test_a_full_disk_gives_one_line_and_no_summary(function, tmp_path, capsys, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(writers, function, fail)
+    folder.begin(tmp_path, {})
+    (tmp_path / "summary.json").touch()  # of an earlier run: must not pass for this one's
+    assert run_command([*TOY, "--out", str(tmp_path), "--overwrite"]) == 1
+    said = capsys.readouterr()
+    assert ("Does dropout spread the weights?" in said.out) == (function != "scratch")
+    assert str(tmp_path) not in said.out  # no word of files that are not there
+    lines = [line for line in said.err.splitlines() if not line.startswith("training")]
+    assert len(list(filter(None, lines))) == 1
+    assert lines[-1].startswith(f"dropout-jax: the run could not be written to {tmp_path}: ")
+    assert lines[-1].endswith("No space left on device")
+    before_anything_was_cleared = function == "scratch"
+    assert (tmp_path / "summary.json").exists() == before_anything_was_cleared
+
+
+def interrupt_after(n_members, monkeypatch):
+    """Ctrl-C during the member that follows so many; on one device they come one by one."""
+    fit = population.fit_population
+
+    def fit_and_stop(*args, progress, **kwargs):
+        def stop(done, total):
+            progress(done, total)
+            if done > n_members * args[0].epochs:
+                raise KeyboardInterrupt
+
+        return fit(*args, progress=stop, devices=jax.devices()[:1], **kwargs)
+
+    monkeypatch.setattr(run, "fit_population", fit_and_stop)
+
+
+@pytest.mark.usefixtures("without_figures")
+@pytest.mark.parametrize("n_seeds", [3, 2])
+def test_an_interrupted_run_keeps_the_seeds_that_are_complete(
+    n_seeds, tmp_path, trained, capsys, monkeypatch
+):
+    interrupt_after(3 * n_seeds + 1, monkeypatch)
+    assert run_command([*TOY, "--seeds", "5", "--out", str(tmp_path)]) == 130
+    said = capsys.readouterr()
+    assert f"{n_seeds} seeds are complete" in said.out
+    assert "Traceback" not in said.err
+    environment = json.loads((tmp_path / "environment.json").read_text("utf-8"))
+    assert environment["interrupted"] is True
+    summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+    assert summary["n_seeds"] == n_seeds
+    assert all(row["ci_low"] <= row["ci_high"] for row in summary["comparisons"])
+    if n_seeds == 3:
+        assert summary == trained.summary  # as if no more had been asked for
+
+
+@pytest.mark.parametrize("n_members", [0, 2, 3, 5])
+def test_a_run_interrupted_before_two_seeds_leaves_its_checkpoint(
+    n_members, tmp_path, capsys, monkeypatch
+):
+    interrupt_after(n_members, monkeypatch)
+    assert run_command([*TOY, "--out", str(tmp_path / "run")]) == 130
+    said = capsys.readouterr()
+    assert "interrupted; go on with --resume --out" in said.err
+    assert "Traceback" not in said.err
+    assert set(os.listdir(tmp_path / "run")) == {folder.LOCK, folder.MARK, folder.CHECKPOINTS}
+
+
+@pytest.mark.usefixtures("already_trained")
+@pytest.mark.parametrize("stage", [(data, "load_dataset"), (write, "write")])
+def test_an_interrupt_at_another_time_is_not_blamed_on_too_few_seeds(
+    stage, tmp_path, capsys, monkeypatch
+):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(*stage, interrupt)
+    try:
+        assert run_command([*TOY, "--out", str(tmp_path)]) == 130
+    except KeyboardInterrupt:  # which pytest would take for its own
+        pytest.fail("a traceback")
+    assert "two seeds" not in capsys.readouterr().err
+
+
+def test_a_run_that_diverges_is_written_and_ends_in_advice(tmp_path, capsys):
+    argv = [*TOY, "--learning-rate", "1e30", "--out", str(tmp_path / "run")]
+    assert run_command(argv) == 1
+    said = capsys.readouterr()
+    assert "3 networks of dropout diverged" in said.out
+    assert "9 of 9 networks diverged; try a smaller --learning-rate" in said.err
+    assert "Traceback" not in said.err
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))
+    assert summary["conditions"]["none"]["diverged_seeds"] == [0, 1, 2]
+
+
+def test_a_condition_that_diverges_is_named_and_the_others_are_compared(tmp_path, capsys):
+    argv = [*TOY, "--weight-decay", "1e6", "--out", str(tmp_path / "run")]
+    assert run_command(argv) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "3 networks of l2 diverged" in said
+    assert "their seeds, 0, 1, 2; 0 seeds are compared" in said
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))
+    compared = {name: one["n_compared"] for name, one in summary["conditions"].items()}
+    assert compared == {"none": 3, "dropout": 3, "l2": 0}
+    for row in summary["comparisons"]:
+        assert (row["difference"] is None) == (row["condition"] == "l2")
+
+
+@pytest.mark.usefixtures("without_figures")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(number, tmp_path, capsys, monkeypatch):
+    def in_the_third_wave(bar, task, completed, total):
+        if completed == 10 and bar.active:
+            bar.active = False
+            os.kill(os.getpid(), number)
+
+    bar = SimpleNamespace(add_task=lambda *_, **__: 0, active=True)
+    bar.update = partial(in_the_third_wave, bar)
+    monkeypatch.setattr(tables, "progress_bar", lambda shown: contextlib.nullcontext(bar))
+    toy = [*TOY, "--checkpoint-seconds", "0", "--out"]
+    assert run_command([*toy, str(tmp_path / "stopped")]) == 130
+    assert f"go on with --resume --out {tmp_path}/stopped" in capsys.readouterr().err
+    assert run_command([*toy, str(tmp_path / "stopped")]) == 2
+    assert "give --resume to go on" in capsys.readouterr().err
+    assert run_command([*toy, str(tmp_path / "stopped"), "--resume", "--epochs", "3"]) == 2
+    assert "is another: its epochs is 2, got 3" in capsys.readouterr().err
+    broken = shutil.copytree(tmp_path / "stopped", tmp_path / "broken")
+    min((broken / "checkpoint").glob("[0-9]*.json"), key=lambda path: int(path.stem)).unlink()
+    assert run_command([*toy, str(broken), "--resume"]) == 2
+    assert "dropout-jax: the checkpoints are incomplete" in capsys.readouterr().err
+    assert run_command([*toy, str(tmp_path / "stopped"), "--resume"]) == 0
+    assert run_command([*toy, str(tmp_path / "whole")]) == 0
+    for name in ("weights.safetensors", "metrics.csv", "summary.json"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (
+            tmp_path / "whole" / name
+        ).read_bytes()
+    assert not (tmp_path / "stopped" / "checkpoint").exists()
+    before = tree(tmp_path / "stopped")
+    assert run_command([*toy, str(tmp_path / "stopped"), "--resume"]) == 0
+    assert f"The run in {tmp_path}/stopped is done." in capsys.readouterr().out
+    assert tree(tmp_path / "stopped") == before
+
+
+@pytest.mark.usefixtures("already_trained")
+def test_resuming_starts_where_there_is_nothing_and_goes_on_after_a_kill_while_writing(
+    tmp_path, monkeypatch, capsys
+):
+    """A job that is queued again repeats one command line."""
+    line = [*TOY, "--out", str(tmp_path / "run"), "--resume"]
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writers, "write_tensors", killed)
+        assert run_command(line) == 130
+    assert not (tmp_path / "run" / "summary.json").exists()
+    assert run_command(line) == 0
+    whole = tree(tmp_path / "run")
+    assert tmp_path / "run" / "summary.json" in whole
+    assert run_command(line) == 0
+    assert "is done" in capsys.readouterr().out
+    assert tree(tmp_path / "run") == whole
+
+
+@pytest.mark.usefixtures("already_trained")
+def test_a_run_that_another_one_writes_is_left_alone(tmp_path, capsys):
+    with folder.lock(tmp_path / "run"):
+        assert run_command([*TOY, "--out", str(tmp_path / "run")]) == 2
+        assert os.listdir(tmp_path / "run") == [folder.LOCK]
+    said = capsys.readouterr().err
+    assert said == f"dropout-jax: out is being written by another run: {tmp_path / 'run'}\n"
+
+
+@pytest.mark.usefixtures("already_trained")
+@pytest.mark.parametrize("changed", ["x_train", "y_train", "x_test", "y_test"])
+def test_a_run_is_not_gone_on_with_other_data(changed, tmp_path, capsys, monkeypatch):
+    line = [*TOY, "--out", str(tmp_path), "--resume"]
+    assert run_command(line) == 0
+    digits = data.load_dataset("digits")
+    other = getattr(digits, changed).copy()
+    other[:2] = other[1::-1]
+    monkeypatch.setattr(data, "load_dataset", lambda *_: digits._replace(**{changed: other}))
+    assert run_command(line) == 2
+    assert f"is another: its {changed} is" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("already_trained")
+def test_a_run_is_not_gone_on_with_other_options_that_change_bits(tmp_path, capsys, monkeypatch):
+    line = [*TOY, "--out", str(tmp_path), "--resume"]
+    assert run_command(line) == 0
+    with jax.threefry_partitionable(False):
+        assert run_command(line) == 2
+    assert "its jax_threefry_partitionable is True, got False" in capsys.readouterr().err
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
+    assert run_command(line) == 2
+    assert "its XLA_FLAGS is" in capsys.readouterr().err
+    mark = folder.read_mark(tmp_path)
+    assert mark
+    identity = mark.identity
+    assert identity["dropout_jax"] == main.version("dropout_jax")
+    assert (identity["backend"], identity["device kind"], identity["block"]) == ("cpu", "cpu", 1)
+
+
+def test_what_nobody_foresaw_is_one_line_that_names_the_log(tmp_path, capsys, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(data, "load_dataset", fail)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert run_command(TOY) == 1
+    said = capsys.readouterr().err
+    (log,) = tmp_path.glob("*.log")
+    assert said == f"dropout-jax: RuntimeError: no such luck; the traceback is in {log}\n"
+    assert log.read_text().startswith("Traceback")
+
+
+DRAWN = {
+    "box": "\x1b[31m╭─ Value error ──╮\n│ Error parsing --seeds: │\n│ 'ten' │\n│ ──── │\n"
+    "│ Argument helptext: │\n╰────╯\n",
+    "lines": " Value error    \n ------------ \n  Error parsing --seeds:\n  'ten'\n  ------\n"
+    "  For full helptext, see\n",
+    "ascii": "+- Value error -+\n| Error parsing --seeds: |\n| 'ten' |\n+----+\n",
+}
+
+
+@pytest.mark.parametrize("how", DRAWN)
+def test_the_message_of_a_bad_option_does_not_depend_on_how_it_is_drawn(how):
+    assert main._one_line(DRAWN[how]) == "Error parsing --seeds: 'ten'"
+
+
+def run_alone(line, **environment):
+    """The command in a process of its own: status, output, errors."""
+    code = "import sys; from dropout_jax.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *line],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, **environment},
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("line", [TOY, ["doctor", "--dataset", "digits"], ["inspect", "a.npz"]])
+def test_a_platform_that_is_not_there_is_one_line(line):
+    no_home = {"HOME": os.devnull, "MPLCONFIGDIR": f"{os.devnull}/none"}  # matplotlib tells of it
+    status, out, err = run_alone(line, JAX_PLATFORMS="nope", **no_home)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("dropout-jax: JAX cannot start: Unable to initialize backend 'nope'")
+
+
+def test_other_libraries_do_not_speak_beside_the_one_line(caplog):
+    assert run_command(["inspect", "none.npz"]) == 2
+    for name in ("absl", "asyncio", "matplotlib.font_manager"):
+        logging.getLogger(name).error("a future of which the exception was never retrieved")
+    assert not caplog.records
+
+
+def test_what_a_user_forbids_in_programs_of_their_own_does_not_stop_a_run(tmp_path):
+    forbidden = {"JAX_NUMPY_DTYPE_PROMOTION": "strict", "JAX_TRANSFER_GUARD": "disallow"}
+    status, out, err = run_alone([*TOY, "--out", str(tmp_path / "run")], **forbidden)
+    assert status == 0, err
+    assert "All numbers, weights and figures" in out
+
+
+def test_a_search_for_nan_that_finds_one_is_one_line(tmp_path):
+    line = [*TOY, "--learning-rate", "1e30", "--out", str(tmp_path / "run")]
+    status, _, err = run_alone(line, JAX_DEBUG_NANS="1", TMPDIR=str(tmp_path))
+    assert status == 1
+    assert "dropout-jax: FloatingPointError: " in err
+    assert "Traceback" not in err
+    assert len(list(tmp_path.glob("*.log"))) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("line", ["--version", "--help", "doctor --help"])
+def test_an_output_that_is_full_is_one_line(line):
+    code = f"exec {sys.executable} -c 'from dropout_jax.cli.main import main; main()' {line} >/dev/full"
+    root = Path(__file__).parents[2]
+    done = subprocess.run(["sh", "-c", code], stderr=subprocess.PIPE, cwd=root, check=False)
+    assert done.returncode == 1
+    lines = done.stderr.decode().splitlines()
+    assert lines == [
+        "dropout-jax: the output could not be written: [Errno 28] No space left on device"
+    ]
+
+
+@pytest.mark.usefixtures("already_trained")
+def test_a_run_is_written_also_if_nobody_can_read_its_table(tmp_path, monkeypatch):
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert run_command([*TOY, "--out", str(tmp_path / "run")]) == 1
+    sys.stdout.close()  # what took its place
+    mark = folder.read_mark(tmp_path / "run")
+    assert mark
+    assert mark.done
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+@pytest.mark.usefixtures("already_trained")
+def test_what_the_output_cannot_show_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["dropout-jax", *TOY, "--out", str(tmp_path / "run")])
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    with pytest.raises(SystemExit) as stop:
+        main.main()
+    assert stop.value.code == 0
+
+
+@pytest.mark.usefixtures("already_trained")
+def test_the_folder_is_printed_as_it_is_called(tmp_path, capsys):
+    assert run_command([*TOY, "--out", str(tmp_path / "[old]")]) == 0
+    assert "[old]" in capsys.readouterr().out
+
+
+def test_the_version_is_the_installed_one(capsys):
+    assert run_command(["--version"]) == 0
+    with open(Path(__file__).parents[2] / "pyproject.toml", "rb") as file:
+        assert capsys.readouterr().out == f"{tomllib.load(file)['project']['version']}\n"
+
+
+def test_a_message_of_anything_is_not_long(capsys):
+    for line in (
+        "train --condition " + "x" * 9_000,
+        "inspect " + "a/" * 2_000,
+        "compare --seeds 1",
+    ):
+        assert run_command([*line.split()[:-1], line.split()[-1] + "0" * 4_000]) == 2
+        assert len(capsys.readouterr().err) < 1_100

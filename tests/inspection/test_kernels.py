@@ -1,0 +1,105 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import traverse_util
+
+from dropout_jax.inspection.kernels import layers_of
+from dropout_jax.inspection.tensors import Tensor
+
+RNG = np.random.default_rng(0)
+
+
+def named(name, array):
+    return Tensor(name, array.shape, array.dtype.name, lambda _: array)
+
+
+def test_the_layout_is_told_from_names_or_given():
+    square = RNG.normal(size=(3, 5)).astype(np.float32)
+    in_out = ("a.kernel", "a.w", "c.kernel.value")
+    out_in = ("a.weight", "b/weight", "l.weight_hh_l0_reverse", "l.weight_ih", "m.in_proj_weight")
+    for names, shape in ((in_out, (3, 5)), (out_in, (5, 3))):
+        found, skipped = layers_of([named(name, square) for name in names])
+        assert not skipped
+        assert [layer.shape for layer in found] == [shape] * len(names)
+    found, skipped = layers_of([named("a.theta", square)])
+    assert (found, list(skipped)) == ([], ["a.theta"])
+    assert "--layout" in skipped["a.theta"]
+    for layout, shape in (("in-out", (3, 5)), ("out-in", (5, 3))):
+        (layer,), _ = layers_of([named("a.weight", square)], layout)
+        assert layer.shape == shape
+        kernel = layer.read(0)[0]
+        np.testing.assert_array_equal(kernel, square if layout == "in-out" else square.T)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "why"),
+    [
+        ("a.bias", np.ones(3), "a vector or a number"),
+        ("step", np.array(3.0), "a vector or a number"),
+        ("a.weight", np.ones((3, 2), np.int8), "of type int8"),
+        ("tok_embeddings.weight", np.ones((3, 2)), "an embedding"),
+        ("a.kernel", np.ones((1, 1)), "nothing to compare"),
+        ("a.kernel", np.ones((0, 3)), "nothing to compare"),
+        ("opt_state.0.mu.a.kernel", np.ones((3, 2)), "state of an optimizer"),
+        ("wte.weight", np.ones((3, 2)), "an embedding"),
+        ("tok_emb.weight", np.ones((3, 2)), "an embedding"),
+        ("a.weight_v", np.ones((3, 2)), "--layout"),  # its norm is elsewhere
+        ("Embed_0.embedding", np.ones((3, 2)), "an embedding"),
+        ("pos_embed", np.ones((1, 3, 2)), "an embedding"),
+    ],
+)
+def test_what_is_no_layer_is_listed_with_the_reason(name, array, why):
+    found, skipped = layers_of([named(name, array)])
+    assert found == []
+    assert why in skipped[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("patch_embed.proj.weight", (8, 3, 4, 4)),
+        ("time_embedding.linear_1.weight", (8, 3)),
+        ("embedding.kernel", (4, 4, 3, 8)),
+    ],
+)
+def test_what_embeds_by_a_kernel_is_a_layer(name, shape):
+    (layer,), skipped = layers_of([named(name, np.ones(shape, np.float32))])
+    assert not skipped
+    assert layer.shape[1] == 8
+
+
+def test_attention_of_flax_is_a_matrix_to_all_heads_and_one_from_them():
+    model = nn.MultiHeadDotProductAttention(num_heads=4, qkv_features=12, out_features=5)
+    params = model.init(jax.random.key(0), jnp.ones((1, 3, 6)))["params"]
+    flat = {".".join(path): leaf for path, leaf in traverse_util.flatten_dict(params).items()}
+    found, _ = layers_of([named(name, leaf) for name, leaf in flat.items()])
+    shapes = {layer.name: layer.shape for layer in found}
+    to_heads = {f"{name}.kernel": (6, 12) for name in ("query", "key", "value")}
+    assert shapes == {**to_heads, "out.kernel": (12, 5)}
+    (query,) = (layer for layer in found if layer.name == "query.kernel")
+    kernel = np.asarray(params["query"]["kernel"])
+    np.testing.assert_array_equal(query.read(0)[0][:, 4], kernel[:, 1, 1])  # head 1, its second
+
+
+@pytest.mark.parametrize(("scales", "is_layer"), [((), True), ((1,), True), ((2, 2), False)])
+def test_parts_with_scales_of_their_own_are_not_compared(scales, is_layer):
+    tensors = [
+        named("a.weight", RNG.normal(size=(4, 6)).astype(np.float32)),
+        named("a.weight_scale_inv", np.ones(scales, np.float32)),
+    ]
+    found, skipped = layers_of(tensors)
+    assert [layer.name for layer in found] == ["a.weight"] * is_layer
+    assert is_layer or "scales of their own" in skipped["a.weight"]
+
+
+def test_a_file_is_that_of_a_run_by_kernels_beside_live_inputs_alone():
+    kernel = named("a/0/kernel", RNG.normal(size=(7, 5, 3)).astype(np.float32))
+    live = named("a/0/live_inputs", np.ones((7, 5), np.float32))
+    (layer,), _ = layers_of([kernel, live])
+    assert (layer.shape, layer.n_networks) == ((5, 3), 7)
+    (layer,), _ = layers_of([kernel])
+    assert (layer.shape, layer.n_networks) == ((35, 3), 1)
+    (layer,), skipped = layers_of([kernel, live._replace(name="b/0/live_inputs")])
+    assert (layer.n_networks, list(skipped)) == (1, ["b/0/live_inputs"])

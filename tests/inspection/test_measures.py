@@ -1,0 +1,514 @@
+import csv
+import json
+import os
+import tracemalloc
+import warnings
+from typing import Any
+
+import equinox as eqx
+import flax.linen as nn
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from flax import nnx, traverse_util
+from safetensors.numpy import save_file
+
+from dropout_jax.analysis.uniformity import MEASURES
+from dropout_jax.analysis.views import Live, measure_kernel
+from dropout_jax.cli.main import run_command
+from dropout_jax.inspection import measures
+from dropout_jax.inspection.kernels import layers_of
+from dropout_jax.inspection.measures import compare_groups, inspect, measure, references
+from dropout_jax.inspection.tensors import tensors_of
+
+RNG = np.random.default_rng(0)
+DENSE = RNG.normal(size=(6, 4)).astype(np.float32)  # [in, out]
+CONVOLUTION = RNG.laplace(size=(3, 2, 5, 4)).astype(np.float32)  # [height, width, in, out]
+BIAS = RNG.normal(size=4).astype(np.float32)
+
+
+def linen(folder):
+    class Network(nn.Module):
+        @nn.compact
+        def __call__(self, images, x):
+            return nn.Conv(4, (3, 2))(images), nn.Dense(4)(x)
+
+    fresh = Network().init(jax.random.key(0), jnp.ones((1, 8, 8, 5)), jnp.ones((1, 6)))
+    params = {
+        "Dense_0": {"kernel": DENSE, "bias": BIAS},
+        "Conv_0": {"kernel": CONVOLUTION, "bias": BIAS},
+    }
+    assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, fresh["params"])
+    flat: Any = traverse_util.flatten_dict({"params": params}, sep=".")
+    save_file(flat, folder / "linen.safetensors")
+    return folder / "linen.safetensors"
+
+
+def nnx_orbax(folder):
+    class Network(nnx.Module):
+        def __init__(self):
+            self.dense = nnx.Linear(6, 4, rngs=nnx.Rngs(0))
+            self.convolution = nnx.Conv(5, 4, (3, 2), rngs=nnx.Rngs(0))
+
+    network = Network()
+    network.dense.kernel[...] = DENSE
+    network.convolution.kernel[...] = CONVOLUTION
+    with ocp.StandardCheckpointer() as writer:
+        writer.save(folder / "nnx", nnx.state(network))
+    return folder / "nnx"
+
+
+def pytorch(folder):
+    torch = pytest.importorskip("torch", reason="torch is not installed: it is of extra [bench]")
+    from safetensors.torch import save_file as save_torch
+
+    network = torch.nn.ModuleDict(
+        {"dense": torch.nn.Linear(6, 4), "convolution": torch.nn.Conv2d(5, 4, (3, 2))}
+    )
+    with torch.no_grad():
+        network["dense"].weight.copy_(torch.tensor(DENSE.T))
+        network["convolution"].weight.copy_(torch.tensor(CONVOLUTION.transpose(3, 2, 0, 1)))
+    save_torch(network.state_dict(), folder / "pytorch.safetensors")
+    return folder / "pytorch.safetensors"
+
+
+def equinox(folder):
+    network = {
+        "dense": eqx.nn.Linear(6, 4, key=jax.random.key(0)),
+        "convolution": eqx.nn.Conv2d(5, 4, (3, 2), key=jax.random.key(0)),
+    }
+    kernels = (jnp.asarray(DENSE.T), jnp.asarray(CONVOLUTION.transpose(3, 2, 0, 1)))
+    network = eqx.tree_at(lambda n: (n["dense"].weight, n["convolution"].weight), network, kernels)
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(network, eqx.is_array))
+    flat = {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+    np.savez(folder / "equinox.npz", **flat)
+    return folder / "equinox.npz"
+
+
+def haiku(folder):
+    def network(images, x):
+        return hk.Conv2D(4, (3, 2))(images), hk.Linear(4)(x)
+
+    fresh = hk.transform(network).init(jax.random.key(0), jnp.ones((1, 8, 8, 5)), jnp.ones((1, 6)))
+    params = {"conv2_d": {"w": CONVOLUTION, "b": BIAS}, "linear": {"w": DENSE, "b": BIAS}}
+    assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, dict(fresh))
+    flat: Any = traverse_util.flatten_dict(params, sep="/")
+    np.savez(folder / "haiku.npz", **flat)
+    return folder / "haiku.npz"
+
+
+@pytest.mark.parametrize("write", [linen, nnx_orbax, pytorch, equinox, haiku])
+def test_the_same_weights_give_the_same_numbers_from_any_framework(write, tmp_path):
+    found = inspect(write(tmp_path))
+    by_shape = {layer.shape: found.values[name] for name, layer in found.layers.items()}
+    assert set(by_shape) == {(6, 4), (30, 4)}
+    for kernel in (DENSE, CONVOLUTION.reshape(30, 4)):
+        expected = measure(kernel)
+        for view in ("entries", "columns"):
+            for name in MEASURES:
+                got = by_shape[kernel.shape][view][name]
+                # a convolution's window and channels come in another order: sums round otherwise
+                np.testing.assert_allclose(got, [expected[view][name]], rtol=1e-5)
+    assert all("vector" in why for why in found.skipped.values())
+    assert found.skipped
+
+
+def test_recurrent_layers_and_attention_of_pytorch_are_layers(tmp_path):
+    torch = pytest.importorskip("torch", reason="torch is not installed: it is of extra [bench]")
+    from safetensors.torch import save_file as save_torch
+
+    network = torch.nn.ModuleDict(
+        {
+            "lstm": torch.nn.LSTM(5, 3, bidirectional=True),
+            "gru": torch.nn.GRUCell(5, 3),
+            "attention": torch.nn.MultiheadAttention(8, 2),
+            "across": torch.nn.MultiheadAttention(8, 2, kdim=6, vdim=4),
+        }
+    )
+    save_torch(network.state_dict(), tmp_path / "pytorch.safetensors")
+    found, skipped = layers_of(tensors_of(tmp_path / "pytorch.safetensors"))
+    assert all("vector" in why for why in skipped.values())
+    shapes = {layer.name: layer.shape for layer in found}
+    both = {f"lstm.weight_{of}_l0": (n_in, 12) for of, n_in in (("ih", 5), ("hh", 3))}
+    assert shapes == {
+        **both,
+        **{f"{name}_reverse": shape for name, shape in both.items()},
+        "gru.weight_ih": (5, 9),
+        "gru.weight_hh": (3, 9),
+        "attention.in_proj_weight": (8, 24),
+        "attention.out_proj.weight": (8, 8),
+        "across.q_proj_weight": (8, 8),
+        "across.k_proj_weight": (6, 8),
+        "across.v_proj_weight": (4, 8),
+        "across.out_proj.weight": (8, 8),
+    }
+
+
+def test_measures_are_those_of_the_main_job():
+    live = Live(*(jnp.ones(n, bool) for n in DENSE.shape))
+    expected = measure_kernel(jnp.asarray(DENSE), jnp.zeros(DENSE.shape), live)[0]
+    found = measure(DENSE)
+    for view in ("entries", "columns"):
+        for name in MEASURES:
+            np.testing.assert_allclose(found[view][name], expected[view][name], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("law", "values"),
+    [
+        ("uniform", (0.333, 0.577, 0.193, 0.556, 0.134, 0.190)),
+        ("truncated normal", (0.392, 0.694, 0.255, 0.423, 0.179, 0.235)),
+        ("Gaussian", (0.414, 0.756, 0.284, 0.333, 0.202, 0.259)),
+    ],
+)
+def test_references_are_the_closed_forms(law, values):
+    exact = {"uniform": 1 / 3, "Gaussian": 2**0.5 - 1}
+    np.testing.assert_allclose(list(references()[law].values()), values, atol=1.1e-3)
+    if law in exact:
+        assert references()[law]["gini"] == pytest.approx(exact[law], abs=1e-5)
+
+
+def test_fresh_layers_of_either_framework_are_where_their_law_is(tmp_path):
+    flax = nn.initializers.lecun_normal()(jax.random.key(0), (300, 200))
+    torch_like = RNG.uniform(-1, 1, (200, 300))
+    save_file(
+        {"a.kernel": np.asarray(flax), "b.weight": torch_like}, tmp_path / "fresh.safetensors"
+    )
+    found = inspect(tmp_path / "fresh.safetensors")
+    for name, law in (("a.kernel", "truncated normal"), ("b.weight", "uniform")):
+        assert found.layers[name].law == law
+        for view in measures.VIEWS:
+            assert found.values[name][view]["gini"][0] == pytest.approx(
+                references()[law]["gini"], abs=0.005
+            )
+
+
+def test_shuffled_columns_tell_unlike_units_from_unlike_weights():
+    unlike_units = np.repeat([[1.0, 10.0]], 200, axis=0)
+    of = measure(unlike_units.astype(np.float32))
+    assert of["columns"]["gini"] == pytest.approx(0, abs=1e-5)
+    assert of["columns_shuffled"]["gini"] == pytest.approx(of["entries"]["gini"], rel=0.1)
+    unlike_weights = RNG.laplace(size=(500, 300)).astype(np.float32)
+    of = measure(unlike_weights)
+    assert of["columns_shuffled"]["gini"] == pytest.approx(of["columns"]["gini"], rel=0.01)
+
+
+def test_what_is_not_finite_or_all_0_is_said_and_not_measured(tmp_path):
+    bad = DENSE.copy()
+    bad[1, 1] = np.nan
+    arrays = {"nan.kernel": bad, "zero.kernel": 0 * DENSE, "good.kernel": DENSE}
+    save_file(arrays, tmp_path / "some.safetensors")
+    found = inspect(tmp_path / "some.safetensors")
+    assert list(found.layers) == ["good.kernel"]
+    assert all("not finite" in found.skipped[name] for name in ("nan.kernel", "zero.kernel"))
+
+
+WHOLE = RNG.integers(-9, 10, (30, 20)).astype(float)  # exact in every type, at every scale below
+
+
+@pytest.mark.parametrize(
+    ("dtype", "powers"),
+    [
+        (np.float64, (-1074, -1022, -700, 700, 1019)),
+        (np.float32, (-149, -128, -126, 100, 124)),
+        (ml_dtypes.bfloat16, (-133, -128, 124)),
+        (np.float16, (-24, -16, 12)),
+    ],
+)
+def test_a_layer_is_measured_the_same_at_every_scale_of_its_type(dtype, powers, tmp_path):
+    kernels = {f"{p}.kernel": np.ldexp(WHOLE, p).astype(dtype) for p in powers}
+    save_file(kernels, tmp_path / "scales.safetensors")
+    flat: Any = kernels
+    np.savez(tmp_path / "scales.npz", **flat)
+    for path in tmp_path.iterdir():
+        if dtype == ml_dtypes.bfloat16 and path.suffix == ".npz":
+            continue  # which does not say that it holds bfloat16
+        values = inspect(path).values
+        assert len(values) == len(powers)
+        for name, of in values.items():
+            assert jax.tree.map(np.ndarray.item, of) == measure(WHOLE.astype(np.float32)), name
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-38, 1e37, 1e300])
+def test_the_seeds_of_a_run_in_float64_are_measured_at_any_scale(scale, tmp_path):
+    run = {
+        "a/0/kernel": scale * np.stack([DENSE, DENSE]).astype(float),
+        "a/0/live_inputs": np.ones((2, 6)),
+    }
+    save_file(run, tmp_path / "weights.safetensors")
+    found = inspect(tmp_path).values["a/0/kernel"]["entries"]
+    for name, value in measure(DENSE)["entries"].items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(9, 5), (7, 300)])
+def test_units_measured_in_blocks_are_those_measured_at_once(shape):
+    kernel = RNG.laplace(size=shape).astype(np.float32)
+    inputs, outputs = RNG.random(shape[0]) < 0.9, RNG.random(shape[1]) < 0.7
+    inputs[:2] = outputs[:1] = True
+    live = Live(jnp.asarray(inputs), jnp.asarray(outputs))
+    expected = measure_kernel(jnp.asarray(kernel), jnp.zeros(shape), live)[0]
+    found = measure(kernel, live)
+    for view in ("entries", "columns"):
+        for name in MEASURES:
+            np.testing.assert_allclose(found[view][name], expected[view][name], rtol=1e-5)
+
+
+def test_a_unit_without_weights_is_left_out():
+    pruned = np.append(DENSE, np.zeros((6, 1), np.float32), axis=1)
+    found, expected = measure(pruned), measure(DENSE)
+    for view in ("entries", "columns"):
+        assert found[view]["gini"] == pytest.approx(expected[view]["gini"], rel=1e-6)
+
+
+def test_a_unit_with_weights_of_dead_inputs_alone_is_left_out():
+    live = Live(jnp.asarray([True, True, True, True, True, False]), jnp.ones(5, bool))
+    of_dead = np.append(DENSE, np.eye(6, dtype=np.float32)[:, 5:], axis=1)
+    assert measure(of_dead, live)["columns"] == pytest.approx(measure(DENSE[:5])["columns"])
+
+
+def test_units_of_one_input_have_no_spread_and_a_dash(tmp_path, capsys):
+    found = measure(DENSE[:1])
+    assert np.isfinite(found["entries"]["gini"])
+    assert np.isnan(found["columns"]["gini"])
+    paths = group(tmp_path, "a", 1, 4)
+    for path in paths:
+        save_file({"a.kernel": DENSE, "thin.kernel": DENSE[:1]}, path)
+    assert run_command(["inspect", str(paths[0])]) == 0
+    said = capsys.readouterr().out
+    assert "nan" not in said
+    assert "–" in said
+    files = [inspect(path) for path in paths]
+    rows = compare_groups(files[:2], files[2:], paired=False)
+    assert {(row["layer"], row["view"]) for row in rows} == {
+        ("a.kernel", "entries"),
+        ("a.kernel", "columns"),
+        ("thin.kernel", "entries"),
+    }
+    assert all(np.isfinite(row["p_holm"]) for row in rows)
+
+
+@pytest.mark.parametrize("write", [save_file, lambda flat, path: np.savez(path, **flat)])
+def test_memory_is_bounded_by_a_layer_not_by_the_file(write, tmp_path):
+    kernel = RNG.normal(size=(512, 512)).astype(np.float32)
+    n_layers = 24
+    name = "many.safetensors" if write is save_file else "many.npz"
+    write({f"{i}.kernel": kernel for i in range(n_layers)}, tmp_path / name)
+    measures.measure(kernel)  # what is compiled stays
+    tracemalloc.start()
+    try:
+        found = inspect(tmp_path / name)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(found.layers) == n_layers
+    assert peak < 8 * kernel.nbytes
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_weights_that_are_damaged_are_an_error_in_one_line(save, tmp_path, capsys):
+    path = tmp_path / "flipped.npz"
+    save(path, **{"a.kernel": RNG.normal(size=(300, 200)).astype(np.float32)})
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 255  # past the header, which is sound
+    path.write_bytes(raw)
+    assert run_command(["inspect", str(path)]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "a.kernel cannot be read" in said
+    assert "Bad CRC-32" in said or "Error -3" in said
+
+
+def test_a_network_of_a_run_that_diverged_is_named_and_the_others_are_measured(tmp_path):
+    kernels = np.stack([DENSE, np.full_like(DENSE, np.nan), DENSE])
+    run = {"a/0/kernel": kernels, "a/0/live_inputs": np.ones((3, 6), np.float32)}
+    save_file(run, tmp_path / "weights.safetensors")
+    found = inspect(tmp_path)
+    assert list(found.skipped) == ["a/0/kernel[1]"]
+    values = found.values["a/0/kernel"]["entries"]["gini"]
+    np.testing.assert_array_equal(np.isnan(values), [False, True, False])
+    assert measures.mean(values) == pytest.approx(measure(DENSE)["entries"]["gini"])
+    rows = measures.tidy([found])
+    assert {row[1] for row in rows} == {0, 2}  # seeds keep their places
+
+
+def group(folder, name, scale, n):
+    paths = []
+    for i in range(n):
+        rng = np.random.default_rng(100 * scale + i)
+        weights = rng.normal(size=(40, 30)) * rng.gamma(scale, size=(40, 30))
+        paths.append(folder / f"{name}{i}.safetensors")
+        save_file({"a.kernel": weights, f"only_{name}.kernel": DENSE}, paths[-1])
+    return paths
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_groups_that_differ_are_told_apart_and_others_are_not(paired, tmp_path):
+    baseline, same, uniform = (
+        [inspect(path) for path in group(tmp_path, name, scale, 8)]
+        for name, scale in (("a", 1), ("b", 1), ("c", 30))
+    )
+    for against, wanted in ((uniform, {"more uniform"}), (same, {"undecided", "no difference"})):
+        rows = compare_groups(baseline, against, paired)
+        assert {row["layer"] for row in rows} == {"a.kernel"}
+        assert {row["verdict"] for row in rows} <= wanted
+        for row in rows:
+            values = [
+                [f.values["a.kernel"][row["view"]][row["measure"]][0] for f in files]
+                for files in (baseline, against)
+            ]
+            difference = np.mean(values[1]) - np.mean(values[0])
+            assert row["difference"] == pytest.approx(difference, rel=1e-6)
+
+
+def test_groups_without_a_common_layer_are_refused(tmp_path):
+    save_file({"b.kernel": DENSE}, tmp_path / "b.safetensors")
+    files = [inspect(path) for path in group(tmp_path, "a", 1, 2)]
+    other = [inspect(tmp_path / "b.safetensors")] * 2
+    with pytest.raises(ValueError, match="layers of one name and shape in common"):
+        compare_groups(files, other, paired=False)
+
+
+def test_the_command_shows_one_file_two_and_groups(tmp_path, capsys):
+    a, b = group(tmp_path, "a", 1, 5), group(tmp_path, "b", 30, 5)
+    assert run_command(["inspect", str(a[0])]) == 0
+    said = capsys.readouterr().out
+    assert "a.kernel" in said
+    assert "40 → 30" in said
+    assert f"{references()['truncated normal']['gini']:.3f}" in said
+    assert run_command(["inspect", str(a[0]), str(b[0])]) == 0
+    assert "difference" in capsys.readouterr().out
+    table = tmp_path / "new" / "numbers.csv"
+    assert run_command(["inspect", str(a[0]), str(b[0]), "--csv", str(table)]) == 0
+    rows = table.read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "file,seed,layer,view,measure,value"
+    assert len(rows) == 1 + 2 * 2 * 3 * 6  # files, layers, views, measures
+    capsys.readouterr()
+    groups = ["--baseline", *map(str, a), "--against", *map(str, b)]
+    assert run_command(["inspect", *groups, "--csv", str(table)]) == 0
+    said = capsys.readouterr().out
+    assert "more uniform" in said
+    assert "5 and 5 files" in said
+    unshared = next(line for line in said.splitlines() if "not in all files" in line)
+    assert "only_a.kernel" in unshared
+    assert "only_b.kernel" in unshared
+    with table.open(encoding="utf-8", newline="") as file:
+        changes = list(csv.DictReader(file))
+    assert len(changes) == 2 * 6  # views and measures of the layer in common
+    assert float(changes[0]["ci_low"]) <= float(changes[0]["difference"])
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("", "give files, or --baseline and --against, got nothing"),
+        ("x --baseline y", "got both"),
+        ("--baseline x --against y", "two files or more, got 1 and 1"),
+        ("--baseline x y --against a b c --paired", "as large, got 2 and 3"),
+        ("absent.npz", "not there"),
+        ("x --layout sideways", "sideways"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(line, why, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["inspect", *line.split()]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line.startswith("dropout-jax: ")
+    assert why in line
+
+
+HOSTILE = "a\x1b[2J\n\u202e\u200f\x9b\udcff"
+
+
+def assert_harmless(said):
+    assert all(c.isprintable() or c == "\n" for c in said)
+
+
+@pytest.mark.parametrize("n_files", [1, 2, 4])
+def test_names_of_files_and_tensors_reach_the_terminal_escaped(n_files, tmp_path, capsys):
+    paths = [tmp_path / f"{HOSTILE}{i}.safetensors" for i in range(n_files)]
+    for path in paths:
+        name = HOSTILE[:-1]  # a file of tensors is UTF-8
+        save_file({f"{name}.kernel": DENSE, f"{name}.bias": BIAS}, tmp_path / "plain.safetensors")
+        (tmp_path / "plain.safetensors").rename(path)
+    files = list(map(str, paths))
+    groups = ["--baseline", *files[:2], "--against", *files[2:]] if n_files == 4 else files
+    table = tmp_path / f"{HOSTILE}.csv"
+    assert run_command(["inspect", *groups, "--csv", str(table)]) == 0
+    said = capsys.readouterr()
+    assert_harmless(said.out + said.err)
+    assert r"a\x1b[2J\n\u202e\u200f\x9b" in said.out.replace("\n", "").replace(" ", "")
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["layer"] for row in rows} == {f"{HOSTILE[:-1]}.kernel"}
+    if n_files < 4:
+        assert {row["file"].encode() for row in rows} == {
+            str(path).encode("utf-8", "backslashreplace") for path in paths
+        }
+
+
+@pytest.mark.parametrize(
+    "line", ["inspect {}.npz", "compare --dataset {}", "inspect x --layout {}"]
+)
+def test_names_in_errors_reach_the_terminal_escaped(line, capsys):
+    assert run_command([word.format(HOSTILE) for word in line.split()]) == 2
+    said = capsys.readouterr().err
+    assert_harmless(said)
+    assert len(said.splitlines()) == 1
+
+
+def test_a_name_of_a_condition_reaches_the_terminal_escaped(tmp_path, capsys):
+    (tmp_path / "c.toml").write_text('["a\\u001b[2J\\u202e"]\nrates = true')
+    assert run_command(["train", "--conditions", str(tmp_path / "c.toml")]) == 2
+    said = capsys.readouterr().err
+    assert_harmless(said)
+    assert r"condition a\x1b[2J\u202e must be given" in said
+
+
+def test_a_table_is_never_written_over_what_is_read_nor_over_what_is_no_file(tmp_path, monkeypatch):
+    (path,) = group(tmp_path, "a", 1, 1)
+    (tmp_path / "link.csv").symlink_to(path)
+    os.link(path, tmp_path / "hard.csv")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "run").mkdir()
+    save_file({"a.kernel": DENSE}, tmp_path / "run" / "weights.safetensors")
+    nnx_orbax(tmp_path)
+    inside = next((tmp_path / "nnx").rglob("_METADATA"))
+    (tmp_path / "model").mkdir()
+    save_file({"a.kernel": DENSE}, tmp_path / "model" / "1.safetensors")
+    index = tmp_path / "model" / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a.kernel": "1.safetensors"}}))
+
+    def measured(*_, **__):
+        pytest.fail("measured in vain")
+
+    monkeypatch.setattr(measures, "inspect", measured)
+    for read, table in (
+        (path, path),
+        (path, tmp_path / "link.csv"),
+        (path, tmp_path / "hard.csv"),
+        (path, tmp_path / "run"),
+        (path, tmp_path / "pipe"),
+        (tmp_path / "run", tmp_path / "run" / "weights.safetensors"),
+        (tmp_path / "nnx", inside),
+        (index, index),
+        (tmp_path / "model", tmp_path / "model" / "1.safetensors"),
+    ):
+        before = table.lstat()
+        assert run_command(["inspect", str(read), "--csv", str(table)]) == 2, table
+        assert table.lstat().st_ino == before.st_ino
+
+
+@pytest.mark.parametrize("write", [save_file, lambda flat, path: np.savez(path, **flat)])
+def test_no_warning_precedes_the_line_of_an_error(write, tmp_path, capsys):
+    path = tmp_path / ("wild.safetensors" if write is save_file else "wild.npz")
+    write({"a.kernel": np.array([[1e300, np.nan], [-np.inf, 1]])}, path)
+    with warnings.catch_warnings(record=True, action="always") as told:
+        assert run_command(["inspect", str(path)]) == 2
+    assert told == []
+    assert len(capsys.readouterr().err.splitlines()) == 1

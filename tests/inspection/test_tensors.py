@@ -1,0 +1,311 @@
+import contextlib
+import json
+import os
+import pickle
+import shlex
+import subprocess
+import sys
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
+
+from dropout_jax.inspection.tensors import tensors_of
+from dropout_jax.io import readers
+
+TREE = {
+    "params": {"layer_0": {"kernel": np.arange(12.0).reshape(4, 3), "bias": np.ones(3)}},
+    "list": [np.zeros((2, 2), np.float32), np.ones((1, 5), np.int32)],
+}
+FLAT = {
+    ".".join(str(getattr(part, "key", getattr(part, "idx", ""))) for part in path): leaf
+    for path, leaf in jax.tree_util.tree_leaves_with_path(TREE)
+}
+
+
+def write_safetensors(folder):
+    save_file(FLAT, folder / "file.safetensors")
+    return folder / "file.safetensors"
+
+
+def write_npz(folder):
+    np.savez_compressed(folder / "file.npz", **FLAT)
+    return folder / "file.npz"
+
+
+def write_orbax(folder):
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as writer:
+        writer.save(folder / "file", args=ocp.args.PyTreeSave(TREE))
+    return folder / "file"
+
+
+def write_steps_of_orbax(folder):
+    with ocp.CheckpointManager(folder / "file") as manager:
+        manager.save(5, args=ocp.args.StandardSave(jax.tree.map(jnp.asarray, TREE)))
+    return folder / "file"
+
+
+def write_shards(folder):
+    """As `save_pretrained` does: in shards, and where each tensor is."""
+    (folder / "file").mkdir()
+    shard_of = {name: f"model-0000{1 + i % 2}-of-00002.safetensors" for i, name in enumerate(FLAT)}
+    for shard in set(shard_of.values()):
+        save_file(
+            {name: FLAT[name] for name in FLAT if shard_of[name] == shard}, folder / "file" / shard
+        )
+    index = {"metadata": {"total_size": 1}, "weight_map": shard_of}
+    (folder / "file" / "model.safetensors.index.json").write_text(json.dumps(index))
+    return folder / "file"
+
+
+WRITERS = [write_safetensors, write_shards, write_npz, write_orbax, write_steps_of_orbax]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_every_tensor_is_named_and_read_whole_or_by_its_row(write, tmp_path):
+    tensors = {tensor.name: tensor for tensor in tensors_of(write(tmp_path))}
+    assert set(tensors) == set(FLAT)
+    for name, tensor in tensors.items():
+        assert tensor.shape == FLAT[name].shape
+        assert tensor.read(None).dtype.name == tensor.dtype
+        np.testing.assert_array_equal(tensor.read(None), FLAT[name])
+        np.testing.assert_array_equal(tensor.read(0), FLAT[name][0])
+
+
+def test_16_and_8_bits_are_read_whole_or_by_a_row(tmp_path):
+    torch = pytest.importorskip("torch", reason="torch is not installed: it is of extra [bench]")
+    from safetensors.torch import save_file as save_torch
+
+    kinds = (torch.bfloat16, torch.float16, torch.float8_e4m3fn, torch.float8_e5m2)
+    arrays = {str(kind): torch.tensor([[1.5, -2.0], [0.0625, 96.0]]).to(kind) for kind in kinds}
+    save_torch(arrays, tmp_path / "small.safetensors", metadata={"format": "pt"})
+    tensors = tensors_of(tmp_path / "small.safetensors")
+    assert {f"torch.{tensor.dtype}" for tensor in tensors} == {tensor.name for tensor in tensors}
+    for tensor in tensors:
+        expected = arrays[tensor.name].float().numpy()  # all of them have a short mantissa
+        np.testing.assert_array_equal(tensor.read(None).astype(np.float32), expected)
+        np.testing.assert_array_equal(tensor.read(1).astype(np.float32), expected[1])
+
+
+def test_half_precision_is_read(tmp_path):
+    halves = {
+        "bf": np.array([[1.5, -2.0]], ml_dtypes.bfloat16),
+        "half": np.array([[0.1, 3.0]], np.float16),
+    }
+    save_file(halves, tmp_path / "halves.safetensors")
+    for tensor in tensors_of(tmp_path / "halves.safetensors"):
+        np.testing.assert_array_equal(tensor.read(None), halves[tensor.name])
+
+
+def test_one_tensor_is_read_and_no_other(tmp_path, monkeypatch):
+    read, whole = [], readers.npz_member
+    monkeypatch.setattr(
+        readers, "npz_member", lambda p, name, row: read.append(name) or whole(p, name, row)
+    )
+    tensors = tensors_of(write_npz(tmp_path))
+    assert read == []
+    tensors[0].read(None)
+    assert read == [tensors[0].name]
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch ran",)
+
+
+@pytest.mark.parametrize(
+    "suffix", [".pt", ".pth", ".pkl", ".bin", ".ckpt", ".safetensors", ".npz", ".pickle"]
+)
+def test_a_pickle_is_never_run_whatever_it_is_called(suffix, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(f"evil{suffix}").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(ValueError, match=r"^.*evil.*$"):
+        tensors_of(Path(f"evil{suffix}"))
+    np.savez("objects.npz", w=np.array([Evil()], dtype=object))
+    with pytest.raises(ValueError, match="must hold numbers, got objects"):
+        tensors_of(Path("objects.npz"))
+    assert not Path("ran").exists()
+
+
+def convert(path):
+    """Run the line that the refusal of a file gives, and read what it wrote."""
+    with pytest.raises(ValueError, match="can run code when it is loaded") as refused:
+        tensors_of(path)
+    line = shlex.split(str(refused.value).rpartition(": python ")[2])
+    subprocess.run([sys.executable, *line], check=True)
+    return {tensor.name: tensor.read(None) for tensor in tensors_of(Path(line[-1]))}
+
+
+@pytest.mark.parametrize("name", ["it's a net.pt", "lightning.ckpt", "called.safetensors", "bare"])
+def test_the_line_that_converts_a_file_of_pytorch_does(name, tmp_path):
+    torch = pytest.importorskip("torch", reason="torch is not installed: it is of extra [bench]")
+    network = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    network[1].weight = network[0].weight  # tied: one memory under two names
+    state = network.state_dict()
+    saved = {"state_dict": state, "epoch": 3} if name == "lightning.ckpt" else state
+    torch.save(saved, tmp_path / name)
+    converted = convert(tmp_path / name)
+    assert set(converted) == set(state)
+    for key, value in converted.items():
+        np.testing.assert_array_equal(value, state[key].numpy())
+
+
+@pytest.mark.parametrize("name", ["haiku.pkl", "called.safetensors", "called.npz"])
+def test_the_line_that_converts_a_pickle_does(name, tmp_path):
+    params = {"linear": {"w": np.arange(6.0).reshape(2, 3), "b": np.ones(3, ml_dtypes.bfloat16)}}
+    (tmp_path / name).write_bytes(pickle.dumps(params))
+    converted = convert(tmp_path / name)
+    np.testing.assert_array_equal(converted["linear.w"], params["linear"]["w"])
+    np.testing.assert_array_equal(converted["linear.b"], params["linear"]["b"])
+
+
+@pytest.mark.parametrize("write", [write_safetensors, write_shards, write_npz])
+@given(cut=st.floats(0, 0.99), flip=st.integers(0, 2**16))
+def test_a_damaged_file_is_an_error_in_one_line_or_read(write, cut, flip, tmp_path_factory):
+    path = write(tmp_path_factory.mktemp("damaged"))
+    if path.is_dir():
+        (path,) = path.glob("*.json")
+    raw = bytearray(path.read_bytes())
+    raw[flip % len(raw)] ^= 255
+    path.write_bytes(raw[: max(1, int(len(raw) * (cut if flip % 2 else 1)))])
+    said = ""
+    try:
+        tensors_of(path)
+    except ValueError as error:
+        said = str(error)
+    assert not said or str(path) in said
+    assert len(said) < 500
+
+
+def test_a_shard_that_is_missing_is_named(tmp_path):
+    folder = write_shards(tmp_path)
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"model-00002-of-00002\.safetensors"):
+        tensors_of(folder)
+
+
+def shards(folder, name):
+    """An index of one shard of that name."""
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"kernel": name}}))
+    return index
+
+
+@pytest.mark.parametrize(
+    "name", ["../out.safetensors", "{}/out.safetensors", "below/in.safetensors"]
+)
+def test_a_shard_lies_in_the_folder_of_its_index(name, tmp_path):
+    (tmp_path / "model" / "below").mkdir(parents=True)
+    for path in ("out.safetensors", "model/below/in.safetensors"):
+        save_file({"kernel": np.ones((2, 3))}, tmp_path / path)
+    index = shards(tmp_path / "model", name.format(tmp_path))
+    with pytest.raises(ValueError, match=r"a shard must be a \.safetensors file in the folder of"):
+        tensors_of(index)
+    (tmp_path / "model" / "link.safetensors").symlink_to(tmp_path / "out.safetensors")
+    with pytest.raises(ValueError, match="in the folder of the index, got link"):
+        tensors_of(shards(tmp_path / "model", "link.safetensors"))
+
+
+def test_a_shard_may_lie_where_the_index_itself_is_a_link_to(tmp_path):
+    """As in the cache of Hugging Face's hub."""
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "snapshot").mkdir()
+    shards(tmp_path / "blobs", "model-1.safetensors").rename(tmp_path / "blobs" / "1f")
+    save_file({"kernel": np.ones((2, 3))}, tmp_path / "blobs" / "2e")
+    for link, to in (("model.safetensors.index.json", "1f"), ("model-1.safetensors", "2e")):
+        (tmp_path / "snapshot" / link).symlink_to(f"../blobs/{to}")
+    (tensor,) = tensors_of(tmp_path / "snapshot")
+    assert tensor.read(None).sum() == 6
+
+
+@pytest.mark.parametrize(
+    "name", ["a.safetensors", "a.npz", "a", "a.pt", "a.safetensors.index.json", "shard", "orbax"]
+)
+def test_devices_and_pipes_are_not_opened(name, tmp_path):
+    path = special = tmp_path / name
+    if name == "shard":
+        path, special = shards(tmp_path, "b.safetensors"), tmp_path / "b.safetensors"
+    elif name == "orbax":
+        path = write_orbax(tmp_path)
+        special = path / "a"
+    for make in (os.mkfifo, lambda at: at.symlink_to("/dev/zero")):
+        make(special)
+        with pytest.raises(ValueError, match=r"device|pipe|a shard must be"):
+            tensors_of(path)
+        special.unlink()
+
+
+LIMIT = 2**20
+
+
+@contextlib.contextmanager
+def little_memory(n_bytes):
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < n_bytes
+
+
+def test_a_layer_that_unfolds_beyond_the_limit_is_refused_before_it_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(readers, "MAX_BYTES", LIMIT)
+    entry = 4 + readers.AS_LAYER
+    np.savez_compressed(
+        tmp_path / "some.npz",
+        most=np.zeros((LIMIT // entry, 1), np.float32),
+        more=np.zeros((LIMIT // entry + 1, 1), np.float32),
+        bomb=np.zeros((256, LIMIT // entry), np.float32),
+    )
+    most, more, bomb = tensors_of(tmp_path / "some.npz")
+    assert most.read(None).size == LIMIT // entry
+    for tensor in (more, bomb):
+        with little_memory(8 * LIMIT), pytest.raises(ValueError, match="may take 1,048,576 bytes"):
+            tensor.read(None)
+    with little_memory(8 * LIMIT):  # a row is bounded as it is read
+        assert bomb.read(63).shape == (LIMIT // entry,)
+    np.savez(tmp_path / "stored.npz", more=np.zeros((LIMIT, 1), np.float32))
+    (stored,) = tensors_of(tmp_path / "stored.npz")
+    assert stored.read(None).size == LIMIT  # as large on the disk
+
+
+def test_a_row_of_an_npz_in_any_order_is_read_without_the_others(tmp_path):
+    stack = np.arange(8 * 2**20, dtype=np.float32).reshape(8, 2**20)
+    for save in (np.savez, np.savez_compressed):
+        save(tmp_path / "rows.npz", c=stack, f=np.asfortranarray(stack))
+        of_c, of_f = tensors_of(tmp_path / "rows.npz")
+        with little_memory(stack.nbytes * 3 // 4):
+            for s in (0, 5, 7):
+                np.testing.assert_array_equal(of_c.read(s), stack[s])
+        np.testing.assert_array_equal(of_f.read(5), stack[5])
+
+
+def test_a_header_takes_no_memory_for_what_it_promises(tmp_path):
+    with zipfile.ZipFile(tmp_path / "header.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        start = b"\x93NUMPY\2\0" + (2**26).to_bytes(4, "little")
+        archive.writestr("kernel.npy", start + bytes(2**26))
+    with little_memory(2**22), pytest.raises(ValueError, match="header"):
+        tensors_of(tmp_path / "header.npz")
+
+
+def test_what_is_no_file_of_weights_is_refused_with_what_is(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "empty").mkdir()
+    for name, why in (("notes.txt", "got"), ("absent", "not there"), ("empty", "got none")):
+        with pytest.raises(ValueError, match=why):
+            tensors_of(tmp_path / name)
+    (tmp_path / "two").mkdir()
+    write_orbax(tmp_path).rename(tmp_path / "two/a")
+    write_orbax(tmp_path / "two")
+    with pytest.raises(ValueError, match="one checkpoint of orbax, got a, file"):
+        tensors_of(tmp_path / "two")

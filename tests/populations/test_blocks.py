@@ -1,0 +1,94 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dropout_jax.data import Dataset
+from dropout_jax.networks.mlp import MLP
+from dropout_jax.noise import dropout
+from dropout_jax.populations.blocks import curve_epochs, train_blocks
+from dropout_jax.populations.devices import deal, map_members, mesh_of, on_every_device, share
+from dropout_jax.populations.memory import block_size, member_bytes
+from dropout_jax.training.config import Config, Hparams
+from dropout_jax.training.step import init
+
+MESH = mesh_of(jax.local_devices()[:2])
+CONFIG = Config(MLP((64, 64, 10)))
+
+
+class Accelerator:
+    platform, process_index = "gpu", 0
+
+    def __init__(self, holds):
+        self.holds = holds
+
+    def memory_stats(self):
+        return {"bytes_limit": self.holds * member_bytes(CONFIG, 784)}
+
+
+@pytest.mark.parametrize("block", [1, 3])
+def test_every_member_is_computed_as_if_alone(block):
+    x = np.arange(2 * block, dtype=np.float32)
+    compute = jax.jit(lambda x, d: on_every_device(MESH, lambda m, d: m * d.sum(), (x,), d))
+    y = compute(deal(MESH, x), share(MESH, jnp.ones(3)))
+    np.testing.assert_array_equal(y, 3 * x)
+    assert len(y.sharding.device_set) == 2
+
+
+def scaled_sum(power, member, data):
+    return {"sum": (member * data**power).sum(), "member": member}
+
+
+@pytest.mark.parametrize(("n_conditions", "n_seeds"), [(1, 1), (2, 3), (5, 1)])
+def test_a_function_mapped_over_members_is_a_loop_over_them(n_conditions, n_seeds):
+    members = np.arange(n_conditions * n_seeds, dtype=np.float32).reshape(n_conditions, n_seeds)
+    data = np.array([1.0, 2.0], np.float32)
+    mapped = map_members(scaled_sum, (2,), (members,), data)
+    np.testing.assert_array_equal(mapped["sum"], 5 * members)
+    np.testing.assert_array_equal(mapped["member"], members)
+
+
+def noisy_sum(key, data):
+    return dropout(key, data, 0.5).sum()
+
+
+def test_a_function_mapped_over_members_may_put_their_masks_on_what_they_share():
+    keys = jax.random.split(jax.random.key(0), (1, 4))
+    mapped = map_members(noisy_sum, (), (keys,), np.ones(1000, np.float32))
+    loop = [noisy_sum(key, jnp.ones(1000)) for key in jax.random.split(jax.random.key(0), 4)]
+    np.testing.assert_array_equal(mapped[0], loop)
+    assert len(set(mapped[0].tolist())) > 1
+
+
+@pytest.mark.parametrize("n_devices", [1, 2, 8])
+def test_a_cpu_takes_members_one_by_one_and_an_accelerator_32_or_what_fits(n_devices):
+    assert block_size(CONFIG, 784, jax.devices("cpu")) == 1
+    assert block_size(CONFIG, 784, [Accelerator(1e4)] * n_devices) == 32
+    assert block_size(CONFIG, 784, [Accelerator(10)] * n_devices) == 8  # .8 of memory for ten
+    three = 3.5 * member_bytes(CONFIG, 784)
+    assert block_size(CONFIG, 784, [Accelerator(10)] * n_devices, three) == 3
+
+
+def test_memory_for_less_than_one_member_is_refused():
+    with pytest.raises(ValueError, match=r"memory must hold one network .* got 9.31e-10 GiB"):
+        block_size(CONFIG, 784, jax.devices("cpu"), memory=1)
+
+
+@pytest.mark.parametrize(("width", "batch_size"), [(64, 128), (256, 128), (256, 512)])
+def test_a_member_needs_no_more_memory_than_is_said_and_more_than_a_third_of_it(width, batch_size):
+    config = Config(MLP((width, width, 10)), batch_size=batch_size)
+    x, y = jnp.zeros((600, 784)), jnp.zeros(600, jnp.int32)
+    hparams = Hparams(rates=jnp.full(3, 0.5))
+    state = init(config, hparams, jax.random.key(0), 784)
+    members = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], (hparams, state))
+    program = train_blocks.lower(config, mesh_of(jax.devices()[:1]), *members, Dataset(x, y, x, y))
+    used = program.compile().memory_analysis()
+    assert used is not None
+    needed = used.temp_size_in_bytes + used.output_size_in_bytes
+    assert member_bytes(config, 784) / 3 < needed < member_bytes(config, 784)
+
+
+def test_curves_are_measured_first_last_and_evenly_between():
+    assert curve_epochs(3).tolist() == [0, 1, 2, 3]
+    assert curve_epochs(30).tolist() == list(range(0, 31, 3))
+    assert len(curve_epochs(1000)) == 11

@@ -1,0 +1,244 @@
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import time
+from functools import partial
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from dropout_jax.data import Dataset
+from dropout_jax.networks.mlp import MLP
+from dropout_jax.populations.checkpoints import Checkpoints, Saved, load, remove, save
+from dropout_jax.populations.population import Interrupted, fit_population
+from dropout_jax.training.config import Config, Hparams
+
+CONFIG = Config(MLP((8, 3)), epochs=4, batch_size=16)
+CONDITIONS = [Hparams(rates=(0.0, 0.0)), Hparams(rates=(0.2, 0.5)), Hparams(rates=(0.0, 0.9))]
+
+
+def data() -> Dataset:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 70).astype(np.int32)
+    x = (rng.normal(size=(70, 5)) + 2 * np.eye(3, 5)[y]).astype(np.float32)
+    return Dataset(x[:50], y[:50], x[50:], y[50:])
+
+
+def train(**options):
+    return fit_population(CONFIG, CONDITIONS, range(3), jax.random.key(0), data(), **options)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """A population that never stopped, and every checkpoint of its way."""
+    way: list[Saved] = []
+    trained = train(checkpoints=Checkpoints(way.append, seconds=0))
+    return trained, way
+
+
+def test_there_is_a_checkpoint_of_every_epoch_and_each_member_is_saved_once(whole):
+    _, way = whole
+    assert [one.epoch for one in way] == [1, 2, 3, 4] * 5
+    assert sum(len(one.done[-1]) for one in way if one.done) == 8  # the last wave came home
+
+
+@pytest.mark.parametrize("k", [1, 4, 5, 11, 20])
+def test_a_resumed_population_ends_with_the_bits_of_one_that_never_stopped(whole, k):
+    trained, way = whole
+    later: list[Saved] = []
+    resumed = train(checkpoints=Checkpoints(later.append, way[:k], seconds=0))
+    chex.assert_trees_all_equal(resumed, trained)
+    assert len(later) == len(way) - k
+
+
+def test_on_other_devices_only_the_members_in_flight_begin_again(whole):
+    trained, way = whole
+    one = jax.local_devices()[:1]
+    resumed = train(checkpoints=Checkpoints(lambda _: None, way[:6]), devices=one)
+    chex.assert_trees_all_equal(resumed, trained)
+
+
+def test_an_interrupted_population_is_saved_where_it_stands(whole):
+    trained, _ = whole
+    way: list[Saved] = []
+
+    def stop(done: int, total: int) -> None:
+        if done == 2 * 4 + 2 * 3:  # the third epoch of the second wave
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted):
+        train(checkpoints=Checkpoints(way.append), progress=stop)
+    assert [(one.first, one.epoch) for one in way] == [(0, 3)]
+    chex.assert_trees_all_equal(train(checkpoints=Checkpoints(way.append, way)), trained)
+
+
+def test_checkpoints_of_another_population_are_refused(whole):
+    _, way = whole
+    with pytest.raises(ValueError, match="of another population"):
+        fit_population(
+            Config(MLP((9, 3)), epochs=4, batch_size=16),
+            CONDITIONS,
+            range(3),
+            jax.random.key(0),
+            data(),
+            checkpoints=Checkpoints(lambda _: None, way),
+        )
+    with pytest.raises(ValueError, match="incomplete"):
+        train(checkpoints=Checkpoints(lambda _: None, way[5:]))
+
+
+# On disk
+
+
+def files(folder):
+    return {p: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_what_is_saved_comes_back_and_what_is_superseded_goes(whole, tmp_path):
+    trained, way = whole
+    for one in way[:6]:
+        save(tmp_path / "c", one)
+    saved = load(tmp_path / "c")
+    assert len(saved) == 2  # the members of the first wave, and those in flight
+    chex.assert_trees_all_equal(train(checkpoints=Checkpoints(lambda _: None, saved)), trained)
+
+
+def test_where_there_is_no_checkpoint_none_is_loaded(tmp_path):
+    assert load(tmp_path / "c") == []
+
+
+def test_only_what_a_checkpoint_is_called_counts_as_one_and_is_removed(whole, tmp_path):
+    save(tmp_path / "c", whole[1][5])
+    foreign = ["\u0663.json", "-1.json", "1.5.json", "notes", "1e3.json"]
+    own = ["2.json", "3.orbax-checkpoint-tmp"]  # of a save that was killed
+    for name in foreign:
+        (tmp_path / "c" / name).touch()
+    chex.assert_trees_all_equal(load(tmp_path / "c"), [whole[1][5]])
+    for name in own:
+        (tmp_path / "c" / name).touch()
+    remove(tmp_path / "c")
+    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == sorted(foreign)
+
+
+def test_an_interruption_between_a_save_and_what_follows_it_loses_nothing(whole):
+    """The members are saved a second time then, beside those that were done since."""
+    trained, way = whole
+    done = [one for one in way if one.done]
+    again = done[1]._replace(first=done[0].first, done=[*map(both, done[0].done, done[1].done)])
+    for saved in ([done[0], again], [done[0], done[0], again, done[1], *way[9:]]):
+        chex.assert_trees_all_equal(train(checkpoints=Checkpoints(lambda _: None, saved)), trained)
+
+
+def both(first, second):
+    return np.concatenate([first, second])
+
+
+def test_a_second_interruption_while_a_save_cleans_up_goes_on_to_the_same_bits(whole, tmp_path):
+    trained, _ = whole
+    saves = []
+
+    def save_and_stop(one):
+        save(tmp_path / "c", one)
+        saves.append(one)
+        if len(saves) == 9:
+            raise KeyboardInterrupt  # before the population has noted what is saved
+
+    with pytest.raises(Interrupted):
+        train(checkpoints=Checkpoints(save_and_stop, seconds=0))
+    assert len(saves) == 10
+    saved = load(tmp_path / "c")
+    chex.assert_trees_all_equal(train(checkpoints=Checkpoints(lambda _: None, saved)), trained)
+
+
+DAMAGE = {
+    "truncated": lambda raw: raw[: len(raw) // 2],
+    "changed": lambda raw: raw[: len(raw) // 2] + b"\xff" + raw[len(raw) // 2 + 1 :],
+    "emptied": lambda raw: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_is_refused_in_one_line_and_kept(whole, tmp_path, damage):
+    save(tmp_path / "c", whole[1][5])
+    for path, raw in files(tmp_path / "c").items():
+        path.write_bytes(DAMAGE[damage](raw))
+        before = files(tmp_path)
+        with pytest.raises(ValueError, match=r"^the checkpoint .*/1 is damaged: [^\n]+$"):
+            load(tmp_path / "c")
+        assert files(tmp_path) == before
+        path.write_bytes(raw)
+    chex.assert_trees_all_equal(load(tmp_path / "c"), [whole[1][5]])
+
+
+def test_every_flipped_bit_of_what_is_told_of_a_checkpoint_is_damage(whole, tmp_path):
+    save(tmp_path / "c", whole[1][5])
+    told = tmp_path / "c" / "1.json"
+    raw = told.read_bytes()
+    for bit in range(8 * len(raw)):
+        flipped = bytearray(raw)
+        flipped[bit // 8] ^= 1 << bit % 8
+        told.write_bytes(flipped)
+        with pytest.raises(ValueError, match=r"^the checkpoint .*/1 is damaged: [^\n]+$"):
+            load(tmp_path / "c")
+
+
+def fill_up(folder, one, two):
+    """In a process of its own: a file-size limit stands for a full disk."""
+    save(folder, one)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+    try:
+        save(folder, two)
+    except OSError as error:
+        os._exit(7 if "could not be saved" in str(error) else 8)
+    os._exit(9)
+
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["dropout_jax.populations.population", "orbax.checkpoint"])
+
+
+def test_a_full_disk_is_an_error_and_keeps_the_last_checkpoint(whole, tmp_path):
+    one, two = whole[1][5:7]
+    child = PROCESSES.Process(target=fill_up, args=(tmp_path / "c", one, two))
+    child.start()
+    child.join()
+    assert child.exitcode == 7
+    (saved,) = load(tmp_path / "c")
+    chex.assert_trees_all_equal(saved, one)
+
+
+# Killed
+
+
+def train_on(folder):
+    """In a process of its own: go on from what is there, save after every epoch."""
+    jax.config.update("jax_num_cpu_devices", 2)
+    way = folder / "c"
+    trained = train(checkpoints=Checkpoints(partial(save, way), load(way), seconds=0))
+    leaves = jax.tree.leaves(trained)
+    np.savez(folder / "result.npz", *leaves)
+
+
+def test_ten_kills_at_random_moments_change_no_bit(whole, tmp_path):
+    rng, kills = random.Random(0), 0
+    while not (tmp_path / "result.npz").exists():
+        before = set((tmp_path / "c").glob("*"))
+        child = PROCESSES.Process(target=train_on, args=(tmp_path,))
+        child.start()
+        while kills < 10 and child.is_alive() and set((tmp_path / "c").glob("*")) <= before:
+            time.sleep(0.002)  # until it writes its first checkpoint
+        if kills < 10:
+            time.sleep(rng.uniform(0, 0.05))
+            child.kill()
+            kills += 1
+        child.join()
+        assert child.exitcode in (0, -signal.SIGKILL)
+    assert kills == 10
+    with np.load(tmp_path / "result.npz") as result:
+        resumed = [result[name] for name in result.files]
+    chex.assert_trees_all_equal(resumed, jax.tree.leaves(whole[0]))

@@ -1,0 +1,254 @@
+import inspect
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dropout_jax.data import Dataset
+from dropout_jax.networks.mlp import MLP, layers
+from dropout_jax.populations import blocks, devices, memory, population
+from dropout_jax.populations.population import (
+    Interrupted,
+    fit_population,
+    member_key,
+    stack_conditions,
+)
+from dropout_jax.training.config import Config, Hparams
+from dropout_jax.training.epochs import fit
+from dropout_jax.training.step import init
+
+CONFIG = Config(MLP((8, 3)), epochs=3, batch_size=16)
+NONE = Hparams(rates=(0.0, 0.0))
+DROPOUT = Hparams(rates=(0.2, 0.5))
+L2 = Hparams(rates=(0.0, 0.0), weight_decay=1e-2)
+CONDITIONS = [NONE, DROPOUT, L2]
+
+
+def data() -> Dataset:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 70).astype(np.int32)
+    x = (rng.normal(size=(70, 5)) + 2 * np.eye(3, 5)[y]).astype(np.float32)
+    return Dataset(x[:50], y[:50], x[50:], y[50:])
+
+
+DATA = data()
+
+
+def root() -> jax.Array:
+    return jax.random.key(0)
+
+
+@pytest.fixture(scope="module")
+def trained() -> population.Population:
+    return fit_population(CONFIG, CONDITIONS, range(3), root(), DATA)
+
+
+def member(trained: population.Population, c: int, s: int):
+    return jax.tree.map(lambda leaf: leaf[c, s], trained.params)
+
+
+def test_every_array_has_conditions_and_seeds_in_front(trained):
+    kernel = layers(trained.params)[0]["kernel"]
+    assert kernel.shape == (3, 3, 5, 8)
+    assert trained.curve.train.loss.shape == (3, 3, len(trained.epochs))
+    assert trained.epochs[0] == 0
+    assert trained.epochs[-1] == CONFIG.epochs
+
+
+def test_conditions_share_the_init_of_their_seed_and_seeds_do_not(trained):
+    kernel = layers(trained.init_params)[0]["kernel"]
+    np.testing.assert_array_equal(kernel[0], kernel[1])
+    np.testing.assert_array_equal(kernel[0], kernel[2])
+    assert not np.any(kernel[0, 0] == kernel[0, 1])
+    alone = init(CONFIG, NONE, member_key(root(), 1), 5).params
+    np.testing.assert_allclose(kernel[0, 1], layers(alone)[0]["kernel"], rtol=1e-6)
+
+
+def test_members_end_apart(trained):
+    kernel = layers(trained.params)[0]["kernel"].reshape(9, -1)
+    assert len(np.unique(kernel, axis=0)) == 9
+
+
+def test_a_member_is_the_member_trained_alone_by_fit(trained):
+    for c, hparams in enumerate(CONDITIONS):
+        hparams = hparams._replace(rates=jnp.array(hparams.rates))
+        alone, curve = fit(CONFIG, hparams, member_key(root(), 2), DATA)
+        chex.assert_trees_all_close(member(trained, c, 2), alone.params, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(trained.curve.test.loss[c, 2, 1:], curve.test.loss, rtol=1e-4)
+
+
+def test_a_member_is_the_same_bit_for_bit_alone_and_in_a_larger_population(trained):
+    alone = fit_population(CONFIG, [DROPOUT], [1], root(), DATA)
+    chex.assert_trees_all_equal(member(alone, 0, 0), member(trained, 1, 1))
+
+
+def test_a_population_grows_beyond_a_block_without_changing_its_earlier_members():
+    small, large = (
+        fit_population(CONFIG, [DROPOUT], range(n), root(), DATA, block=4) for n in (1, 9)
+    )
+    chex.assert_trees_all_equal(member(small, 0, 0), member(large, 0, 0))
+
+
+@pytest.mark.parametrize("n_members", [1, 30, 32, 33, 300])
+def test_the_block_of_an_accelerator_is_the_same_however_many_members_there_are(
+    n_members, monkeypatch
+):
+    class Accelerator:
+        platform, process_index = "gpu", 0
+
+        def memory_stats(self):
+            return {}
+
+    def stop(devices, n_blocks):
+        raise InterruptedError(n_blocks)
+
+    monkeypatch.setattr(population, "mesh_of", stop)
+    with pytest.raises(InterruptedError) as caught:
+        fit_population(CONFIG, [NONE], range(n_members), root(), DATA, devices=[Accelerator()])
+    assert caught.value.args == (-(-n_members // memory.BLOCK),)
+
+
+@pytest.mark.parametrize("n_devices", [1, 2])
+def test_devices_do_not_change_a_bit(trained, n_devices):
+    devices = jax.local_devices()[:n_devices]
+    assert len(devices) == n_devices
+    again = fit_population(CONFIG, CONDITIONS, range(3), root(), DATA, devices=devices)
+    chex.assert_trees_all_equal(again.params, trained.params)
+
+
+@pytest.mark.parametrize("block", [2, 5, 9])
+def test_blocks_that_do_not_divide_the_members_give_the_same_to_rounding(trained, block):
+    again = fit_population(CONFIG, CONDITIONS, range(3), root(), DATA, block=block)
+    chex.assert_trees_all_close(again.params, trained.params, rtol=1e-4, atol=1e-5)
+
+
+def test_one_program_serves_all_conditions_and_seeds(monkeypatch):
+    chex.clear_trace_counter()
+    once = chex.assert_max_traces(inspect.unwrap(blocks.train_blocks), n=1)
+    compiled = jax.jit(once, static_argnames=("config", "mesh"))
+    monkeypatch.setattr(blocks, "train_blocks", compiled)
+    fit_population(CONFIG, CONDITIONS, range(4), root(), DATA)
+
+
+@pytest.mark.parametrize("block", [1, 3])
+def test_the_compiled_program_spans_all_devices_and_holds_no_collective(block):
+    n = 2 * block
+    mesh = devices.mesh_of(jax.local_devices()[:2])
+    hparams = jax.tree.map(jnp.asarray, stack_conditions(CONDITIONS[:1] * n))
+    keys = jax.vmap(lambda seed: member_key(root(), seed))(np.arange(n, dtype=np.uint32))
+    hparams, keys = devices.deal(mesh, (hparams, keys))
+    data = devices.share(mesh, DATA)
+    state = blocks.init_blocks(CONFIG, mesh, hparams, keys, data)
+    lowered = blocks.train_blocks.lower(CONFIG, mesh, hparams, state, data)
+    text = str(lowered.compile().as_text())
+    assert "fusion" in text
+    assert "num_partitions=2" in text
+    for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
+        assert collective not in text
+
+
+def test_the_data_are_put_on_the_devices_once(monkeypatch):
+    puts = []
+    device_put = jax.device_put
+    monkeypatch.setattr(
+        jax,
+        "device_put",
+        lambda tree, device: (puts.append(isinstance(tree, Dataset)), device_put(tree, device))[1],
+    )
+    fit_population(CONFIG, CONDITIONS, range(2), root(), DATA)
+    assert sum(puts) == 1
+
+
+def test_philox_keys_serve_one_device():
+    key = jax.random.key(0, impl="philox2x32")
+    one = jax.local_devices()[:1]
+    trained = fit_population(CONFIG, [DROPOUT], range(2), key, DATA, devices=one)
+    assert np.isfinite(trained.curve.train.loss).all()
+    with pytest.raises(ValueError, match=r"philox2x32 keys serve one device, .* got 2"):
+        fit_population(CONFIG, [DROPOUT], range(2), key, DATA)
+
+
+@pytest.mark.parametrize("block", [1, 3])
+def test_a_member_that_diverges_does_not_change_a_bit_of_the_others(block):
+    wild = DROPOUT._replace(learning_rate=1e30)
+    calm = fit_population(CONFIG, [NONE, L2, DROPOUT], range(2), root(), DATA, block=block)
+    with_it = fit_population(CONFIG, [NONE, L2, wild], range(2), root(), DATA, block=block)
+    assert not np.isfinite(with_it.curve.train.loss[2, :, -1]).any()
+    for c in (0, 1):
+        chex.assert_trees_all_equal(
+            jax.tree.map(lambda leaf, c=c: leaf[c], with_it.params),
+            jax.tree.map(lambda leaf, c=c: leaf[c], calm.params),
+        )
+
+
+def test_members_are_kept_where_the_caller_says(trained, tmp_path):
+    files = iter(range(100))
+
+    def allocate(shape, dtype):
+        return np.memmap(tmp_path / str(next(files)), dtype, "w+", shape=shape)
+
+    again = fit_population(CONFIG, CONDITIONS, range(3), root(), DATA, allocate=allocate)
+    assert all(isinstance(leaf.base, np.memmap) for leaf in jax.tree.leaves(again.params))
+    chex.assert_trees_all_equal(again, trained)
+
+
+def test_progress_counts_the_epochs_of_members_up_to_the_total():
+    calls = []
+    fit_population(
+        CONFIG, [NONE, L2], range(3), root(), DATA, progress=lambda *call: calls.append(call)
+    )
+    done = [call[0] for call in calls]
+    assert done == sorted(done)
+    assert calls[-1] == (18, 18)
+    assert {call[1] for call in calls} == {18}
+
+
+def test_an_interrupt_keeps_the_seeds_that_are_complete(trained):
+    def stop(done: int, total: int) -> None:
+        if done > 8 * CONFIG.epochs:  # within the last wave: two seeds are complete
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as caught:
+        fit_population(CONFIG, CONDITIONS, range(3), root(), DATA, progress=stop)
+    assert caught.value.partial is not None
+    assert caught.value.partial.curve.train.loss.shape[:2] == (3, 2)
+    expected = jax.tree.map(lambda leaf: leaf[:, :2], trained.params)
+    chex.assert_trees_all_equal(caught.value.partial.params, expected)
+
+
+def test_an_interrupt_before_the_first_seed_keeps_nothing():
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as caught:
+        fit_population(CONFIG, CONDITIONS, range(3), root(), DATA, progress=stop)
+    assert caught.value.partial is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": []}, "seeds must be distinct"),
+        ({"seeds": [1, 1]}, "seeds must be distinct"),
+        ({"seeds": [-1]}, "seeds must be distinct"),
+        ({"seeds": [2**32]}, "seeds must be distinct"),
+        ({"conditions": []}, "at least one condition"),
+        ({"conditions": [NONE, Hparams()]}, "same hyper-parameters"),
+        ({"conditions": [NONE, Hparams(rates=(0.5,))]}, "same hyper-parameters"),
+        ({"conditions": [Hparams(rates=(0.5, 1.5))]}, r"rates must lie in \[0, 1\], got 1.5"),
+        ({"key": jax.random.key(0, impl="rbg")}, "counter-based key .* got rbg"),
+        ({"config": Config(MLP((8, 3)), batch_size=51)}, "51 training examples, got 50"),
+    ],
+)
+def test_bad_arguments_are_refused_in_one_line(change, message):
+    arguments = {"config": CONFIG, "conditions": CONDITIONS, "seeds": [0], "key": root()}
+    with pytest.raises(ValueError, match=message) as caught:
+        fit_population(**(arguments | change), data=DATA)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_legacy_key_gets_advice():
+    with pytest.raises(TypeError, match=r"jax\.random\.key\(seed\)"):
+        fit_population(CONFIG, CONDITIONS, [0], jax.random.PRNGKey(0), DATA)

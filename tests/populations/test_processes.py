@@ -1,0 +1,247 @@
+"""Several processes, and other numbers of devices, against this process with its two devices."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from dropout_jax.cli.arguments import Compare, check
+from dropout_jax.cli.main import run_command
+from dropout_jax.populations import processes
+from dropout_jax.populations.checkpoints import Saved
+
+ROOT = Path(__file__).parents[2]
+WORKER = """
+import sys
+import jax
+import numpy as np
+from dropout_jax import processes
+n_devices, port, n_processes, process, out = sys.argv[1:]
+jax.config.update("jax_num_cpu_devices", int(n_devices))
+if int(n_processes) > 1:
+    processes.connect(f"127.0.0.1:{port}", int(n_processes), int(process))
+assert jax.device_count() == int(n_devices) * int(n_processes)
+from tests.populations.test_processes import compute
+results = compute()
+if processes.is_first():
+    np.savez(out, *results)
+"""
+TALKER = """
+import os, sys
+import jax
+import numpy as np
+from pathlib import Path
+from dropout_jax import processes
+port, told, process, out = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+jax.config.update("jax_num_cpu_devices", 1)
+processes.connect(f"127.0.0.1:{port}", told, process)
+links = [os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+lines = [line.split() for of in ("tcp", "tcp6") for line in open(f"/proc/net/{of}").readlines()[1:]]
+mine = [line[1] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in links]
+print("listens at", *[address for address in mine if address.endswith(f":{port:04X}")])
+from tests.populations.test_processes import SENT
+found = processes.of_first(SENT if processes.is_first() else ["of no interest"])
+assert found[0] == SENT[0] and np.isnan(found[1].pop("nan"))
+assert found[1] == {"tuple": [1, 2], "text": "é", "none": None}
+np.savez(out, *(leaf for tree in found[2:] for leaf in [tree[0], *tree[1], tree[2], *tree[3]]))
+"""
+SENT: list = [
+    {"seeds": 3, "rates": [0.1, -0.0], "folder": "/array"},
+    {"tuple": (1, 2), "text": "é", "none": None, "nan": float("nan")},
+    Saved(2, [np.array([np.nan, -0.0, 1e-45, np.inf], np.float32)], 5, [np.zeros((0, 3), "u4")]),
+    Saved(0, [], 0, [np.arange(6, dtype=np.uint32).reshape(2, 3), np.array(7, np.int32)]),
+]
+LINE = "compare --dataset digits --features 8 8 --seeds 2 --epochs 8 --checkpoint-seconds 0"
+COMPARE = LINE.split()
+
+
+def one_member(key, data):
+    from dropout_jax.data import batch_indices
+    from dropout_jax.noise import keep_mask
+
+    del data
+    mask_key, shuffle_key = jax.random.split(key)
+    return keep_mask(mask_key, 0.3, (64,)), batch_indices(shuffle_key, 50, 8)
+
+
+def compute() -> list[np.ndarray]:
+    """Masks, batches, weights and learning curves of four members."""
+    from dropout_jax.data import Dataset
+    from dropout_jax.networks.mlp import MLP
+    from dropout_jax.populations.devices import map_members
+    from dropout_jax.populations.population import fit_population, member_key
+    from dropout_jax.training.config import Config, Hparams
+
+    root = jax.random.key(3)
+    keys = jax.vmap(lambda seed: member_key(root, seed))(np.arange(3, dtype=np.uint32))
+    masks, batches = map_members(one_member, (), (keys[None],), np.zeros(1, np.float32))
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(50, 5)).astype(np.float32), rng.integers(0, 3, 50).astype(np.int32)
+    conditions = [Hparams(rates=(0.0, 0.0)), Hparams(rates=(0.2, 0.5))]
+    trained = fit_population(
+        Config(MLP((8, 3)), epochs=3, batch_size=8), conditions, (4, 5), root, Dataset(x, y, x, y)
+    )
+    return [masks, batches, *jax.tree.leaves(trained)]
+
+
+def free_port() -> int:
+    with socket.socket() as of_system:
+        of_system.bind(("127.0.0.1", 0))
+        return of_system.getsockname()[1]
+
+
+def start(arguments: list[str]) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment, **pipes)
+
+
+def start_compare(out: Path, process: int, port: int, *more: str) -> subprocess.Popen:
+    at = f"--distributed --coordinator 127.0.0.1:{port} --num-processes 2 --process-id {process}"
+    code = "import sys; from dropout_jax.cli.main import main; main()"
+    return start(["-c", code, *COMPARE, "--out", str(out), *at.split(), *more])
+
+
+@pytest.fixture(scope="module")
+def here():
+    return compute()
+
+
+@pytest.mark.parametrize(("n_devices", "n_processes"), [(1, 1), (8, 1), (1, 2), (2, 2)])
+def test_masks_batches_weights_and_metrics_are_the_same_bits(
+    n_devices, n_processes, here, tmp_path
+):
+    port, out = free_port(), tmp_path / "results.npz"
+    workers = [
+        start(["-c", WORKER, *map(str, (n_devices, port, n_processes, process, out))])
+        for process in range(n_processes)
+    ]
+    for worker in workers:
+        said = worker.communicate(timeout=120)[1]
+        assert worker.returncode == 0, said[-3000:]
+    with np.load(out) as there:
+        assert len(there.files) == len(here)
+        for mine, theirs in zip(here, there.values(), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of one process that nothing stopped."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert run_command([*COMPARE, "--out", str(folder)]) == 0
+    return (folder / "weights.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_process_that_dies_ends_the_other_and_the_run_goes_on(victim, whole, tmp_path):
+    folder, port = tmp_path / "run", free_port()
+    both = [start_compare(folder, process, port) for process in (0, 1)]
+    until = time.monotonic() + 120
+    while not list(folder.glob("checkpoint/*.json")):
+        assert time.monotonic() < until, both[0].communicate()
+        assert both[victim].poll() is None, both[victim].communicate()
+        time.sleep(0.02)
+    both[victim].send_signal(signal.SIGKILL)
+    said = both[1 - victim].communicate(timeout=processes.HEARTBEAT_SECONDS + 30)[1]
+    both[victim].communicate()
+    assert both[1 - victim].returncode not in (0, -signal.SIGKILL), said
+    assert not (folder / "summary.json").exists()
+    if victim == 1:
+        assert "dropout-jax: lost another process; go on with --resume" in said
+        assert run_command([*COMPARE, "--out", str(folder), "--resume"]) == 0
+        assert (folder / "weights.safetensors").read_bytes() == whole
+        assert json.loads((folder / "environment.json").read_text())["interrupted"] is False
+
+
+def test_what_one_process_refuses_both_refuse_in_one_line(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "a file of somebody").touch()
+    port = free_port()
+    both = [start_compare(tmp_path / "run", process, port) for process in (0, 1)]
+    said = [[*one.communicate(timeout=120)[1].splitlines()] for one in both]
+    assert [one.returncode for one in both] == [2, 2]
+    lines = [[line for line in of if line.startswith("dropout-jax:")] for of in said]
+    assert [len(of) for of in lines] == [1, 1]
+    assert "out must be a new or empty folder" in lines[0][0]
+    assert "another process could not start" in lines[1][0]
+    assert not any("Traceback" in line for of in said for line in of)
+
+
+def talk(tmp_path, told: tuple[int, ...]) -> list[tuple[int, str, str]]:
+    """Status, output and errors of processes that were told of so many."""
+    port = free_port()
+    arguments = [(port, n, i, tmp_path / f"{i}.npz") for i, n in enumerate(told)]
+    talkers = [start(["-c", TALKER, *map(str, given)]) for given in arguments]
+    said = [one.communicate(timeout=60) for one in talkers]
+    return [(one.returncode, *of) for one, of in zip(talkers, said, strict=True)]
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp6").exists(), reason="sockets are read off Linux")
+def test_what_the_first_process_has_arrives_bit_for_bit_through_a_port_of_the_given_address(
+    tmp_path,
+):
+    (status, listens, said), (other_status, nowhere, other_said) = talk(tmp_path, (2, 2))
+    assert (status, other_status) == (0, 0), said + other_said
+    here = re.findall(r"listens at(?: (\w+):\w+)?$", listens, re.MULTILINE)
+    assert here in (["0100007F"], ["0000000000000000FFFF00000100007F"])  # 127.0.0.1, no more
+    assert re.findall(r"listens at(.*)$", nowhere, re.MULTILINE) == [""]
+    leaves = [leaf for one in SENT[2:] for leaf in (one[0], *one[1], one[2], *one[3])]
+    for process in (0, 1):
+        with np.load(tmp_path / f"{process}.npz") as there:
+            for mine, theirs in zip(leaves, there.values(), strict=True):
+                assert (theirs.dtype, theirs.shape) == (np.asarray(mine).dtype, np.shape(mine))
+                assert theirs.tobytes() == np.asarray(mine).tobytes()
+
+
+def test_a_number_of_processes_that_does_not_match_is_refused_by_all(tmp_path):
+    (status, _, said), (other_status, _, other_said) = talk(tmp_path, (2, 3))
+    assert (status, other_status) == (1, 1)  # of a traceback, as no command line catches it
+    assert "ValueError: another process could not start, and says why" in said
+    assert "ValueError: --num-processes must be 2, got 3" in other_said
+
+
+@pytest.mark.parametrize("value", [object(), np.array([None]), {1, 2}])
+def test_only_json_and_arrays_of_numbers_are_sent(value):
+    with pytest.raises(TypeError, match="must be JSON and arrays, got"):
+        processes._packed({"value": [value]})
+
+
+def test_one_process_agrees_with_itself():
+    assert processes.is_first()
+    assert [processes.anywhere(flag) for flag in (True, False)] == [True, False]
+    value = {"a": [1, None]}
+    assert processes.of_first(value) is value
+    assert processes.together(lambda: 3) == 3
+    with pytest.raises(ValueError, match="why not"):
+        processes.together(lambda: (_ for _ in ()).throw(ValueError("why not")))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"coordinator": "a:1"}, "--coordinator must come with --distributed, --num-processes"),
+        ({"distributed": True, "num_processes": 2}, "--coordinator must come with"),
+        ({"distributed": True, "process_id": 0}, "--coordinator must come with"),
+        (
+            {"distributed": True, "coordinator": "a:1", "num_processes": 2, "process_id": 2},
+            "--process-id must be at least 0 and less than --num-processes, got 2",
+        ),
+        (
+            {"distributed": True, "coordinator": "a:1", "num_processes": 0, "process_id": 0},
+            "--num-processes must be at least 1, got 0",
+        ),
+    ],
+)
+def test_processes_are_given_all_three_settings_or_none(given, expected):
+    with pytest.raises(ValueError, match=expected):
+        check(Compare(**given))

@@ -1,0 +1,314 @@
+"""The page of a run, as text and in a real browser: Debian's Chromium, if it is installed."""
+
+import csv
+import html.parser
+import io
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from dropout_jax.cli.main import run_command
+from dropout_jax.runs import charts
+from dropout_jax.runs.page import Contents, render
+
+EVIL = "<img src=x onerror=alert(1)>"
+NAMES = ("none", EVIL, "$x_{")
+N_SEEDS, EPOCHS = 3, np.array([0, 1, 2])
+MISSING = [name for name in ("chromium", "chromedriver") if not shutil.which(name)]
+
+
+def comparison(condition, layer, view, measure, k):
+    return {
+        **{"baseline": "none", "condition": condition, "layer": layer, "view": view},
+        **{"measure": measure, "baseline_mean": 0.4, "condition_mean": 0.3, "effect_size": 1.0},
+        **{"difference": -0.1 + k / 50, "ci_low": -0.123456789, "ci_high": 0.05, "p_value": 0.01},
+        **{"p_holm": 0.02, "verdict": ("more uniform", "undecided")[k % 2]},
+    }
+
+
+def contents(names=NAMES, widths=(40, 30, 10), n_inputs=900):
+    rng = np.random.default_rng(0)
+    sizes = list(zip((n_inputs, *widths[:-1]), widths, strict=True))
+    titles = [f"layer {l} ({i} → {o})" for l, (i, o) in enumerate(sizes)]
+    cells = [(l, view) for l in range(len(titles)) for view in ("entries", "columns", "change")]
+    error = {"mean": 0.0512345, "sd": 0.004}
+    of_condition = {
+        "train_error": error,
+        "test_error": error,
+        "diverged_seeds": [],
+        "n_compared": 3,
+    }
+    profile = np.sort(rng.gamma(2, size=(len(names), N_SEEDS, 201)))
+    return Contents(
+        summary={
+            "n_seeds": N_SEEDS,
+            "conditions": dict.fromkeys(names, of_condition),
+            "statistics": {"interval": "95% interval", "family_size": 9},
+            "comparisons": [
+                comparison(name, layer, view, measure, k)
+                for name in names[1:]
+                for measure in ("gini", "cv")
+                for k, (layer, view) in enumerate(cells)
+            ],
+        },
+        question=f"Of {names[0]}?",
+        answer=[f"With {name}, nothing." for name in names[1:]],
+        settings={"dataset": "digits", "conditions": {name: {} for name in names}},
+        environment={"seconds": {"training": 1.5}, "devices": ["cpu:0", "cpu:1"]},
+        interrupted=False,
+        magnitudes={
+            title: {name: np.abs(rng.normal(size=i * o)) for name in names}
+            for title, (i, o) in zip(titles, sizes, strict=True)
+        },
+        profiles=dict.fromkeys(titles, profile),
+        units=dict.fromkeys(titles[:-1], profile),
+        epochs=EPOCHS,
+        curves={
+            f"{split}_{metric}": rng.random((len(names), N_SEEDS, len(EPOCHS)))
+            for metric in ("loss", "error")
+            for split in ("train", "test")
+        },
+    )
+
+
+class Reader(html.parser.HTMLParser):
+    """Every tag with its attributes, and the text between them."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def page():
+    return render(contents())
+
+
+@pytest.fixture(scope="module")
+def read(page):
+    return Reader(page)
+
+
+def test_a_name_that_is_markup_stays_text(page, read):
+    assert EVIL not in page
+    assert EVIL in read.text
+    assert "img" not in {tag for tag, _ in read.tags}
+
+
+def test_nothing_is_fetched(read):
+    for tag, attributes in read.tags:
+        assert tag not in ("iframe", "object", "embed", "base")
+        for name in ("src", "href"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:,"))
+    assert "@import" not in read.text
+    assert "url(" not in read.text
+
+
+def test_every_chart_says_in_words_what_it_shows_and_every_table_what_it_is(read):
+    charts_of = [a for tag, a in read.tags if tag == "svg" and a.get("aria-hidden") != "true"]
+    assert len(charts_of) == 3 * 3 + 3 + 2 + 2 + 4  # weights, sorted, units, differences, learning
+    assert all(len(a["aria-label"]) > 20 and a["role"] == "img" for a in charts_of)
+    tags = [tag for tag, _ in read.tags]
+    assert tags.count("table") == tags.count("caption") == 6
+    assert all("scope" in attributes for tag, attributes in read.tags if tag == "th")
+    assert tags.count("h1") == 1
+    labelled = {a["aria-labelledby"] for tag, a in read.tags if tag == "section"}
+    assert labelled == {a["id"] for tag, a in read.tags if tag == "h2"}
+
+
+def test_the_numbers_of_the_tables_have_all_their_digits(page):
+    assert 'data-value="-0.123456789"' in page
+    assert ">-0.123<" in page
+
+
+def test_what_is_incomplete_is_said():
+    some = contents()
+    some.summary["conditions"][EVIL] = {
+        **some.summary["conditions"][EVIL],
+        "diverged_seeds": [1, 2],
+        "n_compared": 1,
+    }
+    text = " ".join(Reader(render(some._replace(interrupted=True))).text.split())
+    assert f"2 networks of {EVIL} diverged (seeds 1, 2)" in text
+    assert "Interrupted: only the seeds that were complete are compared." in text
+
+
+def test_one_condition_makes_a_page_without_differences():
+    page = render(contents(names=("only",)))
+    assert "compared with nothing" in page
+    assert 'id="differences"' not in page
+
+
+def test_ten_conditions_of_six_wide_layers_take_less_than_3_megabytes():
+    names = [f"condition {c}" for c in range(10)]
+    page = render(contents(names, widths=(256, 256, 256, 256, 256, 10)))
+    assert len(page.encode()) < 3e6
+
+
+def test_all_that_diverged_makes_a_page():
+    lost = contents()
+    nothing = {t: {n: np.array([]) for n in NAMES} for t in lost.magnitudes}
+    curves = {name: np.full_like(values, np.nan) for name, values in lost.curves.items()}
+    profiles = {title: np.full_like(p, np.nan) for title, p in lost.profiles.items()}
+    page = render(
+        lost._replace(magnitudes=nothing, curves=curves, profiles=profiles, units=profiles)
+    )
+    assert "diverged" in page
+    assert not re.search(r' d="[^"]*(nan|inf)', page)
+
+
+def test_a_weight_stands_where_its_magnitude_is():
+    magnitudes = np.array([0.0, 0.5, 1.0])
+    path = re.search(r'quartiles c0 d0" d="([^"]+)"', charts.weight_chart(magnitudes, 1.0, 0, "t"))
+    assert path
+    ends = [float(y) for y in re.findall(r"V([\d.]+)", path[1])]
+    bottom, top = charts.HEIGHT - charts.BOTTOM, charts.TOP
+    assert ends == [bottom, (bottom + top) / 2, top]
+
+
+def test_columns_of_many_weights_show_their_range():
+    magnitudes = np.tile([0.2, 0.4, 0.6, 0.8], charts.N_COLUMNS)
+    chart = charts.weight_chart(magnitudes, 1.0, 1, "t")
+    for name, low, high in (("range", 0.2, 0.8), ("quartiles", 0.35, 0.65)):
+        path = re.search(rf'{name} c1 d1" d="([^"]+)"', chart)
+        assert path
+        y = charts.Axis(0, 1, charts.HEIGHT - charts.BOTTOM, charts.TOP)
+        stems = re.findall(r"M[\d.]+ ([\d.]+)V([\d.]+)", path[1])
+        assert len(stems) == charts.N_COLUMNS
+        for start, end in stems:
+            assert float(start) == pytest.approx(y.place(low), abs=0.06)
+            assert float(end) == pytest.approx(y.place(high), abs=0.06)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_an_axis_puts_its_ends_at_its_ends_and_ticks_between(log):
+    axis = charts.Axis(0.01, 30.0, 10, 110, log)
+    np.testing.assert_allclose(axis.place([0.01, 30.0, 1e9]), [10, 110, 110])
+    assert len(axis.ticks()) >= 2
+    assert all(0.01 <= tick <= 30 for tick in axis.ticks())
+
+
+def test_a_run_writes_its_page(tmp_path):
+    toy = ["train", "--dataset", "digits", "--features", "8", "--epochs", "1", "--seeds", "2"]
+    given = ["--condition", "a", "--condition", "b & c", "rates=0,0.5", "--out", str(tmp_path)]
+    assert run_command([*toy, *given]) == 0
+    text = Reader((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    error = 100 * summary["conditions"]["b & c"]["test_error"]["mean"]
+    assert "What spreads the weights, compared with a?" in text
+    assert f"{error:.2f}" in text
+
+
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory):
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def browser(downloads):
+    if MISSING:
+        pytest.skip(f"{' and '.join(MISSING)} are not installed: apt-get install chromium-driver")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(shutil.which("chromium"))
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def opened(browser, page, tmp_path):
+    (tmp_path / "report.html").write_text(page, encoding="utf-8")
+    browser.get(f"file://{tmp_path}/report.html")
+    yield browser
+    assert browser.get_log("browser") == []
+
+
+def shown(browser, section):
+    """The figures of a section that can be seen."""
+    figures = browser.find_elements("css selector", f"#{section} figure")
+    return [figure.text for figure in figures if figure.is_displayed()]
+
+
+def test_the_page_renders_and_the_name_runs_nothing(opened):
+    assert opened.find_element("css selector", "h1").text == "Of none?"
+    assert EVIL in opened.find_element("css selector", "#answer").text
+    assert opened.find_elements("css selector", "img") == []
+
+
+def test_the_controls_choose_layer_and_condition(opened):
+    first = shown(opened, "weights")
+    assert len(first) == 2  # the baseline and the first of the others, in the first layer
+    assert all("layer 0" in caption for caption in first)
+    layer, condition = (
+        opened.find_elements("css selector", f'#weights input[data-control="{control}"]')
+        for control in ("layer", "condition")
+    )
+    layer[2].click()
+    condition[1].click()
+    second = shown(opened, "weights")
+    assert all("layer 2" in caption for caption in second)
+    assert NAMES[2] in second[1]
+    assert len(shown(opened, "sorted")) == 1
+
+
+def test_the_controls_answer_to_the_keyboard(opened):
+    from selenium.webdriver.common.keys import Keys
+
+    first = opened.find_element("css selector", '#sorted input[data-control="layer"]')
+    first.send_keys(Keys.ARROW_RIGHT)
+    (caption,) = shown(opened, "sorted")
+    assert "layer 1" in caption
+
+
+def test_a_table_is_saved_with_all_rows_and_digits(opened, downloads):
+    summary = opened.find_element("css selector", "#differences summary")
+    summary.click()
+    opened.find_element("xpath", "//button[text()='Save comparisons.csv']").click()
+    saved = downloads / "comparisons.csv"
+    for _ in range(100):
+        if saved.exists():
+            break
+        opened.execute_async_script("setTimeout(arguments[0], 50)")
+    rows = list(csv.reader(io.StringIO(saved.read_text(encoding="utf-8"))))
+    assert len(rows) == 1 + len(contents().summary["comparisons"])
+    assert rows[1][0] == EVIL
+    assert rows[1][7] == "-0.123456789"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_cut_off_on_a_phone_in_either_scheme(opened, scheme):
+    size = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    assert opened.execute_script("return document.documentElement.scrollWidth") == 360
+    colours = opened.execute_script(
+        "const of = getComputedStyle(document.body); return [of.color, of.backgroundColor]"
+    )
+    text, behind = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours)
+    assert (text < behind) == (scheme == "light")
+    opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_in_print_every_chart_is_shown(opened):
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert len(shown(opened, "weights")) == 9
+    assert not opened.find_element("css selector", "button").is_displayed()
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

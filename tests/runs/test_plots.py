@@ -1,0 +1,200 @@
+import numpy as np
+import pytest
+
+from dropout_jax.analysis.comparison import VIEWS
+from dropout_jax.analysis.statistics import VERDICTS
+from dropout_jax.io import figures
+from dropout_jax.runs import plots
+
+NAMES = ("none", "dropout", "l2")
+N_SEEDS = 5
+EPOCHS = np.array([0, 1, 3, 6])
+N_HIDDEN = pytest.mark.parametrize("n_hidden", [1, 3])
+
+
+def titles(n_hidden):
+    return [f"layer {l}" for l in range(n_hidden + 1)]
+
+
+def magnitudes(n_hidden):
+    rng = np.random.default_rng(0)
+    return {
+        name: {title: rng.random(40 + 9 * l) / c for l, title in enumerate(titles(n_hidden))}
+        for c, name in enumerate(NAMES[:2], start=1)
+    }
+
+
+def gini(n_hidden):
+    return {
+        name: {title: 0.1 * c + 0.011 * l for l, title in enumerate(titles(n_hidden))}
+        for c, name in enumerate(NAMES[:2], start=1)
+    }
+
+
+def profiles(n_hidden):
+    rng = np.random.default_rng(1)
+    of_titles = {}
+    for title in titles(n_hidden):
+        relative = np.sort(0.1 + rng.random((len(NAMES), N_SEEDS, 21)))
+        lorenz = np.cumsum(relative, axis=-1) / relative.sum(axis=-1, keepdims=True)
+        of_titles[title] = (relative, lorenz, lorenz - lorenz[:1])
+    return of_titles
+
+
+def comparisons(n_hidden):
+    rng = np.random.default_rng(2)
+    cells = [(l, view) for l in range(n_hidden) for view in VIEWS]
+    cells += [(n_hidden, view) for view in VIEWS[:3]]
+    rows = []
+    for condition in NAMES[1:]:
+        for k, (layer, view) in enumerate(cells):
+            for measure in ("gini", "top10_share"):
+                low, middle, high = np.sort(rng.normal(size=3))
+                rows.append(
+                    {"baseline": "none", "condition": condition, "layer": layer, "view": view}
+                    | {"measure": measure, "verdict": VERDICTS[k % 4]}
+                    | {"difference": middle, "ci_low": low, "ci_high": high}
+                )
+    return rows
+
+
+def curves(n_conditions=3):
+    rng = np.random.default_rng(3)
+    names = ("train_loss", "test_loss", "train_error", "test_error")
+    return {name: rng.random((n_conditions, N_SEEDS, len(EPOCHS))) for name in names}
+
+
+FIGURES = {
+    "weights": lambda n: plots.plot_weights(magnitudes(n), gini(n)),
+    "profiles": lambda n: plots.plot_profiles(NAMES, profiles(n), "|w|", N_SEEDS),
+    "differences": lambda n: plots.plot_differences(comparisons(n), "gini", N_SEEDS),
+    "curves": lambda n: plots.plot_curves(NAMES, EPOCHS, curves(), N_SEEDS),
+}
+
+
+@N_HIDDEN
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_says_how_many_it_shows_and_names_its_axes(name, n_hidden):
+    figure = FIGURES[name](n_hidden)
+    figure.draw_without_rendering()  # a layout that does not fit would warn
+    said = "one network each" if name == "weights" else f"{N_SEEDS} seeds"
+    assert said in figure.get_suptitle()
+    for axes in figure.axes:
+        place = axes.get_subplotspec()
+        assert place is not None
+        assert axes.get_xlabel() or not place.is_last_row()
+        if name == "differences":
+            assert all(label.get_text() for label in axes.get_yticklabels())
+        else:
+            assert axes.get_ylabel() or not place.is_first_col()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_the_same_file_each_time(name, tmp_path):
+    for folder in ("first", "again"):
+        figures.write_figure(tmp_path / folder, name, FIGURES[name](1))
+    for suffix in (".png", ".svg"):
+        first, again = (tmp_path / folder / (name + suffix) for folder in ("first", "again"))
+        assert first.read_bytes() == again.read_bytes()
+
+
+@N_HIDDEN
+def test_weights_are_shown_one_by_one_on_one_scale_a_layer(n_hidden):
+    shown, numbers = magnitudes(n_hidden), gini(n_hidden)
+    figure = plots.plot_weights(shown, numbers)
+    grid = np.reshape(np.array(figure.axes), (n_hidden + 1, 2))
+    for row, title in zip(grid, titles(n_hidden), strict=True):
+        assert row[0].get_ylabel().startswith(title)
+        assert row[0].get_ylim() == row[1].get_ylim()
+        assert row[0].get_ylim()[0] == 0
+        for axes, name in zip(row, shown, strict=True):
+            a = shown[name][title]
+            points = axes.collections[0].get_offsets()
+            np.testing.assert_array_equal(points, np.stack([np.arange(len(a)), a], axis=1))
+            assert axes.get_ylim()[1] > a.max()
+            np.testing.assert_array_equal(axes.lines[0].get_ydata(), 2 * [a.mean()])
+            assert f"mean {a.mean():.3f}   Gini {numbers[name][title]:.3f}" in [
+                text.get_text() for text in axes.texts
+            ]
+    assert [axes.get_title() for axes in grid[0]] == list(shown)
+
+
+def assert_bands(axes, x, values):
+    """A line through the means over seeds, and a band from the least to the largest."""
+    lines = axes.lines[-len(values) :]
+    for line, band, of_condition in zip(lines, axes.collections, values, strict=True):
+        np.testing.assert_allclose(line.get_xdata(), x)
+        np.testing.assert_allclose(line.get_ydata(), of_condition.mean(axis=0))
+        corners = band.get_paths()[0].vertices
+        for edge in (of_condition.min(axis=0), of_condition.max(axis=0)):
+            for point in zip(x, edge, strict=True):
+                assert np.isclose(corners, point).all(axis=1).any()
+
+
+def legend_of(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+@N_HIDDEN
+def test_profiles_show_mean_and_range_over_seeds_of_every_condition(n_hidden):
+    shown = profiles(n_hidden)
+    grid = np.reshape(np.array(plots.plot_profiles(NAMES, shown, "|w|", N_SEEDS).axes), (3, -1))
+    for column, (title, values) in zip(grid.T, shown.items(), strict=True):
+        assert column[0].get_title() == title
+        for axes, of_row in zip(column, values, strict=True):
+            assert_bands(axes, np.linspace(0, 1, 21), of_row)
+        np.testing.assert_array_equal(column[1].lines[0].get_ydata(), [0, 1])
+        assert column[1].get_ylim() == (0, 1)
+        assert column[0].get_ylim()[1] > values[0].max()
+    assert legend_of(grid[0, 0]) == list(NAMES)
+    for axes, words in zip(grid[:, 0], ("mean", "share", "from none"), strict=True):
+        assert words in axes.get_ylabel()
+
+
+@N_HIDDEN
+def test_differences_show_every_interval_of_the_measure_and_fill_what_is_decided(n_hidden):
+    rows = comparisons(n_hidden)
+    axes = plots.plot_differences(rows, "gini", N_SEEDS).axes[0]
+    of_measure = [row for row in rows if row["measure"] == "gini"]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    for row, (point, _, bars) in zip(of_measure, axes.containers, strict=True):
+        (start, end), y = bars[0].get_segments()[0], point.get_ydata()[0]
+        ends = (row["ci_low"], point.get_xdata()[0], row["ci_high"])
+        np.testing.assert_allclose((start[0], row["difference"], end[0]), ends)
+        decided = row["verdict"] in ("more uniform", "less uniform")
+        assert (point.get_markerfacecolor() != "white") == decided
+        assert labels[round(y)] == f"layer {row['layer']}   {row['view'].replace('_', ' ')}"
+    assert axes.get_xlabel() == "difference in Gini from none"
+    assert legend_of(axes) == ["dropout", "l2", "none or undecided"]
+
+
+def test_curves_show_losses_in_nats_and_errors_in_percent():
+    shown = curves()
+    figure = plots.plot_curves(NAMES, EPOCHS, shown, N_SEEDS)
+    for axes, (name, values) in zip(figure.axes, shown.items(), strict=True):
+        is_loss = name.endswith("loss")
+        assert_bands(axes, EPOCHS, values if is_loss else 100 * values)
+        assert axes.get_title() == name.replace("_", " ")
+        assert (axes.get_ylabel(), axes.get_yscale()) == (
+            ("nats", "log") if is_loss else ("%", "linear")
+        )
+    assert legend_of(figure.axes[0]) == list(NAMES)
+
+
+def test_the_arrow_points_to_where_it_is_more_uniform():
+    """Participation is the one measure that grows with uniformity."""
+    rows = [row | {"measure": "participation"} for row in comparisons(1)]
+    figure = plots.plot_differences(rows, "participation", 5, higher_is_uniform=True)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert any("less uniform ←" in text for text in texts)
+    assert any("→ more uniform" in text for text in texts)
+
+
+def test_many_conditions_of_any_name_are_told_apart():
+    names = ["$\\frac{$", "_hidden", "<i>", *(f"condition {c}" for c in range(3, 12)), "x" * 60]
+    figure = plots.plot_curves(names, EPOCHS, curves(len(names)), N_SEEDS)
+    figure.draw_without_rendering()  # mathematics that cannot be set would raise
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == len(names)
+    looks = {(plots.colour(c), str(plots.line(c))) for c in range(36)}
+    assert len(looks) == 36

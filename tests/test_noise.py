@@ -1,0 +1,410 @@
+"""The laws of dropout; every bound on a random number is 5 standard deviations of its estimator."""
+
+import itertools
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dropout_jax.networks.linen import Dropout
+from dropout_jax.noise import _hash, _mask, drop_connect, dropout, gaussian_dropout, keep_mask
+
+IMPLS = ("threefry2x32", "philox2x32", "rbg")
+DTYPES = (jnp.float16, jnp.bfloat16, jnp.float32)
+FLOAT8 = (jnp.float8_e4m3fn, jnp.float8_e5m2)
+SEEDS = st.integers(0, 2**32 - 1)
+RATES = st.floats(0, 1, width=32, allow_subnormal=False)
+EDGES = np.array([-0.0, 0.0, 1.5, -2.0, np.inf, -np.inf, np.nan], np.float32)
+
+compiled_mask = jax.jit(keep_mask, static_argnames="shape")
+drops = pytest.mark.parametrize("drop", [dropout, gaussian_dropout])
+transforms = pytest.mark.parametrize("transform", [jax.jit, lambda f: f], ids=["jit", "eager"])
+
+
+def assert_same_bits(actual, expected):
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
+    assert actual.tobytes() == expected.tobytes()
+
+
+def normals(seed, *shape):
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+# Laws
+
+
+@given(seed=SEEDS, rate=RATES.filter(lambda rate: rate < 1))
+def test_an_entry_is_dropped_or_scaled_by_the_inverse_keep_probability(seed, rate):
+    x = np.arange(1, 65, dtype=np.float32)
+    y = np.asarray(jax.jit(dropout)(jax.random.key(seed), x, rate))
+    kept = np.asarray(compiled_mask(jax.random.key(seed), rate, x.shape))
+    np.testing.assert_array_equal(y[~kept], 0)
+    np.testing.assert_allclose(y[kept], x[kept] / (1 - np.float64(rate)), rtol=1e-6)
+
+
+@drops
+@transforms
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rate_zero_is_the_identity_bit_for_bit(drop, transform, dtype):
+    x = jnp.asarray(EDGES, dtype)
+    assert_same_bits(transform(drop)(jax.random.key(0), x, 0.0), x)
+
+
+@drops
+@transforms
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rate_one_gives_zeros_with_zero_gradients(drop, transform, dtype):
+    def total(x, rate):
+        return drop(jax.random.key(0), x, rate).sum()
+
+    x = jnp.asarray(EDGES, dtype)
+    np.testing.assert_array_equal(transform(drop)(jax.random.key(0), x, 1.0), jnp.zeros_like(x))
+    of_x, of_rate = transform(jax.grad(total, argnums=(0, 1)))(x, 1.0)
+    np.testing.assert_array_equal(of_x, jnp.zeros_like(x))
+    assert jnp.isfinite(of_rate)
+
+
+@drops
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rates_just_below_one_give_no_nan_in_any_dtype(drop, dtype):
+    """1 / (1 - rate) is larger than every float16 here, and 0 times infinity is NaN."""
+
+    def total(x):
+        return drop(jax.random.key(0), x, 1 - 2**-20).sum()
+
+    value, slope = jax.jit(jax.value_and_grad(total))(jnp.ones(7, dtype))
+    assert jnp.isfinite(value)
+    assert jnp.isfinite(slope).all()
+
+
+def test_the_gradient_is_the_mask_over_the_keep_probability():
+    x = normals(0, 7, 5)
+    slope = jax.grad(lambda x: dropout(jax.random.key(1), x, 0.4).sum())(x)
+    kept = np.asarray(keep_mask(jax.random.key(1), 0.4, x.shape))
+    assert 0 < kept.sum() < kept.size
+    np.testing.assert_allclose(slope, kept / 0.6, rtol=1e-6)
+
+
+def test_a_nan_in_a_dropped_place_does_not_survive():
+    kept = keep_mask(jax.random.key(2), 0.5, (7, 5))
+    x = jnp.where(kept, 1.0, jnp.nan)
+    value, slope = jax.value_and_grad(lambda x: dropout(jax.random.key(2), x, 0.5).sum())(x)
+    assert value == 2 * kept.sum()
+    np.testing.assert_array_equal(slope, 2.0 * kept)
+
+
+@given(seed=SEEDS, rates=st.tuples(RATES, RATES))
+def test_what_a_higher_rate_keeps_a_lower_one_keeps_too(seed, rates):
+    low, high = (compiled_mask(jax.random.key(seed), rate, (256,)) for rate in sorted(rates))
+    assert not np.any(high & ~np.asarray(low))
+
+
+def test_everything_is_kept_at_rate_zero_and_nothing_at_rate_one():
+    first, second = (jax.random.key(0) for _ in range(2))
+    assert compiled_mask(first, 0.0, (2**20,)).all()
+    assert not compiled_mask(second, 1.0, (2**20,)).any()
+
+
+def unhash(word):
+    """The second word of a key, under which the hash of position 0 is this if the first is 0."""
+    word = word * pow(0x9E3779B1, -1, 2**32) % 2**32
+    word ^= word >> 16
+    word = word * pow(0x846CA68B, -1, 2**32) % 2**32
+    return word ^ word >> 15 ^ word >> 30
+
+
+def test_the_least_draw_is_kept_at_rate_zero_and_the_greatest_dropped_at_rate_one():
+    zero = jnp.zeros(2, jnp.uint32)  # under this key the hash of position 0 is 0, the least draw
+    assert int(_hash(jnp.uint32(0), *zero)) == 0
+    assert _mask(zero, jnp.float32(0), (1,)).all()
+    assert not _mask(zero, jnp.float32(2**-32), (1,)).any()
+    top = jnp.array([0, unhash(2**32 - 1)], jnp.uint32)  # under this one the greatest
+    assert int(_hash(jnp.uint32(0), *top)) == 2**32 - 1
+    assert _mask(top, jnp.float32(1 - 2**-24), (1,)).all()
+    assert not _mask(top, jnp.float32(1), (1,)).any()
+
+
+@drops
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_dtype_and_shape_are_kept(drop, dtype):
+    x = jnp.zeros((3, 4, 5), dtype)
+    y = jax.eval_shape(lambda x: drop(jax.random.key(0), x, 0.5), x)
+    assert (y.shape, y.dtype) == (x.shape, x.dtype)
+
+
+@drops
+@pytest.mark.parametrize("dtype", FLOAT8)
+def test_eight_bits_are_kept_or_dropped_as_32_are(drop, dtype):
+    x = jnp.array([1.0, 2.0, 0.5, 4.0], dtype)
+    wide = drop(jax.random.key(1), x.astype(jnp.float32), 0.5)
+    narrow = drop(jax.random.key(1), x, 0.5)
+    assert narrow.dtype == dtype
+    assert_same_bits(narrow.view(jnp.uint8), wide.astype(dtype).view(jnp.uint8))
+
+
+@drops
+@transforms
+def test_a_traced_rate_that_is_nan_gives_nan(drop, transform):
+    dropped = jax.vmap(lambda rate: drop(jax.random.key(0), jnp.ones(3), rate))
+    assert jnp.isnan(transform(dropped)(jnp.array([jnp.nan]))).all()
+    assert jnp.isnan(jax.jit(drop)(jax.random.key(0), jnp.ones(3), jnp.nan)).all()
+
+
+def test_different_keys_give_different_masks():
+    first, second = (keep_mask(jax.random.key(seed), 0.5, (7, 5)) for seed in (0, 1))
+    assert jnp.any(first != second)
+
+
+# Transformations
+
+
+@pytest.mark.parametrize("spec", [("d", None), (None, "d")])
+def test_no_sharding_changes_a_bit_of_a_mask(spec):
+    mesh = jax.sharding.Mesh(jax.local_devices()[:2], ("d",))
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec))
+    sharded = jax.jit(keep_mask, static_argnames="shape", out_shardings=sharding)
+    mask = sharded(jax.random.key(0), 0.3, shape=(6, 10))
+    assert len(mask.sharding.device_set) == 2
+    assert_same_bits(mask, compiled_mask(jax.random.key(0), 0.3, (6, 10)))
+
+
+def linen_dropout(key, x, rate):
+    return Dropout(rate, deterministic=False).apply({}, x, rng=key)
+
+
+@pytest.mark.parametrize("drop", [dropout, gaussian_dropout, linen_dropout])
+@pytest.mark.parametrize("varying", [{"key"}, {"rate"}, {"x"}, {"key", "rate", "x"}])
+def test_key_rate_and_input_may_each_vary_over_a_mesh(drop, varying):
+    def value_and_slope(keys, x, rates):
+        """In the direction of x and the rate themselves."""
+        with_key = partial(drop, keys[0])
+        return jnp.concatenate(jax.jvp(with_key, (x, rates[0]), (x, rates[0])))
+
+    def split(name, array):
+        return list(array.reshape(2, 1)) if name in varying else [array[:1]] * 2
+
+    mesh = jax.sharding.Mesh(jax.local_devices()[:2], ("d",))
+    keys, x, rates = jax.random.split(jax.random.key(0)), normals(0, 2), jnp.array([0.0, 0.5])
+    halves = [split("key", keys), split("x", x), split("rate", rates)]
+    whole = [jnp.concatenate(of) if of[0] is not of[1] else of[0] for of in halves]
+    specs = tuple(jax.sharding.PartitionSpec("d" if len(of) == 2 else None) for of in whole)
+    out = jax.sharding.PartitionSpec("d")
+    sharded = jax.shard_map(value_and_slope, mesh=mesh, in_specs=specs, out_specs=out)
+    with jax.debug_key_reuse(False):
+        apart = jnp.concatenate([value_and_slope(*half) for half in zip(*halves, strict=True)])
+        np.testing.assert_allclose(jax.jit(sharded)(*whole), apart, rtol=1e-6)
+
+
+def test_jit_changes_no_bit_of_dropout():
+    x = normals(0, 7, 5)
+    assert_same_bits(
+        jax.jit(dropout)(jax.random.key(1), x, 0.3), dropout(jax.random.key(1), x, 0.3)
+    )
+
+
+def test_jit_changes_gaussian_dropout_by_rounding_only():
+    x = normals(0, 7, 5)
+    compiled = jax.jit(gaussian_dropout)(jax.random.key(1), x, 0.3)
+    eager = gaussian_dropout(jax.random.key(1), x, 0.3)
+    np.testing.assert_allclose(compiled, eager, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "philox2x32"])
+def test_vmap_over_keys_is_the_loop_bit_for_bit(impl):
+    x = normals(0, 7, 5)
+    batched, looped = (jax.random.split(jax.random.key(3, impl=impl), 6) for _ in range(2))
+    together = jax.vmap(dropout, (0, None, None))(batched, x, 0.5)
+    assert_same_bits(together, jnp.stack([dropout(key, x, 0.5) for key in looped]))
+
+
+def test_vmap_over_rates_is_the_loop_bit_for_bit():
+    x, rates = normals(0, 7, 5), jnp.array([0.0, 0.2, 0.5, 1.0])
+    together = jax.vmap(lambda rate: dropout(jax.random.key(4), x, rate))(rates)
+    assert_same_bits(together, jnp.stack([dropout(jax.random.key(4), x, r) for r in rates]))
+
+
+@drops
+def test_a_sweep_over_rates_compiles_once(drop):
+    chex.clear_trace_counter()
+    swept = jax.jit(chex.assert_max_traces(lambda key, x, rate: drop(key, x, rate), n=1))
+    for rate in (0.0, 0.3, 0.5, 1.0):
+        swept(jax.random.key(0), jnp.ones(3), rate)
+
+
+# Moments
+
+
+@pytest.mark.parametrize("impl", IMPLS)
+def test_the_share_of_kept_entries_is_the_keep_probability(impl):
+    n = 100_000
+    for seed, rate in enumerate((0.1, 0.5, 0.9)):
+        share = compiled_mask(jax.random.key(seed, impl=impl), rate, (n,)).mean()
+        assert abs(share - (1 - rate)) < 5 * np.sqrt(rate * (1 - rate) / n)
+
+
+def standardised(key, rate, n=2**20):
+    """A long mask with mean 0 and variance 1."""
+    mask = np.asarray(compiled_mask(key, rate, (n,)), np.float64)
+    return (mask - (1 - rate)) / np.sqrt(rate * (1 - rate))
+
+
+def assert_uncorrelated(a, b):
+    assert abs(np.mean(a * b)) < 5 / np.sqrt(len(a))
+
+
+@pytest.mark.parametrize("impl", IMPLS)
+@pytest.mark.parametrize("rate", [0.2, 0.5])
+def test_an_entry_says_nothing_of_its_neighbours(impl, rate):
+    mask = standardised(jax.random.key(0, impl=impl), rate)
+    for lag in (1, 2, 3, 4, 32, 784, 1024, 2**16):
+        assert_uncorrelated(mask[lag:], mask[:-lag])
+    assert_uncorrelated(mask[2:] * mask[1:-1], mask[:-2])
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "philox2x32"])
+def test_a_mask_says_nothing_of_those_of_other_layers_steps_and_members(impl):
+    member, other = jax.random.split(jax.random.key(0, impl=impl))
+    steps = [jax.random.fold_in(key, step) for key in (member, other) for step in (0, 1)]
+    masks = [standardised(key, 0.5) for step in steps for key in jax.random.split(step, 3)]
+    for a, b in itertools.combinations(masks, 2):
+        assert_uncorrelated(a, b)
+
+
+@pytest.mark.parametrize(
+    ("rate", "n"), [(1e-6, 2**17), (1e-4, 2**14), (0.01, 2**10), (0.3, 1_000), (0.5, 2**10)]
+)
+def test_the_number_of_dropped_entries_varies_as_the_binomial_does(rate, n):
+    n_masks, q = 2_000, float(np.float32(rate))
+    count = jax.jit(lambda keys: jax.lax.map(lambda k: jnp.sum(~keep_mask(k, q, (n,))), keys))
+    dropped = np.asarray(count(jax.random.split(jax.random.key(0), n_masks)), float)
+    variance = n * q * (1 - q)
+    assert abs(dropped.mean() - n * q) < 5 * np.sqrt(variance / n_masks)
+    # The variance of the squared deviation: σ⁴ (2 + excess kurtosis of the binomial).
+    spread = variance**2 * 2 + variance * (1 - 6 * q * (1 - q))
+    assert abs(dropped.var(ddof=1) - variance) < 5 * np.sqrt(spread / n_masks)
+
+
+def test_a_flipped_bit_of_the_counter_flips_every_bit_of_the_hash_half_of_the_time():
+    counter = jnp.arange(2**14, dtype=jnp.uint32)
+    bits = jnp.arange(32, dtype=jnp.uint32)
+    for key in ((0, 0), (1, 2**31), (2**32 - 1, 12345)):
+        k0, k1 = map(jnp.uint32, key)
+        for flipped in range(32):
+            changed = _hash(counter, k0, k1) ^ _hash(counter ^ jnp.uint32(1 << flipped), k0, k1)
+            share = ((changed[:, None] >> bits[None, :]) & 1).mean(axis=0)
+            np.testing.assert_allclose(share, 0.5, atol=5 * 0.5 / np.sqrt(len(counter)) + 0.002)
+
+
+@drops
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_the_mean_is_the_input_and_the_variance_is_rate_over_keep_probability(drop, rate):
+    n, variance = 100_000, rate / (1 - rate)
+    noise = np.asarray(jax.jit(drop)(jax.random.key(6), jnp.ones(n), rate), np.float64)
+    assert abs(noise.mean() - 1) < 5 * np.sqrt(variance / n)
+    # The variance of (noise - 1)^2: 2 λ^2 for Gaussian noise, λ (1 - 2 rate)^2 / (1 - rate)^2 for
+    # scaled masks; at rate 1/2 that is 0, and float32 rounding is what is left.
+    spread = 2 * variance**2
+    if drop is dropout:
+        spread = variance * (1 - 2 * rate) ** 2 / (1 - rate) ** 2
+    assert abs(((noise - 1) ** 2).mean() - variance) < 5 * np.sqrt(spread / n) + 1e-6
+
+
+def test_gaussian_dropout_follows_the_formula():
+    x = normals(0, 7, 5)
+    noise = np.asarray(jax.random.normal(jax.random.key(7), x.shape))
+    expected = np.asarray(x) * (1 + np.sqrt(0.2 / 0.8) * noise)
+    np.testing.assert_allclose(
+        gaussian_dropout(jax.random.key(7), x, 0.2), expected, rtol=1e-5, atol=1e-6
+    )
+
+
+@drops
+def test_the_slope_in_the_rate_is_finite(drop):
+    def total(rate):
+        return drop(jax.random.key(8), jnp.ones(20), rate).sum()
+
+    slopes = jax.jit(jax.vmap(jax.grad(total)))(jnp.array([0.0, 0.1, 0.5, 1 - 2**-20, 1.0]))
+    assert jnp.isfinite(slopes).all()
+
+
+def test_the_slope_of_dropout_in_the_rate_is_its_output_over_the_keep_probability():
+    def total(rate):
+        return dropout(jax.random.key(8), jnp.ones(20), rate).sum()
+
+    value, slope = jax.jit(jax.value_and_grad(total))(0.4)
+    np.testing.assert_allclose(slope, value / 0.6, rtol=1e-5)
+
+
+@transforms
+def test_a_learned_rate_moves_from_zero(transform):
+    """Its slope at 0 is that of x / (1 - rate), as nothing is dropped there."""
+    x = normals(0, 20)
+    slope = transform(jax.grad(lambda rate: dropout(jax.random.key(8), x, rate).sum()))(0.0)
+    np.testing.assert_allclose(slope, x.sum(), rtol=1e-5)
+
+
+def test_drop_connect_is_dropout_of_the_kernel():
+    kernel = normals(0, 7, 5)
+    assert_same_bits(
+        drop_connect(jax.random.key(1), kernel, 0.3), dropout(jax.random.key(1), kernel, 0.3)
+    )
+
+
+def test_drop_connect_keeps_the_mean_of_a_product():
+    n, rate = 2_000, 0.3
+    x, kernel = normals(0, 4), normals(1, 4, 3)
+    keys = jax.random.split(jax.random.key(9), n)
+    outputs = jax.jit(jax.vmap(lambda key: x @ drop_connect(key, kernel, rate)))(keys)
+    deviation = np.sqrt(rate / (1 - rate) * (x**2) @ (kernel**2))
+    assert np.all(abs(outputs.mean(0) - x @ kernel) < 5 * deviation / np.sqrt(n))
+
+
+# Errors
+
+
+@drops
+@pytest.mark.parametrize(
+    ("rate", "got"), [(-0.1, "-0.1"), (1.2, "1.2"), (np.nan, "nan"), (np.inf, "inf")]
+)
+def test_a_concrete_rate_outside_the_unit_interval_is_refused(drop, rate, got):
+    for wrong in (rate, np.float32(rate), jnp.float32(rate)):
+        with pytest.raises(ValueError, match=rf"^rate must lie in \[0, 1\], got {got}$"):
+            drop(jax.random.key(0), jnp.ones(3), wrong)
+        with pytest.raises(ValueError, match=rf"^rate must lie in \[0, 1\], got {got}$"):
+            keep_mask(jax.random.key(0), wrong, (3,))
+
+
+@drops
+def test_more_than_one_rate_is_refused(drop):
+    with pytest.raises(ValueError, match=r"rate must be a scalar, got shape \(3,\)"):
+        drop(jax.random.key(0), jnp.ones(3), jnp.zeros(3))
+
+
+@drops
+@pytest.mark.parametrize(
+    ("make_key", "message"),
+    [
+        (lambda: jax.random.PRNGKey(0), r"got uint32; make one with jax.random.key\(seed\)"),
+        (lambda: 0, r"got int; make one with jax.random.key\(seed\)"),
+        (lambda: jax.random.split(jax.random.key(0)), r"got an array of keys of shape \(2,\)"),
+    ],
+    ids=["legacy", "seed", "batch"],
+)
+def test_anything_but_one_typed_key_is_refused_with_advice(drop, make_key, message):
+    with pytest.raises(TypeError, match=message):
+        drop(make_key(), jnp.ones(3), 0.5)
+    with pytest.raises(TypeError, match=message):
+        keep_mask(make_key(), 0.5, (3,))
+
+
+@drops
+@pytest.mark.parametrize("dtype", [jnp.int32, jnp.bool_, jnp.complex64])
+def test_entries_that_are_not_floating_point_are_refused(drop, dtype):
+    with pytest.raises(TypeError, match=f"floating-point entries, got {jnp.dtype(dtype)}"):
+        drop(jax.random.key(0), jnp.ones(3, dtype), 0.5)
