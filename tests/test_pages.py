@@ -133,6 +133,7 @@ def test_the_page_of_a_study_shows_its_record(study):
     page = study_pages.page(study)
     lines = page.splitlines()
     assert lines[0].startswith(f"# {study}: ")
+    assert f"**Answer.** {study_pages.answer(study)}" in lines
     for one in record(study, "predictions"):
         verdict = "held" if one["held"] else study_pages.verdict(one)
         row = f"| {study_tables.cell(one['prediction'])} | {study_tables.cell(one['claim'])} |"

@@ -1,7 +1,7 @@
 """A page per study, made from its docstring and its record: nobody writes a number by hand.
 
-`write` is called when Sphinx starts. A page has the question, what was predicted and whether it
-held, remarks in words (`remarks/STUDY.md`, where there are any), the figures and the tables.
+`write` is called when Sphinx starts. A page has the question, the answer of the index, what was
+predicted and whether it held, remarks in words (`remarks/STUDY.md`), the figures and the tables.
 """
 
 import importlib
@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from experiments.run_all import STUDIES
-from experiments.tutorials.study_tables import LEFT_OUT, cell, evidence, markdown, table
+from experiments.tutorials.study_tables import HEADS, LEFT_OUT, cell, evidence, markdown, table
 
 HERE = Path(__file__).parent
 LABEL = 12  # characters that a section's label takes in the docstring of a study
@@ -42,6 +42,26 @@ def sections(doc: str) -> tuple[str, dict[str, str], str]:
     return title, labelled, "\n".join(rest).strip()
 
 
+def listed(predicted: str) -> str:
+    """Predictions that have a label, such as `P1`, as items of a list.
+
+    Example:
+      >>> print(listed("After theory: A1 It falls. A2 It stays."))
+      After theory:
+      - A1 It falls.
+      - A2 It stays.
+    """
+    items = re.sub(r"(?:^|(?<=[.:;)]) )(?=[A-Z]\d )", "\n- ", predicted)
+    return items.replace(" Own:", "\n\nOwn:").strip()
+
+
+def answer(name: str) -> str:
+    """The one sentence that the index of studies says of a study."""
+    index = (HERE.parent / "README.md").read_text("utf-8")
+    (row,) = re.findall(rf"^\| \[{name}\]\(.*$", index, re.MULTILINE)
+    return row.split(" | ")[2]
+
+
 def environment(of: dict[str, Any]) -> str:
     """Where and how long a study ran, in one line."""
     versions = ", ".join(f"{package} {version}" for package, version in of["versions"].items())
@@ -51,7 +71,7 @@ def environment(of: dict[str, Any]) -> str:
 
 
 def verdict(judged: dict[str, Any]) -> str:
-    """Whether a prediction held; `undecided` where the one interval that it rests on says so.
+    """Whether a prediction held; `undecided` if none of the intervals that it rests on refutes it.
 
     Example:
       >>> verdict({"held": False, "evidence": {"verdict": "undecided"}})
@@ -59,9 +79,9 @@ def verdict(judged: dict[str, Any]) -> str:
     """
     if judged["held"]:
         return "held"
-    rests_on = judged["evidence"] if isinstance(judged["evidence"], dict) else {}
-    said = rests_on.get("verdict", rests_on.get("interval"))
-    return "undecided" if said == "undecided" else "not held"
+    of = judged["evidence"] if isinstance(judged["evidence"], list) else [judged["evidence"]]
+    said = {one.get("interval", one.get("verdict")) for one in of if isinstance(one, dict)}
+    return "undecided" if {"undecided"} <= said <= {"undecided", "within"} else "not held"
 
 
 def predictions(judged: list[dict[str, Any]]) -> str:
@@ -84,8 +104,9 @@ def tables(study: ModuleType, summary: dict[str, Any]) -> Iterator[str]:
         yield study.markdown(study.RESULTS).strip()
     yield table({name: value for name, value in summary.items() if cell(value) is not None})
     for name, part in summary.items():
-        if isinstance(part, dict | list) and name not in LEFT_OUT and (made := table(part)):
-            yield f"### {str(cell(name)).capitalize()}\n\n{made}"
+        if cell(part) is None and name not in LEFT_OUT and (made := table(part)):
+            head = HEADS.get(name, str(cell(name)))
+            yield f"### {head[0].upper()}{head[1:]}\n\n{made}"
 
 
 def page(name: str) -> str:
@@ -110,13 +131,17 @@ def page(name: str) -> str:
     blocks = [
         f"# {name}: {title}",
         labelled["Question"],
+        f"**Answer.** {answer(name)}",
         "## Predictions",
         "Written before the run, unless they say otherwise.",
-        re.sub(r"(?:^|(?<=[.:;)]) )(?=[A-Z]\d )", "\n- ", labelled["Predicted"]).strip(),
+        listed(labelled["Predicted"]),
         predictions(record["predictions"]),
-        "A prediction that is not held is refuted, or some of its evidence is undecided.",
+        "A prediction that did not hold is refuted, or some of its evidence is undecided.",
         remarks.read_text("utf-8").strip() if remarks.exists() else "",
-        *(f"- {cell(of['said'])}" for of in summary.get("questions", {}).values()),
+        *(
+            f"- {cell(of['said'].replace(' -', ' −'))}"
+            for of in summary.get("questions", {}).values()
+        ),
         *(["## Figures", *figures] if figures else []),
         "## Tables",
         *tables(study, summary),

@@ -12,32 +12,27 @@ from typing import Any
 SHORT = 6  # so many numbers of a list fit into a cell; longer lists are what the figures show
 MEANS = ("difference", "mean")
 ESTIMATE = {*MEANS, "ci_low", "ci_high", "sd"}
-LEFT_OUT = {
-    "axes",
-    "p_value",
-    "said",
-    "schema_version",
-    "study",
-    "values",
-}  # arrays, or shown in another place
-HEADS = {"p_holm": "p (Holm)", "baseline_mean": "baseline's mean", "gflops": "GF/s"}
+# Arrays, what only programs read, and what is shown in another place.
+LEFT_OUT = {"axes", "p_value", "said", "schema_version", "study", "values"}
+HEADS = {"p_holm": "p (Holm)", "baseline_mean": "baseline's mean", "sds": "standard deviations"}
 PRIMARY = "gini"  # of several measures; the others are in the record
 NAMES = ("condition", "examples", "passes", "quantity")  # what tells estimates apart
 
 
 def estimate(row: Mapping[str, Any]) -> str:
-    """A mean with its interval, to two digits of the interval's width; or with its deviation.
+    """A mean with its interval, or its deviation, to two digits of the interval's width or of it.
 
     Example:
       >>> print(estimate({"difference": -0.1587, "ci_low": -0.1678, "ci_high": -0.1481}))
       −0.159 [−0.168, −0.148]
     """
     sign, mean = ("+", row["difference"]) if "difference" in row else ("", row["mean"])
-    if "ci_low" not in row:
-        return f"{cell(mean)} ± {cell(row['sd'])}"
-    low, high = row["ci_low"], row["ci_high"]
-    digits = max(0, 1 - math.floor(math.log10(high - low))) if high > low else 3
+    width = row["ci_high"] - row["ci_low"] if "ci_low" in row else row["sd"]
+    digits = max(0, 1 - math.floor(math.log10(width))) if width > 0 else 3
     form = f"{sign},.{digits}f" if digits <= SHORT else f"{sign}.2g"
+    if "ci_low" not in row:
+        return f"{mean:{form}} ± {width:{form}}".replace("-", "−")
+    low, high = row["ci_low"], row["ci_high"]
     return f"{mean:{form}} [{low:{form}}, {high:{form}}]".replace("-", "−")
 
 
@@ -46,7 +41,7 @@ def cell(value: Any) -> str | None:
 
     Example:
       >>> print(cell(-0.123456), cell(12000), cell([1, 2]), cell({"mean": 1.0, "sd": 0.5}))
-      −0.1235 12,000 1, 2 1 ± 0.5
+      −0.1235 12,000 1, 2 1.00 ± 0.50
     """
     match value:
         case None:
@@ -61,7 +56,7 @@ def cell(value: Any) -> str | None:
         case {"mean": _, "ci_low": _} | {"mean": _, "sd": _} if value.keys() <= ESTIMATE | {"n"}:
             return estimate(value)
         case [*items] if len(items) <= SHORT and not any(isinstance(i, list | dict) for i in items):
-            return ", ".join(str(cell(item)) for item in items)
+            return ", ".join(str(cell(item)) for item in items) or "–"
     return None
 
 
@@ -109,6 +104,8 @@ def rows(part: Any, path: str = "") -> Iterator[tuple[str, dict[str, str]]]:
 def table(part: Any) -> str:
     """A part of a record as a table, turned if it has more columns than rows; empty without rows.
 
+    What three rows or more share is said once, below the table.
+
     Example:
       >>> print(table([{"layer": 0, "verdict": "undecided"}, {"layer": 1, "verdict": "lower"}]))
       | layer | verdict |
@@ -117,16 +114,17 @@ def table(part: Any) -> str:
       | 1 | lower |
     """
     found = [(path, row) for path, row in rows(part) if row]
-    heads = list(dict.fromkeys(head for _, row in found for head in row))
-    named = any(path for path, _ in found)
-    grid = [["", *heads], *([path, *(row.get(head, "") for head in heads)] for path, row in found)]
-    if len(found) == 1 < len(heads) and not named:
-        grid[1][0] = "value"
-    elif not named:
-        grid = [line[1:] for line in grid]
-    if len(heads) > len(found):
-        grid = [list(column) for column in zip(*grid, strict=True)]
-    return markdown(grid) if found else ""
+    heads = dict.fromkeys(head for _, row in found for head in row)
+    columns = {head: [row.get(head, "") for _, row in found] for head in heads}
+    shared = {h: c[0] for h, c in columns.items() if len(found) >= 3 and len(set(c)) == 1}
+    grid = [[head, *column] for head, column in columns.items() if head not in shared]
+    turned = len(grid) > len(found) or len(found) == 1
+    names = ["value"] if len(found) == 1 else [path for path, _ in found]
+    if any(names):
+        grid.insert(0, ["", *names])
+    lines = grid if turned else list(zip(*grid, strict=True))
+    below = ", ".join(f"{head} {said}" for head, said in shared.items())
+    return (markdown(lines) if lines else "") + (f"\n\nIn all rows: {below}." if below else "")
 
 
 def markdown(grid: Sequence[Sequence[str]]) -> str:
@@ -149,5 +147,5 @@ def evidence(of: Any) -> str:
     if not any(mean in of and "ci_low" in of for mean in MEANS):
         return ", ".join(f"{head} {said}" for head, said in cells(of).items())
     names = [str(cell(of[name])) for name in NAMES if name in of]
-    said = [of[key] for key in ("verdict", "interval") if key in of]
+    said = dict.fromkeys(of[key] for key in ("verdict", "interval") if key in of)
     return ", ".join([" ".join([", ".join(names), estimate(of)]).strip(), *said])
