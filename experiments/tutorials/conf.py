@@ -1,9 +1,11 @@
-"""How Sphinx makes the pages: the API from docstrings, the tutorials by running them."""
+"""How Sphinx makes the pages: from docstrings, by running tutorials, from records of studies."""
 
 import importlib.metadata
 import inspect
 import re
+import sys
 from functools import partial
+from pathlib import Path
 from typing import Any, NewType
 
 import jax.typing
@@ -15,6 +17,8 @@ extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_nb"]
 html_theme = "furo"
 html_title = "dropout_jax"
 html_show_copyright = False
+
+exclude_patterns = ["remarks"]  # parts of pages
 
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
@@ -65,8 +69,12 @@ def skip(_app: Any, _what: str, _name: str, member: Any, _skip: bool, _options: 
 
 def setup(app: Any) -> None:
     """What autodoc is told beyond its settings."""
+    here = Path(__file__).parent
+    sys.path.insert(0, str(here.parent.parent))
     from dropout_jax.networks.nnx import MLP
+    from experiments.tutorials.study_pages import write
 
+    write(here / "studies")
     # The metaclass of an NNX module takes (*args, **kwargs): that of a bound __init__.
     MLP.__signature__ = inspect.signature(partial(MLP.__init__, None))  # pyright: ignore[reportArgumentType]
     app.connect("autodoc-process-docstring", escape)

@@ -1,0 +1,224 @@
+"""The pages of the documentation say what records hold, and nothing that is not there."""
+
+import doctest
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from experiments.run_all import STUDIES
+from experiments.tutorials import study_pages, study_tables
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "experiments" / "results"
+PAGES = ROOT / "experiments" / "tutorials"
+REMARKS = sorted((PAGES / "remarks").glob("*.md"))
+WRITTEN = [
+    ROOT / "README.md",
+    ROOT / "experiments" / "README.md",
+    *sorted(PAGES.glob("*.md")),
+    *REMARKS,
+]
+
+
+def text(page: str) -> str:
+    return (PAGES / f"{page}.md").read_text(encoding="utf-8")
+
+
+def in_one_line(page: str) -> str:
+    return " ".join(text(page).split())
+
+
+def record(study: str, part: str = "summary"):
+    return json.loads((RESULTS / study / f"{part}.json").read_text(encoding="utf-8"))
+
+
+def test_the_answer_is_the_one_in_the_committed_record():
+    from experiments import weight_uniformity
+
+    (said,) = re.findall(r"<!-- answer -->\n(.*?)<!-- /answer -->", text("findings"), re.DOTALL)
+    assert weight_uniformity.markdown(weight_uniformity.RESULTS) in said
+
+
+def test_the_speeds_and_the_memory_stated_are_those_recorded():
+    from experiments import benchmark
+
+    (said,) = re.findall(r"<!-- speed -->\n(.*?)<!-- /speed -->", text("speed"), re.DOTALL)
+    assert benchmark.markdown(benchmark.RESULTS) in said
+    pieces = record("benchmark")["pieces"]
+    (mask,) = [row["ratio"] for row in pieces if row["piece"] == "a mask"]
+    assert f"{mask:.1f} times as fast as `jax.random.bernoulli`" in in_one_line("speed")
+    parts = record("soak")["parts"]
+    assert f"took {max(part['peak_mib'] for part in parts):.0f} MiB" in in_one_line("speed")
+
+
+NORMS = {"baseline": "L2", "condition": "dropout, equal norm"}
+LAST = "Gini of contributions, layer 1"
+
+
+@pytest.mark.parametrize(
+    ("study", "which", "digits"),
+    [
+        ("weight_uniformity", {"layer": 1, "view": "contribution", "measure": "gini"}, 3),
+        ("weight_uniformity", {"layer": 0, "view": "entries", "measure": "gini"}, 3),
+        ("reliance", {"layer": 1, "quantity": "relative pair interaction"}, 3),
+        ("l2", {"baseline": "none", "quantity": "norm of all weights"}, 2),
+        ("l2", {**NORMS, "quantity": LAST}, 3),
+        ("robustness", {"quantity": "noise"}, 1),
+        ("robustness", {"quantity": "contrast"}, 1),
+        ("data_size", {"examples": 1_000, "quantity": "test error, %"}, 2),
+        ("data_size", {"examples": 60_000, "quantity": "test error, %"}, 2),
+    ],
+)
+def test_every_interval_of_the_answer_is_recorded(study, which, digits):
+    rows = record(study)["comparisons"]
+    if "condition" in rows[0]:
+        which = {"condition": "dropout", **which}
+    (row,) = [row for row in rows if which.items() <= row.items()]
+    shown = [f"{row[key]:+.{digits}f}" for key in ("difference", "ci_low", "ci_high")]
+    said = f"{shown[0]} [{shown[1]}, {shown[2]}]".replace("-", "−")
+    assert said in in_one_line("findings")
+
+
+def test_the_shares_of_the_multiverse_stated_are_those_recorded():
+    units = record("multiverse")["questions"]["units_last"]
+    of = units["by_choice"]["optimizer"]
+    every, sgd, adam = (
+        f"{100 * part['more uniform']:.0f} %" for part in (units["all"], of["SGD"], of["Adam"])
+    )
+    said = f"{every} of {units['all']['n']} reasonable settings, {sgd} of those with SGD and {adam}"
+    assert said in in_one_line("findings")
+
+
+def test_every_promise_names_a_test_that_is_there():
+    rows = re.findall(r"^\| (?!what|-).*$", text("promises"), re.MULTILINE)
+    named = re.findall(r"\[(test_\w+)\]\(\.\./\.\./(tests/[\w/]+\.py)\)", text("promises"))
+    assert len(named) >= len(rows) - 1  # one is held by a study, which takes long
+    assert len(named) >= 8
+    for test, file in named:
+        assert f"\ndef {test}(" in (ROOT / file).read_text(encoding="utf-8"), test
+
+
+def test_the_cost_of_a_million_networks_follows_from_the_record():
+    def said(name: str) -> float:
+        return float(re.findall(rf"<!-- {name} -->([\d.]+)<!-- /{name} -->", text("long_runs"))[0])
+
+    rows = record("benchmark")["rows"]
+    key = (64, "hidden layers", "this library")
+    (speed,) = [r["gflops"] for r in rows if (r["width"], r["dropout"], r["contender"]) == key]
+    kernels = 784 * 64 + 64 * 64 + 64 * 10
+    flops = 6 * 128 * kernels * (4_000 // 128) * 30
+    kilobytes = 4 * (kernels + 64 + 64 + 10) / 1e3
+    assert said("one") == round(flops / speed / 1e9, 2)
+    assert said("million") == round(flops / speed / 1e9 * 1e6 / 3600)
+    assert said("bytes") == round(kilobytes)
+    assert said("all") == round(kilobytes * 4 / 3)
+
+
+def test_the_coverage_stated_is_that_recorded():
+    at_10 = [row["coverage"] for row in record("interval_coverage")["coverage"] if row["n"] == 10]
+    stated = f"{100 * min(at_10):.1f} to {100 * max(at_10):.1f} % over four laws"
+    assert stated in in_one_line("statistics")
+
+
+@pytest.mark.parametrize("module", [study_pages, study_tables])
+def test_the_examples_of_the_generator_hold(module):
+    assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_page_of_a_study_shows_its_record(study):
+    page = study_pages.page(study)
+    lines = page.splitlines()
+    assert lines[0].startswith(f"# {study}: ")
+    assert f"**Answer.** {study_pages.answer(study)}" in lines
+    for one in record(study, "predictions"):
+        verdict = "held" if one["held"] else study_pages.verdict(one)
+        row = f"| {study_tables.cell(one['prediction'])} | {study_tables.cell(one['claim'])} |"
+        assert any(line.startswith(f"{row} {verdict} |") for line in lines)
+    for figure in (RESULTS / study / "figures").glob("*.png"):
+        assert f"(../../results/{study}/figures/{figure.name})" in page
+    for row in record(study).get("comparisons", []):
+        if row.get("measure", "gini") == "gini":
+            assert study_tables.estimate(row) in page
+    assert f"python -m experiments.{study}" in page
+    assert "None" not in page
+    tables = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)
+    assert len(tables) >= 3
+    for table in tables:  # as many cells in every line; an escaped bar is not a border
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
+
+
+def test_the_page_of_the_papers_has_the_table_of_the_committed_record():
+    from experiments import srivastava
+
+    assert srivastava.markdown(srivastava.RESULTS) in study_pages.page("srivastava") + "\n"
+
+
+def test_pages_are_written_anew_and_nothing_else_stays(tmp_path):
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    (folder / "gone.md").write_text("of a study that is no more")
+    study_pages.write(folder)
+    assert sorted(path.stem for path in folder.iterdir()) == sorted(STUDIES)
+
+
+@pytest.mark.parametrize("path", REMARKS, ids=lambda path: path.stem)
+def test_remarks_are_words_the_numbers_are_in_the_tables(path):
+    assert path.stem in STUDIES
+    assert not re.search(r"\d %|(?<!§)\d\.\d|\[[-+−]?\.?\d", path.read_text(encoding="utf-8"))
+
+
+def test_the_index_has_one_sentence_an_answer():
+    index = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(\w+)\]\((\w+)\.py\) \| ([^|]+) \| ([^|]+) \|", index, re.MULTILINE)
+    assert sorted(name for name, *_ in rows) == sorted(STUDIES)
+    for name, file, question, answer in rows:
+        assert name == file
+        assert question.endswith("?")
+        assert answer.endswith(".")
+        assert ". " not in answer
+        assert "[" not in answer
+
+
+def test_the_table_of_moved_modules_names_modules_that_are_there():
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", text("changelog"), re.MULTILINE)
+    assert len(rows) > 30
+    for _, to in rows:
+        for module in re.findall(r"`([a-z]+(?:\.[a-z]+)?)`", to):
+            if "." in module or module in ("data", "noise"):
+                assert importlib.util.find_spec(f"dropout_jax.{module}"), module
+
+
+def sentences(markdown: str) -> list[str]:
+    """The sentences of a page; code, tables and comments have none."""
+    prose = re.sub(r"\A---\n.*?\n---\n|```.*?```|<!--.*?-->", "\n\n", markdown, flags=re.DOTALL)
+    prose = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"`[^`]*`", "code", prose))
+    blocks = re.split(r"\n\s*\n|\n(?=\s*(?:[-*#|]|\d+\.) ?)", prose)
+    said = [" ".join(b.split()) for b in blocks if not b.lstrip().startswith("|")]
+    return [one for block in said for one in re.split(r"(?<=[.?!])[\"*)]*\s+(?=\S)", block)]
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_no_sentence_has_more_than_thirty_words(path):
+    if path.name == "references.md":
+        return
+    long = [s for s in sentences(path.read_text(encoding="utf-8")) if len(s.split()) > 30]
+    assert long == []
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_link_of_a_page_leads_to_a_file(path):
+    markdown = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", markdown):
+        if link.startswith("studies/"):
+            assert link.removeprefix("studies/") in STUDIES
+        else:
+            assert (path.parent / link).exists(), link
+
+
+def test_every_page_is_in_a_table_of_contents():
+    named = {line.strip() for line in text("index").splitlines()}
+    assert {path.stem for path in PAGES.glob("*.md")} - {"index"} <= named
