@@ -35,7 +35,7 @@ def _new(
     x_label: str, y_label: str = "", height: float = 2.3, left: float = 0.6
 ) -> tuple[Figure, Axes]:
     """A figure and its axes; fixed margins, in inches, are faster than a layout engine."""
-    width, right, bottom, top = 4.2, 0.1, 0.45, 0.1
+    width, right, bottom, top = 4.2, 0.15, 0.45, 0.1
     figure = Figure(figsize=(width, height))
     wide, high = width - left - right, height - bottom - top
     axes = figure.add_axes((left / width, bottom / height, wide / width, high / height))
@@ -123,11 +123,11 @@ def differences(comparisons: Sequence[Mapping[str, Any]], names: Sequence[str]) 
     """
     rows = [row for row in comparisons if row["measure"] == "gini"]
     ends = np.array([[row["ci_low"], row["ci_high"]] for row in rows], float)
-    top = 1.05 * float(np.abs(ends[np.isfinite(ends)]).max(initial=1e-6))
+    top = 1.05 * (panels.largest(np.abs(ends)) or 1.0)
     drawn = []
     for c, name in list(enumerate(names))[1:]:
         of_condition = [row for row in rows if row["condition"] == name]
-        x_label = "difference in Gini: left more uniform, right less"
+        x_label = "difference in Gini (left: more uniform)"
         figure, axes = _new(x_label, height=0.6 + 0.17 * len(of_condition), left=1.4)
         panels.draw_differences(axes, of_condition, {name: c})
         axes.set_xlim(-top, top)

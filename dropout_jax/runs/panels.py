@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from dropout_jax.runs.style import GREY, STRIPE, colour, draw_bands, log_scale, marker
-
-Cell = tuple[int, str]  # a layer and a view of it
 
 
 def largest(values: Iterable[np.ndarray]) -> float:
@@ -42,6 +41,8 @@ def draw_weights(axes: Axes, magnitudes: np.ndarray, top: float, c: int) -> None
         np.arange(n), magnitudes, s=size, color=colour(c), lw=0, aa=False, rasterized=True
     )
     axes.axhline(magnitudes.mean() if n else np.nan, color="black", lw=0.8)
+    if not np.isfinite(magnitudes).any():
+        axes.text(0.5, 0.5, "diverged", transform=axes.transAxes, ha="center", va="center")
     axes.set_xlim(0, max(n, 1))
     axes.set_ylim(0, 1.18 * top)
     axes.xaxis.set_major_formatter(_thousands)
@@ -87,7 +88,7 @@ def draw_differences(
       >>> print(axes.get_yticklabels()[0].get_text())
       layer 0   entries
     """
-    cells: list[Cell] = list(dict.fromkeys((row["layer"], row["view"]) for row in rows))
+    cells = list(dict.fromkeys((row["layer"], row["view"]) for row in rows))
     names, n = list(conditions), len(conditions)
     axes.axvline(0, color="black", lw=0.8)
     for row in rows:
@@ -133,3 +134,4 @@ def draw_curve(axes: Axes, epochs: np.ndarray, values: np.ndarray, metric: str) 
         whole, late = largest(per_cent), largest(per_cent[..., len(epochs) // 4 :])
         axes.set_ylim(0, max(1.05 * whole if whole < 3 * late else 1.3 * late, 1))
         axes.set_ylabel("%")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))

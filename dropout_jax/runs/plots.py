@@ -44,9 +44,9 @@ def plot_weights(
         for c, (axes, name) in enumerate(zip(row, names, strict=True)):
             a = magnitudes[name][title]
             panels.draw_weights(axes, a, top, c)
-            sound = len(a) and np.isfinite(a).all()
-            said = f"mean {a.mean():.3f}   Gini {gini[name][title]:.3f}" if sound else "diverged"
-            axes.text(0.98, 0.97, said, transform=axes.transAxes, ha="right", va="top")
+            if np.isfinite(a).any():
+                said = f"mean {a.mean():.3f}   Gini {gini[name][title]:.3f}"
+                axes.text(0.98, 0.97, said, transform=axes.transAxes, ha="right", va="top")
         row[0].set_ylabel(f"{title}\n|w|")
     for axes, name in zip(grid[0], names, strict=True):
         axes.set_title("\n".join(wrap(name, 36)), fontweight="bold")
@@ -95,7 +95,8 @@ def plot_profiles(
         change_axes.set_xlim(0, 1)
     grid[0, 0].set_ylabel(f"{quantity}, in units of its mean")
     grid[1, 0].set_ylabel(f"share of the sum of {quantity}")
-    grid[2, 0].set_ylabel(f"difference in share from {names[0]}\n(up: more uniform)")
+    change_label = wrap(f"difference in share from {names[0]}", 40)
+    grid[2, 0].set_ylabel("\n".join([*change_label, "(up: more uniform)"]))
     along = {"rotation": 45, "transform_rotates_text": True, "rotation_mode": "anchor"}
     grid[1, 0].text(0.45, 0.47, "uniform", color=GREY, size=8, ha="center", va="bottom", **along)
     _add_legend(figure, grid[0, 0], names, "lower right")
@@ -143,9 +144,8 @@ def plot_differences(
     figure = Figure(figsize=(7.2, row_height * n_cells + 1.4), layout="constrained")
     axes = figure.subplots()
     panels.draw_differences(axes, rows, numbers)
-    axes.set_xlabel(
-        f"difference in {measure.replace('_', ' ').capitalize()} from {rows[0]['baseline']}"
-    )
+    named = measure.replace("_", " ").capitalize()
+    axes.set_xlabel("\n".join(wrap(f"difference in {named} from {rows[0]['baseline']}", 72)))
     less, more = ("less", "more") if higher_is_uniform else ("more", "less")
     above = axes.get_xaxis_transform()
     axes.text(0, 1.01, f"{less} uniform ← ", transform=above, ha="right", va="bottom")

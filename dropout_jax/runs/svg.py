@@ -1,6 +1,6 @@
-"""A figure as inline SVG whose text stays text and whose colours are variables of its page.
+"""A figure as inline SVG: its text stays text, and its colours are variables of the page.
 
-So one figure follows light, dark and print, and needs neither a script nor another file. The page
+So the same figure is readable in light, dark and print, without a script or another file. The page
 defines `--text`, `--soft`, `--stripe`, `--panel`, and `--k0` … `--k5` for the conditions.
 """
 
@@ -35,7 +35,7 @@ def inline(figure: Figure, name: str, told: str = "", c: int = 0) -> Markup:
     Args:
       figure: drawn in black, white and the colours of `style`.
       name: begins each id, so that figures with different names can share a page.
-      told: what is to be seen, in words; an empty string hides a decoration from screen readers.
+      told: what the figure shows, in words; screen readers skip a figure without.
       c: the condition whose colour rasterised points take.
 
     Example:
@@ -45,10 +45,10 @@ def inline(figure: Figure, name: str, told: str = "", c: int = 0) -> Markup:
     file = io.StringIO()
     with mpl.rc_context(_FORMAT):
         figure.savefig(file, format="svg", dpi=_DPI, transparent=True, metadata=_NOT_SAID)
-    # what comes before is a style of all elements, which would be one of the page
+    # skip what comes first: matplotlib's style of all elements, which would change the page's
     drawn = file.getvalue().partition("</defs>")[2].rpartition("</svg>")[0]
-    drawn = re.sub(r" id=\"[^\"]*_\d{1,4}\"", "", drawn)  # of groups, to which nothing refers
-    drawn = re.sub(r"font[-\w]*: [^;\"]*;? ?", "", drawn)  # the page has one for all of them
+    drawn = re.sub(r" id=\"[^\"]*_\d{1,4}\"", "", drawn)  # of groups; nothing refers to them
+    drawn = re.sub(r"font[-\w]*: [^;\"]*;? ?", "", drawn)  # the page's own font
     drawn = re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda match: _VARIABLES[match[0]], drawn)
     drawn = re.sub(
         r"(<image .*?base64,)([^\"]*)(.*?/>)", lambda i: _as_mask(i, c), drawn, flags=re.S
