@@ -47,13 +47,13 @@ def inline(figure: Figure, name: str, told: str = "", c: int = 0) -> Markup:
         figure.savefig(file, format="svg", dpi=_DPI, transparent=True, metadata=_NOT_SAID)
     # skip what comes first: matplotlib's style of all elements, which would change the page's
     drawn = file.getvalue().partition("</defs>")[2].rpartition("</svg>")[0]
-    drawn = re.sub(r" id=\"[^\"]*_\d{1,4}\"", "", drawn)  # of groups; nothing refers to them
-    drawn = re.sub(r"font[-\w]*: [^;\"]*;? ?", "", drawn)  # the page's own font
+    drawn = re.sub(r' id="[^"]*_\d{1,4}"', "", drawn)  # of groups; nothing refers to them
+    drawn = re.sub(r'font[-\w]*: [^;"]*;? ?', "", drawn)  # the page's own font
     drawn = re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda match: _VARIABLES[match[0]], drawn)
     drawn = re.sub(
-        r"(<image .*?base64,)([^\"]*)(.*?/>)", lambda i: _as_mask(i, c), drawn, flags=re.S
+        r'(<image .*?base64,)([^"]*)(.*?/>)', lambda i: _as_mask(i, c), drawn, flags=re.S
     )
-    drawn = re.sub(r"(\bid=\"|href=\"#|url\(#)", rf"\g<1>{name}-", drawn)
+    drawn = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", drawn)
     width, height = (f"{72 * inches:g}" for inches in figure.get_size_inches())
     seen = Markup('role="img" aria-label="{}"').format(told) if told else 'aria-hidden="true"'
     return Markup(f'<svg {seen} viewBox="0 0 {width} {height}">{drawn}</svg>')
