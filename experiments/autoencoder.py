@@ -43,7 +43,7 @@ from dropout_jax.analysis.views import Live, measure_columns, varies
 from dropout_jax.data import load_dataset
 from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.populations.devices import map_members
-from dropout_jax.runs import plots
+from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.objectives import squared_error
 from dropout_jax.training.step import TrainState
@@ -166,7 +166,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-@mpl.rc_context(plots.STYLE)
+@mpl.rc_context(style.STYLE)
 def plot_filters(filters: np.ndarray) -> Figure:
     """The weights from the pixels into the first units of the first seed, for filters [C, D, U]."""
     side = int(np.sqrt(filters.shape[1]))
@@ -184,7 +184,7 @@ def plot_filters(filters: np.ndarray) -> Figure:
     return figure
 
 
-@mpl.rc_context(plots.STYLE)
+@mpl.rc_context(style.STYLE)
 def plot_activations(measured: dict[str, np.ndarray]) -> Figure:
     """Mean activations of units, and all activations, as shares of all: JMLR 2014, figure 8."""
     figure = Figure(figsize=(7.2, 3), layout="constrained")
@@ -193,12 +193,12 @@ def plot_activations(measured: dict[str, np.ndarray]) -> Figure:
     bins = np.linspace(0, largest, len(BINS))
     for c, units in enumerate(measured["of units"]):
         counts = np.histogram(units, bins)[0] / units.size
-        of_units.stairs(counts, bins, color=plots.colour(c), ls=plots.line(c), lw=1.3)
+        of_units.stairs(counts, bins, color=style.colour(c), ls=style.line(c), lw=1.3)
         shares = measured["histogram"][c].mean(axis=0)
-        of_all.stairs(shares, BINS, color=plots.colour(c), ls=plots.line(c), lw=1.3)
+        of_all.stairs(shares, BINS, color=style.colour(c), ls=style.line(c), lw=1.3)
     of_units.set(title="mean activation of a unit", ylabel="share of the units")
     of_all.set(title="activation", ylabel="share of all", yscale="log", xlim=(0, BINS[-1]))
-    of_all.legend(handles=plots.legend(list(CONDITIONS)))
+    of_all.legend(handles=style.legend(list(CONDITIONS)))
     n_seeds = measured["of units"].shape[1]
     figure.suptitle(f"Hidden units on test digits: {n_seeds} seeds together", size=10)
     return figure

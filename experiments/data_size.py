@@ -36,7 +36,7 @@ from dropout_jax.analysis import statistics
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.devices import map_members
-from dropout_jax.runs import plots
+from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import evaluate
 from dropout_jax.training.step import TrainState
@@ -175,16 +175,16 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-@mpl.rc_context(plots.STYLE)
+@mpl.rc_context(style.STYLE)
 def plot(results: dict[int, np.ndarray]) -> Figure:
     """Error, the gain from dropout, and changes of the Gini, against the number of examples."""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     error, gain, spread = figure.subplots(1, 3)
     sizes, values = np.array(list(results)), np.stack(list(results.values()))  # [sizes, C, S, K]
-    plots.draw_bands(error, sizes, values[..., 0].transpose(1, 2, 0))
-    plots.log_scale(error, (1, 2, 5))
+    style.draw_bands(error, sizes, values[..., 0].transpose(1, 2, 0))
+    style.log_scale(error, (1, 2, 5))
     error.set(title="test error, %", ylabel="%")
-    error.legend(handles=plots.legend(["none", f"dropout {RATE:g}"]))
+    error.legend(handles=style.legend(["none", f"dropout {RATE:g}"]))
     changes = values[:, 1] - values[:, 0]
     _draw_intervals(gain, sizes, 0, -changes[..., 0], "")
     gain.set(title="gain from dropout", ylabel="points of test error")
@@ -209,8 +209,8 @@ def _draw_intervals(axes: Axes, x: np.ndarray, c: int, values: np.ndarray, name:
     """Means of values [len(x), S] with their intervals, a little aside for each c."""
     low, high = np.transpose([statistics.interval(of) for of in values])
     mean = values.mean(axis=1)
-    style = {"fmt": "os^Dv"[c] + "-", "ms": 4, "lw": 1, "color": plots.COLOURS[c]}
-    axes.errorbar(x * 1.05 ** (c - 2), mean, [mean - low, high - mean], **style, label=name)
+    look = {"fmt": "os^Dv"[c] + "-", "ms": 4, "lw": 1, "color": style.COLOURS[c]}
+    axes.errorbar(x * 1.05 ** (c - 2), mean, [mean - low, high - mean], **look, label=name)
 
 
 def main(folder: Path, size: Size) -> None:

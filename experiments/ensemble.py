@@ -41,7 +41,7 @@ from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP, Params, layers
 from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import fit_population
-from dropout_jax.runs import plots
+from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from experiments import study
 
@@ -246,7 +246,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     return judged
 
 
-@mpl.rc_context(plots.STYLE)
+@mpl.rc_context(style.STYLE)
 def plot_passes(size: Size, curves: dict[str, Values]) -> Figure:
     """Every quantity against how many masks or networks are averaged, from the scaled network's."""
     figure = Figure(figsize=(10.4, 5.2), layout="constrained")
@@ -256,8 +256,8 @@ def plot_passes(size: Size, curves: dict[str, Values]) -> Figure:
         differences = np.full((len(curves), size.seeds, len(size.passes)), np.nan)
         for c, of_kind in enumerate(curves.values()):
             differences[c, :, : of_kind[quantity].shape[1]] = of_kind[quantity] - scaled
-        axes.axhline(0, color=plots.GREY, lw=0.8, ls=":")
-        plots.draw_bands(axes, np.array(size.passes), differences)
+        axes.axhline(0, color=style.GREY, lw=0.8, ls=":")
+        style.draw_bands(axes, np.array(size.passes), differences)
         axes.set(title=quantity, xscale="log")
         axes.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
         axes.minorticks_off()
@@ -265,19 +265,19 @@ def plot_passes(size: Size, curves: dict[str, Values]) -> Figure:
     for axes in panels[3:]:
         axes.set_xlabel("masks or networks averaged")
     corner.set_axis_off()
-    corner.legend(handles=plots.legend(list(curves)), loc="center")
+    corner.legend(handles=style.legend(list(curves)), loc="center")
     title = "Difference from the scaled network, in nats but for error, brier and ece"
     figure.suptitle(f"{title}: mean and range over {size.seeds} groups", size=10)
     return figure
 
 
-@mpl.rc_context(plots.STYLE)
+@mpl.rc_context(style.STYLE)
 def plot_gaps(gaps: dict[str, Values], n_seeds: int) -> Figure:
     """How far the scaled network is from either mean over masks, a point a network."""
     figure = Figure(figsize=(8.4, 3.2), layout="constrained")
     grid = figure.subplots(1, len(gaps), sharey=True)
     for axes, (where, gap) in zip(grid, gaps.items(), strict=True):
-        plots.draw_points(axes, MEANS, [gap[f"to {mean}"] for mean in MEANS])
+        style.draw_points(axes, MEANS, [gap[f"to {mean}"] for mean in MEANS])
         axes.set(title=where, yscale="log")
         axes.minorticks_off()
     grid[0].set_ylabel("total variation, mean over digits")

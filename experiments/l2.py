@@ -36,7 +36,7 @@ from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP, Params, layers
 from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import Population, fit_population
-from dropout_jax.runs import plots
+from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from experiments import regression, reliance, study
 
@@ -209,14 +209,14 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     return judged
 
 
-@mpl.rc_context(plots.STYLE)
+@mpl.rc_context(style.STYLE)
 def plot_matched(names: list[str], found: Quantities) -> Figure:
     """Every quantity under every condition: all seeds as points, their mean as a line."""
     figure = Figure(figsize=(9.6, 9.6), layout="constrained")
     n_columns = 4
     grid = figure.subplots(-(-len(found) // n_columns), n_columns, sharex=True)
     for axes, (quantity, values) in zip(grid.ravel(), found.items(), strict=False):
-        plots.draw_points(axes, names, values)
+        style.draw_points(axes, names, values)
         axes.set_title(quantity.replace(", layer", "\nlayer"))
         axes.set_ylim(bottom=0)
     for axes in grid.ravel()[len(found) :]:

@@ -27,7 +27,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dropout_jax.data import Dataset, load_dataset
-from dropout_jax.runs import plots
+from dropout_jax.runs import style
 from experiments import study
 from experiments.study import QUICK, Size
 
@@ -136,7 +136,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     return judged
 
 
-@mpl.rc_context(plots.STYLE)
+@mpl.rc_context(style.STYLE)
 def plot(rows: list[dict[str, Any]]) -> Figure:
     """The intervals of both, side by side, a line for each condition, layer and view."""
     figure = Figure(figsize=(7.2, 0.3 * len(rows) + 1.4), layout="constrained")
@@ -145,8 +145,8 @@ def plot(rows: list[dict[str, Any]]) -> Figure:
         ends = [[row[name][key] for row in rows] for key in ("mean", "ci_low", "ci_high")]
         mean, low, high = map(np.array, ends)
         y = np.arange(len(rows)) + 0.24 * (c - 0.5)
-        style = {"fmt": "os"[c], "ms": 4, "color": plots.COLOURS[c], "capsize": 2}
-        axes.errorbar(mean, y, xerr=[mean - low, high - mean], **style, label=name)
+        look = {"fmt": "os"[c], "ms": 4, "color": style.COLOURS[c], "capsize": 2}
+        axes.errorbar(mean, y, xerr=[mean - low, high - mean], **look, label=name)
     labels = [f"{row['condition']}   layer {row['layer']}   {row['view']}" for row in rows]
     axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(len(rows) - 0.5, -0.5)

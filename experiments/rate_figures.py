@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dropout_jax.runs import plots
+from dropout_jax.runs import style
 
 TITLES = {
     "entries": "Gini of |w|",
@@ -18,14 +18,14 @@ TICKS = (1, 2, 5)  # and their tenfolds
 Results = Mapping[str, np.ndarray]
 
 
-@mpl.rc_context(plots.STYLE)
+@mpl.rc_context(style.STYLE)
 def plot_sweep(results: Results, rates: Sequence[float]) -> Figure:
     """Error, and Gini of weights, contributions and path norms, against the rate."""
     figure = Figure(figsize=(7.2, 6), layout="constrained")
     grid = figure.subplots(2, 2, sharex=True)
     error, *panels = grid.ravel()
     _draw(error, rates, results, {"sweep": "test", "validation": "validation"})
-    plots.log_scale(error, TICKS)
+    style.log_scale(error, TICKS)
     error.set(title="error, %", xlim=(0, rates[-1]))
     for axes, (view, title) in zip(panels, TITLES.items(), strict=True):
         names = [name for name in results if name.startswith(f"gini {view}")]
@@ -40,11 +40,11 @@ def plot_sweep(results: Results, rates: Sequence[float]) -> Figure:
 
 def _draw(axes: Axes, rates: Sequence[float], results: Results, labels: Mapping[str, str]) -> None:
     """The results that have a label as bands, and a legend."""
-    plots.draw_bands(axes, np.array(rates), np.stack([results[name].T for name in labels]))
-    axes.legend(handles=plots.legend(list(labels.values())), loc="upper left")
+    style.draw_bands(axes, np.array(rates), np.stack([results[name].T for name in labels]))
+    axes.legend(handles=style.legend(list(labels.values())), loc="upper left")
 
 
-@mpl.rc_context(plots.STYLE)
+@mpl.rc_context(style.STYLE)
 def plot_grid(results: Results, rates: Sequence[float]) -> Figure:
     """Heat maps over the rates of both hidden layers."""
     names = [name for name in results if name.startswith("grid")]
@@ -70,7 +70,7 @@ def _heat_map(axes: Axes, values: np.ndarray, rates: Sequence[float], title: str
     axes.spines[:].set_visible(False)
 
 
-@mpl.rc_context(plots.STYLE)
+@mpl.rc_context(style.STYLE)
 def plot_width(
     results: Results, rates: Sequence[float], kept: int, pixel_rates: Sequence[float]
 ) -> Figure:
@@ -79,9 +79,9 @@ def plot_width(
     widths, pixels = figure.subplots(1, 2)
     labels = {"fixed width": f"{kept} units", "width times keep": f"{kept} units kept on average"}
     _draw(widths, rates, results, labels)
-    plots.log_scale(widths, TICKS)
+    style.log_scale(widths, TICKS)
     widths.set(xlabel="rate of both hidden layers", ylabel="test error, %", title="width")
-    plots.draw_bands(pixels, np.array(pixel_rates), results["pixels"].T[None])
+    style.draw_bands(pixels, np.array(pixel_rates), results["pixels"].T[None])
     pixels.set(xlabel="rate of pixels, beside .5 of units", title="pixels", ylim=(0, None))
     n_seeds = results["pixels"].shape[1]
     figure.suptitle(f"Test error: mean and range over {n_seeds} seeds", size=10)

@@ -30,7 +30,7 @@ from dropout_jax.analysis.comparison import measure_population
 from dropout_jax.data import load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import fit_population
-from dropout_jax.runs import plots
+from dropout_jax.runs import style
 from dropout_jax.training import schedules
 from dropout_jax.training.config import Config, Hparams
 from experiments import study
@@ -144,7 +144,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-@mpl.rc_context(plots.STYLE)
+@mpl.rc_context(style.STYLE)
 def plot(results: dict[str, dict[str, np.ndarray]]) -> Figure:
     """Test error along training, and at the end that and the spread of contributions."""
     names = list(results)
@@ -152,12 +152,12 @@ def plot(results: dict[str, dict[str, np.ndarray]]) -> Figure:
     figure = Figure(figsize=(7.2, 6), layout="constrained")
     along, *panels = figure.subplots(2, 2).ravel()
     errors = np.stack([results[name][ERROR] for name in names])
-    plots.draw_bands(along, results["none"]["epochs"], errors)
+    style.draw_bands(along, results["none"]["epochs"], errors)
     low, high = 0.9 * errors.min(), 2 * np.median(errors[..., -1])
     along.set(xlabel="epoch", title=ERROR, ylim=(low, high))
-    along.legend(handles=plots.legend(names))
+    along.legend(handles=style.legend(names))
     for axes, name in zip(panels, quantities, strict=True):
-        plots.draw_points(axes, names, [at_end(results[condition][name]) for condition in names])
+        style.draw_points(axes, names, [at_end(results[condition][name]) for condition in names])
         axes.set_title(f"{name}, at the end" if name == ERROR else name)
     n_seeds = errors.shape[1]
     figure.suptitle(f"When to drop: mean and range, or points, of {n_seeds} seeds", size=10)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from dropout_jax.analysis.theory import dropout_penalty, ridge
 from dropout_jax.networks.mlp import MLP, Params, layers
-from dropout_jax.runs import plots
+from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.objectives import squared_error
 from experiments.members import average_all
@@ -60,7 +60,7 @@ def run(n_seeds: int, n_steps: int) -> dict[str, Weights]:
     return found
 
 
-@mpl.rc_context(plots.STYLE)
+@mpl.rc_context(style.STYLE)
 def plot(linear: dict[str, Weights]) -> Figure:
     """What each feature contributes: closed forms as lines, trained networks as points."""
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
@@ -68,20 +68,20 @@ def plot(linear: dict[str, Weights]) -> Figure:
     index = np.arange(N_FEATURES)
     for axes, (name, weights) in zip(grid, linear.items(), strict=True):
         for c, which in enumerate(("dropout", "L2")):
-            style = {"color": plots.COLOURS[c]}
+            look = {"color": style.COLOURS[c]}
             of_feature = SCALES[name] * weights[which]
             shifted = index[None] + 0.16 * (c - 0.5)
-            axes.plot(index, SCALES[name] * weights[f"{which}, closed form"], lw=1, **style)
+            axes.plot(index, SCALES[name] * weights[f"{which}, closed form"], lw=1, **look)
             axes.plot(
                 np.broadcast_to(shifted, of_feature.shape).ravel(),
                 of_feature.ravel(),
                 "o^"[c],
                 ms=4,
                 mfc="none",
-                **style,
+                **look,
                 label=which,
             )
-        axes.axhline(1, color=plots.GREY, lw=0.8, ls=":")
+        axes.axhline(1, color=style.GREY, lw=0.8, ls=":")
         axes.set(title=f"features of {name}", xlabel="feature", ylim=(0, 1.1))
     grid[0].set_ylabel("what a feature contributes, sⱼ wⱼ")
     grid[0].legend(loc="lower left")

@@ -33,7 +33,7 @@ from dropout_jax.networks.mlp import MLP, Params, layers, outputs_from
 from dropout_jax.noise import drop_connect, gaussian_dropout
 from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import fit_population
-from dropout_jax.runs import plots
+from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.objectives import cross_entropy, error_rate
 from experiments import study
@@ -195,30 +195,30 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     return judged
 
 
-@mpl.rc_context(plots.STYLE)
+@mpl.rc_context(style.STYLE)
 def plot_curves(names: list[str], measured: list[dict[str, np.ndarray]]) -> Figure:
     """Error against the fraction of units taken out, mean and range over seeds."""
     figure = Figure(figsize=(4 * len(measured), 3.6), layout="constrained")
     grid = figure.subplots(1, len(measured), sharey=True, squeeze=False)[0]
     for l, (axes, of_layer) in enumerate(zip(grid, measured, strict=True)):
-        plots.draw_bands(axes, FRACTIONS, 100 * of_layer["curve"])
-        axes.axvline(RATE, color=plots.GREY, lw=0.8, ls=":")
+        style.draw_bands(axes, FRACTIONS, 100 * of_layer["curve"])
+        axes.axvline(RATE, color=style.GREY, lw=0.8, ls=":")
         axes.set(title=f"units of layer {l}", xlabel="fraction taken out", xlim=(0, 1))
     grid[0].set(ylabel="test error, %", ylim=(0, 100))
-    grid[0].legend(handles=plots.legend(names), loc="upper left")
+    grid[0].legend(handles=style.legend(names), loc="upper left")
     n_seeds = measured[0]["curve"].shape[1]
     figure.suptitle(f"Units taken out in random order: mean and range over {n_seeds} seeds")
     return figure
 
 
-@mpl.rc_context(plots.STYLE)
+@mpl.rc_context(style.STYLE)
 def plot_measures(names: list[str], measured: list[dict[str, np.ndarray]]) -> Figure:
     """Every measure of every layer: all seeds as points, their mean as a line."""
     figure = Figure(figsize=(7.2, 1.15 * len(MEASURES) + 0.8), layout="constrained")
     grid = figure.subplots(len(MEASURES), len(measured), squeeze=False, sharey="row", sharex=True)
     for row, (measure, unit) in zip(grid, MEASURES.items(), strict=True):
         for axes, of_layer in zip(row, measured, strict=True):
-            plots.draw_points(axes, names, of_layer[measure])
+            style.draw_points(axes, names, of_layer[measure])
         row[0].set_ylim(bottom=0)
         words = measure.split()
         middle = (len(words) + 1) // 2

@@ -28,7 +28,7 @@ from dropout_jax.data import load_dataset
 from dropout_jax.networks.mlp import MLP, Params
 from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import fit_population, member_key
-from dropout_jax.runs import plots
+from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.objectives import error_rate
 from experiments import study
@@ -130,17 +130,17 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     return judged
 
 
-@mpl.rc_context(plots.STYLE)
+@mpl.rc_context(style.STYLE)
 def plot(names: list[str], measured: dict[str, np.ndarray]) -> Figure:
     """Accuracy against strength, a panel for every perturbation."""
     figure = Figure(figsize=(7.2, 6), layout="constrained")
     grid = figure.subplots(2, 2, sharey=True)
     for axes, (kind, (_, strengths, unit)) in zip(grid.ravel(), STRENGTHS.items(), strict=True):
-        plots.draw_bands(axes, strengths, 100 * measured[kind])
+        style.draw_bands(axes, strengths, 100 * measured[kind])
         axes.set(title=kind, xlabel=unit, xlim=(0, strengths[-1]), ylim=(0, 100))
     for row in grid:
         row[0].set_ylabel("test accuracy, %")
-    grid[0, 0].legend(handles=plots.legend(names), loc="lower left")
+    grid[0, 0].legend(handles=style.legend(names), loc="lower left")
     n_seeds = measured["noise"].shape[1]
     figure.suptitle(f"Fluctuations in the input: mean and range over {n_seeds} seeds", size=10)
     return figure

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dropout_jax.analysis.statistics import VERDICTS
-from dropout_jax.runs.plots import COLOURS, GREY, STYLE
+from dropout_jax.runs.style import COLOURS, GREY, STYLE
 
 Row = dict[str, Any]
 CHOICES = ("initializer", "optimizer", "width", "depth", "data", "stopping", "measure", "view")

@@ -54,7 +54,7 @@ from dropout_jax.networks.mlp import MLP, Params
 from dropout_jax.populations import checkpoints
 from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import fit_population
-from dropout_jax.runs import plots
+from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams, sgd
 from experiments import study
 from experiments.ensemble import scores
@@ -301,7 +301,7 @@ def markdown(folder: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-@mpl.rc_context(plots.STYLE)
+@mpl.rc_context(style.STYLE)
 def plot(summary: dict[str, Any]) -> Figure:
     """Learning curves of either table, below of the longer rows with dropout beside those without.
 
@@ -315,12 +315,12 @@ def plot(summary: dict[str, Any]) -> Figure:
         longer = [row for row in rows if row not in usual or not ROWS[row["row"]].dropout]
         for axes, of_axes in zip(column, (usual, longer), strict=True):
             for c, row in enumerate(of_axes):
-                plots.draw_band(axes, np.array(row["epochs"]), np.array(row["curve"]), c)
+                style.draw_band(axes, np.array(row["epochs"]), np.array(row["curve"]), c)
                 if row["paper"]:
-                    axes.axhline(row["paper"], color=plots.colour(c), lw=0.8, ls=":")
-            axes.legend(handles=plots.legend([row["row"] for row in of_axes]), loc="upper right")
+                    axes.axhline(row["paper"], color=style.colour(c), lw=0.8, ls=":")
+            axes.legend(handles=style.legend([row["row"] for row in of_axes]), loc="upper right")
             axes.set(xlabel="epoch", ylabel="test error, %", xlim=(0, None))
-            plots.log_scale(axes, (1, 2, 3, 5))
+            style.log_scale(axes, (1, 2, 3, 5))
             axes.set_ylim(0.95, 20)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         column[0].set_title(f"784-{'-'.join(map(str, features))}-10")

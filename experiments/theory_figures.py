@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dropout_jax.runs.plots import COLOURS, GREY, STYLE, log_scale
+from dropout_jax.runs.style import COLOURS, GREY, STYLE, log_scale
 from experiments.theory_models import (
     COPIES,
     FACTOR_RATES,

@@ -1,4 +1,4 @@
-"""Figures as files, the same bytes for the same figure."""
+"""Figures as files, PNG and SVG, that can be compared byte for byte."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,13 +8,13 @@ from matplotlib.figure import Figure
 
 from dropout_jax.io.writers import write_atomically
 
-DPI = 120
+_DPI = 120
 
 
 def write_figure(
     folder: Path, name: str, figure: Figure, formats: Sequence[str] = ("png", "svg")
 ) -> None:
-    """Write a figure in each format, the same bytes for the same figure.
+    """Write a figure in each format; the same figure makes the same bytes.
 
     Example:
       >>> import tempfile
@@ -29,7 +29,7 @@ def write_figure(
             write_atomically(
                 folder / f"{name}.{kind}",
                 lambda file, kind=kind, metadata=metadata: figure.savefig(
-                    file, format=kind, dpi=DPI, metadata=metadata
+                    file, format=kind, dpi=_DPI, metadata=metadata
                 ),
             )
-        figure.set_layout_engine("none")  # what the first format laid out holds for the others
+        figure.set_layout_engine("none")  # the layout of the first format holds for all

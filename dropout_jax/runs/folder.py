@@ -1,8 +1,7 @@
-"""The folder of a run: marked, locked while it is written, cleared of nothing but its own files.
+"""The folder of a run: it is marked, locked while a run writes to it, and cleared of its own files.
 
 The mark `run.json` says which run a folder holds, whether it is done, and which files it wrote or
-will write. Those alone are ever deleted, beside checkpoints and files that were not written to
-their end.
+will write. Only those files are ever deleted, beside checkpoints and half-written files.
 """
 
 import contextlib
@@ -50,7 +49,7 @@ class Mark(NamedTuple):
 
 
 def new(parent: Path, name: str) -> Path:
-    """Make a folder that was not there: `name`, or `name-2`, `name-3`, … if it is taken.
+    """Make a new folder: `name`, or `name-2`, `name-3`, … if it is taken.
 
     Example:
       >>> import tempfile
@@ -70,7 +69,7 @@ def new(parent: Path, name: str) -> Path:
 
 
 def read_mark(folder: Path) -> Mark | None:
-    """The mark of a folder, None if it has none, or one that no run wrote."""
+    """The mark of a folder; None if it has none, or one that no run wrote."""
     try:
         writers.check_target(folder / MARK)  # a pipe would be waited for, a link not written to
         told = json.loads((folder / MARK).read_text(encoding="utf-8"))
@@ -100,11 +99,11 @@ def write_mark(folder: Path, mark: Mark) -> None:
 
 
 def check(folder: Path, identity: dict[str, Any], overwrite: bool, resume: bool) -> Mark | None:
-    """The mark of the run to go on with, None if one is to be started; nothing is written.
+    """The mark of the run to resume; None if a new one can start. This function writes nothing.
 
     Raises:
-      ValueError: if the folder is a file, cannot be read, holds something that is no run, a run and
-        neither `overwrite` nor `resume` is true, or another run than the one to resume.
+      ValueError: if the folder is a file, cannot be read, or holds something that is no run; if it
+        holds a run, and neither `overwrite` nor `resume` is true; or another run than to resume.
 
     Example:
       >>> import tempfile
@@ -139,7 +138,7 @@ def check(folder: Path, identity: dict[str, Any], overwrite: bool, resume: bool)
 
 
 def _check_same(folder: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
-    """Raise ValueError unless both identities are the same, naming what differs first."""
+    """Raise ValueError, which names the first difference, unless the identities are the same."""
     for name, value in json.loads(json.dumps(here)).items():
         if there.get(name) != value:
             raise ValueError(
@@ -148,7 +147,7 @@ def _check_same(folder: Path, there: dict[str, Any], here: dict[str, Any]) -> No
 
 
 def lock(folder: Path) -> FileLock:
-    """Make the folder and hold its lock until it is released, or the process ends.
+    """Make the folder, and hold its lock until it is released or the process ends.
 
     Raises:
       ValueError: if another process holds it, or the folder cannot be written to.
@@ -174,13 +173,13 @@ def lock(folder: Path) -> FileLock:
 
 
 def begin(folder: Path, identity: dict[str, Any]) -> None:
-    """Mark the folder as that of a run that is not done; what an earlier one wrote stays."""
+    """Mark the folder as that of an unfinished run; files of an earlier run stay."""
     earlier = read_mark(folder) or Mark({}, False, [])
     write_mark(folder, Mark(identity, False, list(dict.fromkeys((*FILES, *earlier.files)))))
 
 
 def clear(folder: Path) -> None:
-    """Remove the files that the mark lists, and the folders that they leave empty; others stay.
+    """Remove the files that the mark lists, and folders that are then empty; other files stay.
 
     Example:
       >>> import tempfile
@@ -206,7 +205,7 @@ def clear(folder: Path) -> None:
 
 
 def update(folder: Path, *, files: Iterable[str] = (), done: bool = False) -> None:
-    """Mark further files that the run wrote, and whether it is done.
+    """Add files that the run wrote to the mark, and say whether the run is done.
 
     Raises:
       OSError: if the mark is gone, or cannot be written.

@@ -1,9 +1,8 @@
-"""The figures and the page of a run, of its seeds that did not diverge."""
+"""The figures and the page of a run; they leave out the seeds that diverged."""
 
 from typing import Any
 
 import jax
-import jax.monitoring
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -17,7 +16,7 @@ from dropout_jax.runs.wording import answer, question
 
 
 def _sound_seeds(result: Run) -> Run:
-    """The run without the seeds of which a member diverged, unless none would be left."""
+    """The run without the seeds in which a member diverged; the whole run if no seed is left."""
     counts = np.asarray(sound(result.population).all(axis=0))
     if counts.all() or not counts.any():
         return result
@@ -34,7 +33,7 @@ def _sound_seeds(result: Run) -> Run:
 
 
 def figures(result: Run) -> dict[str, Figure]:
-    """The figures of a run by file name, of its seeds that did not diverge; the lecture's first.
+    """The figures of a run without the seeds that diverged, by file name; the lecture's is first.
 
     Example:
       >>> from dropout_jax.data import load_dataset
@@ -81,7 +80,7 @@ def _curves(population: Population) -> dict[str, np.ndarray]:
 
 
 def page(result: Run, settings: dict[str, Any], environment: dict[str, Any]) -> str:
-    """The page of a run: of its seeds that did not diverge, as the figures."""
+    """The page of a run as HTML; like the figures, it leaves out the seeds that diverged."""
     shown, summary = _sound_seeds(result), result.summary
     names, titles = list(result.conditions), _titles(result)
     magnitudes, _ = _shown_weights(shown, titles, len(names))

@@ -17,7 +17,7 @@ from dropout_jax.training.config import Config, Hparams
 
 
 class Run(NamedTuple):
-    """A finished comparison; `seeds` are those completed, fewer than asked if interrupted."""
+    """A finished comparison; `seeds` are the completed ones, fewer than asked if interrupted."""
 
     config: Config
     conditions: dict[str, Hparams]
@@ -43,8 +43,8 @@ def compare(
 ) -> Run:
     """Train the conditions on the same seeds and compare all others with the first.
 
-    Arguments and errors are those of `population.fit_population`; the key is only folded into. If
-    interrupted, what remains is compared as long as two seeds are complete.
+    Arguments and errors are those of `population.fit_population`; the key is only folded into. An
+    interrupted training is compared on its complete seeds if they are at least two.
 
     Example:
       >>> from dropout_jax.data import load_dataset
@@ -87,7 +87,7 @@ def compare(
 
 @contextlib.contextmanager
 def _timed() -> Iterator[dict[str, float]]:
-    """Seconds that XLA compiled meanwhile, and the rest; filled in at the end."""
+    """Seconds in which XLA compiled, and the rest; both are there at the end."""
     seconds = {"compilation": 0.0}
 
     def listen(event: str, duration_secs: float, **_: str | int) -> None:

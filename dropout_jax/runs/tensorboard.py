@@ -1,4 +1,4 @@
-"""A run for TensorBoard: learning curves and histograms of weights, a TensorBoard run a network.
+"""A run for TensorBoard: learning curves and histograms of weights, one of its runs per network.
 
 Needs tensorboardX, the extra [tensorboard].
 """
@@ -17,9 +17,9 @@ INSTALL = "--tensorboard needs tensorboardX: pip install 'dropout_jax[tensorboar
 
 
 def check_installed() -> None:
-    """Raise ValueError, with the line that installs it, unless tensorboardX is there."""
+    """Raise ValueError unless tensorboardX is installed; the message says how to install it."""
     try:
-        import tensorboardX  # noqa: F401, it is only to be there
+        import tensorboardX  # noqa: F401, only whether it is there
     except ModuleNotFoundError:
         raise ValueError(INSTALL) from None
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from dropout_jax.analysis import statistics
 
-SAID_OF = {"entries": "weights", "contribution": "contributions of hidden units"}
+_SAID_OF = {"entries": "weights", "contribution": "contributions of hidden units"}
 
 
 def question(names: Sequence[str]) -> str:
-    """What the conditions [C], the baseline first, were trained to tell.
+    """The question that the conditions [C], the baseline first, answer.
 
     Example:
       >>> print(question(["none", "dropout", "l2"]))
@@ -23,7 +23,7 @@ def question(names: Sequence[str]) -> str:
 
 
 def answer(summary: dict[str, Any]) -> list[str]:
-    """The answer in words, from a summary: what each condition did, by the Gini of each view.
+    """The answer in words, from a summary: how each condition changed the Gini of each view.
 
     Example:
       >>> import numpy as np
@@ -44,20 +44,26 @@ def answer(summary: dict[str, Any]) -> list[str]:
     sentences = []
     n = min(condition["n_compared"] for condition in summary["conditions"].values())
     least = summary["statistics"]["smallest_p_holm"]
-    if n < statistics.MIN_SEEDS:
+    if 0 < n < statistics.MIN_SEEDS:
         smallest = min(1, 2.0 ** (1 - n))
         sentences.append(
             f"With {n} seeds no test can reach p < .05 (the smallest is {smallest:.2g}): "
             f"every verdict is undecided. Take at least {statistics.MIN_SEEDS} seeds."
         )
-    elif least >= statistics.ALPHA:
+    elif n and least >= statistics.ALPHA:
         sentences.append(
             f"With {n} seeds and {summary['statistics']['family_size']} comparisons in a family, "
             f"the smallest adjusted p-value is {least:.2g}: no change can be called one. "
             "Take more seeds."
         )
-    for name in list(summary["conditions"])[1:]:
-        for view, what in SAID_OF.items():
+    for name, condition in list(summary["conditions"].items())[1:]:
+        if condition["n_compared"] == 0:
+            sentences.append(
+                f"With {name}, nothing can be compared: in every seed its network or that of the "
+                "baseline diverged."
+            )
+            continue
+        for view, what in _SAID_OF.items():
             rows = [
                 row
                 for row in summary["comparisons"]

@@ -5,7 +5,6 @@ from time import perf_counter
 from typing import Any
 
 import jax
-import jax.monitoring
 import numpy as np
 
 from dropout_jax.analysis.comparison import tidy
@@ -20,8 +19,8 @@ def tensors(result: Run) -> dict[str, np.ndarray]:
     """All weights by name, for `weights.safetensors`.
 
     `{condition}/{layer}/kernel` is [S, in, out] and `…/bias` [S, out]; `init/{layer}/…` is the init
-    that the conditions share. `{condition}/{layer}/live_inputs` [S, in] tells the inputs of a layer
-    that vary over the training data from the dead ones, which the measures leave out.
+    that the conditions share. `{condition}/{layer}/live_inputs` [S, in] is false for a dead input,
+    one that is the same for all training data; the measures leave it out.
     """
     named = {}
     trees = [(name, result.population.params, c) for c, name in enumerate(result.conditions)]
@@ -39,7 +38,7 @@ def write(
 ) -> None:
     """Write a run folder, `summary.json` last.
 
-    A compact one, small enough to commit, has no weights, no page, and its figures as PNG alone.
+    A compact folder is small enough to commit: no weights, no page, and figures as PNG alone.
 
     Example:
       >>> from dropout_jax.training.config import Config, Hparams

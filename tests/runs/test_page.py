@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from dropout_jax.cli.main import run_command
-from dropout_jax.runs import charts
 from dropout_jax.runs.page import Contents, render
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -167,35 +166,30 @@ def test_all_that_diverged_makes_a_page():
     assert not re.search(r' d="[^"]*(nan|inf)', page)
 
 
-def test_a_weight_stands_where_its_magnitude_is():
-    magnitudes = np.array([0.0, 0.5, 1.0])
-    path = re.search(r'quartiles c0 d0" d="([^"]+)"', charts.weight_chart(magnitudes, 1.0, 0, "t"))
-    assert path
-    ends = [float(y) for y in re.findall(r"V([\d.]+)", path[1])]
-    bottom, top = charts.HEIGHT - charts.BOTTOM, charts.TOP
-    assert ends == [bottom, (bottom + top) / 2, top]
+def test_figures_take_every_colour_and_font_from_the_page(page, read):
+    inside = [a for tag, a in read.tags if tag in ("path", "text", "use", "rect", "image")]
+    styles = ";".join(a.get("style") or "" for a in inside)
+    named = set(re.findall(r"(?:fill|stroke): ([^;]+)", styles)) - {"none"}
+    assert {"var(--text)", "var(--panel)", "var(--k0)", "var(--k1)", "var(--k2)"} <= named
+    assert all(colour.startswith("var(--") for colour in named)
+    assert "font" not in styles
+    (style,) = re.findall(r"<style.*?>(.*?)</style>", page, re.DOTALL)  # a figure's would rule all
+    for theme in (style, style.partition("dark)")[2].partition("\n*")[0]):
+        assert all(f"{colour[4:-1]}:" in theme for colour in named)
 
 
-def test_columns_of_many_weights_show_their_range():
-    magnitudes = np.tile([0.2, 0.4, 0.6, 0.8], charts.N_COLUMNS)
-    chart = charts.weight_chart(magnitudes, 1.0, 1, "t")
-    for name, low, high in (("range", 0.2, 0.8), ("quartiles", 0.35, 0.65)):
-        path = re.search(rf'{name} c1 d1" d="([^"]+)"', chart)
-        assert path
-        y = charts.Axis(0, 1, charts.HEIGHT - charts.BOTTOM, charts.TOP)
-        stems = re.findall(r"M[\d.]+ ([\d.]+)V([\d.]+)", path[1])
-        assert len(stems) == charts.N_COLUMNS
-        for start, end in stems:
-            assert float(start) == pytest.approx(y.place(low), abs=0.06)
-            assert float(end) == pytest.approx(y.place(high), abs=0.06)
+def test_all_that_a_figure_refers_to_is_in_it(page):
+    figures = re.findall(r"<svg .*?</svg>", page, re.DOTALL)
+    everywhere = []
+    for figure in figures:
+        there = re.findall(r' id="([^"]+)"', figure)
+        assert set(re.findall(r"(?:href=\"|url\()#([\w.-]+)", figure)) <= set(there)
+        everywhere += there
+    assert len(everywhere) == len(set(everywhere))
 
 
-@pytest.mark.parametrize("log", [False, True])
-def test_an_axis_puts_its_ends_at_its_ends_and_ticks_between(log):
-    axis = charts.Axis(0.01, 30.0, 10, 110, log)
-    np.testing.assert_allclose(axis.place([0.01, 30.0, 1e9]), [10, 110, 110])
-    assert len(axis.ticks()) >= 2
-    assert all(0.01 <= tick <= 30 for tick in axis.ticks())
+def test_a_page_is_the_same_each_time(page):
+    assert render(contents()) == page
 
 
 def test_a_run_writes_its_page(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from dropout_jax.analysis.comparison import VIEWS
 from dropout_jax.analysis.statistics import VERDICTS
 from dropout_jax.io import figures
-from dropout_jax.runs import plots
+from dropout_jax.runs import plots, style
 
 NAMES = ("none", "dropout", "l2")
 N_SEEDS = 5
@@ -196,5 +196,5 @@ def test_many_conditions_of_any_name_are_told_apart():
     figure.draw_without_rendering()  # mathematics that cannot be set would raise
     (legend,) = figure.legends
     assert len(legend.get_texts()) == len(names)
-    looks = {(plots.colour(c), str(plots.line(c))) for c in range(36)}
+    looks = {(style.colour(c), str(style.line(c))) for c in range(36)}
     assert len(looks) == 36

@@ -1,0 +1,164 @@
+"""The figures of the page of a run: one small panel each, with its caption and the same in words.
+
+Shapes: C conditions, S seeds, N weights of a layer, Q points of a profile, P points of a curve.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from dropout_jax.runs import panels
+from dropout_jax.runs.style import STYLE, colour, line
+from dropout_jax.runs.svg import inline
+
+_STYLE = {**STYLE, "font.size": 8, "axes.labelpad": 6}  # a page may enlarge the text
+_EVERY = 2  # of the points of a profile
+_UNITS = {"loss": "nats", "error": "%"}
+
+
+class Panel(NamedTuple):
+    """A figure, its caption, and the choices for which it is shown, {control: value}."""
+
+    svg: Markup
+    caption: str
+    shown_for: dict[str, str]
+
+
+def _new(
+    x_label: str, y_label: str = "", height: float = 2.3, left: float = 0.6
+) -> tuple[Figure, Axes]:
+    """A figure and its axes; fixed margins, in inches, are faster than a layout engine."""
+    width, right, bottom, top = 4.2, 0.15, 0.45, 0.1
+    figure = Figure(figsize=(width, height))
+    wide, high = width - left - right, height - bottom - top
+    axes = figure.add_axes((left / width, bottom / height, wide / width, high / height))
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    return figure, axes
+
+
+def _ends(names: Sequence[str], values: np.ndarray, unit: str = "") -> str:
+    """Where the mean lines of values [C, S, …] end, in words."""
+    last = values[..., -1].mean(axis=1)
+    return ", ".join(f"{name} {end:.3g}{unit}" for name, end in zip(names, last, strict=True))
+
+
+def swatch(c: int) -> Markup:
+    """The line of condition c, for a legend.
+
+    Example:
+      >>> print("stroke: var(--k1)" in swatch(1))
+      True
+    """
+    figure = Figure(figsize=(0.42, 0.11))
+    figure.add_artist(Line2D([0, 1], [0.5, 0.5], color=colour(c), ls=line(c)))
+    return inline(figure, f"swatch{c}")
+
+
+@mpl.rc_context(_STYLE)
+def weights(magnitudes: Mapping[str, Mapping[str, np.ndarray]]) -> list[Panel]:
+    """|w| [N] against weight index, a panel per layer and condition, on one scale per layer.
+
+    Example:
+      >>> none, dropout = np.array([0.1, 0.3]), np.array([0.2, 0.2])
+      >>> drawn = weights({"layer 0": {"none": none, "dropout": dropout}})
+      >>> print([panel.shown_for for panel in drawn])
+      [{'layer': 'layer 0'}, {'layer': 'layer 0', 'condition': 'dropout'}]
+    """
+    drawn = []
+    for l, (layer, of_conditions) in enumerate(magnitudes.items()):
+        top = panels.largest(of_conditions.values())
+        for c, (name, a) in enumerate(of_conditions.items()):
+            figure, axes = _new("weight index", "|w|")
+            panels.draw_weights(axes, a, top, c)
+            a = a[np.isfinite(a)]
+            mean = f"mean {a.mean():.3g}, largest {a.max():.3g}" if len(a) else "diverged"
+            told = f"|w| against weight index, {name}, {layer}: {len(a):,} weights, {mean}"
+            chosen = {"condition": name} if c else {}  # the baseline is shown with all others
+            svg = inline(figure, f"weights{l}-{c}", told, c)
+            drawn.append(Panel(svg, told, {"layer": layer, **chosen}))
+    return drawn
+
+
+@mpl.rc_context(_STYLE)
+def profiles(
+    relative: Mapping[str, np.ndarray], names: Sequence[str], quantity: str
+) -> list[Panel]:
+    """Sorted magnitudes in units of their mean, {panel title: [C, S, Q]}; flat at 1 is uniform.
+
+    Example:
+      >>> flat = {"layer 0": np.ones((2, 3, 101))}  # conditions, seeds, fractions
+      >>> (panel,) = profiles(flat, ["none", "dropout"], "|w|")
+      >>> print(panel.caption, panel.shown_for)
+      layer 0 {'layer': 'layer 0'}
+    """
+    drawn = []
+    for l, (title, values) in enumerate(relative.items()):
+        figure, axes = _new("fraction, from the smallest", f"{quantity} / mean")
+        panels.draw_sorted(axes, values[..., ::_EVERY])
+        axes.set_xlim(0, 1)
+        told = f"{quantity} sorted, in units of its mean, {title}; largest: {_ends(names, values)}"
+        svg = inline(figure, f"sorted-{quantity.strip('|')}{l}", told)
+        drawn.append(Panel(svg, title, {"layer": title}))
+    return drawn
+
+
+@mpl.rc_context(_STYLE)
+def differences(comparisons: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[Panel]:
+    """Differences in Gini from the baseline, a panel per other condition, all on one scale.
+
+    Example:
+      >>> row = {"condition": "dropout", "measure": "gini", "layer": 0, "view": "entries"}
+      >>> row |= {"difference": -0.1, "ci_low": -0.2, "ci_high": -0.05, "verdict": "more uniform"}
+      >>> (panel,) = differences([row], ["none", "dropout"])
+      >>> print(panel.caption)
+      dropout minus none
+    """
+    rows = [row for row in comparisons if row["measure"] == "gini"]
+    ends = np.array([[row["ci_low"], row["ci_high"]] for row in rows], float)
+    top = 1.05 * (panels.largest(np.abs(ends)) or 1.0)
+    drawn = []
+    for c, name in list(enumerate(names))[1:]:
+        of_condition = [row for row in rows if row["condition"] == name]
+        x_label = "difference in Gini (left: more uniform)"
+        figure, axes = _new(x_label, height=0.6 + 0.17 * len(of_condition), left=1.4)
+        panels.draw_differences(axes, of_condition, {name: c})
+        axes.set_xlim(-top, top)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        told = f"Difference in Gini, {name} minus {names[0]}: " + "; ".join(
+            f"layer {row['layer']} {row['view']} {row['difference']:+.3f}, {row['verdict']}"
+            for row in of_condition
+        )
+        svg = inline(figure, f"differences{c}", told)
+        drawn.append(Panel(svg, f"{name} minus {names[0]}", {}))
+    return drawn
+
+
+@mpl.rc_context(_STYLE)
+def curves(
+    epochs: np.ndarray, values: Mapping[str, np.ndarray], names: Sequence[str]
+) -> list[Panel]:
+    """Losses and errors along training, {"train_loss": [C, S, P], …}.
+
+    Example:
+      >>> (panel,) = curves(np.arange(4), {"test_error": np.ones((1, 3, 4))}, ["none"])
+      >>> print(panel.caption)
+      test error
+    """
+    drawn = []
+    for which, of_metric in values.items():
+        split, metric = which.split("_")
+        figure, axes = _new("epoch")
+        panels.draw_curve(axes, epochs, of_metric, metric)
+        shown = 100 * of_metric if metric == "error" else of_metric
+        told = f"{split} {metric} along training; at the end "
+        told += _ends(names, shown, f" {_UNITS[metric]}")
+        drawn.append(Panel(inline(figure, f"curves-{which}", told), f"{split} {metric}", {}))
+    return drawn

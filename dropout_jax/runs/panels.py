@@ -1,0 +1,137 @@
+"""One panel each: arrays in, drawn on given axes; the figures and the page of a run share them.
+
+Shapes: C conditions, S seeds, N weights of a layer, Q points of a profile, P points of a curve.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from dropout_jax.runs.style import GREY, STRIPE, colour, draw_bands, log_scale, marker
+
+
+def largest(values: Iterable[np.ndarray]) -> float:
+    """The largest finite value; 1 if there is none, as where all networks diverged.
+
+    Example:
+      >>> print(largest([np.array([0.2, 0.7]), np.array([np.nan])]), largest([]))
+      0.7 1.0
+    """
+    flat = np.concatenate([np.zeros(0), *(np.ravel(v) for v in values)])
+    finite = flat[np.isfinite(flat)]
+    return float(finite.max()) if len(finite) else 1.0
+
+
+def draw_weights(axes: Axes, magnitudes: np.ndarray, top: float, c: int) -> None:
+    """Draw |w| [N] of condition c against weight index, and its mean, on a scale up to `top`.
+
+    Example:
+      >>> from matplotlib.figure import Figure
+      >>> axes = Figure().subplots()
+      >>> draw_weights(axes, np.array([0.1, 0.3]), 0.3, 0)
+      >>> print(*axes.lines[0].get_ydata())
+      0.2 0.2
+    """
+    n = len(magnitudes)
+    size = 0.5 if n > 20_000 else 2.5
+    axes.scatter(  # not antialiased: as sharp, and the file is a third of the size
+        np.arange(n), magnitudes, s=size, color=colour(c), lw=0, aa=False, rasterized=True
+    )
+    axes.axhline(magnitudes.mean() if n else np.nan, color="black", lw=0.8)
+    if not np.isfinite(magnitudes).any():
+        axes.text(0.5, 0.5, "diverged", transform=axes.transAxes, ha="center", va="center")
+    axes.set_xlim(0, max(n, 1))
+    axes.set_ylim(0, 1.18 * top)
+    axes.xaxis.set_major_formatter(_thousands)
+
+
+def _thousands(value: float, _: float) -> str:
+    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
+
+
+def draw_sorted(axes: Axes, relative: np.ndarray) -> None:
+    """Draw magnitudes in units of their mean, sorted [C, S, Q]; flat at 1 is uniform.
+
+    Example:
+      >>> from matplotlib.figure import Figure
+      >>> axes = Figure().subplots()
+      >>> draw_sorted(axes, np.ones((2, 3, 101)))  # conditions, seeds, fractions
+      >>> print(axes.get_yscale())
+      log
+    """
+    n_points = relative.shape[-1]
+    axes.axhline(1, color=GREY, lw=0.8, ls=":")
+    draw_bands(axes, np.linspace(0, 1, n_points), relative)
+    log_scale(axes, (1, 3))
+    low = np.nan_to_num(relative[..., n_points // 20 :], nan=1).min()  # the smallest go to 0
+    axes.set_ylim(max(0.8 * low, 1e-2), 1.3 * largest(relative))
+
+
+def draw_differences(
+    axes: Axes, rows: Sequence[Mapping[str, Any]], conditions: Mapping[str, int]
+) -> None:
+    """Draw differences with intervals: a line per layer and view, filled marks where it changed.
+
+    Args:
+      rows: of a summary's comparisons, of one measure.
+      conditions: {name: number c of the condition, which decides how it looks}.
+
+    Example:
+      >>> from matplotlib.figure import Figure
+      >>> row = {"condition": "dropout", "layer": 0, "view": "entries", "difference": -0.1}
+      >>> row |= {"ci_low": -0.2, "ci_high": -0.05, "verdict": "more uniform"}
+      >>> axes = Figure().subplots()
+      >>> draw_differences(axes, [row], {"dropout": 1})
+      >>> print(axes.get_yticklabels()[0].get_text())
+      layer 0   entries
+    """
+    cells = list(dict.fromkeys((row["layer"], row["view"]) for row in rows))
+    names, n = list(conditions), len(conditions)
+    axes.axvline(0, color="black", lw=0.8)
+    for row in rows:
+        y = cells.index((row["layer"], row["view"]))
+        offset = 0.8 / n * (names.index(row["condition"]) - (n - 1) / 2)
+        c, middle = conditions[row["condition"]], row["difference"]
+        decided = row["verdict"] in ("more uniform", "less uniform")
+        axes.errorbar(
+            middle,
+            y + offset,
+            xerr=np.maximum([[middle - row["ci_low"]], [row["ci_high"] - middle]], 0),  # rounded
+            fmt=marker(c),
+            ms=5,
+            color=colour(c),
+            mfc=colour(c) if decided else "white",
+            capsize=2,
+        )
+    for y, (layer, _) in enumerate(cells):
+        if layer % 2:
+            axes.axhspan(y - 0.5, y + 0.5, color=STRIPE, lw=0, zorder=-1)
+    axes.set_yticks(range(len(cells)), [f"layer {l}   {v.replace('_', ' ')}" for l, v in cells])
+    axes.set_ylim(len(cells) - 0.5, -0.5)
+
+
+def draw_curve(axes: Axes, epochs: np.ndarray, values: np.ndarray, metric: str) -> None:
+    """Draw losses in nats or error rates, given as fractions, in per cent [C, S, P].
+
+    Example:
+      >>> from matplotlib.figure import Figure
+      >>> axes = Figure().subplots()
+      >>> draw_curve(axes, np.arange(4), np.ones((2, 3, 4)), "error")
+      >>> print(axes.get_ylabel())
+      %
+    """
+    if metric == "loss":
+        draw_bands(axes, epochs, np.maximum(values, 1e-6))
+        if np.isfinite(values).any():  # an empty axis has no logarithmic scale
+            log_scale(axes, (1, 2, 5))
+        axes.set_ylabel("nats")
+    else:
+        per_cent = 100 * values
+        draw_bands(axes, epochs, per_cent)
+        whole, late = largest(per_cent), largest(per_cent[..., len(epochs) // 4 :])
+        axes.set_ylim(0, max(1.05 * whole if whole < 3 * late else 1.3 * late, 1))
+        axes.set_ylabel("%")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -1,0 +1,143 @@
+"""How figures look: the colours, lines and marks of conditions, and what is drawn the same way.
+
+Shapes: C conditions, S seeds.
+"""
+
+from collections.abc import Iterable, Sequence
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+
+# Okabe & Ito's palette: colour-blind readers can tell the colours apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+GREY = "#777777"
+STRIPE = "#f2f2f2"
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "text.parse_math": False,  # a $ in the name of a condition is a $
+}
+_LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+_MARKERS = "vos^D"
+
+
+def colour(c: int) -> str:
+    """The colour of condition c; the seventh has that of the first, with another line and mark.
+
+    Example:
+      >>> print(colour(0), colour(6) == colour(0))
+      #0072B2 True
+    """
+    return COLOURS[c % len(COLOURS)]
+
+
+def line(c: int) -> Any:
+    """The line style of condition c; with `colour`, 36 conditions can be told apart.
+
+    Example:
+      >>> print(line(0), line(6))  # the same colour, another line
+      - --
+    """
+    return _LINES[(c + c // len(COLOURS)) % len(_LINES)]
+
+
+def marker(c: int) -> str:
+    """The mark of condition c.
+
+    Example:
+      >>> print(marker(1), marker(2))
+      o s
+    """
+    return _MARKERS[c % len(_MARKERS)]
+
+
+def label(name: str) -> str:
+    """The name of a condition in lines of at most 28 characters.
+
+    Example:
+      >>> print(label("dropout in every layer but the first"))
+      dropout in every layer but
+      the first
+    """
+    # matplotlib leaves a name that begins with an underscore out of a legend
+    return "\u200b" * name.startswith("_") + "\n".join(wrap(name, 28))
+
+
+def legend(names: Sequence[str]) -> list[Line2D]:
+    """Handles of a legend of conditions [C] that `draw_bands` drew.
+
+    Example:
+      >>> print([handle.get_label() for handle in legend(["none", "dropout"])])
+      ['none', 'dropout']
+    """
+    return [
+        Line2D([], [], color=colour(c), ls=line(c), label=label(name))
+        for c, name in enumerate(names)
+    ]
+
+
+def log_scale(axes: Axes, subs: Sequence[float]) -> None:
+    """Make the y axis logarithmic, with plain numbers at these multiples of powers of ten.
+
+    Example:
+      >>> from matplotlib.figure import Figure
+      >>> axes = Figure().subplots()
+      >>> log_scale(axes, (1, 3))
+      >>> print(axes.get_yscale())
+      log
+    """
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=subs))
+    axes.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def draw_bands(axes: Axes, x: np.ndarray, values: np.ndarray) -> None:
+    """Draw `draw_band` for each condition of values [C, S, len(x)].
+
+    Example:
+      >>> from matplotlib.figure import Figure
+      >>> axes = Figure().subplots()
+      >>> draw_bands(axes, np.arange(4), np.ones((2, 3, 4)))  # conditions, seeds, x
+      >>> print(len(axes.lines), len(axes.collections))
+      2 2
+    """
+    for c, of_condition in enumerate(values):
+        draw_band(axes, x, of_condition, c)
+
+
+def draw_band(axes: Axes, x: np.ndarray, values: np.ndarray, c: int) -> None:
+    """Draw the mean of values [S, len(x)] as a line and their range as a band, for condition c.
+
+    Example:
+      >>> from matplotlib.figure import Figure
+      >>> axes = Figure().subplots()
+      >>> draw_band(axes, np.arange(4), np.ones((3, 4)), 1)
+      >>> print(axes.lines[0].get_color())
+      #D55E00
+    """
+    axes.fill_between(x, values.min(axis=0), values.max(axis=0), color=colour(c), alpha=0.25, lw=0)
+    axes.plot(x, values.mean(axis=0), color=colour(c), lw=1.3, ls=line(c))
+
+
+def draw_points(axes: Axes, names: Sequence[str], values: Iterable[np.ndarray]) -> None:
+    """Draw a column of points for each condition, one per seed of its values [S], and their mean.
+
+    Example:
+      >>> from matplotlib.figure import Figure
+      >>> axes = Figure().subplots()
+      >>> draw_points(axes, ["none", "dropout"], np.ones((2, 3)))  # conditions, seeds
+      >>> print([tick.get_text() for tick in axes.get_xticklabels()])
+      ['none', 'dropout']
+    """
+    for c, of_condition in enumerate(values):
+        axes.plot(np.full(len(of_condition), c), of_condition, ".", color=colour(c), alpha=0.6)
+        axes.plot([c - 0.3, c + 0.3], [of_condition.mean()] * 2, color="black", lw=1)
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
