@@ -33,7 +33,7 @@ def check_key(key: jax.Array) -> None:
         raise TypeError(f"key must be one key, got an array of keys of shape {key.shape}")
 
 
-def check_rate(rate: ArrayLike, name: str = "rate") -> None:
+def check_rate(rate: ArrayLike | Sequence[float], name: str = "rate") -> None:
     """Raise ValueError if a concrete `rate` holds a value outside [0, 1]; traced rates pass.
 
     Raise TypeError if it does not hold real numbers.

@@ -73,7 +73,7 @@ def gates():
         raise ReachedError
 
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((epochs, "_fit"), (epochs, "_evaluate"), (population, "_room")):
+        for module, name in ((epochs, "_fit"), (epochs, "_evaluate"), (population, "make_store")):
             patch.setattr(module, name, reached)
         yield
 
