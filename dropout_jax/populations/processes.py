@@ -135,7 +135,7 @@ def _packed(value: Any) -> bytes:
 
     def hold(array: Any) -> dict[str, Any]:
         if not isinstance(array, np.ndarray | np.generic | jax.Array) or array.dtype.hasobject:
-            raise TypeError(f"a message must be of JSON and arrays, got {type(array).__name__}")
+            raise TypeError(f"a message must be JSON and arrays, got {type(array).__name__}")
         arrays.append(np.asarray(array))
         return {_ARRAY: [arrays[-1].dtype.name, arrays[-1].shape]}
 
