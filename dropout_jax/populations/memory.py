@@ -30,8 +30,8 @@ def n_parameters(config: Config, n_inputs: int) -> int:
 def member_bytes(config: Config, n_inputs: int) -> int:
     """An upper bound on the device memory of a member in training, beyond the shared data.
 
-    It counts four copies of the parameters (with momentum, gradient and update) and two of the
-    inputs and outputs of all layers, for a batch or for the examples that are evaluated at once.
+    It counts the parameters four times (with momentum, gradient and update) and the inputs and
+    outputs of all layers twice, for a batch or for all examples that are evaluated at once.
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP

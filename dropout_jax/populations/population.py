@@ -147,10 +147,9 @@ def fit_population(
 
     Raises:
       TypeError: for a legacy key, a condition that is not an `Hparams`, or rates that are not real.
-      ValueError: for no or a repeated seed, conditions that `stack_conditions` refuses, not one
-        rate per layer, data that cannot be trained on (`training.check_training`), a block of less
-        than one member, memory for less than one, a checkpoint of another population, or a key of
-        another generator: under vmap `rbg` draws the bits of all members from the first key.
+      ValueError: for no seed or a repeated one, conditions that `stack_conditions` refuses, data
+        that cannot be trained on (`training.check_training`), block or memory for less than one
+        member, a checkpoint of another population, or a key of another generator.
       Interrupted: on Ctrl-C, with the seeds completed so far.
 
     Example:

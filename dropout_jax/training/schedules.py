@@ -45,8 +45,8 @@ def late(progress: jax.Array, cutoff: float = 0.5) -> jax.Array:
 def curriculum(progress: jax.Array, speed: float = 10.0) -> jax.Array:
     """Dropout that grows: the factor is 1 - exp(-speed · progress), from 0 towards 1.
 
-    It gives the keep probability (1 - k) e^(-γt) + k of Morerio et al. (2017), §3, where 1 - k is
-    the rate and γ is `speed` over the number of steps T. They chose γ = 10 / T.
+    It gives the keep probability (1 - k) e^(-γt) + k of Morerio et al. (2017), §3. There 1 - k is
+    the rate, and γ is `speed` over the number of steps T; they chose γ = 10 / T.
 
     Raises:
       ValueError: if a concrete `speed` is negative or not finite.

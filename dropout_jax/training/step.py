@@ -117,8 +117,8 @@ def clip_column_norms(params: Params, max_norm: float | Array) -> Params:
 def _keep_narrow_transposed(grads: Params) -> Params:
     """The same gradients, with those of narrow kernels [in, out] computed as (gᵀx)ᵀ.
 
-    XLA's CPU backend takes up to 8 times as long for xᵀg with few columns, and folds the transpose
-    into it unless a barrier stands between.
+    XLA's CPU backend takes up to 8 times as long for xᵀg with few columns. A barrier keeps it from
+    folding the transpose into that.
     """
 
     def keep(grad: jax.Array) -> jax.Array:
