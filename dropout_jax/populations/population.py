@@ -21,10 +21,11 @@ from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import Params
 from dropout_jax.noise import check_key
 from dropout_jax.populations.blocks import Result, advance, curve_epochs, finish, start
-from dropout_jax.populations.checkpoints import Checkpoints, pack, restore, unpack
+from dropout_jax.populations.checkpoints import Checkpoints
 from dropout_jax.populations.devices import Device, deal, mesh_of, share
 from dropout_jax.populations.memory import block_size
 from dropout_jax.populations.processes import anywhere
+from dropout_jax.populations.resuming import pack, restore, unpack
 from dropout_jax.populations.store import Allocate, by_condition, keep, make_store, rows
 from dropout_jax.training.config import Config, Hparams, as_arrays, check_hparams, check_training
 from dropout_jax.training.epochs import Curve
