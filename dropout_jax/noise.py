@@ -1,9 +1,9 @@
-"""Dropout as pure functions of a key: the mask, and three ways to put it on an array.
+"""Dropout as pure functions of a key: the mask, and three kinds of noise.
 
-Every function here is stochastic, consumes its key, and takes a rate that may be traced, so one
-compiled program serves every rate and `jax.vmap` runs over rates as over anything else.
-Throughout, `rate` is P(drop) in [0, 1] and the kept entries are scaled by 1 / (1 - rate), so that
-the expectation is the input and a network needs no rescaling when it is evaluated.
+Each of them is stochastic and consumes its key. The rate may be traced, so one compiled program
+serves every rate and `jax.vmap` runs over rates. Throughout, `rate` is P(drop) in [0, 1]. Kept
+entries are scaled by 1 / (1 - rate), so the expectation is the input, and evaluation needs no
+rescaling.
 """
 
 import math
@@ -33,10 +33,10 @@ def check_key(key: jax.Array) -> None:
         raise TypeError(f"key must be one key, got an array of keys of shape {key.shape}")
 
 
-def check_rate(rate: ArrayLike, name: str = "rate") -> None:
-    """Raise ValueError if a concrete `rate` holds a value outside [0, 1]; traced ones pass.
+def check_rate(rate: ArrayLike | Sequence[float], name: str = "rate") -> None:
+    """Raise ValueError if a concrete `rate` holds a value outside [0, 1]; traced rates pass.
 
-    TypeError if it holds no real numbers.
+    Raise TypeError if it does not hold real numbers.
 
     Example:
       >>> check_rate(0.5)
@@ -55,26 +55,23 @@ def check_rate(rate: ArrayLike, name: str = "rate") -> None:
         raise ValueError(f"{name} must lie in [0, 1], got {values[wrong].flat[0]!s}{layer}")
 
 
-def _check_scalar(key: jax.Array, rate: ArrayLike) -> None:
+def _validate(key: jax.Array, rate: ArrayLike, x: jax.Array | None = None) -> None:
+    """Raise what `dropout` says it raises for its key, its rate and, if there is one, its array."""
     check_key(key)
     check_rate(rate)
     if np.ndim(rate):
         raise ValueError(f"rate must be a scalar, got shape {np.shape(rate)}")
-
-
-def _check(key: jax.Array, x: jax.Array, rate: ArrayLike) -> None:
-    _check_scalar(key, rate)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
+    if x is not None and not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(f"dropout needs floating-point entries, got {x.dtype}")
 
 
 def _hash(counter: jax.Array, key_0: jax.Array, key_1: jax.Array) -> jax.Array:
     """32 random bits for every counter, for a key of two words.
 
-    Three rounds of xor-shift and product, as in MurmurHash3 (Appleby 2011), of which the second
-    takes in the second word. The constants are the two of least bias that Wellons (2018) found, and
-    2^32 over the golden ratio (Knuth 1998, §6.4). Only what a threshold looks at is mixed: nothing
-    follows the last product, whose low bits are its worst.
+    Three rounds of xor-shift and product, as in MurmurHash3 (Appleby 2011); the second word is
+    added to the first product. Two constants are those of least bias that Wellons (2018) found, the
+    third is 2^32 over the golden ratio (Knuth 1998, §6.4). A threshold compares the high bits
+    first, so nothing mixes the low bits of the last product, which are its worst.
     """
     word = counter ^ key_0
     word = (word ^ (word >> 16)) * jnp.uint32(0x7FEB352D) + key_1
@@ -83,9 +80,9 @@ def _hash(counter: jax.Array, key_0: jax.Array, key_1: jax.Array) -> jax.Array:
 
 
 def _positions(shape: tuple[int, ...]) -> jax.Array:
-    """The index of each entry of an array that is read row by row, modulo 2^32.
+    """The index of each entry in row-major order, modulo 2^32.
 
-    Made an axis at a time: XLA's CPU backend takes twice as long for what is made flat.
+    It is summed axis by axis: XLA's CPU backend takes twice as long for a flat iota.
     """
     positions = jnp.zeros(shape, jnp.uint32)
     for axis in range(len(shape)):
@@ -98,11 +95,11 @@ def keep_mask(key: jax.Array, rate: ArrayLike, shape: tuple[int, ...]) -> jax.Ar
     """Boolean mask, True = kept, with P(True) = 1 - rate independently for each entry.
 
     An entry is kept if its 32 random bits are at least ⌊2^32 rate⌋, so P(True) is exact to 2^-32.
-    One key gives masks nested in the rate: what a higher rate keeps, a lower one keeps too.
-    Everything is kept at rate 0 and nothing at rate 1.
+    The masks of one key are nested: an entry that a higher rate keeps, a lower rate keeps too.
+    Rate 0 keeps everything and rate 1 nothing.
 
-    The key's own generator, whichever it is, draws two words. They key a hash of the entries'
-    positions, which is several times as cheap as a generator made for keys.
+    The key's own generator draws two words, and these key a hash of the entries' positions. The
+    hash costs a fraction of what the generator would.
 
     Args:
       key: one typed PRNG key; consumed.
@@ -118,11 +115,16 @@ def keep_mask(key: jax.Array, rate: ArrayLike, shape: tuple[int, ...]) -> jax.Ar
       >>> print(mask.mean().round(2))
       0.75
     """
-    _check_scalar(key, rate)
+    _validate(key, rate)
     if min(shape, default=0) < 0:
         raise ValueError(f"shape must hold no negative size, got {shape}")
+    return _keep_mask(key, rate, tuple(shape))
+
+
+def _keep_mask(key: jax.Array, rate: ArrayLike, shape: tuple[int, ...]) -> jax.Array:
+    """`keep_mask` of arguments that were checked."""
     words = jax.random.bits(key, (2,), jnp.uint32)
-    return _mask(words, jnp.asarray(rate, jnp.float32), tuple(shape))
+    return _mask(words, jnp.asarray(rate, jnp.float32), shape)
 
 
 @partial(jax.jit, static_argnames="shape")
@@ -134,20 +136,20 @@ def _mask(words: jax.Array, rate: jax.Array, shape: tuple[int, ...]) -> jax.Arra
         return (_hash(_positions(shape), *words) >= threshold) & (rate < 1)
 
     def hashed_if() -> jax.Array:
-        # A threshold of 0 is no more than any word: all are kept, and the mask varies over the
-        # same axes of a mesh as a hashed one.
+        # Every word is at least 0, so all entries are kept. Compared, not filled with True: so
+        # the mask varies over the same axes of a mesh as a hashed one.
         return jax.lax.cond(
             rate > 0, hashed, lambda: jnp.broadcast_to(words[0] >= threshold, shape)
         )
 
-    # A rate of 0 needs no hash on a CPU; on an accelerator a branch may cost more than a mask.
+    # Rate 0 needs no hash on a CPU; on an accelerator a branch may cost more than a mask.
     return jax.lax.platform_dependent(cpu=hashed_if, default=hashed)
 
 
 def _inverse_keep(rate: ArrayLike) -> jax.Array:
-    """1 / (1 - rate), and 1 at rate 1, where nothing is kept and nothing may blow up."""
+    """1 / (1 - rate), and 1 at rate 1, where nothing is kept and nothing may overflow."""
     rate = jnp.asarray(rate, jnp.float32)
-    return 1 / jnp.where(rate == 1, 1, 1 - rate)  # NaN, of a rate that is NaN
+    return 1 / jnp.where(rate == 1, 1, 1 - rate)  # a rate that is NaN gives NaN
 
 
 def dropout(
@@ -155,8 +157,8 @@ def dropout(
 ) -> jax.Array:
     """Inverted dropout: x * m / (1 - rate) with m ~ Bernoulli(1 - rate) for each entry.
 
-    At rate 0 this is the identity bit for bit (a backend may flush subnormal numbers), at rate 1
-    zeros with zero gradients; a NaN in a dropped place is dropped with it. Its derivative is
+    Rate 0 gives the identity bit for bit (a backend may flush subnormal numbers). Rate 1 gives
+    zeros with zero gradients. A NaN that is dropped leaves no trace. The derivative is
     m / (1 - rate).
     Srivastava et al. (2014), §4 and §10 (the form scaled while training).
 
@@ -164,13 +166,12 @@ def dropout(
       key: one typed PRNG key; consumed.
       x: any shape, any floating dtype, which is kept.
       rate: P(drop), a scalar in [0, 1], possibly traced.
-      broadcast_dims: dimensions along which entries share their fate; (1, 2) drops whole channels
-        of images [B, H, W, C] (Tompson et al. 2015, §3.2).
+      broadcast_dims: dimensions along which entries share one draw; (1, 2) drops whole channels of
+        images [B, H, W, C] (Tompson et al. 2015, §3.2).
 
     Raises:
       TypeError: if `key` is not a typed key, `x` not floating-point, or `rate` not a real number.
-      ValueError: if a concrete `rate` lies outside [0, 1], or is not a scalar, or x has not the
-        dimensions.
+      ValueError: if a concrete `rate` is not a scalar in [0, 1], or x lacks the dimensions.
 
     Example:
       >>> x = jnp.array([1.0, 2.0, 3.0, 4.0])
@@ -180,19 +181,19 @@ def dropout(
       [1. 2. 3. 4.]
     """
     x = jnp.asarray(x)
-    _check(key, x, rate)
+    _validate(key, rate, x)
     shared = {range(x.ndim)[d] for d in broadcast_dims if -x.ndim <= d < x.ndim}
     if len(shared) < len(broadcast_dims):
         raise ValueError(
             f"broadcast_dims must be dimensions of shape {x.shape}, each once, got {broadcast_dims}"
         )
     shape = tuple(1 if d in shared else size for d, size in enumerate(x.shape))
-    kept = jnp.where(jnp.broadcast_to(keep_mask(key, rate, shape), x.shape), x, 0)
+    kept = jnp.where(jnp.broadcast_to(_keep_mask(key, rate, shape), x.shape), x, 0)
     return _scaled(kept, _inverse_keep(rate))
 
 
 def _scaled(x: jax.Array, factor: jax.Array) -> jax.Array:
-    """The product in float32 or wider, as 1 / (1 - rate) is large; of the type of x."""
+    """The product in the type of x, computed in float32 or wider, as 1 / (1 - rate) is large."""
     wide = x.dtype if x.dtype.itemsize > 4 else jnp.float32
     return (x.astype(wide) * factor.astype(wide)).astype(x.dtype)
 
@@ -200,9 +201,8 @@ def _scaled(x: jax.Array, factor: jax.Array) -> jax.Array:
 def gaussian_dropout(key: jax.Array, x: jax.Array, rate: ArrayLike) -> jax.Array:
     """Multiplicative Gaussian noise with dropout's two moments: x * N(1, rate / (1 - rate)).
 
-    Srivastava et al. (2014), §10. At rate 1, where that variance is infinite, it gives zeros with
-    zero gradients, as `dropout` does. Arguments and errors are those of `dropout`; the key is
-    consumed.
+    Srivastava et al. (2014), §10. Rate 1, where that variance is infinite, gives zeros with zero
+    gradients, as in `dropout`. Arguments and errors are those of `dropout`; the key is consumed.
 
     Example:
       >>> y = gaussian_dropout(jax.random.key(0), jnp.ones(100_000), 0.2)
@@ -210,19 +210,19 @@ def gaussian_dropout(key: jax.Array, x: jax.Array, rate: ArrayLike) -> jax.Array
       1.0 0.25
     """
     x = jnp.asarray(x)
-    _check(key, x, rate)
+    _validate(key, rate, x)
     rate = jnp.asarray(rate, jnp.float32)
     variance = rate * _inverse_keep(rate)
-    # sqrt has no finite slope at 0, so it is never asked there.
+    # The slope of sqrt is infinite at 0, so sqrt is not evaluated there.
     deviation = jnp.where(variance == 0, 0, jnp.sqrt(jnp.where(variance == 0, 1, variance)))
     noise = 1 + deviation * jax.random.normal(key, x.shape, dtype=jnp.float32)
     return _scaled(jnp.where(rate == 1, 0, x), noise)
 
 
 def drop_connect(key: jax.Array, kernel: jax.Array, rate: ArrayLike) -> jax.Array:
-    """DropConnect: the same law on weights, W * M / (1 - rate).
+    """DropConnect: inverted dropout of weights, W * M / (1 - rate).
 
-    One mask serves the whole batch; vmap over keys for one mask an example.
+    One mask serves the whole batch; vmap over keys for a mask of each example's own.
     Wan et al. (2013), §3. Arguments and errors are those of `dropout`; the key is consumed.
 
     Example:

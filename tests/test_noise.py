@@ -387,23 +387,6 @@ def test_more_than_one_rate_is_refused(drop):
 
 
 @drops
-@pytest.mark.parametrize(
-    ("make_key", "message"),
-    [
-        (lambda: jax.random.PRNGKey(0), r"got uint32; make one with jax.random.key\(seed\)"),
-        (lambda: 0, r"got int; make one with jax.random.key\(seed\)"),
-        (lambda: jax.random.split(jax.random.key(0)), r"got an array of keys of shape \(2,\)"),
-    ],
-    ids=["legacy", "seed", "batch"],
-)
-def test_anything_but_one_typed_key_is_refused_with_advice(drop, make_key, message):
-    with pytest.raises(TypeError, match=message):
-        drop(make_key(), jnp.ones(3), 0.5)
-    with pytest.raises(TypeError, match=message):
-        keep_mask(make_key(), 0.5, (3,))
-
-
-@drops
 @pytest.mark.parametrize("dtype", [jnp.int32, jnp.bool_, jnp.complex64])
 def test_entries_that_are_not_floating_point_are_refused(drop, dtype):
     with pytest.raises(TypeError, match=f"floating-point entries, got {jnp.dtype(dtype)}"):

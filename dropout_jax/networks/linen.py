@@ -1,4 +1,4 @@
-"""Dropout as a Linen module, for networks that are written with `flax.linen.Dropout` already."""
+"""Dropout as a Linen module, for networks that already use `flax.linen.Dropout`."""
 
 from collections.abc import Sequence
 
@@ -15,15 +15,15 @@ from dropout_jax.noise import dropout
 class Dropout(nn.Module):
     """`flax.linen.Dropout` with a rate that may be traced, so that vmap runs over rates.
 
-    Arguments and semantics are Flax's; the masks are those of `dropout.dropout`, nested in the
-    rate, and other bits than Flax's for the same key. As in Flax, a concrete rate of 0 needs no
-    key; a traced one does.
+    Arguments and semantics are Flax's. The masks are those of `noise.dropout`, nested in the rate;
+    for the same key they differ from Flax's. As in Flax, a concrete rate of 0 needs no key; a
+    traced rate does.
 
     Attributes:
       rate: P(drop), a scalar in [0, 1], possibly traced.
-      broadcast_dims: dimensions along which entries share their fate.
+      broadcast_dims: dimensions along which entries share one draw.
       deterministic: whether to return the inputs as they are; given here or in the call.
-      rng_collection: where the key comes from if it is not given in the call.
+      rng_collection: the collection that the key is made from, unless the call gives a key.
 
     Example:
       >>> def drop(rate):
@@ -43,12 +43,12 @@ class Dropout(nn.Module):
     def __call__(
         self, inputs: jax.Array, deterministic: bool | None = None, rng: jax.Array | None = None
     ) -> jax.Array:
-        """Inputs of any shape, dropped and scaled by 1 / (1 - rate), or as they are.
+        """The inputs dropped and scaled by 1 / (1 - rate), or as they are.
 
         Args:
           inputs: any shape, any floating dtype, which is kept.
-          deterministic: as the attribute, exactly one of which must be given.
-          rng: the key, consumed; by default one of the collection. A legacy key will do.
+          deterministic: as the attribute; exactly one of the two must be given.
+          rng: the key, typed or legacy, consumed; by default one of the collection.
 
         Raises:
           ValueError: if `deterministic` is given twice or never, or a concrete rate lies outside

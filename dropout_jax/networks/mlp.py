@@ -8,7 +8,7 @@ import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -30,16 +30,16 @@ class MLP(nn.Module):
         model.apply(params, x)                        # deterministic
         model.apply(params, x, key=key, rates=rates)  # dropout on the input of every layer
 
-    `rates[l]` acts on the input of layer l, so (0.2, 0.5, 0.5) drops 20 % of the pixels and half
-    of both hidden layers. The mask of layer l is drawn with `jax.random.split(key, L)[l]`.
+    `rates[l]` acts on the input of layer l: (0.2, 0.5, 0.5) drops 20 % of the pixels and half of
+    the units of both hidden layers. Layer l draws with the key `jax.random.split(key, L)[l]`.
 
     Attributes:
-      features: widths of the affine layers, the output's last; (256, 256, 10) has two hidden ones.
+      features: widths of the affine layers, the output last; (256, 256, 10) has two hidden layers.
       activation: applied between layers.
       kernel_init: initializer of the kernels [in, out]; biases start at 0.
       noise: `dropout`, or another function of (key, x, rate).
-      noise_on_kernels: put the noise on a layer's kernel, one draw for the whole batch, instead of
-        its input; with `drop_connect` that is DropConnect (Wan et al. 2013).
+      noise_on_kernels: whether the noise acts on a layer's kernel, one draw for the whole batch,
+        and not on its input; with `drop_connect` that is DropConnect (Wan et al. 2013).
 
     Example:
       >>> model = MLP((3, 2))
@@ -56,7 +56,7 @@ class MLP(nn.Module):
     noise_on_kernels: bool = False
 
     def __post_init__(self) -> None:
-        """Take any sequence of widths; what else is given is refused where it is used."""
+        """Make a tuple of any sequence of widths; a pass refuses anything else."""
         with suppress(TypeError):
             self.features = tuple(map(operator.index, self.features))
         super().__post_init__()
@@ -64,45 +64,42 @@ class MLP(nn.Module):
     def __call__(
         self, x: jax.Array, *, key: jax.Array | None = None, rates: ArrayLike | None = None
     ) -> jax.Array:
-        """Outputs (logits) [B, U] of inputs [B, D]; any leading axes will do."""
+        """Outputs (logits) [B, U] of inputs [B, D]; B may be any leading axes."""
         return self.activations(x, key=key, rates=rates)[-1]
 
     @nn.compact
     def activations(
         self, x: jax.Array, *, key: jax.Array | None = None, rates: ArrayLike | None = None
     ) -> tuple[jax.Array, ...]:
-        """What every layer sends on: the hidden activations in order, then the outputs.
+        """The hidden activations in order, then the outputs.
 
         Args:
-          x: inputs [B, D]; any leading axes will do.
+          x: inputs [B, D]; B may be any leading axes.
           key: one typed PRNG key for the whole pass, consumed; None for a deterministic pass.
           rates: P(drop) for the input of each layer [L], in [0, 1]; needed exactly with a key.
 
         Raises:
-          ValueError: if the widths are not positive integers, x has not the D inputs of the
-            parameters, only one of `key` and `rates` is given, or `rates` is not of length L or
-            holds a concrete value outside [0, 1].
-          TypeError: if `key` is not a typed key, or x no array of numbers.
+          ValueError: if the widths are not positive integers, x has another number of inputs than
+            the parameters, only one of `key` and `rates` is given, or `rates` has another length
+            than L or a concrete value outside [0, 1].
+          TypeError: if `key` is not a typed key, or x not an array of numbers.
         """
         check_features(self.features)
-        n_layers, x = len(self.features), jnp.asarray(x)
+        x = jnp.asarray(x)
         _check_inputs(x, self.variables)
-        stochastic = key is not None or rates is not None
-        layer_noise = _checked(key, rates, n_layers) if stochastic else None
+        draws = _draws(key, rates, len(self.features))
         outputs = []
         for l, width in enumerate(self.features):
             product = jax.lax.dot_general
-            if layer_noise is not None:
-                noise = partial(_noise, self.noise, *(of_layers[l] for of_layers in layer_noise))
-                if self.noise_on_kernels:
-                    product = partial(_product_with_noisy_kernel, noise)
-                else:
-                    x = noise(x)
+            if draws and self.noise_on_kernels:
+                product = partial(_noisy_product, self.noise, draws.keys[l], draws.rates[l])
+            elif draws:
+                x = self.noise(draws.keys[l], x, draws.rates[l])
             dense = nn.Dense(
                 width, kernel_init=self.kernel_init, dot_general=product, name=f"layer_{l}"
             )
             x = dense(x)
-            if l < n_layers - 1:
+            if l < len(self.features) - 1:
                 x = self.activation(x)
             outputs.append(x)
         return tuple(outputs)
@@ -129,45 +126,47 @@ def check_features(features: Sequence[int]) -> None:
 
 
 def _check_inputs(x: jax.Array, variables: Mapping[str, Any]) -> None:
-    """Raise ValueError unless the last axis of x is that of the first kernel, if there is one."""
+    """Raise ValueError unless x has as many inputs as the first kernel, if there is one."""
     known = variables.get("params", {}).get("layer_0")
     n_inputs = known["kernel"].shape[0] if known else "one or more"
     if x.ndim == 0 or x.shape[-1] == 0 or (known and x.shape[-1] != n_inputs):
         raise ValueError(f"x must be [B, D] with D = {n_inputs} inputs, got shape {x.shape}")
 
 
-def _noise(noise: Noise, key: jax.Array, rate: jax.Array, x: jax.Array) -> jax.Array:
-    """`noise` with what it acts on as the last argument."""
-    return noise(key, x, rate)
-
-
-def _product_with_noisy_kernel(
-    noise: Callable[[jax.Array], jax.Array], x: jax.Array, kernel: jax.Array, *how: Any, **more: Any
+def _noisy_product(
+    noise: Noise, key: jax.Array, rate: jax.Array, x: jax.Array, kernel: jax.Array, *how, **more
 ) -> jax.Array:
-    """`lax.dot_general` of inputs and a kernel that gets the noise."""
-    return jax.lax.dot_general(x, noise(kernel), *how, **more)
+    """`lax.dot_general` of inputs and a noisy kernel."""
+    return jax.lax.dot_general(x, noise(key, kernel, rate), *how, **more)
 
 
-def _checked(
-    key: jax.Array | None, rates: ArrayLike | None, n_layers: int
-) -> tuple[jax.Array, jax.Array]:
-    """One key [L] and one rate [L] per layer."""
+class _Draws(NamedTuple):
+    """What the layers of a stochastic pass draw their noise with, [L] each."""
+
+    keys: jax.Array
+    rates: jax.Array
+
+
+def _draws(key: jax.Array | None, rates: ArrayLike | None, n_layers: int) -> _Draws | None:
+    """A key and a rate for each layer; None for a deterministic pass."""
+    if key is None and rates is None:
+        return None
     if key is None or rates is None:
         given, missing = ("a key", "rates") if rates is None else ("rates", "a key")
         raise ValueError(f"a stochastic pass needs a key and rates, got {given} without {missing}")
     check_key(key)
-    return jax.random.split(key, n_layers), check_rates(rates, n_layers)
+    return _Draws(jax.random.split(key, n_layers), check_rates(rates, n_layers))
 
 
 def check_rates(rates: ArrayLike | Sequence[float], n_layers: int) -> jax.Array:
-    """The rates [L] as float32; ValueError unless one a layer and, if concrete, in [0, 1].
+    """The rates [L] as float32; ValueError unless there is one per layer, in [0, 1] if concrete.
 
     Example:
       >>> print(check_rates((0.2, 0.5), 2))
       [0.2 0.5]
     """
     try:
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        with np.errstate(over="ignore"):  # a number too large becomes infinite, and is refused
             rates = jnp.asarray(rates, jnp.float32)
     except OverflowError:  # of an integer that no float holds
         raise ValueError(f"rates must lie in [0, 1], got {rates}") from None
@@ -182,10 +181,10 @@ def check_rates(rates: ArrayLike | Sequence[float], n_layers: int) -> jax.Array:
 def layers(params: Params) -> list[dict[str, jax.Array]]:
     """The layers of an MLP's params in order, each {"kernel": [in, out], "bias": [out]}.
 
-    Leading axes (conditions, seeds) are left as they are.
+    Leading axes (conditions, seeds) stay as they are.
 
     Raises:
-      ValueError: if `params` are not those of an MLP.
+      ValueError: if `params` do not belong to an MLP.
 
     Example:
       >>> params = MLP((3, 2)).init(jax.random.key(0), jnp.zeros(4))
@@ -203,7 +202,7 @@ def layers(params: Params) -> list[dict[str, jax.Array]]:
 
 
 def outputs_from(model: MLP, params: Params, layer: int, hidden: jax.Array) -> jax.Array:
-    """The outputs of a deterministic pass from what hidden layer `layer` sends on [B, U].
+    """The outputs of a deterministic pass that begins at the activations [B, U] of a hidden layer.
 
     Example:
       >>> model = MLP((3, 2))

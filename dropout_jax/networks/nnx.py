@@ -1,4 +1,4 @@
-"""The multilayer perceptron for Flax NNX, and the way there from Linen and back."""
+"""The multilayer perceptron for Flax NNX, and conversions from and to Linen."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -14,18 +14,18 @@ from dropout_jax.networks import mlp
 from dropout_jax.networks.mlp import Noise, Params, layers
 from dropout_jax.noise import dropout
 
-LECUN_NORMAL = nn.initializers.lecun_normal()
+_LECUN_NORMAL = nn.initializers.lecun_normal()
 
 
 class MLP(nnx.Module):
     """`networks.MLP` as an NNX module: the same layers, the same contract, the same masks.
 
-    A pass is stochastic if and only if it is given a key, so there is no `train()`, no `eval()` and
-    no stream of keys in the module: `model(x)` is deterministic, `model(x, key=key, rates=rates)`
-    is not.
+    A pass is stochastic if and only if it is given a key: `model(x)` is deterministic,
+    `model(x, key=key, rates=rates)` is not. So the module has no `train()`, no `eval()` and no
+    stream of keys.
 
     Attributes:
-      layers: an `nnx.Linear` each, kernels [in, out].
+      layers: one `nnx.Linear` each, with a kernel [in, out].
 
     Example:
       >>> model = MLP(4, (3, 2), rngs=nnx.Rngs(0))
@@ -40,10 +40,10 @@ class MLP(nnx.Module):
         *,
         rngs: nnx.Rngs,
         activation: Callable[[jax.Array], jax.Array] = nn.relu,
-        kernel_init: Callable[..., jax.Array] = LECUN_NORMAL,
+        kernel_init: Callable[..., jax.Array] = _LECUN_NORMAL,
         noise: Noise = dropout,
     ) -> None:
-        """Fresh layers of these widths; `rngs.params()` is called once a layer."""
+        """Make fresh layers of these widths; each calls `rngs.params()` once."""
         widths = (n_inputs, *features)
         self.layers = nnx.List(
             [nnx.Linear(i, o, kernel_init=kernel_init, rngs=rngs) for i, o in pairwise(widths)]
@@ -60,7 +60,7 @@ class MLP(nnx.Module):
 
 
 def to_linen(model: MLP) -> tuple[mlp.MLP, Params]:
-    """The Linen module and its parameters, which are those of `model`, not copies.
+    """The Linen module, and the parameters of `model`, not copied.
 
     Example:
       >>> model, params = to_linen(MLP(4, (3, 2), rngs=nnx.Rngs(0)))
@@ -77,10 +77,10 @@ def to_linen(model: MLP) -> tuple[mlp.MLP, Params]:
 
 
 def from_linen(model: mlp.MLP, params: Params) -> MLP:
-    """The NNX module of a Linen one and its parameters.
+    """The NNX module of a Linen module and its parameters.
 
     Raises:
-      ValueError: if the noise of `model` acts on kernels, which the NNX module does not know.
+      ValueError: if the noise of `model` acts on kernels, which the NNX module does not support.
 
     Example:
       >>> model = mlp.MLP((3, 2))

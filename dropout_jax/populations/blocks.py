@@ -1,8 +1,8 @@
-"""Blocks of members, the unit of compiled work: one program, run by every device on its block.
+"""Blocks of members, the unit of compiled work: every device runs one program on its block.
 
-A block is `vmap` of training over its members; `shard_map` gives every device a block of one shape,
-and nothing is ever communicated. So a member is computed in the same way whoever is trained beside
-it: its weights are the same bit for bit for the same block size.
+A block is `vmap` of training over its members. `shard_map` gives every device a block of the same
+shape, and the devices never communicate. So for the same block size the weights of a member are the
+same bit for bit, whatever else is trained beside it.
 
 Shapes: D devices, M members of a block, P points of a learning curve.
 """
@@ -22,15 +22,15 @@ from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import Curve, learning_point, train_epoch
 from dropout_jax.training.step import TrainState, init
 
-N_CURVE_POINTS = 10
+_N_CURVE_POINTS = 10
 
 
 class Result(NamedTuple):
-    """What members have come to, with leading axes [D·M].
+    """Trained members, with leading axes [D·M].
 
     Attributes:
       params: the trained parameters.
-      init_params: the parameters they started from.
+      init_params: their parameters before training.
       curve: metrics on training and test data [D·M, P], at `curve_epochs`.
     """
 
@@ -43,9 +43,9 @@ class Flight(NamedTuple):
     """Members in training [D·M, …].
 
     Attributes:
-      epoch: how many epochs they have behind them.
-      state: what the next epoch needs, on the devices.
-      init_params: the parameters they started from.
+      epoch: the number of epochs that they were trained for.
+      state: the state after that epoch, on the devices.
+      init_params: their parameters before training.
       curve: metrics so far [D·M, P'].
     """
 
@@ -71,7 +71,7 @@ def init_blocks(
 def train_blocks(
     config: Config, mesh: Mesh, hparams: Hparams, state: TrainState, data: Dataset
 ) -> TrainState:
-    """One epoch of members [D·M, …] on the shared data; the old state's memory is reused."""
+    """The next state of members [D·M, …], an epoch later; it reuses the memory of `state`."""
 
     def one(hparams: Hparams, state: TrainState, data: Dataset) -> TrainState:
         return train_epoch(config, hparams, state, data.x_train, data.y_train)[0]
@@ -86,18 +86,23 @@ def evaluate_blocks(config: Config, mesh: Mesh, params: Params, data: Dataset) -
 
 
 def curve_epochs(n_epochs: int) -> np.ndarray:
-    """The epochs [P] at which the curves are measured: 0, the last, and up to nine between.
+    """The epochs [P] at which curves are measured: 0, the last, and up to nine between them.
 
     Example:
       >>> print(curve_epochs(30))
       [ 0  3  6  9 12 15 18 21 24 27 30]
     """
-    n_points = min(n_epochs, N_CURVE_POINTS) + 1
+    n_points = min(n_epochs, _N_CURVE_POINTS) + 1
     return np.unique(np.linspace(0, n_epochs, n_points).round().astype(int))
 
 
 def start(config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: Dataset) -> Flight:
-    """Members [D·M, …], already dealt, before their first epoch.
+    """Members [D·M, …] before their first epoch.
+
+    Args:
+      hparams: of the members, on their devices (`devices.deal`).
+      keys: of the members, on their devices; consumed.
+      data: on every device (`devices.share`).
 
     Example:
       >>> from dropout_jax.populations.devices import mesh_of, share
@@ -111,10 +116,10 @@ def start(config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: D
       >>> flight = start(config, mesh, members, keys, data)
       >>> while flight.epoch < config.epochs:
       ...     flight = advance(config, mesh, members, flight, data)
-      >>> print(finish(flight).curve.test.error.shape)  # of two members, before and after
+      >>> print(finish(flight).curve.test.error.shape)  # two members, before and after
       (2, 2)
 
-      Or by hand, measured when one likes:
+      Without a curve, epoch by epoch:
 
       >>> state = init_blocks(config, mesh, members, jax.random.clone(keys), data)
       >>> state = train_blocks(config, mesh, members, state, data)
@@ -129,20 +134,20 @@ def start(config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: D
 
 
 def advance(config: Config, mesh: Mesh, hparams: Hparams, flight: Flight, data: Dataset) -> Flight:
-    """The members after one more epoch; the state given is used up."""
+    """The members after one more epoch, which reuses the memory of `flight.state`."""
     epoch, curve = flight.epoch + 1, flight.curve
     state = jax.block_until_ready(train_blocks(config, mesh, hparams, flight.state, data))
     if epoch in curve_epochs(config.epochs):
         point = fetch(evaluate_blocks(config, mesh, state.params, data))
-        curve = jax.tree.map(lambda way, now: np.c_[way, now], curve, point)
+        curve = jax.tree.map(lambda before, now: np.c_[before, now], curve, point)
     return Flight(epoch, state, flight.init_params, curve)
 
 
 def finish(flight: Flight) -> Result:
-    """What the members have come to after their last epoch."""
+    """The trained members, after their last epoch."""
     return Result(_copy(flight.state.params), flight.init_params, flight.curve)
 
 
 def _copy(params: Params) -> Params:
-    """The params as NumPy arrays of their own; a view would see training reuse the memory."""
+    """The params as NumPy arrays of their own, as training reuses the memory behind a view."""
     return jax.tree.map(np.array, fetch(params))

@@ -1,11 +1,10 @@
-"""Devices in a row, members dealt to them: `vmap` on each, and nothing is ever communicated.
+"""Devices in a row, each with its share of members, which it maps over without communication.
 
 Shapes: D devices, M members of a block, C conditions, S seeds.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from operator import itemgetter
 from typing import Any
 
 import jax
@@ -19,9 +18,9 @@ Device = Any  # jax.Device, which type checkers do not take for a type
 
 
 def mesh_of(devices: Sequence[Device] | None = None, n_blocks: int | None = None) -> Mesh:
-    """Devices [D] in a row, along which members are dealt; all there are by default.
+    """Devices [D] in a row, all by default, along which members are dealt.
 
-    No more than `n_blocks` if they are of one process; of several, each has to take part.
+    A single process takes at most `n_blocks` of them; of several processes each has to take part.
 
     Example:
       >>> print(mesh_of(jax.devices()[:1]).size)
@@ -54,10 +53,10 @@ def share(mesh: Mesh, data: Any) -> Any:
 
 
 def on_every_device(mesh: Mesh, fn: Callable[..., Any], members: tuple, data: Any) -> Any:
-    """fn(*member, data) for all members [D·M, …]: on each device, vmap over its M of them.
+    """fn(*member, data) for all members [D·M, …]: each device vmaps over its M members.
 
-    A block of one member is not batched: an axis of length 1 keeps XLA from folding the transposes
-    of gradients into its products.
+    A block of one member is not batched, as an axis of length 1 keeps XLA from folding the
+    transposes of gradients into its products.
 
     Example:
       >>> import jax.numpy as jnp
@@ -88,13 +87,13 @@ def map_members(
 
     Args:
       fn: a function of one member, such as a measure; the same object compiles once.
-      static: what it is compiled for, hashable.
+      static: its first arguments, hashable; other values compile anew.
       members: trees with leading axes [C, S].
-      shared: a tree of arrays, the same for all, such as data.
+      shared: a tree of arrays for all members, such as data.
       devices: all by default.
 
     Returns:
-      What it gives, as NumPy arrays with leading axes [C, S].
+      The results, as NumPy arrays with leading axes [C, S].
 
     Raises:
       ValueError: if the members' leading axes differ, or there is no member.
@@ -109,14 +108,15 @@ def map_members(
     leading = {np.shape(leaf)[:2] for leaf in jax.tree.leaves(members)}
     if len(leading) != 1 or 0 in min(leading) or len(min(leading)) < 2:
         raise ValueError(f"members must share leading axes [C, S], got {sorted(leading)}")
-    n_conditions, n_seeds = min(leading)
+    n_conditions, n_seeds = leading.pop()
     n_members = n_conditions * n_seeds
     mesh = mesh_of(devices, n_members)
     shared, results = share(mesh, shared), []
     for first in range(0, n_members, mesh.size):
-        wave = np.arange(first, first + mesh.size) % n_members  # wraps, to fill the last one
-        of_wave = jax.tree.map(itemgetter(np.divmod(wave, n_seeds)), members)
-        results.append(fetch(_map_blocks(fn, static, mesh, deal(mesh, of_wave), shared)))
+        places = np.arange(first, first + mesh.size) % n_members  # wraps, to fill the last wave
+        cells = np.divmod(places, n_seeds)
+        wave = deal(mesh, jax.tree.map(lambda leaf, cells=cells: leaf[cells], members))
+        results.append(fetch(_map_blocks(fn, static, mesh, wave, shared)))
 
     def stack(*leaves: np.ndarray) -> np.ndarray:
         of_members = np.concatenate(leaves)[:n_members]
@@ -129,5 +129,5 @@ def map_members(
 def _map_blocks(
     fn: Callable[..., Any], static: tuple, mesh: Mesh, members: tuple, shared: Any
 ) -> Any:
-    """fn(*static, *member, shared) for members [D·M, …] on their devices."""
+    """fn(*static, *member, shared) for a wave of members [D, …] on their devices."""
     return on_every_device(mesh, partial(fn, *static), members, shared)

@@ -1,4 +1,4 @@
-"""How many members a device trains at once: as many as pay, and as its memory holds."""
+"""The number of members that a device trains at once: as many as pay, and as fit its memory."""
 
 import math
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from dropout_jax.populations.devices import Device
 from dropout_jax.training.config import Config
 from dropout_jax.training.epochs import EVALUATED_AT_ONCE
 
-MEMORY_SHARE = 0.8  # of a device's memory, where nobody says how much to take
-BLOCK = 32  # members of an accelerator: of 256 units a layer, products enough to keep it busy
+_MEMORY_SHARE = 0.8  # of a device's memory, by default
+BLOCK = 32  # members that keep an accelerator busy, of 256 units a layer
 
 
 def n_parameters(config: Config, n_inputs: int) -> int:
-    """The weights and biases of a member; none is made to count them.
+    """The number of weights and biases of a member, counted without making any.
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
@@ -28,10 +28,10 @@ def n_parameters(config: Config, n_inputs: int) -> int:
 
 
 def member_bytes(config: Config, n_inputs: int) -> int:
-    """Device memory that a member in training needs, at most, beyond the shared data.
+    """An upper bound on the device memory of a member in training, beyond the shared data.
 
-    Four copies of its P parameters (with momentum, gradient and update), and two of what its layers
-    take in and send on, for a batch in training or for the examples that are evaluated at once.
+    It counts the parameters four times (with momentum, gradient and update) and the inputs and
+    outputs of all layers twice, for a batch or for all examples that are evaluated at once.
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
@@ -46,16 +46,17 @@ def member_bytes(config: Config, n_inputs: int) -> int:
 def block_size(
     config: Config, n_inputs: int, devices: Sequence[Device], memory: float | None = None
 ) -> int:
-    """Members a device works on at once: 1 on a CPU, 32 on an accelerator, or as many as fit.
+    """The members that a device trains at once: 1 on a CPU, 32 on an accelerator, or what fits.
 
-    The last bits of a member depend on the block on an accelerator, so how many members there are
-    has no say: a population can grow without changing its earlier ones. XLA's CPU backend runs a
-    batched product as a loop of small ones, so a wider block only costs cache there; an accelerator
-    takes about as long for a few members as for a block. There the last wave is filled by members
-    that are trained once more, which for a population just beyond a wave doubles the time.
+    XLA's CPU backend runs a batched product as a loop of small ones, so a wider block only costs
+    cache. An accelerator takes about as long for a few members as for a block. Members trained once
+    more fill its last wave, which doubles the time of a population just beyond a wave.
+
+    The last bits of a member depend on the block of an accelerator. So the block does not depend on
+    the number of members: a population can grow without changing its earlier members.
 
     Args:
-      memory: bytes to fill on a device at most; by default .8 of what it says it has.
+      memory: bytes to fill on a device at most; by default .8 of its memory.
 
     Raises:
       ValueError: if `memory` does not hold one member, or there is no device.
@@ -77,5 +78,5 @@ def block_size(
         return 1
     here = next(device for device in devices if device.process_index == jax.process_index())
     limit = (here.memory_stats() or {}).get("bytes_limit", math.inf)
-    fitting = (MEMORY_SHARE * limit if memory is None else memory) / needed
+    fitting = (_MEMORY_SHARE * limit if memory is None else memory) / needed
     return max(1, int(min(BLOCK, fitting)))

@@ -1,11 +1,11 @@
 """Several processes, each with its own devices, that train one population together.
 
-All of them run the same program on the same arguments and data. Between two epochs they exchange
-what was measured and whether to stop; training itself communicates nothing. Everything here is the
-identity, or nearly, where there is one process.
+All processes run the same program on the same arguments and data. Between two epochs they exchange
+metrics and whether to save; training itself communicates nothing. In a single process every
+function here is the identity, or nearly.
 
-JAX neither encrypts what they say nor asks who joins, so all of it belongs in a private network.
-What arrives from another process is JSON and numbers: nothing of it is ever run.
+JAX neither encrypts messages nor checks who joins, so use a private network. Messages are JSON and
+numbers; no code in them is ever run.
 """
 
 import json
@@ -22,9 +22,9 @@ from jax.sharding import NamedSharding
 
 Result = TypeVar("Result")
 
-HEARTBEAT_SECONDS = 30  # after which a process that says nothing counts as dead
-START_SECONDS = 120  # within which all processes have to come
-ARRAY = "/array"  # in place of an array in JSON; no condition has a slash in its name
+HEARTBEAT_SECONDS = 30  # after which a silent process counts as dead
+_START_SECONDS = 120  # within which all processes have to join
+_ARRAY = "/array"  # stands for an array in JSON; no name of a condition has a slash
 
 
 def connect(
@@ -32,16 +32,17 @@ def connect(
 ) -> None:
     """Join the other processes, before JAX has started.
 
-    If they do not come in two minutes, JAX ends this one; and so it ends one that is too many.
+    JAX ends this process if the others do not join within two minutes, or if it is one too many.
+    On Slurm, Open MPI, Kubernetes and Cloud TPU, JAX finds all three arguments itself.
 
     Args:
-      coordinator: HOST:PORT of process 0, which listens there alone; all three are found out on
-        Slurm, Open MPI, Kubernetes and Cloud TPU, where it listens on all its addresses.
-      n_processes: how many there are.
-      process: which of them this is, from 0.
+      coordinator: HOST:PORT of process 0, which listens at this address alone; by default at all
+        its addresses.
+      n_processes: the number of processes.
+      process: the number of this process, from 0.
 
     Raises:
-      ValueError: if the three cannot be found out, or another process was told another number.
+      ValueError: if JAX cannot find what is not given, or the processes were given other numbers.
     """
     try:
         jax.distributed.initialize(
@@ -49,7 +50,7 @@ def connect(
             n_processes,
             process,
             coordinator_bind_address=coordinator,
-            initialization_timeout=START_SECONDS,
+            initialization_timeout=_START_SECONDS,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except (ValueError, RuntimeError) as error:
@@ -62,13 +63,13 @@ def connect(
 
 
 def _check_number(n_processes: int | None) -> None:
-    """Raise ValueError unless as many came as this process was told, which JAX does not look at."""
+    """Raise ValueError unless as many processes joined as this one expects; JAX does not check."""
     if n_processes not in (None, jax.process_count()):
         raise ValueError(f"--num-processes must be {jax.process_count()}, got {n_processes}")
 
 
 def is_first() -> bool:
-    """Whether this is process 0, which alone prints and writes.
+    """Whether this is process 0, the only one that prints and writes.
 
     Example:
       >>> print(is_first())
@@ -78,7 +79,7 @@ def is_first() -> bool:
 
 
 def anywhere(flag: bool) -> bool:
-    """Whether the flag is true in any process; all of them have to ask.
+    """Whether the flag is true in any process; all processes have to call this.
 
     Example:
       >>> print(anywhere(False))
@@ -90,7 +91,7 @@ def anywhere(flag: bool) -> bool:
 
 
 def together(fn: Callable[[], Result]) -> Result:
-    """fn() in every process; what one refuses, by a ValueError or OSError, all refuse.
+    """fn() in every process; if one raises a ValueError or an OSError, all raise.
 
     Example:
       >>> print(together(lambda: 3))
@@ -107,9 +108,9 @@ def together(fn: Callable[[], Result]) -> Result:
 
 
 def of_first(value: Any) -> Any:
-    """The value that process 0 has, JSON in which there may be arrays; all of them have to ask.
+    """The value of process 0, JSON that may hold arrays; all processes have to call this.
 
-    Between processes tuples become lists, as they do in JSON.
+    Between processes tuples become lists, as in JSON.
 
     Example:
       >>> print(of_first({"seeds": 3}))
@@ -123,20 +124,20 @@ def of_first(value: Any) -> Any:
 
 
 def _broadcast(message: bytes, size: int) -> bytes:
-    """The message of process 0; those of others are not looked at."""
+    """The message of process 0; those of other processes are ignored."""
     resized = np.resize(np.frombuffer(message, np.uint8), size)
     return multihost_utils.broadcast_one_to_all(resized).tobytes()
 
 
 def _packed(value: Any) -> bytes:
-    """JSON, its length before it, and behind it the numbers of the arrays that it tells of."""
+    """The length of the JSON, the JSON, and the bytes of its arrays."""
     arrays = []
 
     def hold(array: Any) -> dict[str, Any]:
         if not isinstance(array, np.ndarray | np.generic | jax.Array) or array.dtype.hasobject:
-            raise TypeError(f"what is sent must be JSON and arrays, got {type(array).__name__}")
+            raise TypeError(f"a message must be JSON and arrays, got {type(array).__name__}")
         arrays.append(np.asarray(array))
-        return {ARRAY: [arrays[-1].dtype.name, arrays[-1].shape]}
+        return {_ARRAY: [arrays[-1].dtype.name, arrays[-1].shape]}
 
     text = json.dumps(value, default=hold).encode()
     return b"".join([len(text).to_bytes(8), text, *(array.tobytes() for array in arrays)])
@@ -149,9 +150,9 @@ def _unpacked(message: bytes) -> Any:
 
     def take(found: dict[str, Any]) -> Any:
         nonlocal at
-        if ARRAY not in found:
+        if _ARRAY not in found:
             return found
-        dtype, shape = found[ARRAY]
+        dtype, shape = found[_ARRAY]
         size = math.prod(shape)
         array = np.frombuffer(message, dtype, size, at if size else 0)
         at += array.nbytes
@@ -161,7 +162,7 @@ def _unpacked(message: bytes) -> Any:
 
 
 def put(tree: Any, sharding: NamedSharding) -> Any:
-    """A tree of arrays that every process holds, on the devices of all."""
+    """A tree of arrays that every process holds, put on the devices of all processes."""
     if sharding.is_fully_addressable:
         return jax.device_put(tree, sharding)
 
@@ -176,7 +177,7 @@ def put(tree: Any, sharding: NamedSharding) -> Any:
 
 
 def fetch(tree: Any) -> Any:
-    """A tree of arrays on the devices of all processes as NumPy arrays, in every process.
+    """A tree of arrays, on the devices of all processes, as NumPy arrays in every process.
 
     Example:
       >>> print(type(fetch(jnp.ones(2))).__name__)

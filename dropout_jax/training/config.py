@@ -1,4 +1,4 @@
-"""What a training is told: `Config` is static, `Hparams` are arrays that vmap runs over."""
+"""The settings of a training: `Config` is static, `Hparams` are arrays that vmap runs over."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,21 +13,22 @@ import optax
 from jax.core import Tracer
 
 from dropout_jax.data import Array, Dataset, check_dataset
-from dropout_jax.networks.mlp import MLP, check_features
+from dropout_jax.networks.mlp import MLP, check_features, check_rates
+from dropout_jax.noise import check_rate
 from dropout_jax.training import objectives
 
-MAX_STEPS = 2**31 - 1  # counted in int32
+_MAX_STEPS = 2**31 - 1  # counted in int32
 
 
 class Hparams(NamedTuple):
     """The traced hyper-parameters of one member: Python numbers, sequences or arrays of them.
 
-    Training takes all for float32 arrays, so that one program serves them however they are given.
+    Training makes float32 arrays of all, so one program serves them however they are given.
 
     Attributes:
       rates: P(drop) on the input of each layer [L]; None leaves dropout out of the program.
       learning_rate: step size of stochastic gradient descent.
-      momentum: fraction of the last update carried on.
+      momentum: fraction of the last update that is carried on.
       weight_decay: μ of the penalty ½ μ Σ w² on kernels (not biases).
       max_norm: bound on the Euclidean norm of every hidden unit's incoming kernel column, imposed
         after each update (Srivastava et al. 2014, §5.1); None leaves it out of the program.
@@ -45,7 +46,7 @@ class Hparams(NamedTuple):
 
 
 def sgd(hparams: Hparams) -> optax.GradientTransformation:
-    """Stochastic gradient descent with momentum, the weight decay added to the gradient (L2).
+    """Stochastic gradient descent with momentum; the weight decay is added to the gradient (L2).
 
     Example:
       >>> optimizer = sgd(Hparams(learning_rate=0.1, momentum=0.0))
@@ -64,19 +65,21 @@ def sgd(hparams: Hparams) -> optax.GradientTransformation:
 
 @dataclass(frozen=True)
 class Config:
-    """What is fixed when the program is compiled; equal ones share a program.
+    """What is fixed when the program is compiled; equal configurations share a program.
 
-    Functions are equal if they are the same one, or `functools.partial` of it with equal arguments.
+    Two functions are equal if they are the same object, or partials (`functools.partial`) of the
+    same object with equal arguments.
 
     Attributes:
       model: the network; `MLP((256, 256, 10))`.
       epochs: passes over the training data.
-      batch_size: examples a step.
-      loss_fn: loss of one example, a function of (outputs [K], label); labels may be classes, or
-        for `objectives.squared_error` numbers, one or K.
-      make_optimizer: optax transformation made from the (traced) hyper-parameters.
+      batch_size: examples per step.
+      loss_fn: loss of one example, a function of (outputs [K], label). Labels are classes, or for
+        `objectives.squared_error` one number or K.
+      make_optimizer: a function that makes an optax transformation of the hyper-parameters, which
+        are traced.
       rate_schedule: factor on the rates, a function of the fraction of all steps that are done,
-        such as `schedules.early`; None for rates that stay.
+        such as `schedules.early`; None for constant rates.
 
     Raises:
       ValueError: unless the widths, the epochs and the batch size are positive integers.
@@ -94,6 +97,11 @@ class Config:
     make_optimizer: Callable[[Hparams], optax.GradientTransformation] = sgd
     rate_schedule: Callable[[jax.Array], jax.Array] | None = None
 
+    @property
+    def n_classes(self) -> int | None:
+        """The number K of classes; None if the loss takes other labels than cross entropy's."""
+        return self.model.features[-1] if self.loss_fn is objectives.cross_entropy else None
+
     def __post_init__(self) -> None:
         check_features(self.model.features)
         for name in ("epochs", "batch_size"):
@@ -109,7 +117,7 @@ class Config:
 
 @cache
 def _the_partial(fn: Callable, args: tuple, keywords: tuple) -> partial:
-    """The one partial of a function and arguments; others equal only themselves."""
+    """One partial for equal arguments, as two of them would not be equal."""
     return partial(fn, *args, **dict(keywords))
 
 
@@ -124,21 +132,32 @@ def as_arrays(hparams: Hparams) -> Hparams:
     def array(value: Any) -> Any:
         return None if value is None else jnp.asarray(value, jnp.float32)
 
-    with np.errstate(over="ignore"):  # what is too large becomes infinite
+    with np.errstate(over="ignore"):  # a number too large becomes infinite
         return Hparams(*map(array, hparams))
 
 
-def check_hparams(hparams: Hparams) -> None:
-    """Raise ValueError unless each but the rates is one real number of its range; traced ones pass.
+def check_hparams(hparams: Hparams, n_layers: int | None = None) -> None:
+    """Raise ValueError unless every hyper-parameter lies in its range; traced ones pass.
 
-    The learning rate and the weight decay must not be negative, the momentum must lie in [0, 1) and
-    the max-norm be positive.
+    Rates must lie in [0, 1], and the momentum in [0, 1). The learning rate and the weight decay
+    must not be negative, the max-norm must be positive. All but the rates must be one real number.
+
+    Args:
+      n_layers: L, to ask for one rate per layer.
+
+    Raises:
+      TypeError: if rates are not real numbers.
 
     Example:
       >>> check_hparams(Hparams(momentum=1.0))
       Traceback (most recent call last):
       ValueError: momentum must lie in [0, 1), got 1.0
     """
+    if hparams.rates is not None:
+        if n_layers is None:
+            check_rate(hparams.rates, "rates")
+        else:
+            check_rates(hparams.rates, n_layers)
     for name, value in hparams._replace(rates=None)._asdict().items():
         if value is None or isinstance(value, Tracer):
             continue
@@ -158,22 +177,17 @@ def check_hparams(hparams: Hparams) -> None:
 def check_training(config: Config, data: Dataset) -> None:
     """Raise ValueError unless networks of this configuration can be trained on `data`.
 
-    Values of traced arrays pass.
+    The values of traced arrays are not checked.
 
     Example:
       >>> from dropout_jax.data import load_dataset
       >>> check_training(Config(MLP((4, 10)), batch_size=64), load_dataset("digits"))
     """
-    check_dataset(data, _n_classes(config))
+    check_dataset(data, config.n_classes)
     if len(data.x_train) < config.batch_size:
         raise ValueError(
             f"a batch needs {config.batch_size} training examples, got {len(data.x_train)}"
         )
     n_steps = config.epochs * (len(data.x_train) // config.batch_size)
-    if n_steps > MAX_STEPS:
-        raise ValueError(f"a training must be of at most {MAX_STEPS} steps, got {n_steps}")
-
-
-def _n_classes(config: Config) -> int | None:
-    """The classes that labels can be of; another loss than cross entropy takes other labels."""
-    return config.model.features[-1] if config.loss_fn is objectives.cross_entropy else None
+    if n_steps > _MAX_STEPS:
+        raise ValueError(f"a training must be of at most {_MAX_STEPS} steps, got {n_steps}")

@@ -1,8 +1,8 @@
-"""Training one network: state is carried, metrics are returned, everything is a pure function.
+"""Training one network from epoch to epoch, as pure functions of its state.
 
-`Config` is static (a new one compiles anew); `Hparams` are arrays, which vmap runs over and which
-never compile anew. Whole training is one function, `fit`; a population is `fit` under vmap, or
-`dropout_jax.populations.population` for progress, many devices and bounded memory.
+A new `Config` compiles a new program; new `Hparams` never do, and vmap runs over them. `fit` is a
+whole training. A population is `fit` under vmap, or `populations.population.fit_population` for
+progress, many devices and bounded memory.
 
 Shapes: B batch, D inputs, L layers, E epochs, n examples.
 """
@@ -14,26 +14,19 @@ import jax
 import jax.numpy as jnp
 
 from dropout_jax.data import Array, Dataset, batch_indices, check_examples
-from dropout_jax.networks.mlp import Params, check_rates
+from dropout_jax.networks.mlp import Params
 from dropout_jax.noise import check_key
 from dropout_jax.training import objectives
-from dropout_jax.training.config import (
-    Config,
-    Hparams,
-    _n_classes,
-    as_arrays,
-    check_hparams,
-    check_training,
-)
+from dropout_jax.training.config import Config, Hparams, as_arrays, check_hparams, check_training
 from dropout_jax.training.step import TrainState, _varying, init, train_step
 
 EVALUATED_AT_ONCE = 1_000  # examples
 
 
 class Metrics(NamedTuple):
-    """Mean loss (nats for cross entropy) and error rate (a fraction), deterministic passes.
+    """Mean loss (nats for cross entropy) and error rate (a fraction) of deterministic passes.
 
-    The error rate is NaN unless labels are classes, one integer an example.
+    The error rate is NaN unless labels are classes, one integer per example.
     """
 
     loss: jax.Array
@@ -41,14 +34,14 @@ class Metrics(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """Metrics on the training and test data, with a leading axis of epochs where collected."""
+    """Metrics on training and test data, of one epoch or with a leading axis of epochs."""
 
     train: Metrics
     test: Metrics
 
 
 def _at(config: Config, hparams: Hparams, progress: jax.Array) -> Hparams:
-    """The hyper-parameters when a fraction `progress` of all steps is done."""
+    """The hyper-parameters after a fraction `progress` of all steps."""
     if config.rate_schedule is None or hparams.rates is None:
         return hparams
     return hparams._replace(rates=jnp.asarray(hparams.rates) * config.rate_schedule(progress))
@@ -57,9 +50,9 @@ def _at(config: Config, hparams: Hparams, progress: jax.Array) -> Hparams:
 def train_epoch(
     config: Config, hparams: Hparams, state: TrainState, x: Array, y: Array
 ) -> tuple[TrainState, jax.Array]:
-    """One pass over the data [n, D], [n] as a scan over steps: the state, and the mean loss seen.
+    """One pass over the data [n, D], [n]: the next state, and the mean loss of its steps.
 
-    The epoch's order is drawn with fold_in(shuffle_key, epoch).
+    The order of the examples is drawn with fold_in(shuffle_key, epoch).
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
@@ -94,8 +87,8 @@ def evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
     """Loss and error rate over data [n, D], [n] in deterministic passes of 1,000 examples.
 
     Raises:
-      ValueError: if there are no examples, an input is not finite, their number is not that of the
-        parameters, or a label is no class of the network.
+      ValueError: if there are no examples, an input is not finite, an example has another number of
+        inputs than the parameters, or a label is not a class of the network.
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
@@ -104,7 +97,7 @@ def evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
       >>> print(evaluate(config, params, jnp.ones((4, 64)), jnp.array([0, 0, 0, 1])).error)
       0.25
     """
-    check_examples(x, y, _n_classes(config))
+    check_examples(x, y, config.n_classes)
     return _evaluate(config, params, x, y)
 
 
@@ -124,7 +117,7 @@ def _evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
 
 
 def learning_point(config: Config, params: Params, data: Dataset) -> Curve:
-    """The metrics of one network on the training and the test data.
+    """The metrics of one network on the training and the test data, which are not checked.
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
@@ -135,23 +128,23 @@ def learning_point(config: Config, params: Params, data: Dataset) -> Curve:
       2.303
     """
     return Curve(
-        evaluate(config, params, data.x_train, data.y_train),
-        evaluate(config, params, data.x_test, data.y_test),
+        _evaluate(config, params, data.x_train, data.y_train),
+        _evaluate(config, params, data.x_test, data.y_test),
     )
 
 
 def fit(
     config: Config, hparams: Hparams, key: jax.Array, data: Dataset
 ) -> tuple[TrainState, Curve]:
-    """Whole training of one member: its last state, and its metrics after every epoch [E].
+    """Train one member from the first epoch to the last: its state, and its metrics [E].
 
-    `key` is the member's, `fold_in(root, seed)` in a population; it is consumed.
+    `key` is the member's, `fold_in(root, seed)` in a population; it is consumed. The metrics are
+    measured after every epoch.
 
     Raises:
-      TypeError: if `key` is not a typed key.
-      ValueError: if `data` cannot be trained on (`check_training`), a hyper-parameter is not one
-        number of its range (`check_hparams`), or `rates` are not of length L or hold a concrete
-        value outside [0, 1].
+      TypeError: if `key` is not a typed key, or rates are not real numbers.
+      ValueError: if `data` cannot be trained on (`check_training`), a hyper-parameter is out of its
+        range, or there is not one rate per layer (`check_hparams`).
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
@@ -164,9 +157,7 @@ def fit(
     """
     check_key(key)
     check_training(config, data)
-    check_hparams(hparams)
-    if hparams.rates is not None:
-        check_rates(hparams.rates, len(config.model.features))
+    check_hparams(hparams, len(config.model.features))
     return _fit(config, as_arrays(hparams), key, data)
 
 

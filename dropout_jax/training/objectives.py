@@ -1,4 +1,4 @@
-"""Losses and errors of ONE example; the caller vmaps. Shapes: K outputs."""
+"""Losses and errors of one example; the caller vmaps. Shapes: K outputs."""
 
 import chex
 import jax
@@ -22,7 +22,7 @@ def cross_entropy(logits: jax.Array, label: jax.Array) -> jax.Array:
 
 
 def squared_error(prediction: jax.Array, target: jax.Array) -> jax.Array:
-    """Sum over outputs of (prediction - target)^2, for vectors [K]; of one output also a number.
+    """Sum over outputs of (prediction - target)^2, for vectors [K]; one output takes a number too.
 
     Example:
       >>> print(squared_error(jnp.array([1.0, 2.0]), jnp.array([1.0, 5.0])))

@@ -1,8 +1,8 @@
-"""When to drop: factors on the rates of dropout along training.
+"""Schedules of dropout: factors on the rates along training.
 
-Each is a function of progress, the fraction of all steps that are done, in [0, 1), and gives the
-factor in [0, 1] that the rates of `Hparams` are multiplied by: `Config(rate_schedule=early)`, or
-`Config(rate_schedule=partial(early, cutoff=0.3))`.
+A schedule is a function of progress in [0, 1), the fraction of all steps that are done. It gives a
+factor in [0, 1], by which training multiplies the rates of `Hparams`:
+`Config(rate_schedule=early)`, or `Config(rate_schedule=partial(early, cutoff=0.3))`.
 """
 
 import jax
@@ -11,7 +11,7 @@ from jax.core import Tracer
 
 
 def early(progress: jax.Array, cutoff: float = 0.5) -> jax.Array:
-    """Dropout at first: from 1 linearly to 0 at `cutoff`, then 0.
+    """Dropout at first: the factor falls linearly from 1 to 0 at `cutoff`, and stays 0.
 
     Against underfitting (Liu et al. 2023, §4).
 
@@ -27,7 +27,7 @@ def early(progress: jax.Array, cutoff: float = 0.5) -> jax.Array:
 
 
 def late(progress: jax.Array, cutoff: float = 0.5) -> jax.Array:
-    """Dropout at last: 0 until `cutoff`, then 1.
+    """Dropout at last: the factor is 0 until `cutoff`, then 1.
 
     Against overfitting (Liu et al. 2023, §4).
 
@@ -43,10 +43,10 @@ def late(progress: jax.Array, cutoff: float = 0.5) -> jax.Array:
 
 
 def curriculum(progress: jax.Array, speed: float = 10.0) -> jax.Array:
-    """Dropout that grows: 1 - exp(-speed · progress), from 0 towards 1.
+    """Dropout that grows: the factor is 1 - exp(-speed · progress), from 0 towards 1.
 
-    The keep probability (1 - k) e^(-γt) + k of Morerio et al. (2017), §3, where 1 - k is the rate
-    and γ = `speed` over the number of steps; their γ of 10 over all steps.
+    It gives the keep probability (1 - k) e^(-γt) + k of Morerio et al. (2017), §3. There 1 - k is
+    the rate, and γ is `speed` over the number of steps T; they chose γ = 10 / T.
 
     Raises:
       ValueError: if a concrete `speed` is negative or not finite.

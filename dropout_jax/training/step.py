@@ -1,4 +1,4 @@
-"""One step of the optimizer: state in, state and loss out.
+"""One step of the optimizer, as a function from a state to the next.
 
 Shapes: B batch, D inputs.
 """
@@ -20,7 +20,7 @@ NARROW = 64  # columns of a kernel, measured for batches of 32 to 512
 
 
 class TrainState(NamedTuple):
-    """What one step hands to the next. The two keys are roots; nothing ever consumes them."""
+    """A member between two steps. Its two keys are only folded into, never consumed."""
 
     params: Params
     opt_state: Any
@@ -30,11 +30,11 @@ class TrainState(NamedTuple):
 
 
 def init(config: Config, hparams: Hparams, key: jax.Array, n_inputs: int) -> TrainState:
-    """A fresh member. `key` is split once, into init, shuffle and dropout keys; it is consumed.
+    """A member before its first step. `key` is split into init, shuffle and dropout keys; consumed.
 
     Raises:
       TypeError: if `key` is not a typed key.
-      ValueError: if there is no input.
+      ValueError: if `n_inputs` is 0.
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
@@ -53,11 +53,11 @@ def init(config: Config, hparams: Hparams, key: jax.Array, n_inputs: int) -> Tra
 
 
 def _varying(state: TrainState, others: Any) -> TrainState:
-    """The same state, varying over each axis of a mesh that any of the others varies over.
+    """The same state, varying over every axis of a mesh that the others vary over.
 
-    Inside `shard_map`, parameters that vary less than their loss get the sum of the gradients of
-    all devices: members would share a bias. What makes them vary is a truth about the others,
-    which the compiler knows and leaves out.
+    Inside `shard_map`, parameters that vary over fewer axes than their loss get the gradients
+    summed over devices: members would share a bias. A comparison that is always true makes them
+    vary, and the compiler removes it.
     """
     true = jnp.array(True)
     for leaf in map(jnp.asarray, jax.tree.leaves(others)):
@@ -76,7 +76,7 @@ def batch_loss(
     key: jax.Array,
     rates: Array | Sequence[float] | None,
 ) -> jax.Array:
-    """Mean loss of a batch [B, D], [B]; stochastic, and `key` consumed, unless `rates` is None.
+    """Mean loss of a batch [B, D], [B]; with `rates` it is stochastic and consumes `key`.
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
@@ -92,7 +92,9 @@ def batch_loss(
 
 
 def clip_column_norms(params: Params, max_norm: float | Array) -> Params:
-    """Scale every hidden unit's incoming kernel column down to Euclidean norm `max_norm`.
+    """Scale the incoming kernel column of every hidden unit down to Euclidean norm `max_norm`.
+
+    Columns of a smaller norm stay as they are.
 
     Example:
       >>> layer = {"kernel": jnp.array([[3.0], [4.0]]), "bias": jnp.zeros(1)}
@@ -113,10 +115,10 @@ def clip_column_norms(params: Params, max_norm: float | Array) -> Params:
 
 
 def _keep_narrow_transposed(grads: Params) -> Params:
-    """The gradients as they are, those of narrow kernels [in, out] computed as (gᵀx)ᵀ.
+    """The same gradients, with those of narrow kernels [in, out] computed as (gᵀx)ᵀ.
 
-    For few columns out, XLA's CPU backend takes up to 8 times as long over xᵀg, into which it folds
-    that transpose wherever nothing stands between.
+    XLA's CPU backend takes up to 8 times as long for xᵀg with few columns. A barrier keeps it from
+    folding the transpose into that.
     """
 
     def keep(grad: jax.Array) -> jax.Array:
@@ -129,7 +131,7 @@ def _keep_narrow_transposed(grads: Params) -> Params:
 def train_step(
     config: Config, hparams: Hparams, state: TrainState, x: Array, y: Array
 ) -> tuple[TrainState, jax.Array]:
-    """One step of the optimizer on one batch [B, D], [B]: the next state and the batch's loss.
+    """One step of the optimizer on a batch [B, D], [B]: the next state, and the loss of the batch.
 
     The step's dropout key is fold_in(dropout_key, step).
 

@@ -73,7 +73,7 @@ def gates():
         raise ReachedError
 
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((epochs, "_fit"), (epochs, "_evaluate"), (population, "_room")):
+        for module, name in ((epochs, "_fit"), (epochs, "_evaluate"), (population, "make_store")):
             patch.setattr(module, name, reached)
         yield
 
@@ -92,12 +92,16 @@ def is_real(value):
 
 # Dropout
 
+ADVICE = r"; make one with jax\.random\.key\(seed\), or .*wrap_key_data"
 BAD_KEYS = {
-    "legacy": lambda: jax.random.PRNGKey(0),
-    "several": lambda: jax.random.split(jax.random.key(0), 2),
-    "a seed": lambda: 0,
-    "none": lambda: None,
-    "an array": lambda: np.zeros(2, np.uint32),
+    "legacy": (lambda: jax.random.PRNGKey(0), "got uint32" + ADVICE),
+    "several": (
+        lambda: jax.random.split(jax.random.key(0), 2),
+        r"must be one key, got an array of keys of shape \(2,\)",
+    ),
+    "a seed": (lambda: 0, "got int" + ADVICE),
+    "none": (lambda: None, "got NoneType" + ADVICE),
+    "an array": (lambda: np.zeros(2, np.uint32), "got uint32" + ADVICE),
 }
 TAKES_A_KEY = {
     "keep_mask": lambda key: keep_mask(key, 0.5, (2,)),
@@ -116,9 +120,9 @@ TAKES_A_KEY = {
 @pytest.mark.parametrize("key", BAD_KEYS)
 @pytest.mark.parametrize("function", TAKES_A_KEY)
 def test_a_key_of_the_wrong_kind_gets_advice(function, key):
-    advice = "one key" if key == "several" else r"jax\.random\.key\(seed\).*wrap_key_data"
-    with pytest.raises(TypeError, match=advice) as caught:
-        TAKES_A_KEY[function](BAD_KEYS[key]())
+    make, message = BAD_KEYS[key]
+    with pytest.raises(TypeError, match=message) as caught:
+        TAKES_A_KEY[function](make())
     assert "\n" not in str(caught.value)
 
 
@@ -470,9 +474,17 @@ def test_blocks_are_of_a_member_or_more_and_memory_holds_one(block, memory):
     assert size == (1 if enough else None)
 
 
-def test_no_device_has_no_block():
-    with pytest.raises(ValueError, match="devices must hold at least one, got none"):
-        block_size(CONFIG, 5, [])
+@pytest.mark.parametrize(
+    ("n_devices", "memory", "message"),
+    [
+        (0, None, "devices must hold at least one, got none"),
+        (1, 1, r"memory must hold one network .* got 9.31e-10 GiB"),
+        (1, math.nan, "memory must hold one network .* got nan GiB"),
+    ],
+)
+def test_a_block_needs_a_device_and_memory_for_a_member(n_devices, memory, message):
+    with pytest.raises(ValueError, match=message):
+        block_size(CONFIG, 5, jax.devices("cpu")[:n_devices], memory)
 
 
 @given(shapes=st.lists(st.lists(short, max_size=3).map(tuple), max_size=3))
@@ -624,17 +636,6 @@ def test_whatever_a_file_is_called_can_be_written_down(name, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "config.json"
     writers.write_json(path, {"dataset": name})
     assert json.loads(path.read_text("utf-8")) == {"dataset": name}
-
-
-@pytest.mark.parametrize("name", ["learning_rate", "momentum", "weight_decay"])
-def test_a_hyper_parameter_that_is_not_a_number_is_refused(name):
-    with pytest.raises(ValueError, match=f"{name} must be one real number, got nan"):
-        settings_of.check_hparams(Hparams()._replace(**{name: math.nan}))
-
-
-def test_memory_that_is_not_a_number_holds_no_member():
-    with pytest.raises(ValueError, match="memory must hold one network"):
-        block_size(CONFIG, 5, jax.devices(), math.nan)
 
 
 @pytest.mark.parametrize("function", [statistics.interval, statistics.sign_flip_test])

@@ -62,7 +62,7 @@ def place(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("place"))
         patch.setattr(runs, "compare", run_until_training)
-        patch.setattr(population, "_room", begin)
+        patch.setattr(population, "make_store", begin)
         patch.setattr(write, "write", lambda *_: None)
         patch.setattr(main, "show", lambda *_: None)
         patch.setattr(data, "load_dataset", load_no_large_one)

@@ -247,8 +247,3 @@ def test_bad_arguments_are_refused_in_one_line(change, message):
     with pytest.raises(ValueError, match=message) as caught:
         fit_population(**(arguments | change), data=DATA)
     assert "\n" not in str(caught.value)
-
-
-def test_a_legacy_key_gets_advice():
-    with pytest.raises(TypeError, match=r"jax\.random\.key\(seed\)"):
-        fit_population(CONFIG, CONDITIONS, [0], jax.random.PRNGKey(0), DATA)

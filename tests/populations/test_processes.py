@@ -24,7 +24,7 @@ WORKER = """
 import sys
 import jax
 import numpy as np
-from dropout_jax import processes
+from dropout_jax.populations import processes
 n_devices, port, n_processes, process, out = sys.argv[1:]
 jax.config.update("jax_num_cpu_devices", int(n_devices))
 if int(n_processes) > 1:
@@ -40,7 +40,7 @@ import os, sys
 import jax
 import numpy as np
 from pathlib import Path
-from dropout_jax import processes
+from dropout_jax.populations import processes
 port, told, process, out = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 jax.config.update("jax_num_cpu_devices", 1)
 processes.connect(f"127.0.0.1:{port}", told, process)

@@ -284,6 +284,10 @@ def test_targets_that_are_no_finite_numbers_are_refused(y):
         ("momentum", 1, r"lie in \[0, 1\), got 1"),
         ("max_norm", 0, "be positive, got 0"),
         ("max_norm", jnp.array(-1.0), "be positive, got -1.0"),
+        *(
+            (name, np.nan, "be one real number, got nan")
+            for name in ("learning_rate", "momentum", "weight_decay")
+        ),
     ],
 )
 def test_hyper_parameters_out_of_range_are_refused_and_traced_ones_pass(name, value, expected):

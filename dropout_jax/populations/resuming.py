@@ -1,0 +1,108 @@
+"""Members in training as the leaves of a checkpoint, and back to where they were."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from dropout_jax.data import Dataset
+from dropout_jax.populations.blocks import Flight, Result, init_blocks
+from dropout_jax.populations.checkpoints import Saved
+from dropout_jax.populations.devices import deal
+from dropout_jax.populations.processes import fetch
+from dropout_jax.training.config import Config, Hparams
+from dropout_jax.training.epochs import Curve, Metrics
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def pack(first: int, rows: Result, flight: Flight | None) -> Saved:
+    """A checkpoint of the members from `first` on, and of those in flight.
+
+    An interruption within an epoch leaves no state to save: the next state reuses its memory.
+    """
+    done = [np.asarray(leaf) for leaf in jax.tree.leaves(rows) if leaf.size]
+    if flight is None or any(leaf.is_deleted() for leaf in jax.tree.leaves(flight.state)):
+        return Saved(first, done, 0, [])
+    leaves = jax.tree.leaves((flight.state, flight.init_params, flight.curve))
+    plain = fetch([jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in leaves])
+    return Saved(first, done, flight.epoch, list(map(np.array, plain)))
+
+
+def restore(rows: Callable[[int, int], Result], saved: Sequence[Saved]) -> int:
+    """Write all members that are done to their rows, and return their number.
+
+    After an interruption between two saves both may hold the same members; these are written twice.
+
+    Args:
+      rows: a function of first and last that gives the arrays of the members first … last - 1.
+
+    Raises:
+      ValueError: if members are missing, or belong to another population.
+
+    Example:
+      >>> done = Result({"kernel": np.ones((2, 3))}, {}, Curve((), ()))  # two members
+      >>> store = Result({"kernel": np.zeros((2, 3))}, {}, Curve((), ()))
+      >>> print(restore(lambda first, last: store, [pack(0, done, None)]))
+      2
+      >>> print(store.params["kernel"].sum())
+      6.0
+    """
+    n_done = 0
+    for one in saved:
+        if one.done:
+            last = one.first + len(one.done[-1])
+            arrays = [a for a in jax.tree.leaves(rows(one.first, last)) if a.size]
+            if one.first > n_done or [a.shape for a in arrays] != [a.shape for a in one.done]:
+                raise ValueError("the checkpoints are incomplete, or of another population")
+            jax.tree.map(np.copyto, arrays, one.done)
+            n_done = max(n_done, last)
+    return n_done
+
+
+def unpack(
+    config: Config,
+    mesh: Mesh,
+    hparams: Hparams,
+    keys: jax.Array,
+    data: Dataset,
+    saved: Sequence[Saved],
+) -> Flight | None:
+    """The members in flight, back on their devices; None if no such wave was saved last.
+
+    Args:
+      hparams: those of the wave [D·M, …].
+      keys: those of the wave [D·M].
+
+    Example:
+      >>> from dropout_jax.populations.blocks import advance, start
+      >>> from dropout_jax.populations.devices import mesh_of, share
+      >>> from dropout_jax.data import load_dataset
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> from dropout_jax.populations.population import stack_conditions
+      >>> config, mesh = Config(MLP((4, 10)), epochs=2), mesh_of(jax.devices()[:1])
+      >>> data, hparams = share(mesh, load_dataset("digits")), stack_conditions([Hparams()])
+      >>> keys = jax.random.split(jax.random.key(0), 1)
+      >>> flight = advance(config, mesh, hparams, start(config, mesh, hparams, keys, data), data)
+      >>> saved = [pack(0, Result({}, {}, Curve((), ())), flight)]
+      >>> print(unpack(config, mesh, hparams, jax.random.clone(keys), data, saved).epoch)
+      1
+    """
+    if not saved or not saved[-1].flight or len(saved[-1].flight[0]) != len(keys):
+        return None
+    last = saved[-1]
+    like = jax.eval_shape(partial(init_blocks, config, mesh), hparams, keys, data)
+    metrics = Metrics(like.step, like.step)
+    leaves, structure = jax.tree.flatten((like, like.params, Curve(metrics, metrics)))
+    impl = jax.random.key_impl(keys)
+    state, init_params, curve = structure.unflatten(
+        jax.random.wrap_key_data(jnp.asarray(leaf), impl=impl) if _is_key(of) else leaf
+        for of, leaf in zip(leaves, last.flight, strict=True)
+    )
+    return Flight(last.epoch, deal(mesh, state), init_params, curve)
