@@ -20,13 +20,13 @@ import numpy as np
 import pytest
 
 from dropout_jax import data
-from dropout_jax.cli import jobs, main, tables
+from dropout_jax.cli import jobs, main, terminal
 from dropout_jax.cli.arguments import Compare
-from dropout_jax.cli.conditions import configuration
+from dropout_jax.cli.conditions import configuration, given_conditions
 from dropout_jax.cli.main import run_command
 from dropout_jax.io import writers
 from dropout_jax.populations import population
-from dropout_jax.runs import folder, pictures, run, write
+from dropout_jax.runs import folder, run, write
 
 jax.devices()  # conftest's devices start before the command asks for one per core
 
@@ -158,19 +158,20 @@ assert statuses == [0, 0, 2, 2], statuses
 
 @pytest.fixture(scope="module")
 def trained():
-    config, conditions = configuration(Compare(features=(16, 8), epochs=2), n_classes=10)
+    asked = Compare(features=(16, 8), epochs=2)
+    config, conditions = configuration(asked, given_conditions(asked), n_classes=10)
     return run.compare(config, conditions, range(3), jobs.root_key(), data.load_dataset("digits"))
 
 
 @pytest.fixture
 def without_figures(monkeypatch):
-    monkeypatch.setattr(pictures, "figures", lambda _: {})
+    monkeypatch.setattr(write, "figures", lambda _: {})
 
 
 @pytest.fixture
 def already_trained(trained, without_figures, monkeypatch):
     """The command, but for its training and its figures."""
-    monkeypatch.setattr(run, "run", lambda *_, **__: trained)
+    monkeypatch.setattr(run, "compare", lambda *_, **__: trained)
 
 
 @pytest.mark.usefixtures("already_trained")
@@ -325,7 +326,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(number, tmp_path, capsy
 
     bar = SimpleNamespace(add_task=lambda *_, **__: 0, active=True)
     bar.update = partial(in_the_third_wave, bar)
-    monkeypatch.setattr(tables, "progress_bar", lambda shown: contextlib.nullcontext(bar))
+    monkeypatch.setattr(terminal, "progress_bar", lambda shown: contextlib.nullcontext(bar))
     toy = [*TOY, "--checkpoint-seconds", "0", "--out"]
     assert run_command([*toy, str(tmp_path / "stopped")]) == 130
     assert f"go on with --resume --out {tmp_path}/stopped" in capsys.readouterr().err
@@ -486,7 +487,8 @@ def test_a_search_for_nan_that_finds_one_is_one_line(tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 @pytest.mark.parametrize("line", ["--version", "--help", "doctor --help"])
 def test_an_output_that_is_full_is_one_line(line):
-    code = f"exec {sys.executable} -c 'from dropout_jax.cli.main import main; main()' {line} >/dev/full"
+    code = "from dropout_jax.cli.main import main; main()"
+    code = f"exec {sys.executable} -c '{code}' {line} >/dev/full"
     root = Path(__file__).parents[2]
     done = subprocess.run(["sh", "-c", code], stderr=subprocess.PIPE, cwd=root, check=False)
     assert done.returncode == 1
