@@ -33,7 +33,8 @@ ROOMS = {  # what each may import from, beside itself
 }
 JOINS_BOTH = {"analysis.comparison"}  # the rest of the analysis knows arrays and trees alone
 BEFORE_JAX = [  # what is loaded before JAX is
-    f"cli.{name}" for name in ("arguments", "conditions", "main", "refused", "tables", "terminal")
+    *("cli.arguments", "cli.conditions", "cli.expectations", "cli.main", "cli.refused"),
+    *("cli.tables", "cli.terminal"),
 ]
 DRAW_TABLES = ("cli.tables", "cli.file_tables")
 SAID_IN_HELP = ("cli", "io.readers", "runs.folder", "runs.tensorboard", "populations.processes")

@@ -7,15 +7,20 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from dropout_jax.cli.expectations import Expected, expected_of, shown
+
 PRNG = "threefry2x32"  # JAX's default, which an environment variable could change
 ROOT_SEED = 0
-_FLOAT32_MAX = 3.4e38
 _MAX_SEEDS = 1_000_000  # of three conditions: a month of one core, at a second a network
 HOW = (  # how a run is made, not what it is
     *("out", "overwrite", "resume", "checkpoint_seconds", "tensorboard", "data_dir", "memory"),
     *("distributed", "coordinator", "num_processes", "process_id"),
 )
-_Expected = tuple[str, bool]  # what is expected, and whether it is met
+
+
+def _by_default(what: str, metavar: str | None = None) -> Any:
+    """How the help shows an option that is None by default."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {what})")
 
 
 @dataclass(frozen=True)
@@ -36,18 +41,18 @@ class Networks:
     """step size of stochastic gradient descent"""
     momentum: float = 0.9
     """fraction of the last update that is carried on"""
-    data_dir: Path | None = None
-    """folder with the IDX files of mnist or fashion_mnist; by default they are downloaded"""
-    memory: float | None = None
-    """memory to fill on each accelerator at most, in GiB; by default 80 % of what it has"""
+    data_dir: Annotated[Path | None, _by_default("they are downloaded", "PATH")] = None
+    """folder with the IDX files of mnist or fashion_mnist"""
+    memory: Annotated[float | None, _by_default("80 % of what it has", "FLOAT")] = None
+    """memory to fill on each accelerator at most, in GiB"""
 
 
 @dataclass(frozen=True)
 class Training(Networks):
     """Networks to train, and how and where."""
 
-    out: Path | None = None
-    """folder to write; by default runs/DATASET-TIME"""
+    out: Annotated[Path | None, _by_default("runs/DATASET-TIME", "PATH")] = None
+    """folder to write"""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """replace an earlier run in that folder"""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -57,12 +62,12 @@ class Training(Networks):
     tensorboard: tyro.conf.FlagCreatePairsOff[bool] = False
     """also write curves and histograms of weights for TensorBoard, to tensorboard/ in the folder"""
     distributed: tyro.conf.FlagCreatePairsOff[bool] = False
-    """train on the devices of several processes; Slurm, Kubernetes and Cloud TPU tell which"""
-    coordinator: str | None = None
-    """HOST:PORT of process 0, in a private network; give it to all where nothing tells it"""
-    num_processes: int | None = None
+    """train on the devices of several processes; Slurm, Kubernetes and Cloud TPU say which"""
+    coordinator: Annotated[str | None, _by_default("what the cluster tells", "HOST:PORT")] = None
+    """address of process 0 in a private network, the same for all processes"""
+    num_processes: Annotated[int | None, _by_default("what the cluster tells", "INT")] = None
     """number of processes; comes with --coordinator"""
-    process_id: int | None = None
+    process_id: Annotated[int | None, _by_default("what the cluster tells", "INT")] = None
     """number of this process, from 0; comes with --coordinator"""
 
 
@@ -95,7 +100,7 @@ class Train(Training):
         tyro.conf.arg(metavar="NAME [KEY=VALUE …]"),
     ] = ()
     """a condition, such as `dropout rates=0.2,0.5,0.5 weight_decay=1e-4`; repeat it for each"""
-    conditions: Path | None = None
+    conditions: Annotated[Path | None, _by_default("none", "PATH")] = None
     """TOML file with a table for each condition, in place of --condition"""
 
 
@@ -117,17 +122,20 @@ class Inspect:
     side, and compares two groups of files with statistics.
     """
 
-    files: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """files of weights; none with --baseline and --against"""
-    baseline: tuple[Path, ...] = ()
+    files: Annotated[tyro.conf.Positional[tuple[Path, ...]], _by_default("none")] = ()
+    """files of weights; leave them out with --baseline and --against"""
+    baseline: Annotated[tuple[Path, ...], _by_default("none")] = ()
     """files of the networks to compare with"""
-    against: tuple[Path, ...] = ()
+    against: Annotated[tuple[Path, ...], _by_default("none")] = ()
     """files of the networks that are compared with them"""
     paired: tyro.conf.FlagCreatePairsOff[bool] = False
     """pair the files of both groups one by one, as networks of one seed belong together"""
-    layout: Literal["in-out", "out-in"] | None = None
-    """axes of all kernels; by default inferred from their names: kernel, w in-out; weight out-in"""
-    csv: Path | None = None
+    layout: Annotated[
+        Literal["in-out", "out-in"] | None,
+        _by_default("inferred from names: kernel and w in-out, weight out-in", "{in-out,out-in}"),
+    ] = None
+    """order of the axes of every kernel"""
+    csv: Annotated[Path | None, _by_default("none", "PATH")] = None
     """file for every number, as file,seed,layer,view,measure,value; of groups, every comparison"""
 
 
@@ -154,7 +162,7 @@ def _check_groups(a: Inspect) -> None:
         raise ValueError(f"--paired groups must be as large, got {groups[0]} and {groups[1]}")
 
 
-def _expectations(a: Networks) -> Iterator[tuple[str, _Expected]]:
+def _expectations(a: Networks) -> Iterator[tuple[str, Expected]]:
     """What is expected of each option, and whether its value is so."""
     n_layers = len(a.features) + 1
     yield "features", ("hold positive widths", min(a.features, default=0) > 0)
@@ -172,7 +180,7 @@ def _expectations(a: Networks) -> Iterator[tuple[str, _Expected]]:
         yield "weight-decay", expected_of("weight_decay", a.weight_decay, n_layers)
 
 
-def _of_training(a: Training) -> Iterator[tuple[str, _Expected]]:
+def _of_training(a: Training) -> Iterator[tuple[str, Expected]]:
     yield "checkpoint-seconds", ("not be negative", a.checkpoint_seconds >= 0)
     yield "resume", ("come with --out, the folder", not a.resume or a.out is not None)
     expected = "come with --distributed, --num-processes and --process-id, or all be left out"
@@ -183,22 +191,3 @@ def _of_training(a: Training) -> Iterator[tuple[str, _Expected]]:
     is_one_of_them = a.process_id is None or 0 <= a.process_id < (a.num_processes or 0)
     yield "process-id", (expected, is_one_of_them)
     yield "overwrite", ("not come with --resume", not (a.resume and a.overwrite))
-
-
-def shown(value: Any) -> str:
-    """A value as it is typed."""
-    words = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return words or "nothing"
-
-
-def expected_of(name: str, value: Any, n_layers: int) -> _Expected:
-    """What is expected of a hyper-parameter, and whether its value is so."""
-    if name == "rates":
-        expected = f"hold {n_layers} rates in [0, 1], one for the input of each layer"
-        return expected, len(value) == n_layers and all(0 <= rate <= 1 for rate in value)
-    return {
-        "learning_rate": ("be positive and finite", 0 < value < _FLOAT32_MAX),
-        "momentum": ("lie in [0, 1)", 0 <= value < 1),
-        "weight_decay": ("be finite and not negative", 0 <= value < _FLOAT32_MAX),
-        "max_norm": ("be positive", value > 0),
-    }[name]

@@ -17,9 +17,8 @@ from dropout_jax.cli.arguments import (
     Compare,
     Networks,
     Train,
-    expected_of,
-    shown,
 )
+from dropout_jax.cli.expectations import expected_of, shown
 
 if TYPE_CHECKING:
     from dropout_jax.data import Dataset

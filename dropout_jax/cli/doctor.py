@@ -61,7 +61,7 @@ def examine(
     options: Mapping[str, Any],
     memory: float | None = None,
 ) -> Iterator[Finding]:
-    """All findings, one after another, on the arguments of `fit_population` and JAX's options."""
+    """All findings, one after another; takes the arguments of `fit_population`, JAX's options."""
     environment = writers.environment(key)
     packages = ", ".join(f"{name} {v}" for name, v in environment["versions"].items())
     yield Finding("versions", None, f"Python {environment['python']}, {packages}")

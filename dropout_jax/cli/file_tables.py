@@ -11,11 +11,11 @@ from rich.text import Text
 from dropout_jax.cli.tables import comparison_cells, named
 from dropout_jax.inspection.measures import Inspected, mean
 
-SHOWN = 8  # names of tensors that are skipped for one reason
+_SHOWN = 8  # names of tensors that are skipped for one reason
 
 
 def file_lines(found: Inspected, references: dict[str, dict[str, float]]) -> Iterator[Any]:
-    """Gini of every layer of a file beside what it would be in a law that weights begin with."""
+    """Gini of every layer of a file, beside its value under the laws that weights start from."""
     n_networks = max(layer.n_networks for layer in found.layers.values())
     table = _table_of_layers(f"Gini of |w|, {found.path}: 0 is uniform")
     for heading in ("in → out", "weights", "start", "Gaussian", "by unit", "shuffled"):
@@ -37,7 +37,7 @@ def file_lines(found: Inspected, references: dict[str, dict[str, float]]) -> Ite
     yield Text(
         f"{seeds}Weights: all of a layer. Start: of a {' or '.join(laws)} law, the usual one for "
         "such names. By unit: of the weights of one unit, the mean over units. Shuffled: the same "
-        "after all weights of the layer were dealt anew. Units without any weight are left out. –: "
+        "after the weights of the layer are shuffled. Units without any weight are left out. –: "
         "units of one input.",
         style="dim",
     )
@@ -56,7 +56,7 @@ def _table_of_layers(title: str) -> Table:
 
 
 def side_by_side_lines(found: Sequence[Inspected]) -> Iterator[Any]:
-    """Gini of every layer in several files, and the difference if they are two."""
+    """Gini of every layer in several files, and the difference between two."""
     names = list(dict.fromkeys(name for one in found for name in one.layers))
     table = _table_of_layers("Gini of |w|: 0 is uniform")
     table.add_column("of")
@@ -74,7 +74,7 @@ def side_by_side_lines(found: Sequence[Inspected]) -> Iterator[Any]:
                 cells.append(_or_dash(values[1] - values[0], "+.3f"))
             table.add_row(named(name if view == "entries" else ""), of, *cells)
     yield table
-    yield Text("One network each tells nothing of chance: for that, give groups.", style="dim")
+    yield Text("One network each tells nothing about chance: give groups for that.", style="dim")
 
 
 def groups_lines(rows: list[dict[str, Any]], n: tuple[int, int], paired: bool) -> Iterator[Any]:
@@ -91,7 +91,7 @@ def groups_lines(rows: list[dict[str, Any]], n: tuple[int, int], paired: bool) -
             of = {"entries": "all", "columns": "unit"}[row["view"]]
             table.add_row(named(row["layer"] if of == "all" else ""), of, *comparison_cells(row))
     yield table
-    how = "BCa bootstrap; p by sign flips" if paired else "Welch's; p by dealing the files anew"
+    how = "BCa bootstrap; p by sign flips" if paired else "Welch's; p by permuting the files"
     family = sum(row["measure"] == "gini" for row in rows)
     yield Text(
         f"{n[0]} {'pairs of files' if paired else f'and {n[1]} files'}; intervals: {how}, "
@@ -101,12 +101,12 @@ def groups_lines(rows: list[dict[str, Any]], n: tuple[int, int], paired: bool) -
 
 
 def skipped_lines(skipped: Sequence[Mapping[str, str]]) -> Iterator[Any]:
-    """What is not shown, {name: why} of each file, each reason once with its first tensors."""
+    """What is not shown, from {name: why} of each file: each reason, with its first tensors."""
     names: dict[str, list[str]] = {}
     for of_file in skipped:
         for name, why in of_file.items():
             names.setdefault(why, []).append(name)
     for why, of in names.items():
         unique = list(dict.fromkeys(of))
-        more = f" and {len(unique) - SHOWN} more" if len(unique) > SHOWN else ""
-        yield named(f"Skipped, {why}: {', '.join(unique[:SHOWN])}{more}", style="dim")
+        more = f" and {len(unique) - _SHOWN} more" if len(unique) > _SHOWN else ""
+        yield named(f"Skipped, {why}: {', '.join(unique[:_SHOWN])}{more}", style="dim")

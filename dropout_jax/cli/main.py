@@ -27,8 +27,8 @@ from dropout_jax.cli.conditions import given_conditions
 from dropout_jax.cli.refused import Refused, bad_input
 from dropout_jax.cli.terminal import complain, say_plainly
 
-HELP = ("Argument", "For full help", "Perhaps you")  # what follows the message of tyro's errors
-COMMANDS = {"compare": Compare, "train": Train, "inspect": Inspect, "doctor": Doctor}
+_HELP = ("Argument", "For full help", "Perhaps you")  # what follows the message of tyro's errors
+_COMMANDS = {"compare": Compare, "train": Train, "inspect": Inspect, "doctor": Doctor}
 
 
 def main() -> None:
@@ -118,7 +118,7 @@ def _parsed(argv: Sequence[str]) -> Any:
     try:
         with contextlib.redirect_stderr(said):
             return tyro.extras.subcommand_cli_from_dict(
-                COMMANDS, prog="dropout-jax", args=list(argv)
+                _COMMANDS, prog="dropout-jax", args=list(argv)
             )
     except SystemExit as stop:
         if stop.code:
@@ -130,5 +130,5 @@ def _one_line(drawn: str) -> str:
     """The message of tyro's error, however it is drawn: without frame, title and help."""
     plain = re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", "", drawn)
     lines = [stripped for line in plain.splitlines() if (stripped := line.strip(" |+-="))]
-    message = " ".join(takewhile(lambda line: not line.startswith(HELP), lines[1:] or lines))
+    message = " ".join(takewhile(lambda line: not line.startswith(_HELP), lines[1:] or lines))
     return message.replace(" Available subcommands", "; available commands")

@@ -1,4 +1,4 @@
-"""How long a population takes to train, told from its first epochs."""
+"""How long a population takes to train, estimated from its first epochs."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,8 +15,8 @@ from dropout_jax.populations.memory import block_size
 from dropout_jax.populations.population import member_key, stack_conditions
 from dropout_jax.training.config import Config, Hparams
 
-ENOUGH_SECONDS = 5.0
-FEWEST = 4  # epochs, so that both kinds are timed
+_ENOUGH_SECONDS = 5.0
+_FEWEST = 4  # epochs, so that both kinds are timed
 
 
 class Pace(NamedTuple):
@@ -33,11 +33,11 @@ def pace(
     key: jax.Array,
     data: Dataset,
     memory: float | None = None,
-    enough_seconds: float = ENOUGH_SECONDS,
+    enough_seconds: float = _ENOUGH_SECONDS,
 ) -> Pace:
-    """How long conditions × seeds would take, from the first epochs of the first wave of members.
+    """Time the first epochs of the first wave of members, for all of conditions × seeds.
 
-    Epochs after which the curve is measured take longer, so both kinds are timed where both come.
+    Epochs after which the curve is measured take longer, so both kinds are timed if both occur.
     The key is only folded into.
     """
     devices, n_members = jax.devices(), len(conditions) * n_seeds
@@ -53,7 +53,7 @@ def pace(
     while flight.epoch < config.epochs:
         flight = advance(config, mesh, members, flight, shared)
         times.append(perf_counter())
-        if flight.epoch >= FEWEST and times[-1] - times[1] > enough_seconds:
+        if flight.epoch >= _FEWEST and times[-1] - times[1] > enough_seconds:
             break
     first, *others = np.diff(times)
     measured = set(curve_epochs(config.epochs).tolist())
@@ -68,7 +68,7 @@ def pace(
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words, to the digits that an estimate has.
+    """Seconds in words, with the digits of an estimate.
 
     Example:
       >>> print(duration(9_000))

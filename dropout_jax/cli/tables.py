@@ -76,7 +76,7 @@ def run_lines(
 
 
 def comparison_cells(row: dict[str, Any]) -> tuple[str, ...]:
-    """The cells of a comparison, from the means to the verdict."""
+    """The cells of a comparison: means, difference, p and verdict."""
     return (
         f"{row['baseline_mean']:.3f}",
         f"{row['condition_mean']:.3f}",

@@ -1,8 +1,7 @@
-"""The folder of a run: marked, locked while it is written, cleared of nothing but its own files.
+"""The folder of a run: marked, locked while it is written, and cleared of its own files alone.
 
 The mark `run.json` says which run a folder holds, whether it is done, and which files it wrote or
-will write. Those alone are ever deleted, beside checkpoints and files that were not written to
-their end.
+will write. Only those are ever deleted, with checkpoints and files that are half-written.
 """
 
 import contextlib
@@ -19,10 +18,10 @@ from dropout_jax.io import writers
 
 MARK = "run.json"
 LOCK = ".lock"
-OF_ANY = rf"{re.escape(LOCK)}|{writers.PARTIAL}"  # left by a run that was killed before its mark
+_OF_ANY = rf"{re.escape(LOCK)}|{writers.PARTIAL}"  # left by a run that was killed before its mark
 CHECKPOINTS = "checkpoint"  # of a run that is not done
-MADE_BY = "dropout_jax"
-FIGURES = ("weights", "profiles", "units", "differences", "curves")
+_MADE_BY = "dropout_jax"
+_FIGURES = ("weights", "profiles", "units", "differences", "curves")
 FILES = (  # the summary first: a folder that is half cleared must not pass for a whole run
     "summary.json",
     "config.json",
@@ -31,7 +30,7 @@ FILES = (  # the summary first: a folder that is half cleared must not pass for 
     "curves.csv",
     "weights.safetensors",
     "report.html",
-    *(f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "svg")),
+    *(f"figures/{name}.{kind}" for name in _FIGURES for kind in ("png", "svg")),
 )
 
 
@@ -70,7 +69,7 @@ def new(parent: Path, name: str) -> Path:
 
 
 def read_mark(folder: Path) -> Mark | None:
-    """The mark of a folder, None if it has none, or one that no run wrote."""
+    """The mark of a folder; None if there is none, or one that no run wrote."""
     try:
         writers.check_target(folder / MARK)  # a pipe would be waited for, a link not written to
         told = json.loads((folder / MARK).read_text(encoding="utf-8"))
@@ -82,7 +81,7 @@ def read_mark(folder: Path) -> Mark | None:
     ours = not any(
         path.is_absolute() or never & {*path.parts} or "\0" in str(path) for path in paths
     )
-    return mark if ours and told.get("made_by") == MADE_BY else None
+    return mark if ours and told.get("made_by") == _MADE_BY else None
 
 
 def write_mark(folder: Path, mark: Mark) -> None:
@@ -95,16 +94,16 @@ def write_mark(folder: Path, mark: Mark) -> None:
       ...     print(read_mark(Path(folder)).identity)
       {'epochs': 30}
     """
-    told = {"made_by": MADE_BY, "version": version("dropout_jax"), **mark._asdict()}
+    told = {"made_by": _MADE_BY, "version": version("dropout_jax"), **mark._asdict()}
     writers.write_json(folder / MARK, told)
 
 
 def check(folder: Path, identity: dict[str, Any], overwrite: bool, resume: bool) -> Mark | None:
-    """The mark of the run to go on with, None if one is to be started; nothing is written.
+    """The mark of the run to go on with, None if a run is to start; nothing is written.
 
     Raises:
-      ValueError: if the folder is a file, cannot be read, holds something that is no run, a run and
-        neither `overwrite` nor `resume` is true, or another run than the one to resume.
+      ValueError: if the folder is a file, cannot be read, or holds something other than a run;
+        if it holds a run and neither `overwrite` nor `resume` is true, or another one to resume.
 
     Example:
       >>> import tempfile
@@ -121,7 +120,9 @@ def check(folder: Path, identity: dict[str, Any], overwrite: bool, resume: bool)
     try:
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"out must be a folder, got the file {folder}")
-        if not folder.exists() or all(re.fullmatch(OF_ANY, path.name) for path in folder.iterdir()):
+        if not folder.exists() or all(
+            re.fullmatch(_OF_ANY, path.name) for path in folder.iterdir()
+        ):
             return None
     except OSError as error:
         raise ValueError(f"out must be a folder that can be read, got {error}") from error
@@ -148,7 +149,7 @@ def _check_same(folder: Path, there: dict[str, Any], here: dict[str, Any]) -> No
 
 
 def lock(folder: Path) -> FileLock:
-    """Make the folder and hold its lock until it is released, or the process ends.
+    """Make the folder and hold its lock until someone releases it or the process ends.
 
     Raises:
       ValueError: if another process holds it, or the folder cannot be written to.
@@ -174,13 +175,13 @@ def lock(folder: Path) -> FileLock:
 
 
 def begin(folder: Path, identity: dict[str, Any]) -> None:
-    """Mark the folder as that of a run that is not done; what an earlier one wrote stays."""
+    """Mark the folder as one of an unfinished run; the files of an earlier run stay."""
     earlier = read_mark(folder) or Mark({}, False, [])
     write_mark(folder, Mark(identity, False, list(dict.fromkeys((*FILES, *earlier.files)))))
 
 
 def clear(folder: Path) -> None:
-    """Remove the files that the mark lists, and the folders that they leave empty; others stay.
+    """Remove the files that the mark lists and the folders they leave empty; others stay.
 
     Example:
       >>> import tempfile
@@ -206,7 +207,7 @@ def clear(folder: Path) -> None:
 
 
 def update(folder: Path, *, files: Iterable[str] = (), done: bool = False) -> None:
-    """Mark further files that the run wrote, and whether it is done.
+    """Add files that the run wrote to the mark, and say whether it is done.
 
     Raises:
       OSError: if the mark is gone, or cannot be written.
