@@ -100,12 +100,14 @@ def test_what_draws_needs_only_numpy_and_matplotlib_without_its_global_state():
     assert not any("pyplot" in name for tree in TREES.values() for name in imports(tree))
 
 
+@pytest.mark.slow
 def test_the_library_is_loaded_without_what_draws_and_what_parses():
     code = "import sys; from dropout_jax import fit_population; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"matplotlib", "tyro", "pandas", "sklearn"} & set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_the_package_itself_loads_nothing_but_its_names():
     code = "import sys, dropout_jax; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

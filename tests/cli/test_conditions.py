@@ -126,6 +126,7 @@ def test_any_words_are_conditions_or_refused_in_a_line(words):
         assert len(given_conditions(Train(condition=words))) == len(words)
 
 
+@pytest.mark.slow
 def test_trained_conditions_are_compared_with_the_first(tmp_path, capsys):
     toy = ["train", "--dataset", "digits", "--features", "8", "--epochs", "1", "--seeds", "2"]
     odd = "[b] $\\frac{ <i>"
@@ -142,6 +143,7 @@ def test_trained_conditions_are_compared_with_the_first(tmp_path, capsys):
     assert not np.all(bias == tensors["init/1/bias"])
 
 
+@pytest.mark.slow
 def test_one_condition_is_trained_and_compared_with_nothing(tmp_path, capsys):
     toy = ["train", "--dataset", "digits", "--features", "8", "--epochs", "1", "--seeds", "2"]
     assert run_command([*toy, "--condition", "only", "--out", str(tmp_path / "run")]) == 0

@@ -25,6 +25,7 @@ def good(findings):
     return [one.good for one in findings]
 
 
+@pytest.mark.slow
 def test_a_network_is_found_to_be_the_same_again_and_alone():
     found = doctor.exact(ROOT, OPTIONS, {"cpu"})
     assert good(found) == [True]
@@ -144,6 +145,7 @@ def test_a_run_takes_its_waves_times_its_epochs_of_either_kind(epochs, seconds, 
     assert took.compilation == pytest.approx(5 if epochs == 2 else 3, abs=2)
 
 
+@pytest.mark.slow
 def test_the_doctor_says_all_of_it(capsys):
     toy = ["--dataset", "digits", "--features", "8", "--epochs", "2", "--seeds", "2"]
     assert run_command(["doctor", *toy]) == 0
