@@ -25,7 +25,7 @@ def train(arguments: Training, given: Conditions, import_seconds: float) -> int:
     """Check what is left to check, then train, show and write; return the exit status."""
     with bad_input():
         job = _prepare(arguments, given)
-    with _what_can_happen_to(job, arguments.resume):
+    with _guarded(job, arguments.resume):
         result = _execute(arguments, job, import_seconds)
     if result is None:
         if processes.is_first():
@@ -47,7 +47,7 @@ def _prepare(arguments: Training, given: Conditions) -> Job:
 
 
 @contextlib.contextmanager
-def _what_can_happen_to(job: Job, resumes: bool) -> Iterator[None]:
+def _guarded(job: Job, resumes: bool) -> Iterator[None]:
     """Refuse what ends a run early, in words that say how to go on, and leave its folder."""
     try:
         yield
