@@ -75,7 +75,7 @@ def examine(
     free = shutil.disk_usage(Path.cwd()).free
     yield room(config, len(conditions), n_seeds, data.x_train.shape[1], free)
     yield from fast(options, platforms)
-    yield speed(Machine(os.cpu_count() or 1, bits, product_speed()))
+    yield speed(Machine(os.cpu_count() or 1, bits, _product_speed()))
     yield from exact(key, options, platforms)
     took = pace(config, conditions, n_seeds, key, data, memory)
     yield Finding(
@@ -154,7 +154,7 @@ def matrix_product(n: int) -> Callable[[], None]:
     return lambda: jax.block_until_ready([multiply(a, a) for a in operands]) and None
 
 
-def product_speed(n: int = 2048, turns: int = 3) -> float:
+def _product_speed(n: int = 2048, turns: int = 3) -> float:
     """The GF/s of all devices together at products [n, n], in the fastest of some turns."""
     multiply = matrix_product(n)
     multiply()  # compiles

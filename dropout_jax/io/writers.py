@@ -21,7 +21,7 @@ from typing import IO, Any
 import jax
 import numpy as np
 
-PACKAGES = ("dropout_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
+_PACKAGES = ("dropout_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 _VECTORS = {"avx512f": 512, "avx2": 256, "avx": 256, "sse2": 128, "asimd": 128}  # widest first
 _DTYPES = {"float32": "F32", "bool": "BOOL"}
 _FORMULA = ("=", "+", "-", "@", "\t")  # what a formula of a spreadsheet begins with
@@ -218,13 +218,8 @@ def _cpu_model() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def vector_bits() -> int | None:
-    """The widest vectors that the processor computes with, in bits, where the system tells it.
-
-    Example:
-      >>> print(vector_bits() in (None, 128, 256, 512))
-      True
-    """
+def _vector_bits() -> int | None:
+    """The widest vectors that the processor computes with, in bits, where the system tells it."""
     try:
         told = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
     except OSError:
@@ -241,9 +236,9 @@ def environment(key: jax.Array) -> dict[str, Any]:
     """
     return {
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {name: version(name) for name in _PACKAGES},
         "machine": f"{_cpu_model()}, {os.cpu_count()} cores",
-        "vector_bits": vector_bits(),
+        "vector_bits": _vector_bits(),
         "platform": platform.system(),
         "devices": [
             f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()
