@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from dropout_jax.analysis import statistics
 from dropout_jax.cli.arguments import PRNG, ROOT_SEED
-from dropout_jax.cli.main import n_cores
+from dropout_jax.cli.backend import n_cores
 from dropout_jax.data import Dataset, split
 from dropout_jax.io import writers
 from dropout_jax.io.figures import write_figure

@@ -32,7 +32,11 @@ ROOMS = {  # what each may import from, beside itself
     "cli": {"data", "io", "networks", "training", "populations", "analysis", "inspection", "runs"},
 }
 JOINS_BOTH = {"analysis.comparison"}  # the rest of the analysis knows arrays and trees alone
-BEFORE_JAX = ("cli.arguments", "cli.conditions", "cli.tables", "cli.main")  # read before it loads
+BEFORE_JAX = [  # what is loaded before JAX is
+    *("cli.arguments", "cli.conditions", "cli.expectations", "cli.main", "cli.refused"),
+    *("cli.tables", "cli.terminal"),
+]
+DRAW_TABLES = ("cli.tables", "cli.file_tables")
 SAID_IN_HELP = ("cli", "io.readers", "runs.folder", "runs.tensorboard", "populations.processes")
 
 
@@ -97,12 +101,14 @@ def test_what_draws_needs_only_numpy_and_matplotlib_without_its_global_state():
     assert not any("pyplot" in name for tree in TREES.values() for name in imports(tree))
 
 
+@pytest.mark.slow
 def test_the_library_is_loaded_without_what_draws_and_what_parses():
     code = "import sys; from dropout_jax import fit_population; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"matplotlib", "tyro", "pandas", "sklearn"} & set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_the_package_itself_loads_nothing_but_its_names():
     code = "import sys, dropout_jax; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -131,14 +137,14 @@ def test_the_command_line_imports_jax_only_inside_functions(module):
     assert all(isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING" for n in others)
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m != "cli.main"])
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "cli.terminal"])
 def test_only_the_command_line_prints(module):
     called = {ast.unparse(n.func) for n in ast.walk(TREES[module]) if isinstance(n, ast.Call)}
     assert not called & {"print", "sys.stdout.write", "sys.stderr.write", "jax.debug.print"}
-    assert module == "cli.tables" or "rich" not in roots(imports(TREES[module]))
+    assert module in DRAW_TABLES or "rich" not in roots(imports(TREES[module]))
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m != "cli.main"])
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "cli.backend"])
 def test_only_the_command_line_sets_global_jax_configuration(module):
     touched = {ast.unparse(n) for n in ast.walk(TREES[module]) if isinstance(n, ast.Attribute)}
     assert not touched & {"jax.config", "os.environ"}

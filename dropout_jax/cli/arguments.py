@@ -1,4 +1,4 @@
-"""What the commands of `dropout-jax` can be asked, and whether the numbers make sense together."""
+"""The options of `dropout-jax`: what each means, and which values make sense together."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,77 +7,82 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from dropout_jax.cli.expectations import Expected, expected_of, shown
+
 PRNG = "threefry2x32"  # JAX's default, which an environment variable could change
 ROOT_SEED = 0
-FLOAT32_MAX = 3.4e38
-MAX_SEEDS = 1_000_000  # of three conditions: a month of one core, at a second a network
-HOW = (  # not what
+_MAX_SEEDS = 1_000_000  # of three conditions: a month of one core, at a second a network
+HOW = (  # how a run is made, not what it is
     *("out", "overwrite", "resume", "checkpoint_seconds", "tensorboard", "data_dir", "memory"),
     *("distributed", "coordinator", "num_processes", "process_id"),
 )
-Expected = tuple[str, bool]  # what is expected, and whether it is met
+
+
+def _by_default(what: str, metavar: str | None = None) -> Any:
+    """How the help shows an option that is None by default."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {what})")
 
 
 @dataclass(frozen=True)
 class Networks:
-    """Networks to be trained."""
+    """Networks to train."""
 
     dataset: str = "mnist5k"
-    """mnist5k, digits, mnist, fashion_mnist, or the path of an .npz with x and y"""
+    """data: mnist5k, digits, mnist, fashion_mnist, or the path of an .npz with x and y"""
     features: tuple[int, ...] = (256, 256)
-    """widths of the hidden layers"""
+    """units of each hidden layer"""
     seeds: int = 10
-    """networks per condition"""
+    """networks to train per condition"""
     epochs: int = 30
     """passes over the training data"""
     batch_size: int = 128
-    """examples a step"""
+    """examples per step"""
     learning_rate: float = 0.05
     """step size of stochastic gradient descent"""
     momentum: float = 0.9
-    """fraction of the last update carried on"""
-    data_dir: Path | None = None
-    """folder of the IDX files of mnist and fashion_mnist; without it they are fetched"""
-    memory: float | None = None
-    """GiB to fill on an accelerator at most; by default .8 of what it has"""
+    """fraction of the last update that is carried on"""
+    data_dir: Annotated[Path | None, _by_default("they are downloaded", "PATH")] = None
+    """folder with the IDX files of mnist or fashion_mnist"""
+    memory: Annotated[float | None, _by_default("80 % of what it has", "FLOAT")] = None
+    """memory to fill on each accelerator at most, in GiB"""
 
 
 @dataclass(frozen=True)
 class Training(Networks):
-    """Networks, and how and where to they are trained."""
+    """Networks to train, and how and where."""
 
-    out: Path | None = None
-    """folder to write; runs/DATASET-TIME by default"""
+    out: Annotated[Path | None, _by_default("runs/DATASET-TIME", "PATH")] = None
+    """folder to write"""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """replace an earlier run in that folder"""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
-    """start the run in that folder, go on with it, or say that it is done"""
+    """go on with the run in that folder; start it if there is none"""
     checkpoint_seconds: float = 60.0
-    """seconds between checkpoints; one is written on Ctrl-C and SIGTERM too"""
+    """seconds between checkpoints; Ctrl-C and SIGTERM write one too"""
     tensorboard: tyro.conf.FlagCreatePairsOff[bool] = False
-    """write curves and histograms of weights for TensorBoard too, to tensorboard/ in that folder"""
+    """also write curves and histograms of weights for TensorBoard, to tensorboard/ in the folder"""
     distributed: tyro.conf.FlagCreatePairsOff[bool] = False
-    """train on the devices of several processes, found out on Slurm, Kubernetes and Cloud TPU"""
-    coordinator: str | None = None
-    """HOST:PORT of process 0 in a private network, to be given to all where nothing finds it out"""
-    num_processes: int | None = None
-    """how many processes there are, to be given with --coordinator"""
-    process_id: int | None = None
-    """which of them this is, from 0, to be given with --coordinator"""
+    """train on the devices of several processes; Slurm, Kubernetes and Cloud TPU say which"""
+    coordinator: Annotated[str | None, _by_default("what the cluster tells", "HOST:PORT")] = None
+    """address of process 0 in a private network, the same for all processes"""
+    num_processes: Annotated[int | None, _by_default("what the cluster tells", "INT")] = None
+    """number of processes; comes with --coordinator"""
+    process_id: Annotated[int | None, _by_default("what the cluster tells", "INT")] = None
+    """number of this process, from 0; comes with --coordinator"""
 
 
 @dataclass(frozen=True)
 class Compare(Training):
     """Does dropout spread the weights? Train without it, with it and with L2, and compare.
 
-    Trains the conditions `none`, `dropout` and `l2` on the same seeds, prints a table and the
-    answer in words, and writes a folder with all numbers, weights and figures.
+    Trains the conditions `none`, `dropout` and `l2` on the same seeds. Prints tables and the answer
+    in words, and writes a folder with all numbers, weights and figures.
     """
 
     rates: tuple[float, ...] = (0.0, 0.5, 0.5)
-    """P(drop) for the input of every layer: one for the pixels, one for each hidden layer"""
+    """P(drop) for the inputs of each layer: first the pixels, then each hidden layer"""
     weight_decay: float = 1e-3
-    """coefficient of the L2 condition, ½ µ Σ w²"""
+    """coefficient µ of the L2 penalty ½ µ Σ w², in the condition l2"""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,8 @@ class Train(Training):
     """Train any conditions on the same seeds, and compare all others with the first.
 
     A condition is a name and its hyper-parameters: rates, learning_rate, momentum, weight_decay,
-    max_norm. What it leaves out is that of the command, no dropout, no decay, no bound.
+    max_norm. By default it has the command's learning rate and momentum, no dropout, no decay and
+    no bound.
     """
 
     condition: Annotated[
@@ -93,17 +99,17 @@ class Train(Training):
         tyro.conf.UseAppendAction,
         tyro.conf.arg(metavar="NAME [KEY=VALUE …]"),
     ] = ()
-    """a condition, such as `dropout rates=0.2,0.5,0.5 weight_decay=1e-4`; can be given again"""
-    conditions: Path | None = None
-    """a TOML file with a table for each condition, instead"""
+    """a condition, such as `dropout rates=0.2,0.5,0.5 weight_decay=1e-4`; repeat it for each"""
+    conditions: Annotated[Path | None, _by_default("none", "PATH")] = None
+    """TOML file with a table for each condition, in place of --condition"""
 
 
 @dataclass(frozen=True)
 class Doctor(Networks):
     """Will a run be exact, will it be fast, and how long will it take?
 
-    Prints versions, devices and the generator, and what stands in the way of an exact or a fast
-    run; then trains for a few seconds to tell how long `compare` would take.
+    Prints versions, devices and the generator, and what keeps a run from being exact or fast. Then
+    trains for a few seconds, to estimate how long `compare` would take.
     """
 
 
@@ -111,106 +117,77 @@ class Doctor(Networks):
 class Inspect:
     """How uniformly are the weights of any network spread, layer by layer?
 
-    Reads .safetensors, the index of shards, .npz, folders of orbax, of Hugging Face's models and of
-    runs, whatever wrote them. One file is set beside what its layers began with, several side by
-    side, two groups of files with statistics.
+    Reads .safetensors, indices of shards, .npz, and folders of orbax, of Hugging Face's models and
+    of runs. Compares one file with the law that its layers usually start from, sets several side by
+    side, and compares two groups of files with statistics.
     """
 
-    files: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """files of weights; or none, with --baseline and --against"""
-    baseline: tuple[Path, ...] = ()
+    files: Annotated[tyro.conf.Positional[tuple[Path, ...]], _by_default("none")] = ()
+    """files of weights; leave them out with --baseline and --against"""
+    baseline: Annotated[tuple[Path, ...], _by_default("none")] = ()
     """files of the networks to compare with"""
-    against: tuple[Path, ...] = ()
-    """files of the networks that are compared"""
+    against: Annotated[tuple[Path, ...], _by_default("none")] = ()
+    """files of the networks that are compared with them"""
     paired: tyro.conf.FlagCreatePairsOff[bool] = False
-    """the files of both groups belong together one by one, as those of one seed do"""
-    layout: Literal["in-out", "out-in"] | None = None
-    """how all kernels lie; told from the names by default: kernel and w in-out, weight out-in"""
-    csv: Path | None = None
-    """file for every number as file,seed,layer,view,measure,value; of groups for the comparisons"""
+    """pair the files of both groups one by one, as networks of one seed belong together"""
+    layout: Annotated[
+        Literal["in-out", "out-in"] | None,
+        _by_default("inferred from names: kernel and w in-out, weight out-in", "{in-out,out-in}"),
+    ] = None
+    """order of the axes of every kernel"""
+    csv: Annotated[Path | None, _by_default("none", "PATH")] = None
+    """file for every number, as file,seed,layer,view,measure,value; of groups, every comparison"""
 
 
-def check_inspect(a: Inspect) -> None:
+def check(arguments: Networks | Inspect) -> None:
+    """Raise ValueError unless the values make sense together."""
+    if isinstance(arguments, Inspect):
+        _check_groups(arguments)
+        return
+    for name, (expected, met) in _expectations(arguments):
+        if not met:
+            given = getattr(arguments, name.replace("-", "_"))
+            raise ValueError(f"--{name} must {expected}, got {shown(given)}")
+
+
+def _check_groups(a: Inspect) -> None:
     """Raise ValueError unless there are files, or two groups of two and more."""
     groups = len(a.baseline), len(a.against)
     if bool(a.files) == any(groups):
-        raise ValueError(
-            "give files, or --baseline and --against, got " + shown(a.files and "both")
-        )
+        both = shown(a.files and "both")
+        raise ValueError(f"give files, or --baseline and --against, got {both}")
     if not a.files and min(groups) < 2:
         raise ValueError(f"groups must be of two files or more, got {groups[0]} and {groups[1]}")
     if a.paired and groups[0] != groups[1]:
         raise ValueError(f"--paired groups must be as large, got {groups[0]} and {groups[1]}")
 
 
-def check(arguments: Networks) -> None:
-    """Raise ValueError unless the numbers make sense together."""
-    expectations = dict(_of_networks(arguments))
-    if isinstance(arguments, Training):
-        expectations |= dict(_of_training(arguments))
-    if isinstance(arguments, Compare):
-        n_layers = len(arguments.features) + 1
-        expectations |= {
-            "rates": expected_of("rates", arguments.rates, n_layers),
-            "weight-decay": expected_of("weight_decay", arguments.weight_decay, n_layers),
-        }
-    for name, (expected, met) in expectations.items():
-        if not met:
-            given = getattr(arguments, name.replace("-", "_"))
-            raise ValueError(f"--{name} must {expected}, got {shown(given)}")
-
-
-def shown(value: Any) -> str:
-    """A value as it is typed."""
-    words = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return words or "nothing"
-
-
-def expected_of(name: str, value: Any, n_layers: int) -> Expected:
-    """What is expected of a hyper-parameter, and whether its value is so."""
-    if name == "rates":
-        expected = f"hold {n_layers} rates in [0, 1], one for the input of each layer"
-        return expected, len(value) == n_layers and all(0 <= rate <= 1 for rate in value)
-    return {
-        "learning_rate": ("be positive and finite", 0 < value < FLOAT32_MAX),
-        "momentum": ("lie in [0, 1)", 0 <= value < 1),
-        "weight_decay": ("be finite and not negative", 0 <= value < FLOAT32_MAX),
-        "max_norm": ("be positive", value > 0),
-    }[name]
-
-
-def _of_networks(a: Networks) -> Iterator[tuple[str, Expected]]:
+def _expectations(a: Networks) -> Iterator[tuple[str, Expected]]:
+    """What is expected of each option, and whether its value is so."""
     n_layers = len(a.features) + 1
-    yield (
-        "features",
-        ("hold positive widths", bool(a.features) and min(a.features, default=0) > 0),
-    )
-    expected = f"be at least 2, for an interval, and at most {MAX_SEEDS:,}"
-    yield "seeds", (expected, 2 <= a.seeds <= MAX_SEEDS)
+    yield "features", ("hold positive widths", min(a.features, default=0) > 0)
+    expected = f"be at least 2, for an interval, and at most {_MAX_SEEDS:,}"
+    yield "seeds", (expected, 2 <= a.seeds <= _MAX_SEEDS)
     yield "epochs", ("be at least 1", a.epochs >= 1)
     yield "batch-size", ("be at least 1", a.batch_size >= 1)
-    for name in ("learning_rate", "momentum"):
-        yield name.replace("_", "-"), expected_of(name, getattr(a, name), n_layers)
+    yield "learning-rate", expected_of("learning_rate", a.learning_rate, n_layers)
+    yield "momentum", expected_of("momentum", a.momentum, n_layers)
     yield "memory", ("be positive", a.memory is None or a.memory > 0)
+    if isinstance(a, Training):
+        yield from _of_training(a)
+    if isinstance(a, Compare):
+        yield "rates", expected_of("rates", a.rates, n_layers)
+        yield "weight-decay", expected_of("weight_decay", a.weight_decay, n_layers)
 
 
 def _of_training(a: Training) -> Iterator[tuple[str, Expected]]:
     yield "checkpoint-seconds", ("not be negative", a.checkpoint_seconds >= 0)
     yield "resume", ("come with --out, the folder", not a.resume or a.out is not None)
-    yield (
-        "coordinator",
-        (
-            "come with --distributed, --num-processes and --process-id, or all be left out",
-            (a.coordinator is None) == (a.num_processes is None) == (a.process_id is None)
-            and (a.distributed or a.coordinator is None),
-        ),
-    )
+    expected = "come with --distributed, --num-processes and --process-id, or all be left out"
+    all_or_none = (a.coordinator is None) == (a.num_processes is None) == (a.process_id is None)
+    yield "coordinator", (expected, all_or_none and (a.distributed or a.coordinator is None))
     yield "num-processes", ("be at least 1", a.num_processes is None or a.num_processes >= 1)
-    yield (
-        "process-id",
-        (
-            "be at least 0 and less than --num-processes",
-            a.process_id is None or 0 <= a.process_id < (a.num_processes or 0),
-        ),
-    )
+    expected = "be at least 0 and less than --num-processes"
+    is_one_of_them = a.process_id is None or 0 <= a.process_id < (a.num_processes or 0)
+    yield "process-id", (expected, is_one_of_them)
     yield "overwrite", ("not come with --resume", not (a.resume and a.overwrite))

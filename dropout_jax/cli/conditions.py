@@ -1,4 +1,4 @@
-"""The conditions that a command means: names and hyper-parameters, checked before JAX is loaded.
+"""The conditions that a command asks for: names and values, checked before JAX is loaded.
 
 A condition is written as `NAME rates=0,0.5,0.5 weight_decay=1e-4`, or as a table of a TOML file.
 """
@@ -17,25 +17,25 @@ from dropout_jax.cli.arguments import (
     Compare,
     Networks,
     Train,
-    expected_of,
-    shown,
 )
+from dropout_jax.cli.expectations import expected_of, shown
 
 if TYPE_CHECKING:
     from dropout_jax.data import Dataset
     from dropout_jax.training.config import Config, Hparams
 
-KEYS = ("rates", "learning_rate", "momentum", "weight_decay", "max_norm")
-MAX_NAME = 60  # characters
-RESERVED = "init"  # what conditions share, in the file of weights
+_KEYS = ("rates", "learning_rate", "momentum", "weight_decay", "max_norm")
+_MAX_NAME = 60  # characters
+_RESERVED = "init"  # what conditions share, in the file of weights
 Value = float | tuple[float, ...]
+Conditions = dict[str, dict[str, Value]]  # {name: {key: value}}, the baseline first
 
 
-def given_conditions(arguments: Networks) -> dict[str, dict[str, Value]]:
-    """What each condition is given, {condition: {key: value}}, the baseline first.
+def given_conditions(arguments: Networks) -> Conditions:
+    """What each condition is given; a file of conditions is read here, once.
 
     Raises:
-      ValueError: unless names and values are what is expected.
+      ValueError: if a name or a value is not what is expected.
       OSError: if a file of conditions cannot be read.
 
     Example:
@@ -63,9 +63,9 @@ def given_conditions(arguments: Networks) -> dict[str, dict[str, Value]]:
     return given
 
 
-def _from_words(conditions: Sequence[Sequence[str]]) -> dict[str, dict[str, Value]]:
-    """The conditions of the command line, a name and KEY=VALUE each."""
-    given: dict[str, dict[str, Value]] = {}
+def _from_words(conditions: Sequence[Sequence[str]]) -> Conditions:
+    """The conditions of the command line: a name and KEY=VALUE for each."""
+    given: Conditions = {}
     for name, *words in (words or ("",) for words in conditions):
         if name in given:
             raise ValueError(f"each --condition must have its own name, got {name!r} twice")
@@ -74,12 +74,12 @@ def _from_words(conditions: Sequence[Sequence[str]]) -> dict[str, dict[str, Valu
 
 
 def _check_name(name: str) -> None:
-    """Names are keys of files and words of a page: anything that can be seen, but for a slash."""
-    if not name.isprintable() or not name.strip() or "/" in name or len(name) > MAX_NAME:
-        expected = f"1 … {MAX_NAME} printable characters without a slash"
+    """Refuse a name that cannot be a key of a file and a word on a page."""
+    if not name.isprintable() or not name.strip() or "/" in name or len(name) > _MAX_NAME:
+        expected = f"1 … {_MAX_NAME} printable characters without a slash"
         raise ValueError(f"the name of a condition must be {expected}, got {name!r:.80}")
-    if name == RESERVED:
-        raise ValueError(f"the name of a condition must not be {RESERVED}, which all share")
+    if name == _RESERVED:
+        raise ValueError(f"the name of a condition must not be {_RESERVED}, which all share")
 
 
 def _parse(name: str, word: str) -> tuple[str, Value]:
@@ -91,8 +91,8 @@ def _parse(name: str, word: str) -> tuple[str, Value]:
         raise ValueError(_expectation(name, word)) from None
 
 
-def _read(path: Path) -> dict[str, dict[str, Value]]:
-    """The conditions of a TOML file, a table each."""
+def _read(path: Path) -> Conditions:
+    """The conditions of a TOML file: a table for each."""
     if not path.is_file():  # nor is a device or a pipe opened
         raise ValueError(f"--conditions must be a TOML file, got {path}, which is none")
     try:
@@ -101,7 +101,7 @@ def _read(path: Path) -> dict[str, dict[str, Value]]:
         raise ValueError(f"--conditions must be a TOML file, got {path}: {error}") from None
     if not tables or not all(isinstance(table, dict) for table in tables.values()):
         raise ValueError(f"--conditions must hold a table for each condition, got {path}")
-    given: dict[str, dict[str, Value]] = {name: {} for name in tables}
+    given: Conditions = {name: {} for name in tables}
     for name, table in tables.items():
         for key, value in table.items():
             try:
@@ -118,18 +118,20 @@ def _value(key: str, numbers: list[Any]) -> Value:
       ValueError: if it is none of the keys, or these are not its numbers.
     """
     real = all(type(number) in (int, float) for number in numbers)
-    if key not in KEYS or not real or (key != "rates" and len(numbers) != 1):
+    if key not in _KEYS or not real or (key != "rates" and len(numbers) != 1):
         raise ValueError
     return tuple(map(float, numbers)) if key == "rates" else float(numbers[0])
 
 
 def _expectation(name: str, got: str) -> str:
-    expected = f"rates, one number a layer, or a number for {', '.join(KEYS[1:])}"
+    expected = f"rates, one number a layer, or a number for {', '.join(_KEYS[1:])}"
     return f"condition {name} must be given {expected}, got {got:.80}"
 
 
-def configuration(arguments: Networks, n_classes: int) -> "tuple[Config, dict[str, Hparams]]":
-    """The static configuration, and the conditions: what they are not given is the command's."""
+def configuration(
+    arguments: Networks, given: Conditions, n_classes: int
+) -> "tuple[Config, dict[str, Hparams]]":
+    """The static configuration, and the conditions; those take from the command what they lack."""
     from dropout_jax.networks.mlp import MLP
     from dropout_jax.training.config import Config, Hparams
 
@@ -138,7 +140,6 @@ def configuration(arguments: Networks, n_classes: int) -> "tuple[Config, dict[st
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
     )
-    given = given_conditions(arguments)
     none = Hparams(
         rates=(0.0,) * len(config.model.features),
         learning_rate=arguments.learning_rate,
@@ -148,14 +149,14 @@ def configuration(arguments: Networks, n_classes: int) -> "tuple[Config, dict[st
     return config, {name: none._replace(**values) for name, values in given.items()}
 
 
-def settings(arguments: Networks, dataset: "Dataset") -> dict[str, Any]:
+def settings(arguments: Networks, given: Conditions, dataset: "Dataset") -> dict[str, Any]:
     """What `config.json` holds: the arguments, the data's sizes, the root of all keys."""
     asked = dataclasses.asdict(arguments)
     for name in HOW:
         del asked[name]
     if isinstance(arguments, Train):
         del asked["condition"]
-        asked["conditions"] = given_conditions(arguments)
+        asked["conditions"] = given
     return {
         "command": type(arguments).__name__.lower(),
         **asked,

@@ -1,6 +1,6 @@
 """Will a run be exact, will it be fast, and how long will it take? Findings on this machine.
 
-What can be measured is measured, by training a few networks of the very run that is asked about.
+What can be measured is measured: a few networks of the very run in question are trained.
 """
 
 import os
@@ -14,17 +14,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dropout_jax.cli.pace import duration, pace
 from dropout_jax.data import Dataset
 from dropout_jax.io import writers
 from dropout_jax.networks.mlp import MLP
-from dropout_jax.populations.blocks import curve_epochs
-from dropout_jax.populations.memory import block_size, n_parameters
+from dropout_jax.populations.memory import n_parameters
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
 
-ENOUGH_SECONDS = 5.0
-SMALL = Config(MLP((32, 10)), epochs=1, batch_size=64)
-SLOWS = {  # option of JAX: what it does
+_SMALL = Config(MLP((32, 10)), epochs=1, batch_size=64)
+_SLOWS = {  # option of JAX: what it does
     "jax_disable_jit": "nothing is compiled",
     "jax_disable_most_optimizations": "XLA hardly optimises",
     "jax_debug_nans": "every result is searched for NaN",
@@ -34,7 +33,7 @@ ACCELERATORS = {"/dev/nvidia0": "cuda13", "/dev/accel0": "tpu"}  # device file: 
 
 
 class Machine(NamedTuple):
-    """What the speed of a processor depends on, and its speed at float32 products of 2048."""
+    """What the speed of a processor depends on, and its speed at float32 products [2048, 2048]."""
 
     cores: int
     vector_bits: int | None
@@ -42,22 +41,15 @@ class Machine(NamedTuple):
 
 
 RECORD = Machine(2, 512, 200.0)  # of experiments/results/benchmark, whose speeds the README shows
-ABOUT_AS_FAST = 0.9
+_ABOUT_AS_FAST = 0.9
 
 
 class Finding(NamedTuple):
-    """A fact (`good` is None), or what stands in the way of a good run (`good` is False)."""
+    """What was found: good, in the way of a good run, or a fact if `good` is None."""
 
     about: str
     good: bool | None
     said: str
-
-
-class Pace(NamedTuple):
-    """How long a population takes to train, in seconds: before its first step, and after."""
-
-    compilation: float
-    training: float
 
 
 def examine(
@@ -69,7 +61,7 @@ def examine(
     options: Mapping[str, Any],
     memory: float | None = None,
 ) -> Iterator[Finding]:
-    """All findings, one after another; the arguments are `fit_population`'s and JAX's options."""
+    """All findings, one after another; takes the arguments of `fit_population`, JAX's options."""
     environment = writers.environment(key)
     packages = ", ".join(f"{name} {v}" for name, v in environment["versions"].items())
     yield Finding("versions", None, f"Python {environment['python']}, {packages}")
@@ -83,7 +75,7 @@ def examine(
     free = shutil.disk_usage(Path.cwd()).free
     yield room(config, len(conditions), n_seeds, data.x_train.shape[1], free)
     yield from fast(options, platforms)
-    yield speed(Machine(os.cpu_count() or 1, bits, product_speed()))
+    yield speed(Machine(os.cpu_count() or 1, bits, _product_speed()))
     yield from exact(key, options, platforms)
     took = pace(config, conditions, n_seeds, key, data, memory)
     yield Finding(
@@ -95,7 +87,7 @@ def examine(
 
 
 def exact(key: jax.Array, options: Mapping[str, Any], platforms: set[str]) -> list[Finding]:
-    """Whether the same run gives the same bits, here and elsewhere; networks are trained for it.
+    """Whether the same run gives the same bits, here and elsewhere: small networks are trained.
 
     `options` are JAX's; the key is only folded into.
     """
@@ -106,7 +98,7 @@ def exact(key: jax.Array, options: Mapping[str, Any], platforms: set[str]) -> li
     conditions = [Hparams(rates=(0.2, 0.5))]
 
     def bits(seeds: Sequence[int]) -> bytes:
-        params = fit_population(SMALL, conditions, seeds, key, data).params
+        params = fit_population(_SMALL, conditions, seeds, key, data).params
         return b"".join(np.asarray(leaf)[:, 0].tobytes() for leaf in jax.tree.leaves(params))
 
     first = bits([0, 1])
@@ -135,10 +127,10 @@ def exact(key: jax.Array, options: Mapping[str, Any], platforms: set[str]) -> li
 
 
 def fast(options: Mapping[str, Any], platforms: set[str]) -> list[Finding]:
-    """What makes a run slower than it could be."""
+    """What makes a run slower than it has to be."""
     found = [
         Finding("fast", False, f"{name} is on: {what}")
-        for name, what in SLOWS.items()
+        for name, what in _SLOWS.items()
         if options.get(name)
     ]
     if platforms == {"cpu"}:
@@ -155,15 +147,15 @@ def fast(options: Mapping[str, Any], platforms: set[str]) -> list[Finding]:
 
 
 def matrix_product(n: int) -> Callable[[], None]:
-    """A float32 product [n, n] on every device at once, to be called and timed."""
+    """A function that computes a float32 product [n, n] on every device at once."""
     multiply = jax.jit(jnp.matmul)
     matrix = np.random.default_rng(0).random((n, n), np.float32)
     operands = [jax.device_put(matrix, device) for device in jax.local_devices()]
     return lambda: jax.block_until_ready([multiply(a, a) for a in operands]) and None
 
 
-def product_speed(n: int = 2048, turns: int = 3) -> float:
-    """GF/s of all devices together at products [n, n]: the fastest of some turns."""
+def _product_speed(n: int = 2048, turns: int = 3) -> float:
+    """The GF/s of all devices together at products [n, n], in the fastest of some turns."""
     multiply = matrix_product(n)
     multiply()  # compiles
     seconds = []
@@ -175,7 +167,7 @@ def product_speed(n: int = 2048, turns: int = 3) -> float:
 
 
 def speed(here: Machine, record: Machine = RECORD) -> Finding:
-    """Whether products are about as fast as on the machine of the README's speeds; if not, why.
+    """Whether products are about as fast as on the README's machine; if not, why.
 
     Example:
       >>> print(speed(Machine(2, 256, 100.0), Machine(2, 512, 200.0)).said)
@@ -183,7 +175,7 @@ def speed(here: Machine, record: Machine = RECORD) -> Finding:
     """
     ratio = here.gflops / record.gflops
     said = f"products at {here.gflops:.0f} GF/s, {ratio:.2f} times the README's machine"
-    if ratio >= ABOUT_AS_FAST:
+    if ratio >= _ABOUT_AS_FAST:
         return Finding("speed", True, said)
     reasons = []
     if here.cores < record.cores:
@@ -194,55 +186,8 @@ def speed(here: Machine, record: Machine = RECORD) -> Finding:
     return Finding("speed", False, f"{said}: {why}")
 
 
-class _EnoughError(Exception):
-    """Enough epochs were timed."""
-
-
-def pace(
-    config: Config,
-    conditions: Sequence[Hparams],
-    n_seeds: int,
-    key: jax.Array,
-    data: Dataset,
-    memory: float | None = None,
-    enough_seconds: float = ENOUGH_SECONDS,
-) -> Pace:
-    """How long conditions × seeds would take, from the first epochs of the first wave of members.
-
-    Epochs after which the curve is measured take longer, so both kinds are timed where both come.
-    """
-    devices, n_members = jax.devices(), len(conditions) * n_seeds
-    n_inputs = data.x_train.shape[1]
-    block = block_size(config, n_inputs, devices, memory)
-    wave = min(block * len(devices), n_members)
-    measured = set(curve_epochs(config.epochs).tolist())
-    times = [perf_counter()]
-
-    def clock(*_: int) -> None:
-        times.append(perf_counter())
-        enough = times[-1] - times[1] > enough_seconds
-        if len(times) > config.epochs or (enough and len(times) > 4):
-            raise _EnoughError
-
-    try:
-        seeds = range(-(-wave // len(conditions)))
-        fit_population(config, conditions, seeds, key, data, block=block, progress=clock)
-    except _EnoughError:
-        pass
-    first, *others = np.diff(times)
-    seconds = {True: [], False: []}
-    for epoch, duration in enumerate(others, start=2):
-        seconds[epoch in measured].append(duration)
-    everything = others or [first]
-    of_epoch = {kind: np.mean(some or everything) for kind, some in seconds.items()}
-    of_wave = sum(of_epoch[epoch in measured] for epoch in range(1, config.epochs + 1))
-    n_waves = -(-n_members // wave)
-    compilation = max(0.0, first - of_epoch[True]) if others else 0.0
-    return Pace(float(compilation), float(n_waves * of_wave))
-
-
 def room(config: Config, n_conditions: int, n_seeds: int, n_inputs: int, free: float) -> Finding:
-    """Whether the file of weights, of trained networks and their init, fits into `free` bytes.
+    """Whether the weights of all trained networks and their init fit into `free` bytes on disk.
 
     Example:
       >>> print(room(Config(MLP((10,))), 3, 10, 64, free=1e9).good)
@@ -251,16 +196,3 @@ def room(config: Config, n_conditions: int, n_seeds: int, n_inputs: int, free: f
     needed = 4 * n_parameters(config, n_inputs) * n_seeds * (n_conditions + 1)
     said = f"the weights take {needed / 1e6:,.1f} MB, and {free / 1e6:,.0f} MB are free"
     return Finding("room", needed < free, said)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words, to the digits that an estimate has.
-
-    Example:
-      >>> print(duration(9_000))
-      2.5 hours
-    """
-    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.2g} {unit}"
-    return f"{seconds:.0f} seconds"

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 def deferred(
     anywhere: Callable[[bool], bool] = lambda asked: asked,
 ) -> Iterator[Callable[[int, int], None]]:
-    """Let Ctrl-C and SIGTERM wait for the end of the epoch.
+    """Make Ctrl-C and SIGTERM wait for the end of the epoch.
 
-    Gives a function of (done, total) that raises KeyboardInterrupt if one of them came. A second
-    one, or one after training, is not made to wait. `anywhere` makes several processes agree.
+    Yields a function of (done, total) that raises KeyboardInterrupt if one of them came. A second
+    one does not wait, nor does one after training. `anywhere` makes several processes agree.
 
     Example:
       >>> with deferred() as stop_if_asked:

@@ -1,6 +1,6 @@
-"""A run that was asked for on the command line: from its arguments to its folder.
+"""A run that the command line asks for: from its arguments to its folder.
 
-In several processes all prepare and train, and process 0 alone reads and writes.
+Several processes all prepare and train; process 0 alone reads and writes.
 """
 
 import json
@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from dropout_jax import data
 from dropout_jax.cli.arguments import PRNG, ROOT_SEED, Networks, Training
-from dropout_jax.cli.conditions import configuration, settings
+from dropout_jax.cli.conditions import Conditions, configuration, settings
 from dropout_jax.io import writers
 from dropout_jax.populations import checkpoints, processes
 from dropout_jax.populations.memory import block_size
@@ -26,7 +26,7 @@ from dropout_jax.runs import folder, run, tensorboard, write
 from dropout_jax.runs.folder import Mark
 from dropout_jax.training.config import Config, Hparams, check_training
 
-DECIDING_BITS = (  # options of JAX, and what XLA reads itself
+_DECIDING_BITS = (  # options of JAX, and what XLA reads itself
     "XLA_FLAGS",
     "jax_default_matmul_precision",
     "jax_disable_most_optimizations",
@@ -36,7 +36,7 @@ DECIDING_BITS = (  # options of JAX, and what XLA reads itself
 
 
 class Job(NamedTuple):
-    """What is to be done, checked.
+    """A run that was checked and can begin.
 
     Attributes:
       config: of the networks.
@@ -61,11 +61,11 @@ class Job(NamedTuple):
     saved: list[checkpoints.Saved]
 
 
-def load(arguments: Networks) -> tuple[data.Dataset, Config, dict[str, Hparams]]:
+def load(arguments: Networks, given: Conditions) -> tuple[data.Dataset, Config, dict[str, Hparams]]:
     """The data, the configuration and the conditions.
 
     Raises:
-      ValueError, OSError: for data or numbers that nothing can be trained with.
+      ValueError, OSError: if nothing can be trained with them.
     """
     dataset = data.load_dataset(arguments.dataset, arguments.data_dir)
     if len(dataset.x_train) < arguments.batch_size:
@@ -73,31 +73,31 @@ def load(arguments: Networks) -> tuple[data.Dataset, Config, dict[str, Hparams]]
             f"--batch-size must be at most the {len(dataset.x_train)} training examples of "
             f"{arguments.dataset}, got {arguments.batch_size}"
         )
-    config, conditions = configuration(arguments, dataset.n_classes)
+    config, conditions = configuration(arguments, given, dataset.n_classes)
     check_training(config, dataset)
     n_inputs = dataset.x_train.shape[1]
     block_size(config, n_inputs, jax.local_devices(), memory(arguments))
     return dataset, config, conditions
 
 
-def prepare(arguments: Training, options: Mapping[str, Any]) -> Job:
-    """Load the data, lock the folder and read what is to be resumed, the last two in process 0.
+def prepare(arguments: Training, given: Conditions, options: Mapping[str, Any]) -> Job:
+    """Load the data; in process 0, lock the folder and read what is to be resumed.
 
     Args:
       arguments: of the command.
+      given: what its conditions are given.
       options: of JAX, and `XLA_FLAGS`.
 
     Raises:
-      ValueError, OSError: for input that the run cannot start with.
+      ValueError, OSError: if the run cannot start with them.
     """
     if arguments.tensorboard:
         tensorboard.check_installed()
-    dataset, config, conditions = load(arguments)
-    given = settings(arguments, dataset)
-    identity = identity_of(arguments, config, dataset, given, options)
-    job = Job(
-        config, conditions, dataset, given, identity, Path(tempfile.gettempdir()), None, None, []
-    )
+    dataset, config, conditions = load(arguments, given)
+    told = settings(arguments, given, dataset)
+    identity = _identity(arguments, config, dataset, told, options)
+    nowhere = Path(tempfile.gettempdir())
+    job = Job(config, conditions, dataset, told, identity, nowhere, None, None, [])
     if not processes.is_first():
         return job
     out = arguments.out
@@ -119,19 +119,19 @@ def prepare(arguments: Training, options: Mapping[str, Any]) -> Job:
     return job._replace(folder=out, lock=lock, mark=mark, saved=saved)
 
 
-def identity_of(
+def _identity(
     arguments: Training,
     config: Config,
     dataset: data.Dataset,
-    given: dict[str, Any],
+    told: dict[str, Any],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """All that decides the bits of a run: what was asked, the data, what it is computed with."""
+    """All that decides the bits of a run: what was asked, the data, the software and devices."""
     devices = jax.devices()
     n_inputs = dataset.x_train.shape[1]
     arrays = {name: zlib.crc32(array.tobytes()) for name, array in dataset._asdict().items()}
     identity = {
-        **given,
+        **told,
         **arrays,
         "dropout_jax": version("dropout_jax"),
         "jax": jax.__version__,
@@ -139,7 +139,7 @@ def identity_of(
         "backend": devices[0].platform,
         "device kind": devices[0].device_kind,
         "block": block_size(config, n_inputs, devices, memory(arguments)),
-        **{name: options[name] for name in DECIDING_BITS},
+        **{name: options[name] for name in _DECIDING_BITS},
     }
     return json.loads(json.dumps(identity))  # as other processes and files have it
 
@@ -185,10 +185,10 @@ def finish(arguments: Training, job: Job, result: run.Run) -> None:
 
 
 def root_key() -> jax.Array:
-    """The key that all others of a run descend from; the same one, made anew."""
+    """The key that all others of a run descend from; each call makes the same one."""
     return jax.random.key(ROOT_SEED, impl=PRNG)
 
 
 def memory(arguments: Networks) -> float | None:
-    """Bytes to fill on an accelerator, None for most of what it has."""
+    """Bytes to fill on an accelerator at most; None for most of what it has."""
     return None if arguments.memory is None else arguments.memory * 2**30

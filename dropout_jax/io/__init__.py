@@ -1,1 +1,1 @@
-"""Readers that trust no file, and writers that leave none half-written."""
+"""Readers that trust no file, and writers that leave no file half-written."""

@@ -1,9 +1,8 @@
 """Arrays from files of unknown origin: nothing is unpickled, and memory is bounded.
 
 A compressed file can unfold to a thousand times its size and more, and a header can promise any
-shape. So what is promised is checked first, by what will be held of it at the peak, against
-`MAX_BYTES`; and then read in pieces, no further than was promised. What is no file, but a pipe or a
-device, is not opened.
+shape. So the memory that a promise takes at its peak is checked first, against `MAX_BYTES`. Then
+the file is read in pieces, no further than was promised. A pipe or a device is never opened.
 """
 
 import gzip
@@ -18,7 +17,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 # Bytes that a data set, or a layer that is unfolded, may take at the peak. EMNIST by class, the
-# largest set of the kind that is meant here, takes .6 GiB as bytes, 5.4 with what becomes of them.
+# largest set of this kind, takes .6 GiB as bytes and 5.4 GiB with the floats made of them.
 MAX_BYTES = 6 * 2**30
 AS_DATA = 8  # bytes an entry of a data set takes beside itself: as float32, copied once
 AS_LAYER = 20  # those of an entry of a layer: as float32, and in four arrays while it is measured
@@ -52,8 +51,8 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The arrays `x` and `y` of an `.npz`.
 
     Raises:
-      ValueError: if the file is none, does not hold both, or would take more than `MAX_BYTES` with
-        what becomes of it, holds objects, or members that NumPy does not write.
+      ValueError: if there is no such file, it lacks one of them, holds objects or members that
+        NumPy does not write, or would take more than `MAX_BYTES` with the floats made of it.
     """
     if not path.is_file():
         raise ValueError(f"dataset must be an existing .npz file, got {path}")
@@ -72,7 +71,7 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Header(NamedTuple):
-    """What the file of an array begins with; `length` is its own, in bytes."""
+    """The header of a file of an array; `length` is the header's own, in bytes."""
 
     shape: tuple[int, ...]
     fortran_order: bool
@@ -80,12 +79,12 @@ class Header(NamedTuple):
     length: int
 
     def held(self, more: int) -> int:
-        """Bytes of the array, and `more` for each entry."""
+        """The bytes that the array takes, with `more` for each entry."""
         return math.prod(self.shape) * (self.dtype.itemsize + more)
 
 
 def npz_headers(path: Path) -> dict[str, Header]:
-    """The header of every array of an `.npz` by its name; none is read.
+    """The header of every array of an `.npz`, by name; no array is read.
 
     Raises:
       ValueError: if a member is no array that NumPy writes.
@@ -98,10 +97,10 @@ def npz_headers(path: Path) -> dict[str, Header]:
 
 
 def npz_member(path: Path, name: str, row: int | None = None) -> np.ndarray:
-    """The member `name` alone, or a row of it, bounded if it is compressed.
+    """The member `name` alone, or a row of it; its size is bounded if it is compressed.
 
     Raises:
-      ValueError: if it takes more than `MAX_BYTES` as a layer; and as `npz_headers`.
+      ValueError: if it takes more than `MAX_BYTES` as a layer, or is no array that NumPy writes.
     """
     with zipfile.ZipFile(path) as archive:
         return _read_npy(archive, archive.getinfo(f"{name}.npy"), row, AS_LAYER)
@@ -130,8 +129,8 @@ def _read_npy(
 ) -> np.ndarray:
     """One array or its row, of the size that its header says; what is compressed is bounded.
 
-    It is read through, as a zip cannot be entered elsewhere and has one checksum; that of a row is
-    known with the last one.
+    The member is read from its start, as a zip has no other way in. It has one checksum, which is
+    known after the last row.
     """
     header = _header(archive, info)
     if row is not None and header.fortran_order:
@@ -156,11 +155,11 @@ def _read_npy(
 def read_idx(path: Path, rank: int, limit: int) -> np.ndarray:
     """The array of one IDX file of bytes, `.gz` or plain, that takes `limit` bytes at most.
 
-    The file is 0, 0, type 8, the rank, the sizes as big-endian int32, and the data; `AS_DATA` more
-    for each byte are taken by what becomes of it.
+    The file holds 0, 0, type 8, the rank, the sizes as big-endian int32, and the data. Each byte
+    counts with the `AS_DATA` bytes that are made of it.
 
     Raises:
-      ValueError: if it cannot be read, does not start so, or holds more or less than its sizes say.
+      ValueError: if it cannot be read, has another start, or more or fewer bytes than it promises.
     """
     if not path.is_file():
         raise ValueError(f"{path}: must be a file, got none, or a device")
@@ -202,7 +201,7 @@ def _check_held(n_bytes: int, limit: int) -> None:
 
 
 def _read_at_most(file: _Bytes, n_bytes: int) -> bytearray:
-    """So many bytes or as many as there are; memory is taken for what there is, piece by piece."""
+    """At most `n_bytes`, read piece by piece, so that memory is taken for what is there."""
     raw = bytearray()
     while piece := file.read(min(_PIECE, n_bytes - len(raw))):
         raw += piece

@@ -1,8 +1,7 @@
-"""One run folder: what was asked, on what it ran, what came out.
+"""Files that are there whole or not at all, and the machine that their numbers depend on.
 
-A file is written under a temporary name and renamed, and `summary.json` last of all: a folder that
-holds it is whole. The layout is described in the README; `weights.safetensors` can be read with
-NumPy alone.
+A file is written under a temporary name and then renamed. Links, folders and devices are never
+replaced.
 """
 
 import csv
@@ -22,15 +21,15 @@ from typing import IO, Any
 import jax
 import numpy as np
 
-PACKAGES = ("dropout_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
-VECTORS = {"avx512f": 512, "avx2": 256, "avx": 256, "sse2": 128, "asimd": 128}  # widest first
-SAFETENSORS_DTYPES = {"float32": "F32", "bool": "BOOL"}
-FORMULA = ("=", "+", "-", "@", "\t")  # what a formula of a spreadsheet begins with
+_PACKAGES = ("dropout_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
+_VECTORS = {"avx512f": 512, "avx2": 256, "avx": 256, "sse2": 128, "asimd": 128}  # widest first
+_DTYPES = {"float32": "F32", "bool": "BOOL"}
+_FORMULA = ("=", "+", "-", "@", "\t")  # what a formula of a spreadsheet begins with
 PARTIAL = r"\.[0-9a-f]{16}\.partial"  # the name of a file that is being written
 
 
 def check_target(path: Path, inputs: Iterable[Path] = ()) -> None:
-    """Make sure that a file can be written to `path`: nothing is there, or a file that is no input.
+    """Refuse a path to write to, unless nothing is there or a file that is no input.
 
     Raises:
       FileExistsError: if it is a link, a folder, a device or a pipe, or one of the inputs.
@@ -58,7 +57,17 @@ def check_target(path: Path, inputs: Iterable[Path] = ()) -> None:
 
 
 def write_atomically(path: Path, save: Callable[[IO[bytes]], object]) -> None:
-    """Let `save` write to a temporary name, then rename: the file is there whole or not at all."""
+    """Let `save` write to a temporary name, then rename: the file is there whole or not at all.
+
+    Raises:
+      FileExistsError: if something other than a file is there (`check_target`).
+
+    Example:
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     write_atomically(Path(folder, "new", "a.bin"), lambda file: file.write(b"whole"))
+      ...     print(Path(folder, "new", "a.bin").read_text())
+      whole
+    """
     check_target(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(8)}.partial")  # others may write `path` too
@@ -110,7 +119,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write rows as CSV; floats with all their digits, what UTF-8 does not know as an escape.
+    """Write rows as CSV: floats with all their digits, what UTF-8 does not know as an escape.
 
     Text that a spreadsheet would run as a formula gets an apostrophe in front.
 
@@ -135,11 +144,11 @@ def _as_text(cell: Any) -> Any:
     if not isinstance(cell, str):
         return cell
     cell = cell.replace("\r", r"\r")  # which csv does not quote
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def scratch(folder: Path) -> Callable[[tuple[int, ...], np.dtype], np.ndarray]:
-    """Makes arrays that live in nameless files in `folder`, so that they need no memory.
+    """A function that makes arrays in nameless files in `folder`, so that they need no memory.
 
     Their room is taken at once: a full disk is an OSError here, not a crash when they are filled.
 
@@ -176,14 +185,14 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
     """
     header, end = {}, 0
     for name, tensor in tensors.items():
-        if tensor.dtype.name not in SAFETENSORS_DTYPES or not tensor.ndim:
+        if tensor.dtype.name not in _DTYPES or not tensor.ndim:
             raise ValueError(
-                f"{name} must be an array of {' or '.join(SAFETENSORS_DTYPES)}, got "
+                f"{name} must be an array of {' or '.join(_DTYPES)}, got "
                 f"{tensor.dtype} of shape {tensor.shape}"
             )
         start, end = end, end + tensor.nbytes
         header[name] = {
-            "dtype": SAFETENSORS_DTYPES[tensor.dtype.name],
+            "dtype": _DTYPES[tensor.dtype.name],
             "shape": tensor.shape,
             "data_offsets": (start, end),
         }
@@ -209,18 +218,13 @@ def _cpu_model() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def vector_bits() -> int | None:
-    """The widest vectors that the processor computes with, in bits, where the system tells it.
-
-    Example:
-      >>> print(vector_bits() in (None, 128, 256, 512))
-      True
-    """
+def _vector_bits() -> int | None:
+    """The widest vectors that the processor computes with, in bits, where the system tells it."""
     try:
         told = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
     except OSError:
         return None
-    return next((bits for flag, bits in VECTORS.items() if flag in told), None)
+    return next((bits for flag, bits in _VECTORS.items() if flag in told), None)
 
 
 def environment(key: jax.Array) -> dict[str, Any]:
@@ -232,9 +236,9 @@ def environment(key: jax.Array) -> dict[str, Any]:
     """
     return {
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {name: version(name) for name in _PACKAGES},
         "machine": f"{_cpu_model()}, {os.cpu_count()} cores",
-        "vector_bits": vector_bits(),
+        "vector_bits": _vector_bits(),
         "platform": platform.system(),
         "devices": [
             f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()

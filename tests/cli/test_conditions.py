@@ -17,6 +17,10 @@ def asked(*conditions, **others):
     return Train(condition=tuple(tuple(one.split(" ")) for one in conditions), **others)
 
 
+def configured(arguments):
+    return configuration(arguments, given_conditions(arguments), n_classes=10)
+
+
 def test_compare_means_three_conditions_the_first_without_dropout():
     given = given_conditions(Compare(rates=(0.1, 0.2, 0.3), weight_decay=0.5))
     assert given == {"none": {}, "dropout": {"rates": (0.1, 0.2, 0.3)}, "l2": {"weight_decay": 0.5}}
@@ -24,7 +28,7 @@ def test_compare_means_three_conditions_the_first_without_dropout():
 
 def test_a_condition_has_what_it_is_given_and_else_what_the_command_is_given():
     train = asked("a", "b rates=0,0.5,1 weight_decay=1e-4 momentum=0", learning_rate=0.25)
-    config, conditions = configuration(train, n_classes=10)
+    config, conditions = configured(train)
     assert config.model.features == (256, 256, 10)
     assert conditions["a"] == ((0.0, 0.0, 0.0), 0.25, 0.9, 0.0, None)
     assert conditions["b"] == ((0.0, 0.5, 1.0), 0.25, 0.0, 1e-4, None)
@@ -33,7 +37,7 @@ def test_a_condition_has_what_it_is_given_and_else_what_the_command_is_given():
 def test_a_bound_for_one_condition_is_infinite_for_the_others():
     bounds = {
         name: hparams.max_norm
-        for name, hparams in configuration(asked("a", "b max_norm=2"), n_classes=10)[1].items()
+        for name, hparams in configured(asked("a", "b max_norm=2"))[1].items()
     }
     assert bounds == {"a": math.inf, "b": 2}
 
@@ -46,7 +50,8 @@ def test_a_file_means_what_the_command_line_means(tmp_path):
 
 
 def test_the_record_of_a_run_holds_its_conditions():
-    told = settings(asked("a", "b max_norm=2"), load_dataset("digits"))
+    train = asked("a", "b max_norm=2")
+    told = settings(train, given_conditions(train), load_dataset("digits"))
     assert (told["command"], told["conditions"]) == ("train", {"a": {}, "b": {"max_norm": 2.0}})
     assert "condition" not in told
 
@@ -121,6 +126,7 @@ def test_any_words_are_conditions_or_refused_in_a_line(words):
         assert len(given_conditions(Train(condition=words))) == len(words)
 
 
+@pytest.mark.slow
 def test_trained_conditions_are_compared_with_the_first(tmp_path, capsys):
     toy = ["train", "--dataset", "digits", "--features", "8", "--epochs", "1", "--seeds", "2"]
     odd = "[b] $\\frac{ <i>"
@@ -137,6 +143,7 @@ def test_trained_conditions_are_compared_with_the_first(tmp_path, capsys):
     assert not np.all(bias == tensors["init/1/bias"])
 
 
+@pytest.mark.slow
 def test_one_condition_is_trained_and_compared_with_nothing(tmp_path, capsys):
     toy = ["train", "--dataset", "digits", "--features", "8", "--epochs", "1", "--seeds", "2"]
     assert run_command([*toy, "--condition", "only", "--out", str(tmp_path / "run")]) == 0

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from dropout_jax.cli import doctor
+from dropout_jax.cli import doctor, pace
 from dropout_jax.cli.main import run_command
 from dropout_jax.data import load_dataset
 from dropout_jax.networks.mlp import MLP
@@ -25,6 +25,7 @@ def good(findings):
     return [one.good for one in findings]
 
 
+@pytest.mark.slow
 def test_a_network_is_found_to_be_the_same_again_and_alone():
     found = doctor.exact(ROOT, OPTIONS, {"cpu"})
     assert good(found) == [True]
@@ -123,24 +124,28 @@ def test_the_room_is_that_of_the_trained_weights_and_one_init():
 def test_a_run_takes_its_waves_times_its_epochs_of_either_kind(epochs, seconds, monkeypatch):
     now = 0.0
 
-    def fit(config, *_, progress, **__):
+    def start(*_):
         nonlocal now
         now += 5  # to compile
-        for epoch in range(1, config.epochs + 1):
-            measured = epoch in doctor.curve_epochs(config.epochs)
-            now += 3 if measured else 1
-            progress(epoch, config.epochs)
+        return SimpleNamespace(epoch=0)
 
-    monkeypatch.setattr(doctor, "fit_population", fit)
-    monkeypatch.setattr(doctor, "perf_counter", lambda: now)
+    def advance(config, mesh, hparams, flight, data):
+        nonlocal now
+        now += 3 if flight.epoch + 1 in pace.curve_epochs(config.epochs) else 1
+        return SimpleNamespace(epoch=flight.epoch + 1)
+
+    monkeypatch.setattr(pace, "start", start)
+    monkeypatch.setattr(pace, "advance", advance)
+    monkeypatch.setattr(pace, "perf_counter", lambda: now)
     config = Config(MLP((8, 10)), epochs=epochs)
     conditions = [Hparams((0.0, r)) for r in (0.0, 0.5)]
     data = load_dataset("digits")
-    took = doctor.pace(config, conditions, 10, ROOT, data)
+    took = pace.pace(config, conditions, 10, ROOT, data)
     assert took.training == pytest.approx(seconds)
     assert took.compilation == pytest.approx(5 if epochs == 2 else 3, abs=2)
 
 
+@pytest.mark.slow
 def test_the_doctor_says_all_of_it(capsys):
     toy = ["--dataset", "digits", "--features", "8", "--epochs", "2", "--seeds", "2"]
     assert run_command(["doctor", *toy]) == 0

@@ -21,7 +21,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dropout_jax import data
-from dropout_jax.cli import main
+from dropout_jax.cli import train
 from dropout_jax.cli.main import run_command
 from dropout_jax.io import readers
 from dropout_jax.populations import population
@@ -46,14 +46,14 @@ def place(tmp_path_factory):
     nothing: Any = None
     done = Run(nothing, {}, [], nothing, nothing, {"conditions": {}}, {}, False)
     digits = data.load_dataset("digits")
-    load, train = data.load_dataset, runs.compare
+    load, compare = data.load_dataset, runs.compare
 
     def begin(*_):
         raise TrainingBegunError
 
     def run_until_training(*args, **kwargs):
         with contextlib.suppress(TrainingBegunError):
-            train(*args, **kwargs)
+            compare(*args, **kwargs)
         return done
 
     def load_no_large_one(name, data_dir=None):
@@ -64,7 +64,7 @@ def place(tmp_path_factory):
         patch.setattr(runs, "compare", run_until_training)
         patch.setattr(population, "make_store", begin)
         patch.setattr(write, "write", lambda *_: None)
-        patch.setattr(main, "show", lambda *_: None)
+        patch.setattr(train, "show", lambda *_: None)
         patch.setattr(data, "load_dataset", load_no_large_one)
         patch.setattr(data, "_fetch_openml", lambda name: load("digits"))
         yield Path.cwd()

@@ -20,13 +20,13 @@ import numpy as np
 import pytest
 
 from dropout_jax import data
-from dropout_jax.cli import jobs, main, tables
+from dropout_jax.cli import backend, jobs, main, terminal
 from dropout_jax.cli.arguments import Compare
-from dropout_jax.cli.conditions import configuration
+from dropout_jax.cli.conditions import configuration, given_conditions
 from dropout_jax.cli.main import run_command
 from dropout_jax.io import writers
 from dropout_jax.populations import population
-from dropout_jax.runs import folder, pictures, run, write
+from dropout_jax.runs import folder, run, write
 
 jax.devices()  # conftest's devices start before the command asks for one per core
 
@@ -142,6 +142,7 @@ def test_help_is_no_error(line, named, capsys):
     assert said.err == ""
 
 
+@pytest.mark.slow
 def test_help_and_refusals_do_not_wait_for_jax():
     code = """
 import sys
@@ -152,25 +153,26 @@ assert not slow, slow
 assert statuses == [0, 0, 2, 2], statuses
 """
     lines = ("--help", "train --help", "compare --seeds ten", "train --condition init")
-    root = Path(__file__).parents[2]
-    subprocess.run([sys.executable, "-c", code, *lines], check=True, cwd=root, capture_output=True)
+    status, _, err = run_alone("-c", code, *lines)
+    assert status == 0, err
 
 
 @pytest.fixture(scope="module")
 def trained():
-    config, conditions = configuration(Compare(features=(16, 8), epochs=2), n_classes=10)
+    asked = Compare(features=(16, 8), epochs=2)
+    config, conditions = configuration(asked, given_conditions(asked), n_classes=10)
     return run.compare(config, conditions, range(3), jobs.root_key(), data.load_dataset("digits"))
 
 
 @pytest.fixture
 def without_figures(monkeypatch):
-    monkeypatch.setattr(pictures, "figures", lambda _: {})
+    monkeypatch.setattr(write, "figures", lambda _: {})
 
 
 @pytest.fixture
 def already_trained(trained, without_figures, monkeypatch):
     """The command, but for its training and its figures."""
-    monkeypatch.setattr(run, "run", lambda *_, **__: trained)
+    monkeypatch.setattr(run, "compare", lambda *_, **__: trained)
 
 
 @pytest.mark.usefixtures("already_trained")
@@ -244,6 +246,7 @@ def interrupt_after(n_members, monkeypatch):
     monkeypatch.setattr(run, "fit_population", fit_and_stop)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_figures")
 @pytest.mark.parametrize("n_seeds", [3, 2])
 def test_an_interrupted_run_keeps_the_seeds_that_are_complete(
@@ -291,6 +294,7 @@ def test_an_interrupt_at_another_time_is_not_blamed_on_too_few_seeds(
     assert "two seeds" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_is_written_and_ends_in_advice(tmp_path, capsys):
     argv = [*TOY, "--learning-rate", "1e30", "--out", str(tmp_path / "run")]
     assert run_command(argv) == 1
@@ -302,6 +306,7 @@ def test_a_run_that_diverges_is_written_and_ends_in_advice(tmp_path, capsys):
     assert summary["conditions"]["none"]["diverged_seeds"] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_condition_that_diverges_is_named_and_the_others_are_compared(tmp_path, capsys):
     argv = [*TOY, "--weight-decay", "1e6", "--out", str(tmp_path / "run")]
     assert run_command(argv) == 0
@@ -315,6 +320,7 @@ def test_a_condition_that_diverges_is_named_and_the_others_are_compared(tmp_path
         assert (row["difference"] is None) == (row["condition"] == "l2")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_figures")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(number, tmp_path, capsys, monkeypatch):
@@ -325,7 +331,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(number, tmp_path, capsy
 
     bar = SimpleNamespace(add_task=lambda *_, **__: 0, active=True)
     bar.update = partial(in_the_third_wave, bar)
-    monkeypatch.setattr(tables, "progress_bar", lambda shown: contextlib.nullcontext(bar))
+    monkeypatch.setattr(terminal, "progress_bar", lambda shown: contextlib.nullcontext(bar))
     toy = [*TOY, "--checkpoint-seconds", "0", "--out"]
     assert run_command([*toy, str(tmp_path / "stopped")]) == 130
     assert f"go on with --resume --out {tmp_path}/stopped" in capsys.readouterr().err
@@ -438,11 +444,10 @@ def test_the_message_of_a_bad_option_does_not_depend_on_how_it_is_drawn(how):
     assert main._one_line(DRAWN[how]) == "Error parsing --seeds: 'ten'"
 
 
-def run_alone(line, **environment):
-    """The command in a process of its own: status, output, errors."""
-    code = "import sys; from dropout_jax.cli.main import main; main()"
+def run_alone(*arguments, **environment):
+    """Python in a process of its own: status, output, errors."""
     done = subprocess.run(
-        [sys.executable, "-c", code, *line],
+        [sys.executable, *arguments],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[2],
@@ -452,12 +457,24 @@ def run_alone(line, **environment):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("line", [TOY, ["doctor", "--dataset", "digits"], ["inspect", "a.npz"]])
-def test_a_platform_that_is_not_there_is_one_line(line):
+FORBIDDEN = {"jax_numpy_dtype_promotion": "strict", "jax_transfer_guard": "disallow"}
+
+
+@pytest.mark.slow
+def test_a_platform_that_is_not_there_is_one_line():
+    code = """
+import sys
+from dropout_jax.cli.main import run_command
+print([run_command(line.split()) for line in sys.argv[1:]])
+"""
+    lines = (" ".join(TOY), "doctor --dataset digits", "inspect a.npz")
     no_home = {"HOME": os.devnull, "MPLCONFIGDIR": f"{os.devnull}/none"}  # matplotlib tells of it
-    status, out, err = run_alone(line, JAX_PLATFORMS="nope", **no_home)
-    assert (status, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith("dropout-jax: JAX cannot start: Unable to initialize backend 'nope'")
+    forbidden = {name.upper(): value for name, value in FORBIDDEN.items()}  # also on import
+    given = {**no_home, **forbidden, "JAX_PLATFORMS": "nope"}
+    status, out, err = run_alone("-c", code, *lines, **given)
+    assert (status, out, err.count("\n")) == (0, "[2, 2, 2]\n", 3)
+    for said in err.splitlines():
+        assert said.startswith("dropout-jax: JAX cannot start: Unable to initialize backend 'nope'")
 
 
 def test_other_libraries_do_not_speak_beside_the_one_line(caplog):
@@ -467,26 +484,37 @@ def test_other_libraries_do_not_speak_beside_the_one_line(caplog):
     assert not caplog.records
 
 
-def test_what_a_user_forbids_in_programs_of_their_own_does_not_stop_a_run(tmp_path):
-    forbidden = {"JAX_NUMPY_DTYPE_PROMOTION": "strict", "JAX_TRANSFER_GUARD": "disallow"}
-    status, out, err = run_alone([*TOY, "--out", str(tmp_path / "run")], **forbidden)
-    assert status == 0, err
-    assert "All numbers, weights and figures" in out
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_figures")
+def test_what_a_user_forbids_in_programs_of_their_own_does_not_stop_a_run(tmp_path, capsys):
+    try:
+        for name, value in FORBIDDEN.items():
+            jax.config.update(name, value)
+        assert run_command([*TOY, "--out", str(tmp_path / "run")]) == 0
+    finally:
+        backend.configure()
+    assert "All numbers, weights and figures" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_search_for_nan_that_finds_one_is_one_line(tmp_path):
-    line = [*TOY, "--learning-rate", "1e30", "--out", str(tmp_path / "run")]
-    status, _, err = run_alone(line, JAX_DEBUG_NANS="1", TMPDIR=str(tmp_path))
+    line = "train --dataset digits --features 4 --epochs 1 --seeds 2 --condition a"
+    line += f" --learning-rate 1e30 --out {tmp_path}/run"
+    code = "from dropout_jax.cli.main import main; main()"
+    debugging = {"JAX_DEBUG_NANS": "1", "TMPDIR": str(tmp_path)}
+    status, _, err = run_alone("-c", code, *line.split(), **debugging)
     assert status == 1
     assert "dropout-jax: FloatingPointError: " in err
     assert "Traceback" not in err
     assert len(list(tmp_path.glob("*.log"))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 @pytest.mark.parametrize("line", ["--version", "--help", "doctor --help"])
 def test_an_output_that_is_full_is_one_line(line):
-    code = f"exec {sys.executable} -c 'from dropout_jax.cli.main import main; main()' {line} >/dev/full"
+    code = "from dropout_jax.cli.main import main; main()"
+    code = f"exec {sys.executable} -c '{code}' {line} >/dev/full"
     root = Path(__file__).parents[2]
     done = subprocess.run(["sh", "-c", code], stderr=subprocess.PIPE, cwd=root, check=False)
     assert done.returncode == 1

@@ -9,7 +9,7 @@ import pytest
 
 from dropout_jax.analysis import statistics
 from dropout_jax.cli.arguments import HOW, PRNG, ROOT_SEED, Compare
-from dropout_jax.cli.conditions import configuration, settings
+from dropout_jax.cli.conditions import configuration, given_conditions, settings
 from dropout_jax.cli.main import run_command
 from dropout_jax.data import load_dataset
 from dropout_jax.inspection.measures import inspect
@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def result():
     """The same run, called from Python."""
-    config, conditions = configuration(TOY, n_classes=10)
+    config, conditions = configuration(TOY, given_conditions(TOY), n_classes=10)
     key = jax.random.key(ROOT_SEED, impl=PRNG)
     return run.compare(config, conditions, range(TOY.seeds), key, load_dataset(TOY.dataset))
 
@@ -91,7 +91,7 @@ def test_a_run_writes_these_files_and_no_others(folder):
 
 
 def test_a_run_is_the_same_to_the_byte_from_the_command_and_from_python(folder, result, tmp_path):
-    given = settings(TOY, load_dataset(TOY.dataset))
+    given = settings(TOY, given_conditions(TOY), load_dataset(TOY.dataset))
     write.write(tmp_path, result, given, jax.random.key(ROOT_SEED, impl=PRNG))
     for path in {*folder.rglob("*.*")} - {folder / "run.json", folder / ".lock"}:
         again = tmp_path / path.relative_to(folder)

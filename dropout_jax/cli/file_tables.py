@@ -1,0 +1,112 @@
+"""What `inspect` shows: rich tables of the layers in files. Nothing is printed here."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import isnan, nan
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from dropout_jax.cli.tables import comparison_cells, named
+from dropout_jax.inspection.measures import Inspected, mean
+
+_SHOWN = 8  # names of tensors that are skipped for one reason
+
+
+def file_lines(found: Inspected, references: dict[str, dict[str, float]]) -> Iterator[Any]:
+    """Gini of every layer of a file, beside its value under the laws that weights start from."""
+    n_networks = max(layer.n_networks for layer in found.layers.values())
+    table = _table_of_layers(f"Gini of |w|, {found.path}: 0 is uniform")
+    for heading in ("in → out", "weights", "start", "Gaussian", "by unit", "shuffled"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, layer in found.layers.items():
+        of = found.values[name]
+        table.add_row(
+            named(name),
+            f"{layer.shape[0]} → {layer.shape[1]}",
+            _or_dash(mean(of["entries"]["gini"]), ".3f"),
+            f"{references[layer.law]['gini']:.3f}",
+            f"{references['Gaussian']['gini']:.3f}",
+            _or_dash(mean(of["columns"]["gini"]), ".3f"),
+            _or_dash(mean(of["columns_shuffled"]["gini"]), ".3f"),
+        )
+    yield table
+    seeds = f"Mean over {n_networks} seeds. " if n_networks > 1 else ""
+    laws = sorted({layer.law for layer in found.layers.values()})
+    yield Text(
+        f"{seeds}Weights: all of a layer. Start: of a {' or '.join(laws)} law, the usual one for "
+        "such names. By unit: of the weights of one unit, the mean over units. Shuffled: the same "
+        "after the weights of the layer are shuffled. Units without any weight are left out. –: "
+        "units of one input.",
+        style="dim",
+    )
+
+
+def _or_dash(value: float, form: str) -> str:
+    """A number, or a dash for none."""
+    return "–" if isnan(value) else f"{value:{form}}"
+
+
+def _table_of_layers(title: str) -> Table:
+    """A table with room for long names of layers, whatever the width of the terminal."""
+    table = Table(title=named(title), title_justify="left", box=box.SIMPLE)
+    table.add_column("layer", overflow="fold", min_width=12)
+    return table
+
+
+def side_by_side_lines(found: Sequence[Inspected]) -> Iterator[Any]:
+    """Gini of every layer in several files, and the difference between two."""
+    names = list(dict.fromkeys(name for one in found for name in one.layers))
+    table = _table_of_layers("Gini of |w|: 0 is uniform")
+    table.add_column("of")
+    for one in found:
+        table.add_column(named(one.path), justify="right", overflow="fold")
+    if len(found) == 2:
+        table.add_column("difference", justify="right")
+    for name in names:
+        for view, of in (("entries", "all"), ("columns", "unit")):
+            values = [
+                mean(one.values[name][view]["gini"]) if name in one.layers else nan for one in found
+            ]
+            cells = [_or_dash(value, ".3f") for value in values]
+            if len(found) == 2:
+                cells.append(_or_dash(values[1] - values[0], "+.3f"))
+            table.add_row(named(name if view == "entries" else ""), of, *cells)
+    yield table
+    yield Text("One network each tells nothing about chance: give groups for that.", style="dim")
+
+
+def groups_lines(rows: list[dict[str, Any]], n: tuple[int, int], paired: bool) -> Iterator[Any]:
+    """Gini of two groups of files with intervals and verdicts."""
+    table = _table_of_layers("Gini of |w|, against minus baseline: 0 is uniform")
+    table.add_column("of")
+    for heading in ("base", "against"):
+        table.add_column(heading, justify="right")
+    table.add_column("difference [95 % interval]", justify="right", min_width=16)
+    table.add_column("p", justify="right")
+    table.add_column("verdict", min_width=12)
+    for row in rows:
+        if row["measure"] == "gini":
+            of = {"entries": "all", "columns": "unit"}[row["view"]]
+            table.add_row(named(row["layer"] if of == "all" else ""), of, *comparison_cells(row))
+    yield table
+    how = "BCa bootstrap; p by sign flips" if paired else "Welch's; p by permuting the files"
+    family = sum(row["measure"] == "gini" for row in rows)
+    yield Text(
+        f"{n[0]} {'pairs of files' if paired else f'and {n[1]} files'}; intervals: {how}, "
+        f"Holm-adjusted over {family} comparisons.",
+        style="dim",
+    )
+
+
+def skipped_lines(skipped: Sequence[Mapping[str, str]]) -> Iterator[Any]:
+    """What is not shown, from {name: why} of each file: each reason, with its first tensors."""
+    names: dict[str, list[str]] = {}
+    for of_file in skipped:
+        for name, why in of_file.items():
+            names.setdefault(why, []).append(name)
+    for why, of in names.items():
+        unique = list(dict.fromkeys(of))
+        more = f" and {len(unique) - _SHOWN} more" if len(unique) > _SHOWN else ""
+        yield named(f"Skipped, {why}: {', '.join(unique[:_SHOWN])}{more}", style="dim")

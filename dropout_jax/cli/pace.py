@@ -1,0 +1,80 @@
+"""How long a population takes to train, estimated from its first epochs."""
+
+from collections.abc import Sequence
+from functools import partial
+from time import perf_counter
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from dropout_jax.data import Dataset
+from dropout_jax.populations.blocks import advance, curve_epochs, start
+from dropout_jax.populations.devices import deal, mesh_of, share
+from dropout_jax.populations.memory import block_size
+from dropout_jax.populations.population import member_key, stack_conditions
+from dropout_jax.training.config import Config, Hparams
+
+_ENOUGH_SECONDS = 5.0
+_FEWEST = 4  # epochs, so that both kinds are timed
+
+
+class Pace(NamedTuple):
+    """Seconds that a population takes: before its first step, and after."""
+
+    compilation: float
+    training: float
+
+
+def pace(
+    config: Config,
+    conditions: Sequence[Hparams],
+    n_seeds: int,
+    key: jax.Array,
+    data: Dataset,
+    memory: float | None = None,
+    enough_seconds: float = _ENOUGH_SECONDS,
+) -> Pace:
+    """Time the first epochs of the first wave of members, for all of conditions × seeds.
+
+    Epochs after which the curve is measured take longer, so both kinds are timed if both occur.
+    The key is only folded into.
+    """
+    devices, n_members = jax.devices(), len(conditions) * n_seeds
+    block = block_size(config, data.x_train.shape[1], devices, memory)
+    mesh = mesh_of(devices, -(-n_members // block))
+    wave = np.arange(block * mesh.size)
+    stacked = stack_conditions(conditions)
+    members = jax.tree.map(lambda leaf: leaf[wave % len(conditions)], stacked)
+    keys = jax.vmap(partial(member_key, key))(wave)
+    times = [perf_counter()]
+    (members, keys), shared = deal(mesh, (members, keys)), share(mesh, data)
+    flight = start(config, mesh, members, keys, shared)
+    while flight.epoch < config.epochs:
+        flight = advance(config, mesh, members, flight, shared)
+        times.append(perf_counter())
+        if flight.epoch >= _FEWEST and times[-1] - times[1] > enough_seconds:
+            break
+    first, *others = np.diff(times)
+    measured = set(curve_epochs(config.epochs).tolist())
+    seconds = {True: [], False: []}
+    for epoch, duration in enumerate(others, start=2):
+        seconds[epoch in measured].append(duration)
+    of_epoch = {kind: np.mean(some or others or [first]) for kind, some in seconds.items()}
+    of_wave = sum(of_epoch[epoch in measured] for epoch in range(1, config.epochs + 1))
+    n_waves = -(-n_members // len(wave))
+    compilation = max(0.0, first - of_epoch[True]) if others else 0.0
+    return Pace(float(compilation), float(n_waves * of_wave))
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words, with the digits of an estimate.
+
+    Example:
+      >>> print(duration(9_000))
+      2.5 hours
+    """
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -1,0 +1,54 @@
+"""What reaches the terminal; this module alone prints."""
+
+import sys
+from collections.abc import Iterable
+
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from dropout_jax.cli.tables import escaped
+
+_LONGEST = 1_000  # characters of a message: what is given can be of any length
+_WIDTH = 100  # columns of what is written to a file
+
+
+def say(lines: Iterable[RenderableType]) -> None:
+    """Print tables and lines of text, each as soon as it is ready."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    for line in lines:
+        console.print(line)
+
+
+def say_plainly(line: str) -> None:
+    """Print a line as it is, at once; a terminal's width does not break it."""
+    print(line, flush=True)
+
+
+def complain(why: object) -> None:
+    """Print why the command fails, in one line on standard error."""
+    said = escaped(" ".join(str(why).split()))
+    more = " …" if len(said) > _LONGEST else ""
+    print(f"dropout-jax: {said[:_LONGEST]}{more}", file=sys.stderr)
+
+
+def progress_bar(shown: bool) -> Progress:
+    """A bar on standard error with the time left."""
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not shown,
+    )

@@ -1,0 +1,127 @@
+"""`dropout-jax compare` and `train`: train, show, write.
+
+Several processes train together; process 0 alone shows and writes.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+
+from dropout_jax.cli import backend, interrupts, jobs, tables, terminal
+from dropout_jax.cli.arguments import Training
+from dropout_jax.cli.conditions import Conditions
+from dropout_jax.cli.jobs import Job
+from dropout_jax.cli.refused import Refused, bad_input
+from dropout_jax.populations import processes
+from dropout_jax.populations.population import Interrupted
+from dropout_jax.runs import folder
+from dropout_jax.runs.run import Run
+from dropout_jax.runs.wording import answer, question
+
+
+def train(arguments: Training, given: Conditions, import_seconds: float) -> int:
+    """Check what is left to check, then train, show and write; return the exit status."""
+    with bad_input():
+        job = _prepare(arguments, given)
+    with _guarded(job, arguments.resume):
+        result = _execute(arguments, job, import_seconds)
+    if result is None:
+        if processes.is_first():
+            terminal.say_plainly(f"The run in {job.folder} is done.")
+        return 0
+    if processes.is_first():
+        _say_where(job.folder)
+    return _status_of(result)
+
+
+def _prepare(arguments: Training, given: Conditions) -> Job:
+    """Start JAX, in all processes that there are, and prepare the run in each."""
+    backend.configure()
+    if arguments.distributed:
+        at = (arguments.coordinator, arguments.num_processes, arguments.process_id)
+        processes.connect(*at)
+    backend.start()
+    return processes.together(lambda: jobs.prepare(arguments, given, backend.options()))
+
+
+@contextlib.contextmanager
+def _guarded(job: Job, resumes: bool) -> Iterator[None]:
+    """Refuse what ends a run early, in words that say how to go on, and leave its folder."""
+    try:
+        yield
+    except Interrupted as error:
+        why = f"interrupted; go on with --resume --out {job.folder}"
+        raise Refused(why, 130) from error
+    except OSError as error:
+        raise Refused(f"the run could not be written to {job.folder}: {error}", 1) from error
+    except ValueError as error:
+        if not resumes:
+            raise
+        raise Refused(error, 2) from error  # the checkpoints do not go together
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        raise Refused(f"lost another process; go on with --resume; {error}", 1) from error
+    finally:
+        if job.lock:
+            folder.leave(job.folder, job.lock)
+
+
+def _execute(arguments: Training, job: Job, import_seconds: float) -> Run | None:
+    """Train, show and write the run; None if it was done before."""
+    if processes.anywhere(processes.of_first(job.identity) != job.identity):
+        same = "versions, devices of one kind, arguments and data"
+        raise Refused(f"all processes must be given the same {same}", 2)
+    if processes.of_first(job.mark is not None and job.mark.done):
+        return None
+    result = _with_a_bar(arguments, job._replace(saved=processes.of_first(job.saved)))
+    result = result._replace(seconds={"import": import_seconds, **result.seconds})
+    if processes.is_first():
+        with contextlib.suppress(OSError, SystemExit):  # if nobody reads it, it is written yet
+            show(result)  # before the pictures, which take seconds
+        jobs.finish(arguments, job, result)
+    processes.anywhere(False)  # the others wait until all is written
+    return result
+
+
+def _with_a_bar(arguments: Training, job: Job) -> Run:
+    """Train, with a progress bar in process 0, until done or asked to stop."""
+    title = f"training {len(job.conditions)} × {arguments.seeds} networks"
+    with (
+        terminal.progress_bar(processes.is_first()) as bar,
+        interrupts.deferred(processes.anywhere) as stop_if_asked,
+    ):
+        task = bar.add_task(title, total=None)
+
+        def show_and_stop(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            stop_if_asked(done, total)
+
+        return jobs.train(arguments, job, show_and_stop)
+
+
+def show(result: Run) -> None:
+    """Print the errors, a table per condition and the answer in words."""
+    summary = result.summary
+    if result.interrupted:
+        terminal.say([tables.interrupted_line(summary)])
+    asked = question(list(summary["conditions"]))
+    terminal.say(tables.run_lines(summary, asked, answer(summary)))
+
+
+def _say_where(folder: Path) -> None:
+    """Print where everything is."""
+    shown, page = map(tables.escaped, (folder, folder / "report.html"))
+    terminal.say_plainly(f"\nAll numbers, weights and figures: {shown}\nTo look at: {page}")
+
+
+def _status_of(result: Run) -> int:
+    """The exit status of what came out, refused with advice if more than half diverged."""
+    diverged = [len(c["diverged_seeds"]) for c in result.summary["conditions"].values()]
+    n_members = len(result.seeds) * len(diverged)
+    if 2 * sum(diverged) > n_members:
+        advice = "try a smaller --learning-rate"
+        raise Refused(f"{sum(diverged)} of {n_members} networks diverged; {advice}", 1)
+    return 130 if result.interrupted else 0
