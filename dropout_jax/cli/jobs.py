@@ -22,7 +22,7 @@ from dropout_jax.cli.conditions import Conditions, configuration, settings
 from dropout_jax.io import writers
 from dropout_jax.populations import checkpoints, processes
 from dropout_jax.populations.memory import block_size
-from dropout_jax.runs import folder, run, tensorboard, write
+from dropout_jax.runs import folder, run, tensorboard
 from dropout_jax.runs.folder import Mark
 from dropout_jax.training.config import Config, Hparams, check_training
 
@@ -170,6 +170,8 @@ def train(arguments: Training, job: Job, progress: Callable[[int, int], None]) -
 
 def finish(arguments: Training, job: Job, result: run.Run) -> None:
     """Write the run in place of what the folder held of an earlier one, and mark it as done."""
+    from dropout_jax.runs import write  # with what draws, once the answer was shown
+
     folder.clear(job.folder)
     if arguments.tensorboard:
         events = job.folder / "tensorboard"

@@ -28,7 +28,7 @@ from dropout_jax.cli.refused import Refused, bad_input
 from dropout_jax.cli.terminal import complain, say_plainly
 
 _HELP = ("Argument", "For full help", "Perhaps you")  # what follows the message of tyro's errors
-_COMMANDS = {"compare": Compare, "train": Train, "inspect": Inspect, "doctor": Doctor}
+COMMANDS = {"compare": Compare, "train": Train, "inspect": Inspect, "doctor": Doctor}
 
 
 def main() -> None:
@@ -118,7 +118,7 @@ def _parsed(argv: Sequence[str]) -> Any:
     try:
         with contextlib.redirect_stderr(said):
             return tyro.extras.subcommand_cli_from_dict(
-                _COMMANDS, prog="dropout-jax", args=list(argv)
+                COMMANDS, prog="dropout-jax", args=list(argv)
             )
     except SystemExit as stop:
         if stop.code:
