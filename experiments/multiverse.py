@@ -45,8 +45,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dropout_jax.analysis import statistics
-from dropout_jax.analysis.comparison import HIGHER_IS_UNIFORM
+from dropout_jax.analysis.paired import compare
+from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.io import writers
 from dropout_jax.networks.mlp import MLP, Params
@@ -258,7 +258,7 @@ def remembered(universe: Universe, size: Size) -> dict[str, Any]:
 def specify(universe: Universe, found: dict[str, Any]) -> list[Row]:
     """The rows of a universe from its values [C, S, T, Q, M].
 
-    Verdicts are those of `statistics.compare`, the quantities of one stop and measure its family;
+    Verdicts are those of `paired.compare`, the quantities of one stop and measure its family;
     seeds of which a member did not reach the stop are left out, and a stop with fewer than two.
     """
     rows, values = [], np.array(found["values"], float)  # what is not finite was saved as null
@@ -268,7 +268,7 @@ def specify(universe: Universe, found: dict[str, Any]) -> list[Row]:
         if pairs.sum() < 2:
             continue
         higher = name in HIGHER_IS_UNIFORM
-        compared = statistics.compare(family[0, pairs], family[1, pairs], higher)
+        compared = compare(family[0, pairs], family[1, pairs], higher)
         for (view, role), one in zip(QUANTITIES, compared, strict=True):
             scale = 100 * (-1 if higher else 1) / one.baseline_mean
             low, high = sorted((scale * one.ci_low, scale * one.ci_high))

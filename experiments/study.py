@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from dropout_jax.analysis import statistics
+from dropout_jax.analysis.paired import compare, interval
 from dropout_jax.cli.arguments import PRNG, ROOT_SEED
 from dropout_jax.cli.main import n_cores
 from dropout_jax.data import Dataset, split
@@ -78,7 +78,7 @@ def paired(
 
     The verdict is `higher`, `lower`, `no difference` (within 2 % of the baseline) or `undecided`.
     """
-    rows = [one._asdict() for one in statistics.compare(baseline, condition)]
+    rows = [one._asdict() for one in compare(baseline, condition)]
     return [
         {"quantity": name, **row, "verdict": _DIRECTIONS.get(row["verdict"], row["verdict"])}
         for name, row in zip(names, rows, strict=True)
@@ -87,7 +87,7 @@ def paired(
 
 def over_seeds(values: np.ndarray) -> dict[str, float]:
     """Mean and 95 % interval of values [S]."""
-    low, high = statistics.interval(values)
+    low, high = interval(values)
     return {"mean": float(np.mean(values)), "ci_low": low, "ci_high": high}
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dropout_jax.analysis import statistics
+from dropout_jax.analysis import paired, statistics
 from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MEASURES, Profile
 from dropout_jax.analysis.units import contribution, path_norm
 from dropout_jax.analysis.views import Live, measure_alike, measure_kernel, varies
@@ -164,7 +164,7 @@ def compare_conditions(
             pairs = counts[0] & counts[c]
             if pairs.sum() < 2:
                 of_family, pairs = np.full_like(of_family, np.nan), np.ones_like(pairs)
-            compared = statistics.compare(
+            compared = paired.compare(
                 of_family[0, pairs],
                 of_family[c, pairs],
                 higher_is_uniform=measure in HIGHER_IS_UNIFORM,
@@ -219,7 +219,7 @@ def summarise(
             "interval": f"{statistics.CONFIDENCE:.0%} BCa bootstrap interval for small samples",
             "margin": statistics.MARGIN,
             "family_size": family,
-            "smallest_p_holm": statistics.smallest_p_holm(int(n_compared.min()), family),
+            "smallest_p_holm": paired.smallest_p_holm(int(n_compared.min()), family),
         },
         "conditions": {
             name: {

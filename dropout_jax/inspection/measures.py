@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from dropout_jax.analysis import groups, statistics
+from dropout_jax.analysis.groups import compare as compare_unpaired
+from dropout_jax.analysis.paired import compare as compare_paired
 from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MEASURES
 from dropout_jax.analysis.views import Live, measure_columns, measure_entries
 from dropout_jax.inspection.kernels import Layer, all_alive, in_float32, layers_of
@@ -252,7 +253,7 @@ def compare_groups(
         for view in VIEWS[:2]
         if all(np.isfinite(mean(file.values[name][view]["gini"])) for file in everything)
     ]
-    compare = statistics.compare if paired else groups.compare
+    compare = compare_paired if paired else compare_unpaired
     rows = []
     for measured in MEASURES:
         values = [
