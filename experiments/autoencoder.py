@@ -47,8 +47,8 @@ from dropout_jax.runs import plots
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.objectives import squared_error
 from dropout_jax.training.step import TrainState
-from experiments import study
-from experiments.members import fresh_members, trained
+from experiments.shared import study
+from experiments.shared.members import fresh_members, trained
 
 RESULTS = study.RESULTS / "autoencoder"
 CONDITIONS = {"none": 0.0, "dropout": 0.5}

@@ -38,10 +38,10 @@ from dropout_jax.io import writers
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.memory import block_size
 from dropout_jax.training.config import Config
-from experiments import pieces, study
-from experiments.contenders import BATCH, CONTENDERS, FLAX, LIBRARY, OFF, TORCH, TORCH_FUNC
-from experiments.pieces import PRODUCTS
-from experiments.profiles import profile
+from experiments.shared import pieces, study
+from experiments.shared.contenders import BATCH, CONTENDERS, FLAX, LIBRARY, OFF, TORCH, TORCH_FUNC
+from experiments.shared.pieces import PRODUCTS
+from experiments.shared.profiles import profile
 
 RESULTS = study.RESULTS / "benchmark"
 RATES = {"hidden layers": (0.0, 0.5, 0.5), "pixels too": (0.2, 0.5, 0.5)}

@@ -40,8 +40,8 @@ from dropout_jax.runs import plots
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import evaluate
 from dropout_jax.training.step import TrainState
-from experiments import study
-from experiments.members import QUANTITIES, fresh_members, measure, trained
+from experiments.shared import study
+from experiments.shared.members import QUANTITIES, fresh_members, measure, trained
 
 RESULTS = study.RESULTS / "data_size"
 RATE = 0.5

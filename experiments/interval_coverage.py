@@ -22,7 +22,7 @@ import numpy as np
 
 from dropout_jax.analysis.paired import interval
 from dropout_jax.io import writers
-from experiments import study
+from experiments.shared import study
 
 RESULTS = study.RESULTS / "interval_coverage"
 Law = Callable[[np.random.Generator, int], np.ndarray]

@@ -54,9 +54,9 @@ from dropout_jax.populations.devices import map_members
 from dropout_jax.training.config import Config, Hparams, sgd
 from dropout_jax.training.epochs import evaluate, train_epoch
 from dropout_jax.training.step import TrainState
-from experiments import study
-from experiments.members import CHOSEN, QUANTITIES, fresh_members, measure
-from experiments.specifications import (
+from experiments.shared import study
+from experiments.shared.members import CHOSEN, QUANTITIES, fresh_members, measure
+from experiments.shared.specifications import (
     DIRECTIONS,
     MOST,
     Row,

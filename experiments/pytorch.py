@@ -28,8 +28,8 @@ from matplotlib.figure import Figure
 
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.runs import plots
-from experiments import study
-from experiments.study import QUICK, Size
+from experiments.shared import study
+from experiments.shared.study import QUICK, Size
 
 RESULTS = study.RESULTS / "pytorch"
 RATES = {"none": 0.0, "dropout": 0.5}

@@ -33,8 +33,8 @@ from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import plots
 from dropout_jax.training import schedules
 from dropout_jax.training.config import Config, Hparams
-from experiments import study
-from experiments.study import QUICK, Size
+from experiments.shared import study
+from experiments.shared.study import QUICK, Size
 
 RESULTS = study.RESULTS / "rate_schedules"
 RATE = 0.5
@@ -55,7 +55,7 @@ def run(size: Size) -> dict[str, dict[str, np.ndarray]]:
     results = {}
     for name, (rate, schedule) in CONDITIONS.items():
         config = Config(model, epochs=size.epochs, rate_schedule=schedule)
-        hparams = Hparams(rates=(0.0, *(rate,) * n_hidden))
+        hparams = Hparams(study.layer_rates(rate, n_hidden))
         trained = fit_population(config, [hparams], range(size.seeds), study.root_key(), data)
         values = measure_population(model, trained, data.x_train).values
         results[name] = {

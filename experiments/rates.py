@@ -38,7 +38,7 @@ from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import Population, fit_population
 from dropout_jax.training.config import Config, Hparams
-from experiments import rate_figures, study
+from experiments.shared import rate_figures, study
 
 RESULTS = study.RESULTS / "rates"
 RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -81,7 +81,7 @@ def run(size: Size) -> dict[str, np.ndarray]:
     model, seeds = MLP((*size.features, data.n_classes)), range(size.seeds)
     n_hidden = len(size.features)
     train = partial(fit, model, size=size)
-    one_rate = [(0.0, *(rate,) * n_hidden) for rate in RATES]
+    one_rate = [study.layer_rates(rate, n_hidden) for rate in RATES]
     swept = train(one_rate, seeds, data=data)
     measured = measure_population(model, swept, data.x_train)
     results: dict[str, ArrayLike] = {
@@ -99,9 +99,9 @@ def run(size: Size) -> dict[str, np.ndarray]:
     results["grid"] = last_error(gridded)
     for layer in range(n_hidden):
         results[f"grid gini {layer}"] = of_grid[layer]["contribution"]["gini"]
-    pixels = [(rate, *(0.5,) * n_hidden) for rate in PIXEL_RATES]
+    pixels = [study.layer_rates(0.5, n_hidden, pixels=rate) for rate in PIXEL_RATES]
     results["pixels"] = last_error(train(pixels, seeds, data=data))
-    of_widths = [(0.0, *(rate,) * n_hidden) for rate in size.width_rates]
+    of_widths = [study.layer_rates(rate, n_hidden) for rate in size.width_rates]
     fixed = MLP((*(size.kept,) * n_hidden, data.n_classes))
     results["fixed width"] = last_error(fit(fixed, of_widths, seeds, size, data))
     wider = []

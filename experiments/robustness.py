@@ -31,8 +31,8 @@ from dropout_jax.populations.population import fit_population, member_key
 from dropout_jax.runs import plots
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.objectives import error_rate
-from experiments import study
-from experiments.study import QUICK, Size
+from experiments.shared import study
+from experiments.shared.study import QUICK, Size
 
 RESULTS = study.RESULTS / "robustness"
 STRENGTHS = {
@@ -46,13 +46,16 @@ NOISE_SEED = 1  # apart from the keys that members descend from
 
 def conditions(n_hidden: int) -> dict[str, Hparams]:
     """The conditions by name."""
-    none = Hparams(rates=(0.0,) * (n_hidden + 1))
+
+    def of(hidden: float, pixels: float = 0.0, weight_decay: float = 0.0) -> Hparams:
+        return Hparams(study.layer_rates(hidden, n_hidden, pixels), weight_decay=weight_decay)
+
     return {
-        "none": none,
-        "dropout": none._replace(rates=(0.0, *(0.5,) * n_hidden)),
-        "L2": none._replace(weight_decay=study.tuned_l2()),
-        "pixel dropout": none._replace(rates=(0.2, *(0.0,) * n_hidden)),
-        "both dropouts": none._replace(rates=(0.2, *(0.5,) * n_hidden)),
+        "none": of(0.0),
+        "dropout": of(0.5),
+        "L2": of(0.0, weight_decay=study.tuned_l2()),
+        "pixel dropout": of(0.0, pixels=0.2),
+        "both dropouts": of(0.5, pixels=0.2),
     }
 
 

@@ -29,7 +29,7 @@ from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import run as runs
 from dropout_jax.runs.write import write
 from dropout_jax.training.config import Config, Hparams
-from experiments import study
+from experiments.shared import study
 
 RESULTS = study.RESULTS / "soak"
 

@@ -56,8 +56,8 @@ from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import plots
 from dropout_jax.training.config import Config, Hparams, sgd
-from experiments import study
-from experiments.ensemble import scores
+from experiments.shared import study
+from experiments.shared.averages import scores
 
 RESULTS = study.RESULTS / "srivastava"
 MOMENTUM, MAX_NORM, L2 = 0.95, 2.0, 1e-4

@@ -44,13 +44,51 @@ class Measured(NamedTuple):
     live_inputs: list[jax.Array]
 
 
+class LayerViews(NamedTuple):
+    """One layer of a network on given data: what can be measured of it.
+
+    Attributes:
+      kernel: [in, out].
+      live: the inputs and outputs that vary over the data; dead is what is constant.
+      units: {view: values [out]}, `contribution` and `path_norm`; empty for the output layer.
+    """
+
+    kernel: jax.Array
+    live: Live
+    units: dict[str, jax.Array]
+
+
+def layer_views(model: MLP, params: Params, x: Array) -> list[LayerViews]:
+    """The views of every layer of a network, first to last, on data x [n, D].
+
+    Example:
+      >>> model = MLP((3, 2))
+      >>> params = model.init(jax.random.key(0), jnp.zeros(4))
+      >>> first, output = layer_views(model, params, jnp.eye(4))
+      >>> print(first.kernel.shape, sorted(first.units), output.units)
+      (4, 3) ['contribution', 'path_norm'] {}
+    """
+    hidden = cast(tuple, model.apply(params, x, method="activations"))[:-1]
+    live = [*map(varies, (x, *hidden)), jnp.ones(model.features[-1], bool)]
+    trained = layers(params)
+    views = []
+    for l, layer in enumerate(trained):
+        units = {}
+        if l < len(hidden):
+            outgoing = trained[l + 1]["kernel"]
+            incoming = jnp.where(live[l][:, None], layer["kernel"], 0)
+            units["contribution"] = contribution(hidden[l], outgoing)
+            units["path_norm"] = path_norm(incoming, layer["bias"], outgoing)
+        views.append(LayerViews(layer["kernel"], Live(live[l], live[l + 1]), units))
+    return views
+
+
 @partial(jax.jit, static_argnames="model")
 def measure_member(model: MLP, params: Params, init_params: Params, x_train: Array) -> Measured:
     """All measures of one member in all views of all its layers.
 
-    To the views of a kernel (`weights.measure_kernel`) hidden layers add those of their units:
-    `contribution` and `path_norm`, over the units that are not dead. A dead input or unit is one
-    that is constant over the training data x_train [n, D].
+    The views of kernels are those of `views.measure_kernel`. Hidden layers add those of their units
+    that are not dead. A dead input or unit is constant over the training data x_train [n, D].
 
     Example:
       >>> model = MLP((3, 2))
@@ -59,27 +97,17 @@ def measure_member(model: MLP, params: Params, init_params: Params, x_train: Arr
       >>> print(sorted(found.values[0]))
       ['change', 'columns', 'contribution', 'entries', 'path_norm']
     """
-    hidden = cast(tuple, model.apply(params, x_train, method="activations"))[:-1]
-    live_inputs = [varies(x) for x in (x_train, *hidden)]
-    live_outputs = [*live_inputs[1:], jnp.ones(model.features[-1], bool)]
     values: dict[int, dict] = {}
     profiles: dict[int, dict] = {}
-    trained, initial = layers(params), layers(init_params)
-    for l, (layer, first) in enumerate(zip(trained, initial, strict=True)):
-        live = Live(live_inputs[l], live_outputs[l])
-        values[l], of_entries = measure_kernel(layer["kernel"], first["kernel"], live)
+    views = layer_views(model, params, x_train)
+    for l, (layer, initial) in enumerate(zip(views, layers(init_params), strict=True)):
+        values[l], of_entries = measure_kernel(layer.kernel, initial["kernel"], layer.live)
         profiles[l] = {"entries": of_entries}
-        if l < len(hidden):
-            outgoing = trained[l + 1]["kernel"]
-            incoming = jnp.where(live.inputs[:, None], layer["kernel"], 0)
-            per_unit = {
-                "contribution": contribution(hidden[l], outgoing),
-                "path_norm": path_norm(incoming, layer["bias"], outgoing),
-            }
-            of_units, sorted_units = measure_alike(per_unit, live.outputs)
+        if layer.units:
+            of_units, sorted_units = measure_alike(layer.units, layer.live.outputs)
             values[l] |= of_units
             profiles[l]["contribution"] = sorted_units["contribution"]
-    return Measured(values, profiles, live_inputs)
+    return Measured(values, profiles, [layer.live.inputs for layer in views])
 
 
 def measure_population(

@@ -31,8 +31,8 @@ from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams, sgd
 from dropout_jax.training.objectives import cross_entropy, squared_error
 from dropout_jax.training.step import init, train_step
-from experiments import regression, study
-from experiments.members import average_all, keys_of
+from experiments.shared import regression, study
+from experiments.shared.members import average_all, keys_of
 
 RATES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 SINGULAR, N_UNITS = (3.0, 2.0, 1.5, 1.0, 0.5, 0.2), 8
@@ -151,7 +151,7 @@ def last_layer(size: Size) -> Found:
     """Added by masks of rate .5, and λ Σ c², of networks trained at some rates [rates, S, 2]."""
     data = load_dataset(size.dataset)
     model = MLP((*size.features, data.n_classes))
-    conditions = [Hparams((0.0, *(rate,) * len(size.features))) for rate in HIDDEN_RATES]
+    conditions = [Hparams(study.layer_rates(r, len(size.features))) for r in HIDDEN_RATES]
     config = Config(model, epochs=size.epochs)
     trained = fit_population(config, conditions, range(size.seeds), study.root_key(), data)
     keys = jnp.broadcast_to(keys_of(size.seeds), (len(conditions), size.seeds))

@@ -22,7 +22,7 @@ from dropout_jax.populations.devices import deal, mesh_of, on_every_device, shar
 from dropout_jax.populations.population import Population
 from dropout_jax.training.epochs import Curve, Metrics
 from dropout_jax.training.step import NARROW
-from experiments.contenders import LIBRARY
+from experiments.shared.contenders import LIBRARY
 
 Pair = dict[str, Callable[[], Any]]  # this library first, then what it is held against
 PRODUCTS = "its own products alone"

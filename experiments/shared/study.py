@@ -13,7 +13,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dropout_jax.analysis.paired import compare, interval
-from dropout_jax.cli.arguments import PRNG, ROOT_SEED
 from dropout_jax.cli.main import n_cores
 from dropout_jax.data import Dataset, split
 from dropout_jax.io import writers
@@ -21,8 +20,10 @@ from dropout_jax.io.figures import write_figure
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
 
+ROOT_SEED = 0
+PRNG = "threefry2x32"  # JAX's default, which an environment variable could change
 CONFIG = "config.json"
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent.parent / "results"
 FIRST_TUNING_SEED = 1000  # the seeds compared stay below
 _DIRECTIONS = {"more uniform": "lower", "less uniform": "higher"}
 
@@ -38,6 +39,11 @@ class Size:
 
 
 QUICK = Size("digits", (16, 16), epochs=2, seeds=3)
+
+
+def layer_rates(hidden: float, n_hidden: int, pixels: float = 0.0) -> tuple[float, ...]:
+    """The rate of every layer's inputs: that of the pixels, then the one of all hidden units."""
+    return (pixels, *(hidden,) * n_hidden)
 
 
 def root_key() -> jax.Array:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dropout_jax.runs.plots import COLOURS, GREY, STYLE, log_scale
-from experiments.theory_models import (
+from experiments.shared.theory_models import (
     COPIES,
     FACTOR_RATES,
     FACTORS,
