@@ -83,7 +83,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         if row["measure"] == "gini"
     }
     n_layers = 1 + max(layer for _, layer, _ in rows)
-    by_rate = sorted(RATES, key=RATES.__getitem__)
+    by_rate = sorted(RATES, key=lambda name: RATES[name])
     judged = []
     for view in ("contribution", "path_norm"):
         for layer in range(n_layers - 1):
@@ -131,7 +131,7 @@ def markdown(folder: Path) -> str:
                 cells.append(f"{row['condition_mean']:.3f}")
                 cells.append(f"{row['difference']:+.3f} {interval} {row['verdict']}")
             lines.append(f"| {' | '.join(cells)} |")
-    names = ["none", *sorted(RATES, key=RATES.__getitem__), "l2"]
+    names = ["none", *sorted(RATES, key=lambda name: RATES[name]), "l2"]
     conditions = [summary["conditions"][name] for name in names]
     heads = ["none", *(f"dropout {rate:.1f}".replace("0.", ".") for rate in sorted(RATES.values()))]
     lines += [

@@ -73,7 +73,7 @@ def say(about: str, rows: Sequence[Row]) -> str:
 
 def table(rows: Sequence[Row]) -> tuple[tuple[str, ...], list[list[Any]]]:
     """Header and lines of a table of the rows, numbers to four digits."""
-    cells = (map(row.__getitem__, _COLUMNS) for row in rows)
+    cells = ([row[column] for column in _COLUMNS] for row in rows)
     return _COLUMNS, [[f"{v:.4g}" if isinstance(v, float) else v for v in row] for row in cells]
 
 
