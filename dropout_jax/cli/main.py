@@ -236,7 +236,7 @@ def inspect(arguments: Inspect) -> int:
     """Measure the files, print what was found, and write all numbers if asked."""
     try:
         check_inspect(arguments)
-        from dropout_jax.inspection import measures, tensors
+        from dropout_jax.inspection import measures, spread, tensors
         from dropout_jax.io import writers
 
         configure_jax()
@@ -268,7 +268,7 @@ def inspect(arguments: Inspect) -> int:
         n = len(arguments.baseline), len(arguments.against)
         lines = tables.groups_lines(compared, n, arguments.paired)
     elif len(found) == 1:
-        lines = tables.file_lines(found[0], measures.references())
+        lines = tables.file_lines(found[0], spread.references())
     else:
         lines = tables.side_by_side_lines(found)
     for line in (*lines, *tables.skipped_lines(skipped)):
