@@ -103,7 +103,7 @@ QUICK = Size(
 
 
 def take_turns(turns: int, running: dict[str, Callable[[], None]]) -> dict[str, list[float]]:
-    """Seconds of every function in each of so many turns, after one to warm up."""
+    """Seconds of every function in each turn, after one turn to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in running}
     for turn in range(turns + 1):
         for name, function in running.items():

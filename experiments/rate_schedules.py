@@ -8,8 +8,8 @@ Predicted   T1 Early dropout, gone at half of the training, ends with a test err
             half of what constant dropout gains. T3 A curriculum, whose rate grows, is within .3
             points of constant dropout. T4 Contributions in the last hidden layer become more
             uniform with every schedule, least with the early one.
-Judged      A claim holds if the 95 % interval over seeds supports it; if that leaves it open, it
-            has failed, and the evidence says `undecided`. T2 compares late dropout with the
+Judged      A claim holds if the 95 % interval over seeds supports it. An undecided claim counts as
+            failed, and the evidence says `undecided`. T2 compares late dropout with the
             mean of none and constant dropout, seed by seed.
 Command     python -m experiments.rate_schedules [--quick]
 Time        about a minute and a half on two CPU cores

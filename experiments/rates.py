@@ -9,8 +9,8 @@ Predicted   R1 At fixed width the test error is flat for rates .2 to .6: each wi
             The Gini of contributions falls from rate .1 to .5 in both hidden layers. R4 The rate of
             least validation error costs at most .3 points on the test digits. R5 Dropout of pixels,
             .2, does not raise the error beside .5 of hidden units.
-Judged      A claim holds if the 95 % interval over seeds supports it; if that leaves it open, it
-            has failed, and the evidence says `undecided`. R1 and R4 compare with the least mean, as
+Judged      A claim holds if the 95 % interval over seeds supports it. An undecided claim counts as
+            failed, and the evidence says `undecided`. R1 and R4 compare with the least mean, as
             predicted; it is picked on the same test digits, so that all others are 0 or more above
             it, which makes both harder. R2 compares with the rate of least validation error. R5
             allows one test digit in 1,000. P1 and P3 as in weight_uniformity, by the verdicts, from

@@ -75,8 +75,8 @@ CHECKPOINT_SECONDS = 60.0
 class Row(NamedTuple):
     """A network of the papers; `paper` is its test error there in per cent, None if not given.
 
-    It is trained for `times` as many epochs as the first rows, each learning rate for `tuning`
-    epochs, after `prediction` was made.
+    It is trained for `times` as many epochs as the first rows, and each learning rate is tried for
+    `tuning` epochs. `prediction` was made before.
     """
 
     paper: float | None
@@ -167,7 +167,7 @@ def decaying(n_steps: int) -> Callable[[Hparams], optax.GradientTransformation]:
 
 
 def configure(row: Row, size: Size, n_examples: int, n_classes: int, epochs: int) -> Config:
-    """What is fixed of a row's training."""
+    """The configuration of a row's training."""
     features = tuple(width // size.divided_by for width in TABLES[row.table])
     model = MLP((*features, n_classes), activation=row.activation)
     n_steps = epochs * (n_examples // size.batch_size)
@@ -238,7 +238,7 @@ def train(name: str, size: Size, data: Dataset) -> dict[str, Any]:
 
 
 def remembered(name: str, size: Size, data: Dataset) -> dict[str, Any]:
-    """What `train` gives, from the cache if it is there."""
+    """The result of `train`, from the cache if it is there."""
     if size.cache is None:
         return train(name, size, data)
     path = size.cache / f"{name.replace(', ', '_')}.json"
@@ -314,9 +314,9 @@ def markdown(folder: Path) -> str:
 
 @mpl.rc_context(plots.STYLE)
 def plot(summary: dict[str, Any]) -> Figure:
-    """Learning curves of either table, below of the longer rows with dropout beside those without.
+    """Learning curves of either table; below, the longer rows with dropout and those without.
 
-    What the paper came to is dotted.
+    The paper's errors are dotted.
     """
     figure = Figure(figsize=(9.6, 6.4), layout="constrained")
     grid = figure.subplots(2, 2, sharey=True)

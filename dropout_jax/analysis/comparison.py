@@ -1,33 +1,40 @@
-"""The comparison of conditions: measure every member, compare seed by seed, say it in words.
+"""The comparison of conditions: every member is measured, and pairs are compared seed by seed.
 
 Shapes: C conditions, S seeds, L layers, n training examples, P points of a learning curve.
 """
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from dropout_jax.analysis import paired, statistics
 from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MEASURES, Profile
-from dropout_jax.analysis.units import contribution, path_norm
-from dropout_jax.analysis.views import Live, measure_alike, measure_kernel, varies
+from dropout_jax.analysis.views import layer_views, measure_alike, measure_kernel
 from dropout_jax.data import Array
 from dropout_jax.networks.mlp import MLP, Params, layers
 from dropout_jax.populations.devices import Device, map_members
 from dropout_jax.populations.population import Population
 from dropout_jax.training.config import Hparams
 
-SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 1
 VIEWS = ("entries", "columns", "change", "contribution", "path_norm")
-# The training loss of networks that learn stays below that of the untrained ones, and that of dead
-# ones, or of all that a rate of .9 leaves, beside it; the test loss may rise a hundredfold by
-# overfitting, and says nothing.
-DIVERGED = 10
-Row = tuple[str, int, int | str, str, str, float]  # condition, seed, layer, view, measure, value
+# Networks that learn have a lower training loss than untrained ones. Dead networks, and those left
+# by a rate of .9, stay near it. The test loss may rise a hundredfold by overfitting.
+_DIVERGED = 10
+
+
+class Row(NamedTuple):
+    """One number of a member; layer and view are empty for those of the whole network."""
+
+    condition: str
+    seed: int
+    layer: int | str
+    view: str
+    measure: str
+    value: float
 
 
 class Measured(NamedTuple):
@@ -44,45 +51,6 @@ class Measured(NamedTuple):
     live_inputs: list[jax.Array]
 
 
-class LayerViews(NamedTuple):
-    """One layer of a network on given data: what can be measured of it.
-
-    Attributes:
-      kernel: [in, out].
-      live: the inputs and outputs that vary over the data; dead is what is constant.
-      units: {view: values [out]}, `contribution` and `path_norm`; empty for the output layer.
-    """
-
-    kernel: jax.Array
-    live: Live
-    units: dict[str, jax.Array]
-
-
-def layer_views(model: MLP, params: Params, x: Array) -> list[LayerViews]:
-    """The views of every layer of a network, first to last, on data x [n, D].
-
-    Example:
-      >>> model = MLP((3, 2))
-      >>> params = model.init(jax.random.key(0), jnp.zeros(4))
-      >>> first, output = layer_views(model, params, jnp.eye(4))
-      >>> print(first.kernel.shape, sorted(first.units), output.units)
-      (4, 3) ['contribution', 'path_norm'] {}
-    """
-    hidden = cast(tuple, model.apply(params, x, method="activations"))[:-1]
-    live = [*map(varies, (x, *hidden)), jnp.ones(model.features[-1], bool)]
-    trained = layers(params)
-    views = []
-    for l, layer in enumerate(trained):
-        units = {}
-        if l < len(hidden):
-            outgoing = trained[l + 1]["kernel"]
-            incoming = jnp.where(live[l][:, None], layer["kernel"], 0)
-            units["contribution"] = contribution(hidden[l], outgoing)
-            units["path_norm"] = path_norm(incoming, layer["bias"], outgoing)
-        views.append(LayerViews(layer["kernel"], Live(live[l], live[l + 1]), units))
-    return views
-
-
 @partial(jax.jit, static_argnames="model")
 def measure_member(model: MLP, params: Params, init_params: Params, x_train: Array) -> Measured:
     """All measures of one member in all views of all its layers.
@@ -92,8 +60,8 @@ def measure_member(model: MLP, params: Params, init_params: Params, x_train: Arr
 
     Example:
       >>> model = MLP((3, 2))
-      >>> params = model.init(jax.random.key(0), jnp.zeros(4))
-      >>> found = measure_member(model, params, params, jnp.eye(4))
+      >>> params = model.init(jax.random.key(0), np.zeros(4))
+      >>> found = measure_member(model, params, params, np.eye(4))
       >>> print(sorted(found.values[0]))
       ['change', 'columns', 'contribution', 'entries', 'path_norm']
     """
@@ -117,7 +85,7 @@ def measure_population(
 
     Example:
       >>> model = MLP((2,))
-      >>> params = model.init(jax.random.key(0), jnp.zeros(4))
+      >>> params = model.init(jax.random.key(0), np.zeros(4))
       >>> members = jax.tree.map(lambda leaf: leaf[None, None], params)  # one condition, one seed
       >>> population = Population(members, members, np.arange(1), None)
       >>> found = measure_population(model, population, np.eye(4, dtype=np.float32))
@@ -129,10 +97,9 @@ def measure_population(
 
 
 def sound(population: Population) -> np.ndarray:
-    """Which members [C, S] did not diverge, whenever they were measured.
+    """Which members [C, S] did not diverge at any point of their learning curve.
 
-    Their loss was finite, and that on the training data at most ten times that of the untrained
-    network.
+    Their losses are finite, and their training loss is at most ten times that before training.
 
     Example:
       >>> from dropout_jax.training.epochs import Curve, Metrics
@@ -142,7 +109,7 @@ def sound(population: Population) -> np.ndarray:
       [[ True False]]
     """
     train, test = population.curve.train.loss, population.curve.test.loss
-    fine = np.isfinite(train) & np.isfinite(test) & (train <= DIVERGED * train[..., :1])
+    fine = np.isfinite(train) & np.isfinite(test) & (train <= _DIVERGED * train[..., :1])
     return np.asarray(fine.all(axis=-1))
 
 
@@ -158,13 +125,14 @@ def tidy(
     for c, name in enumerate(names):
         for s, seed in enumerate(seeds):
             for metric, values in whole.items():
-                yield name, seed, "", "", metric, float(values[c, s])
+                yield Row(name, seed, "", "", metric, float(values[c, s]))
             for layer, views in measured.values.items():
                 n_dead = np.sum(~np.asarray(measured.live_inputs[layer][c, s]))
-                yield name, seed, layer, "inputs", "dead", float(n_dead)
-                for view in filter(views.__contains__, VIEWS):
+                yield Row(name, seed, layer, "inputs", "dead", float(n_dead))
+                for view in (view for view in VIEWS if view in views):
                     for measure in MEASURES:
-                        yield name, seed, layer, view, measure, float(views[view][measure][c, s])
+                        value = float(views[view][measure][c, s])
+                        yield Row(name, seed, layer, view, measure, value)
 
 
 def compare_conditions(
@@ -172,9 +140,9 @@ def compare_conditions(
 ) -> list[dict[str, Any]]:
     """Every other condition against the first, in every layer, view and measure, seed by seed.
 
-    A pair of members counts if both do (counts [C, S]); with fewer than two pairs all is NaN. A
-    family, over which Holm's p-values hold, is one condition and one measure: all layers and
-    views. Gini is the primary measure; the others tell whether the answer depends on it.
+    A pair of members counts if both do (counts [C, S]); with fewer than two pairs all is NaN.
+    Holm's p-values hold over a family: all layers and views of one condition and one measure. Gini
+    is the primary measure; the others show whether the answer depends on it.
 
     Example:
       >>> ginis = np.array([[0.5, 0.4, 0.6], [0.4, 0.3, 0.4]])  # conditions, seeds
@@ -208,8 +176,8 @@ def summarise(
 ) -> dict[str, Any]:
     """The record of a comparison: conditions with their errors, and all paired comparisons.
 
-    Members that diverged are named, and left out of all means; with them their seed is left out of
-    the comparisons of their condition, or of all if it is the baseline that they belong to.
+    Members that diverged are named and left out of all means. Their seed is left out of the
+    comparisons of their condition, or of all comparisons if they belong to the baseline.
 
     Example:
       >>> from dropout_jax.training.epochs import Curve, Metrics
@@ -222,8 +190,8 @@ def summarise(
       >>> summary = summarise(conditions, range(3), population, measured)
       >>> print(summary["comparisons"][0]["verdict"])
       undecided
-      >>> print(next(tidy(["none", "dropout"], range(3), population, measured)))
-      ('none', 0, '', '', 'train_loss', 1.0)
+      >>> print(*next(tidy(["none", "dropout"], range(3), population, measured))[-2:])
+      train_loss 1.0
     """
     names = list(conditions)
     counts = sound(population)
@@ -241,7 +209,7 @@ def summarise(
         return [float((~of).sum(-1).mean()) if len(of) else np.nan for of in live]
 
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": _SCHEMA_VERSION,
         "n_seeds": len(seeds),
         "statistics": {
             "interval": f"{statistics.CONFIDENCE:.0%} BCa bootstrap interval for small samples",

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from dropout_jax.runs import plots
 from experiments.shared.averages import QUANTITIES, Values
 
-MEANS = ("arithmetic", "geometric")
+_MEANS = ("arithmetic", "geometric")
 
 
 @mpl.rc_context(plots.STYLE)
@@ -43,7 +43,7 @@ def plot_gaps(gaps: dict[str, Values], n_seeds: int) -> Figure:
     figure = Figure(figsize=(8.4, 3.2), layout="constrained")
     grid = figure.subplots(1, len(gaps), sharey=True)
     for axes, (where, gap) in zip(grid, gaps.items(), strict=True):
-        plots.draw_points(axes, MEANS, [gap[f"to {mean}"] for mean in MEANS])
+        plots.draw_points(axes, _MEANS, [gap[f"to {mean}"] for mean in _MEANS])
         axes.set(title=where, yscale="log")
         axes.minorticks_off()
     grid[0].set_ylabel("total variation, mean over digits")

@@ -1,4 +1,4 @@
-"""Members that a study trains by a loop of its own: fresh ones, and what is measured of them.
+"""Members that a study trains by a loop of its own, and what is measured of them.
 
 Shapes: C conditions, S seeds, Q quantities, M measures.
 """
@@ -11,9 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dropout_jax.analysis.comparison import layer_views
 from dropout_jax.analysis.uniformity import MEASURES
-from dropout_jax.analysis.views import measure_entries
+from dropout_jax.analysis.views import layer_views, measure_entries
 from dropout_jax.data import Array
 from dropout_jax.networks.mlp import MLP, Params
 from dropout_jax.populations.population import member_key, stack_conditions
@@ -30,7 +29,7 @@ QUANTITIES = (  # view, and role of the layer; several middle layers are average
 
 
 def measure(model: MLP, x: Array, params: Params) -> jax.Array:
-    """All quantities in all measures [Q, M] of a network; what is constant over x is left out."""
+    """All quantities in all measures [Q, M] of a network; inputs constant over x are left out."""
     views = layer_views(model, params, x)
     measures = [MEASURES[name] for name in CHOSEN]
     entries = jnp.array(
@@ -92,10 +91,10 @@ def average(
     x: jax.Array,
     y: jax.Array,
 ) -> jax.Array:
-    """What `read` gives of a member's params, averaged over the second half of its training.
+    """`read` of a member's params, averaged over the second half of its training.
 
-    Every step takes all of the examples; the average takes the noise of the masks away (Polyak &
-    Juditsky 1992). `key` is consumed.
+    Every step takes all examples; averaging removes the noise of the masks (Polyak & Juditsky
+    1992). `key` is consumed.
     """
 
     def step(state: TrainState, _: None) -> tuple[TrainState, jax.Array]:
@@ -121,7 +120,7 @@ def average_all(
     x: Array,
     y: Array,
 ) -> np.ndarray:
-    """`average` of the members of conditions × seeds [C, S, …], all at once."""
+    """`average` of all members, conditions × seeds, at once [C, S, …]."""
     train = partial(average, config, n_steps, read, x=jnp.asarray(x), y=jnp.asarray(y))
     of_conditions = jax.vmap(jax.vmap(train, (None, 0)), (0, None))
     return np.asarray(of_conditions(stack_conditions(conditions), keys_of(n_seeds)))
