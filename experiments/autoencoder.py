@@ -47,8 +47,8 @@ from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.objectives import squared_error
 from dropout_jax.training.step import TrainState
-from experiments import study
-from experiments.members import fresh_members, trained
+from experiments.shared import study
+from experiments.shared.members import fresh_members, trained
 
 RESULTS = study.RESULTS / "autoencoder"
 CONDITIONS = {"none": 0.0, "dropout": 0.5}
@@ -85,7 +85,7 @@ def pixels_cross_entropy(logits: jax.Array, pixels: jax.Array) -> jax.Array:
 def member(
     config: Config, hparams: Hparams, state: TrainState, data: tuple[jax.Array, jax.Array]
 ) -> dict[str, jax.Array]:
-    """Train a fresh member on images, and tell of others what it does to them."""
+    """Train a fresh member on images, and measure what it does to others."""
     x, x_test = data
     state = trained(config, hparams, state, x, x)
     of_pass = config.model.apply(state.params, x_test, method="activations")
@@ -106,7 +106,7 @@ def member(
 
 
 def run(size: Size) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """The learning rates, and what was measured [C, S, …]."""
+    """The learning rates chosen, and what was measured [C, S, …]."""
     data = load_dataset(size.dataset, size.data_dir)
     x, x_test = np.asarray(data.x_train), np.asarray(data.x_test)
     model, n_seeds = MLP((*size.features, x.shape[1])), size.seeds + 1  # the last one tunes

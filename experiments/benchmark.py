@@ -23,11 +23,9 @@ import json
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -38,24 +36,44 @@ from dropout_jax.io import writers
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.memory import block_size
 from dropout_jax.training.config import Config
-from experiments import pieces, study
-from experiments.contenders import BATCH, CONTENDERS, FLAX, LIBRARY, OFF, TORCH, TORCH_FUNC
-from experiments.pieces import PRODUCTS
-from experiments.profiles import profile
+from experiments.shared import pieces, study
+from experiments.shared.contenders import BATCH, CONTENDERS, FLAX, LIBRARY, OFF, TORCH, TORCH_FUNC
+from experiments.shared.pieces import PRODUCTS
+from experiments.shared.profiles import profile
 
 RESULTS = study.RESULTS / "benchmark"
 RATES = {"hidden layers": (0.0, 0.5, 0.5), "pixels too": (0.2, 0.5, 0.5)}
 LIMIT = "a product of 2048"
-GOALS = (  # at least so many times as fast as this, at this width, with dropout on these
-    *((PRODUCTS, width, share, RATES) for width, share in ((64, 0.55), (256, 0.7), (1024, 0.7))),
-    *((rival, width, 2.0, RATES) for rival in (TORCH, TORCH_FUNC) for width in (64, 256, 1024)),
-    *((FLAX, width, times, RATES) for width, times in ((64, 2.5), (1024, 1.5))),
-    *((OFF, width, 1 / 1.05, ("hidden layers",)) for width in (64, 256, 1024)),
+
+
+class Goal(NamedTuple):
+    """This library is to be at least `least` times as fast as a rival, at a width."""
+
+    rival: str
+    width: int
+    least: float
+    dropouts: tuple[str, ...] = tuple(RATES)
+
+
+GOALS = (
+    *(Goal(PRODUCTS, width, share) for width, share in ((64, 0.55), (256, 0.7), (1024, 0.7))),
+    *(Goal(rival, width, 2.0) for rival in (TORCH, TORCH_FUNC) for width in (64, 256, 1024)),
+    *(Goal(FLAX, width, times) for width, times in ((64, 2.5), (1024, 1.5))),
+    *(Goal(OFF, width, 1 / 1.05, ("hidden layers",)) for width in (64, 256, 1024)),
     *(
-        (OFF, width, 1 / times, ("pixels too",))
+        Goal(OFF, width, 1 / times, ("pixels too",))
         for width, times in ((64, 1.15), (256, 1.1), (1024, 1.1))
     ),
 )
+
+
+class Piece(NamedTuple):
+    """A piece of the library beside what it is held against; `often` multiplies the turns."""
+
+    name: str
+    least: float
+    often: int
+    pair: pieces.Pair
 
 
 @dataclass(frozen=True)
@@ -85,7 +103,7 @@ QUICK = Size(
 
 
 def take_turns(turns: int, running: dict[str, Callable[[], None]]) -> dict[str, list[float]]:
-    """Seconds of every function in each of so many turns, after one to warm up."""
+    """Seconds of every function in each turn, after one turn to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in running}
     for turn in range(turns + 1):
         for name, function in running.items():
@@ -140,48 +158,48 @@ def run_pieces(size: Size) -> Iterator[dict[str, Any]]:
     """Masks, analysis and measures: seconds of this library and of what it is held against."""
     n = 784 * size.features[0]
     todo = [
-        ("a mask", 3.0, 50, pieces.masks(size.mask)),
-        ("all measures and views of a member", 1 / 3, 1, pieces.analyses(size.features)),
-        *((f"{name} of a kernel", 1.0, 3, pieces.measures(name, n)) for name in MEASURES),
+        Piece("a mask", 3.0, 50, pieces.masks(size.mask)),
+        Piece("all measures and views of a member", 1 / 3, 1, pieces.analyses(size.features)),
+        *(Piece(f"{name} of a kernel", 1.0, 3, pieces.measures(name, n)) for name in MEASURES),
     ]
-    for piece, goal, often, pair in todo:
+    for piece in todo:
         with jax.debug_key_reuse(False):  # the same mask time and again, on purpose
-            turns = take_turns(often * size.turns, pair)
-        (ours, theirs), rival = map(min, turns.values()), list(pair)[1]
+            turns = take_turns(piece.often * size.turns, piece.pair)
+        _, rival = piece.pair
+        ours, theirs = map(min, turns.values())
         seconds = {"seconds": ours, "seconds_against": theirs, "ratio": theirs / ours}
-        yield {"piece": piece, "against": rival, "goal": goal, **seconds}
+        yield {"piece": piece.name, "against": rival, "goal": piece.least, **seconds}
 
 
 def table(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """One line for every grid point and dropout: the speed of each contender and of the limit."""
-    for (width, members, dropout), group in groupby(
-        rows, key=itemgetter("width", "members", "dropout")
-    ):
-        speeds = {row["contender"]: row["gflops"] for row in group}
-        yield {"width": width, "members": members, "dropout": dropout, **speeds}
+    lines: dict[tuple, dict[str, Any]] = {}
+    for row in rows:
+        of = {name: row[name] for name in ("width", "members", "dropout")}
+        line = lines.setdefault(tuple(of.values()), of)
+        line[row["contender"]] = row["gflops"]
+    yield from lines.values()
 
 
 def judge(rows: list[dict[str, Any]], small: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Whether each goal is met; with dropout on hidden layers, and with dropout on pixels too."""
     lines = {(line["width"], line["dropout"]): line for line in table(rows)}
-    ratios = {}
+
+    def judged(claim: str, ratio: float | None, least: float) -> dict[str, Any]:
+        held = None if ratio is None else ratio >= least
+        return {"prediction": "goal", "claim": claim, "held": held, "evidence": {"ratio": ratio}}
+
+    found = []
     for rival, width, least, dropouts in GOALS:
         for dropout in dropouts:
             line = lines.get((width, dropout), {})
             claim = f"at least {least:.2f} times {rival} at width {width}, dropout on {dropout}"
-            ratios[claim] = (line[LIBRARY] / line[rival] if rival in line else None, least)
+            ratio = line[LIBRARY] / line[rival] if rival in line else None
+            found.append(judged(claim, ratio, least))
     for row in small:
         claim = f"{row['piece']} at least {row['goal']:.2f} times as fast as {row['against']}"
-        ratios[claim] = (row["ratio"], row["goal"])
-    return [
-        {
-            "prediction": "goal",
-            "claim": claim,
-            "held": None if ratio is None else ratio >= least,
-            "evidence": {"ratio": ratio},
-        }
-        for claim, (ratio, least) in ratios.items()
-    ]
+        found.append(judged(claim, row["ratio"], row["goal"]))
+    return found
 
 
 def markdown(folder: Path) -> str:

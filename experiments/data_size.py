@@ -32,7 +32,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from scipy.stats import rankdata
 
-from dropout_jax.analysis import statistics
+from dropout_jax.analysis.paired import interval
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.devices import map_members
@@ -40,8 +40,8 @@ from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import evaluate
 from dropout_jax.training.step import TrainState
-from experiments import study
-from experiments.members import QUANTITIES, fresh_members, measure, trained
+from experiments.shared import study
+from experiments.shared.members import QUANTITIES, fresh_members, measure, trained
 
 RESULTS = study.RESULTS / "data_size"
 RATE = 0.5
@@ -114,7 +114,7 @@ def summarise(results: dict[int, np.ndarray]) -> dict[str, Any]:
     gains = np.stack([of[NAMES["error"]] for of in falls.values()])  # [sizes, S]
     best, spread = gains.mean(axis=1).argmax(), np.stack([of[FOLLOWS] for of in falls.values()])
     correlations = np.array(list(map(rank_correlation, gains.T, spread.T)))
-    low, high = statistics.interval(gains[best] - gains[-1])
+    low, high = interval(gains[best] - gains[-1])
     return {
         "n_seeds": gains.shape[1],
         "sizes": [
@@ -207,7 +207,7 @@ def plot(results: dict[int, np.ndarray]) -> Figure:
 
 def _draw_intervals(axes: Axes, x: np.ndarray, c: int, values: np.ndarray, name: str) -> None:
     """Means of values [len(x), S] with their intervals, a little aside for each c."""
-    low, high = np.transpose([statistics.interval(of) for of in values])
+    low, high = np.transpose([interval(of) for of in values])
     mean = values.mean(axis=1)
     look = {"fmt": "os^Dv"[c] + "-", "ms": 4, "lw": 1, "color": style.COLOURS[c]}
     axes.errorbar(x * 1.05 ** (c - 2), mean, [mean - low, high - mean], **look, label=name)

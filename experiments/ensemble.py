@@ -22,18 +22,15 @@ Nuisance    which five networks: 50 a condition in 10 disjoint groups, the unit 
 Fixed       as in the main study; rate .5 on hidden layers; calibration in 15 bins
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from time import perf_counter
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
 from dropout_jax.analysis import ensemble
 from dropout_jax.analysis.ensemble import arithmetic_mean, geometric_mean
@@ -41,21 +38,34 @@ from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP, Params, layers
 from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import fit_population
-from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
-from experiments import study
+from experiments.shared import study
+from experiments.shared.averages import Values, scores
+from experiments.shared.ensemble_figures import plot_gaps, plot_passes
 
 RESULTS = study.RESULTS / "ensemble"
 RATE = 0.5
 PASSES_SEED = 1  # apart from the keys that members descend from
 # The small network's layers that are masked, and the rates of both hidden ones.
 MASKED = {"last .2": (0, 0.2), "last .5": (0, 0.5), "both .2": (0.2, 0.2), "both .5": (0.5, 0.5)}
-QUANTITIES = ("error", "nll", "brier", "ece", "entropy", "mutual information", "scatter")
 ROUNDING = 1e-4  # log p down to -50, 2^12 of them added pairwise: some 20 · 50 · 2^-24
 MATCH = 0.3  # points
-MEANS = ("arithmetic", "geometric")
 AT_ONCE = 50  # digits, each with all masks
-PREDICTED = (  # whose, claim, baseline, condition, quantity, verdict or margin of the interval
+ALSO = (("scaled", "geometric mean"), ("scaled", "networks, dropout"))  # compared, not predicted
+
+
+class Prediction(NamedTuple):
+    """What is `wanted` of a quantity in a condition: a verdict, or a margin of the interval."""
+
+    whose: str
+    claim: str
+    baseline: str
+    condition: str
+    quantity: str
+    wanted: str | float
+
+
+_PREDICTED = (  # in the order of `Prediction`
     ("Baldi", "last layer: the geometric mean at .2", "exact", "largest gap", "last .2", ROUNDING),
     ("Baldi", "last layer: the geometric mean at .5", "exact", "largest gap", "last .5", ROUNDING),
     ("Baldi", "both: nearer geometric at .2", "to arithmetic", "to geometric", "both .2", "lower"),
@@ -73,9 +83,7 @@ PREDICTED = (  # whose, claim, baseline, condition, quantity, verdict or margin 
     ("own", "networks with dropout are likelier", "networks", "networks, dropout", "nll", "lower"),
     ("own", "networks agree more than masks", "masks", "networks", "mutual information", "lower"),
 )
-ALSO = (("scaled", "geometric mean"), ("scaled", "networks, dropout"))  # compared, not predicted
-Values = dict[str, Any]  # {quantity: array}
-Mean = Callable[[jax.Array, jax.Array], jax.Array]  # of log-probabilities and weights
+PREDICTED = [Prediction(*told) for told in _PREDICTED]
 
 
 @dataclass(frozen=True)
@@ -88,30 +96,6 @@ class Size(study.Size):
 
 
 QUICK = Size("digits", (4, 4), 1, 3, members=2, passes=(1, 2, 50), small=(4, 4))
-
-
-def scores(sizes: tuple[int, ...], mean: Mean, log_probs: jax.Array, y: jax.Array) -> Values:
-    """Quantities [P] of the mean over so many of an ensemble's members [T, n, K], the first.
-
-    Error in points; nll, entropy, mutual information and scatter, of members' nll, in nats.
-    """
-    of_members = jax.vmap(ensemble.nll, (0, None))(log_probs, y)
-
-    def of_first(n_members: jax.Array) -> Values:
-        weights = (jnp.arange(len(log_probs)) < n_members) / n_members
-        log_p = mean(log_probs, weights)
-        values = (
-            100 * jnp.mean(log_p.argmax(axis=-1) != y),
-            ensemble.nll(log_p, y),
-            ensemble.brier(log_p, y),
-            ensemble.expected_calibration_error(log_p, y),
-            ensemble.predictive_entropy(log_p).mean(),
-            ensemble.mutual_information(log_probs, weights).mean(),
-            jnp.sqrt(weights @ (of_members - weights @ of_members) ** 2),
-        )
-        return dict(zip(QUANTITIES, values, strict=True))
-
-    return jax.lax.map(of_first, jnp.array(sizes))
 
 
 def gaps(scaled: jax.Array, arithmetic: jax.Array, geometric: jax.Array) -> Values:
@@ -132,7 +116,7 @@ def average_passes(
 ) -> tuple[dict[str, Values], Values]:
     """`scores` of means over random masks of one network, and its `gaps`; the key is consumed."""
     x, y = jnp.asarray(data.x_test), jnp.asarray(data.y_test)
-    rates = (0.0,) + (RATE,) * (len(model.features) - 1)
+    rates = study.layer_rates(RATE, len(model.features) - 1)
 
     def one_pass(key: jax.Array, x: jax.Array) -> Any:
         return model.apply(params, x, key=key, rates=rates)
@@ -171,22 +155,20 @@ def enumerate_masks(model: MLP, params: Params, rates: jax.Array, x: jax.Array) 
 
 def run_large(size: Size, data: Dataset) -> tuple[dict[str, Values], Values]:
     """`scores` [G, P] of masks and of networks averaged; `gaps` [G] of the first of each group."""
-    model, rate_of = (
-        MLP((*size.features, data.n_classes)),
-        {"networks": 0.0, "networks, dropout": RATE},
-    )
-    conditions = [Hparams(rates=(0.0, *(r,) * len(size.features))) for r in rate_of.values()]
+    model = MLP((*size.features, data.n_classes))
+    rate_of = {"networks": 0.0, "networks, dropout": RATE}
+    conditions = [Hparams(study.layer_rates(rate, len(size.features))) for rate in rate_of.values()]
     config, seeds = Config(model, epochs=size.epochs), range(size.seeds * size.members)
     params = fit_population(config, conditions, seeds, study.root_key(), data).params
     firsts = jax.tree.map(lambda leaf: leaf[1:, :: size.members], params)
     keys = jax.random.split(jax.random.key(PASSES_SEED, impl=study.PRNG), (1, size.seeds))
     of_masks = map_members(average_passes, (model, size.passes), (firsts, keys), data)
-    curves, gaps = jax.tree.map(itemgetter(0), of_masks)
+    curves, gaps = jax.tree.map(lambda leaf: leaf[0], of_masks)
     log_probs = map_members(predict, (model,), (params,), data.x_test)
     groups = log_probs.reshape(2, size.seeds, size.members, *log_probs.shape[2:])
     sizes = size.passes[: size.members]
     found = map_members(scores, (sizes, arithmetic_mean), (groups,), data.y_test)
-    curves |= {name: jax.tree.map(itemgetter(c), found) for c, name in enumerate(rate_of)}
+    curves |= _by_condition(rate_of, found)
     return curves, gaps
 
 
@@ -197,7 +179,12 @@ def run_small(size: Size, data: Dataset) -> dict[str, Values]:
     trained = fit_population(config, conditions, range(size.seeds), study.root_key(), data)
     rates = np.array(list(MASKED.values()), np.float32)[:, None].repeat(size.seeds, axis=1)
     found = map_members(enumerate_masks, (config.model,), (trained.params, rates), data.x_test)
-    return {where: jax.tree.map(itemgetter(c), found) for c, where in enumerate(MASKED)}
+    return _by_condition(MASKED, found)
+
+
+def _by_condition(names: Iterable[str], found: Values) -> dict[str, Values]:
+    """Values [S, …] by condition, for values [C, S, …]."""
+    return {name: jax.tree.map(lambda leaf, c=c: leaf[c], found) for c, name in enumerate(names)}
 
 
 def sides(size: Size, curves: dict[str, Values], gaps: dict[str, Values]) -> dict[str, Values]:
@@ -220,12 +207,12 @@ def sides(size: Size, curves: dict[str, Values], gaps: dict[str, Values]) -> dic
 def summarise(size: Size, curves: dict[str, Values], gaps: dict[str, Values]) -> dict[str, Any]:
     """Mean and sd of everything, and the paired comparisons, a family for each pair of sides."""
     compared, comparisons = sides(size, curves, gaps), []
-    for one, other in dict.fromkeys([*(row[2:4] for row in PREDICTED), *ALSO]):
+    predicted = [(told.baseline, told.condition) for told in PREDICTED]
+    for one, other in dict.fromkeys([*predicted, *ALSO]):
         names = [name for name in compared[one] if name in compared[other]]
         both = (np.stack([compared[side][q] for q in names], axis=1) for side in (one, other))
         rows = study.paired(names, *both)
         comparisons += [{"baseline": one, "condition": other, **row} for row in rows]
-
     everything = {**curves, **gaps}
     return {
         "n_groups": size.seeds,
@@ -239,51 +226,14 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Each prediction, and whether it held: by its verdict, or its interval within a margin."""
     rows = {(r["baseline"], r["condition"], r["quantity"]): r for r in summary["comparisons"]}
     judged = []
-    for whose, claim, one, other, quantity, wanted in PREDICTED:
-        row = rows[one, other, quantity]
-        within = isinstance(wanted, float) and -wanted <= row["ci_low"] <= row["ci_high"] <= wanted
-        judged.append(study.judged(whose, claim, within or row["verdict"] == wanted, row))
+    for told in PREDICTED:
+        row = rows[told.baseline, told.condition, told.quantity]
+        if isinstance(told.wanted, str):
+            held = row["verdict"] == told.wanted
+        else:
+            held = -told.wanted <= row["ci_low"] <= row["ci_high"] <= told.wanted
+        judged.append(study.judged(told.whose, told.claim, held, row))
     return judged
-
-
-@mpl.rc_context(style.STYLE)
-def plot_passes(size: Size, curves: dict[str, Values]) -> Figure:
-    """Every quantity against how many masks or networks are averaged, from the scaled network's."""
-    figure = Figure(figsize=(10.4, 5.2), layout="constrained")
-    *panels, corner = figure.subplots(2, 4).ravel()
-    for axes, quantity in zip(panels, QUANTITIES, strict=True):
-        scaled = curves["networks, dropout"][quantity][:, :1]
-        differences = np.full((len(curves), size.seeds, len(size.passes)), np.nan)
-        for c, of_kind in enumerate(curves.values()):
-            differences[c, :, : of_kind[quantity].shape[1]] = of_kind[quantity] - scaled
-        axes.axhline(0, color=style.GREY, lw=0.8, ls=":")
-        style.draw_bands(axes, np.array(size.passes), differences)
-        axes.set(title=quantity, xscale="log")
-        axes.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
-        axes.minorticks_off()
-    panels[0].set_ylabel("points")
-    for axes in panels[3:]:
-        axes.set_xlabel("masks or networks averaged")
-    corner.set_axis_off()
-    corner.legend(handles=style.legend(list(curves)), loc="center")
-    title = "Difference from the scaled network, in nats but for error, brier and ece"
-    figure.suptitle(f"{title}: mean and range over {size.seeds} groups", size=10)
-    return figure
-
-
-@mpl.rc_context(style.STYLE)
-def plot_gaps(gaps: dict[str, Values], n_seeds: int) -> Figure:
-    """How far the scaled network is from either mean over masks, a point a network."""
-    figure = Figure(figsize=(8.4, 3.2), layout="constrained")
-    grid = figure.subplots(1, len(gaps), sharey=True)
-    for axes, (where, gap) in zip(grid, gaps.items(), strict=True):
-        style.draw_points(axes, MEANS, [gap[f"to {mean}"] for mean in MEANS])
-        axes.set(title=where, yscale="log")
-        axes.minorticks_off()
-    grid[0].set_ylabel("total variation, mean over digits")
-    title = "From the scaled network to the means over masks, by layers masked and rate"
-    figure.suptitle(f"{title}: {n_seeds} seeds, line: mean", size=10)
-    return figure
 
 
 def main(folder: Path, size: Size) -> None:
@@ -293,7 +243,10 @@ def main(folder: Path, size: Size) -> None:
     curves, large = run_large(size, data)
     gaps = {**run_small(size, data), "large .5": large}
     summary = summarise(size, curves, gaps)
-    figures = {"passes": plot_passes(size, curves), "gaps": plot_gaps(gaps, size.seeds)}
+    figures = {
+        "passes": plot_passes(size.passes, curves, size.seeds),
+        "gaps": plot_gaps(gaps, size.seeds),
+    }
     settings = {**size.__dict__, "rate": RATE, "masked": MASKED, "passes_seed": PASSES_SEED}
     study.write(folder, settings, summary, judge(summary), figures, perf_counter() - start)
 

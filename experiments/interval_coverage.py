@@ -1,4 +1,4 @@
-"""Do the 95 % intervals of `statistics.interval` cover the mean as often as they say?
+"""Do the 95 % intervals of `paired.interval` cover the mean as often as they say?
 
 Question    With few seeds a bootstrap interval is too narrow; ours is widened for that. How often
             does it hold the true mean difference, for differences of four laws?
@@ -20,9 +20,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from dropout_jax.analysis.statistics import interval
+from dropout_jax.analysis.paired import interval
 from dropout_jax.io import writers
-from experiments import study
+from experiments.shared import study
 
 RESULTS = study.RESULTS / "interval_coverage"
 Law = Callable[[np.random.Generator, int], np.ndarray]

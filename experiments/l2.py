@@ -38,7 +38,8 @@ from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import Population, fit_population
 from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
-from experiments import regression, reliance, study
+from experiments.shared import regression, study
+from experiments.shared.removal import examination, reliance
 
 RESULTS = study.RESULTS / "l2"
 RATE = 0.5
@@ -77,7 +78,7 @@ def match(config: Config, base: Hparams, l2: float, size: Size, data: Dataset) -
     """The rate with the validation error of tuned L2, and the L2 beside dropout with its norm."""
 
     def dropped(rate: float) -> Hparams:
-        return base._replace(rates=(0.0, *(rate,) * len(size.features)))
+        return base._replace(rates=study.layer_rates(rate, len(size.features)))
 
     tuned = base._replace(weight_decay=l2)
     candidates = [tuned, dropped(RATE), *map(dropped, LOWER_RATES)]
@@ -112,11 +113,10 @@ def measure(model: MLP, trained: Population, data: Dataset, size: Size) -> Quant
         for l, of_layer in values.items()
         if view in of_layer
     }
-    n = reliance.N_EXAMPLES
-    shared = {"x": data.x_test[:n], "y": data.y_test[:n], **reliance.what_to_take_out(size)}
-    taken_out = map_members(reliance.reliance, (model,), (trained.params,), shared)
+    examined = examination(data, size.features)
+    relied_on = map_members(reliance, (model,), (trained.params,), examined)
     for name in RELIANCE:
-        found |= {f"{name}, layer {l}": of_layer[name] for l, of_layer in enumerate(taken_out)}
+        found |= {f"{name}, layer {l}": of_layer[name] for l, of_layer in enumerate(relied_on)}
     return found
 
 
@@ -124,10 +124,10 @@ def run(size: Size) -> tuple[list[str], Quantities, dict[str, Any]]:
     """Conditions, what was measured, and how they were matched."""
     data = load_dataset(size.dataset)
     model, n_hidden = MLP((*size.features, data.n_classes)), len(size.features)
-    config, none = Config(model, epochs=size.epochs), Hparams(rates=(0.0,) * (n_hidden + 1))
+    config, none = Config(model, epochs=size.epochs), Hparams(study.layer_rates(0.0, n_hidden))
     matched = match(config, none, study.tuned_l2(), size, data)
-    half = none._replace(rates=(0.0, *(RATE,) * n_hidden))
-    lower = (0.0, *(matched["rate_of_equal_error"],) * n_hidden)
+    half = none._replace(rates=study.layer_rates(RATE, n_hidden))
+    lower = study.layer_rates(matched["rate_of_equal_error"], n_hidden)
     conditions = {
         "none": none,
         "L2": none._replace(weight_decay=matched["l2"]),

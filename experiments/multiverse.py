@@ -45,8 +45,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dropout_jax.analysis import statistics
-from dropout_jax.analysis.comparison import HIGHER_IS_UNIFORM
+from dropout_jax.analysis.paired import compare
+from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.io import writers
 from dropout_jax.networks.mlp import MLP, Params
@@ -54,9 +54,9 @@ from dropout_jax.populations.devices import map_members
 from dropout_jax.training.config import Config, Hparams, sgd
 from dropout_jax.training.epochs import evaluate, train_epoch
 from dropout_jax.training.step import TrainState
-from experiments import study
-from experiments.members import CHOSEN, QUANTITIES, fresh_members, measure
-from experiments.specifications import (
+from experiments.shared import study
+from experiments.shared.members import CHOSEN, QUANTITIES, fresh_members, measure
+from experiments.shared.specifications import (
     DIRECTIONS,
     MOST,
     Row,
@@ -104,8 +104,8 @@ OPTIMIZERS: dict[str, tuple[Callable[[Hparams], optax.GradientTransformation], f
 class Size:
     """What to train: all combinations; at the widths `wide` the first initializer and depth.
 
-    `fashion_dir` is the folder of Fashion-MNIST; `cache` one that keeps what universes have come
-    to, so that a study that was interrupted goes on from there.
+    `fashion_dir` is the folder of Fashion-MNIST. `cache` keeps the results of universes, so that
+    an interrupted study goes on from there.
     """
 
     datasets: tuple[str, ...] = ("mnist5k", "digits")
@@ -158,7 +158,7 @@ class Kept(NamedTuple):
 
 
 def universes(size: Size) -> list[Universe]:
-    """All that are trained."""
+    """All universes that are trained."""
     datasets = (*size.datasets, "fashion_mnist") if size.fashion_dir else size.datasets
     full = product(size.initializers, size.optimizers, size.widths, size.depths, datasets)
     wide = product(size.initializers[:1], size.optimizers, size.wide, size.depths[:1], datasets)
@@ -192,7 +192,7 @@ def keep(kept: Kept, params: Params, held_out: jax.Array, seen: jax.Array) -> Ke
 def train(
     config: Config, hparams: Hparams, state: TrainState, data: Dataset
 ) -> tuple[Params, Kept]:
-    """Train a member from its fresh state: its parameters at the end, and those kept."""
+    """Train a fresh member: its parameters at the end, and those kept on the way."""
 
     def losses(params: Params) -> tuple[jax.Array, jax.Array]:
         seen = data.x_train[:N_FOLLOWED], data.y_train[:N_FOLLOWED]
@@ -241,7 +241,7 @@ def run_universe(universe: Universe, size: Size) -> dict[str, Any]:
 
 
 def remembered(universe: Universe, size: Size) -> dict[str, Any]:
-    """What `run_universe` gives, from the cache if it was asked the same before."""
+    """The result of `run_universe`, from the cache if the same was asked before."""
     if size.cache is None:
         return run_universe(universe, size)
     path = size.cache / f"{'-'.join(map(str, universe))}.json"
@@ -258,8 +258,8 @@ def remembered(universe: Universe, size: Size) -> dict[str, Any]:
 def specify(universe: Universe, found: dict[str, Any]) -> list[Row]:
     """The rows of a universe from its values [C, S, T, Q, M].
 
-    Verdicts are those of `statistics.compare`, the quantities of one stop and measure its family;
-    seeds of which a member did not reach the stop are left out, and a stop with fewer than two.
+    Verdicts are those of `paired.compare`; a family is the quantities of one stop and measure. A
+    seed is left out if a member did not reach the stop, and so is a stop with fewer than two seeds.
     """
     rows, values = [], np.array(found["values"], float)  # what is not finite was saved as null
     for (t, stopping), (m, name) in product(enumerate(STOPS), enumerate(CHOSEN)):
@@ -268,7 +268,7 @@ def specify(universe: Universe, found: dict[str, Any]) -> list[Row]:
         if pairs.sum() < 2:
             continue
         higher = name in HIGHER_IS_UNIFORM
-        compared = statistics.compare(family[0, pairs], family[1, pairs], higher)
+        compared = compare(family[0, pairs], family[1, pairs], higher)
         for (view, role), one in zip(QUANTITIES, compared, strict=True):
             scale = 100 * (-1 if higher else 1) / one.baseline_mean
             low, high = sorted((scale * one.ci_low, scale * one.ci_high))
@@ -345,7 +345,7 @@ def disagreement(rows: Sequence[Row], one_measure: str, other_measure: str) -> f
 
 
 def train_all(size: Size) -> dict[Universe, dict[str, Any]]:
-    """Train every universe, or remember it."""
+    """Train every universe, or take it from the cache."""
     trained = {}
     for universe in universes(size):
         trained[universe] = remembered(universe, size)
@@ -354,7 +354,7 @@ def train_all(size: Size) -> dict[Universe, dict[str, Any]]:
 
 
 def told(universe: Universe, found: dict[str, Any]) -> dict[str, Any]:
-    """What the record says of a training: its choices, and how equal the training losses are."""
+    """The entry of a training in the record: its choices, and how equal the losses are."""
     loss = np.array(found["level_loss"], float)
     reached = (loss < LEVEL).all(axis=0)
     means = loss[:, reached].mean(axis=1).tolist() if reached.any() else [None, None]

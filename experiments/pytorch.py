@@ -28,8 +28,8 @@ from matplotlib.figure import Figure
 
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.runs import style
-from experiments import study
-from experiments.study import QUICK, Size
+from experiments.shared import study
+from experiments.shared.study import QUICK, Size
 
 RESULTS = study.RESULTS / "pytorch"
 RATES = {"none": 0.0, "dropout": 0.5}
@@ -91,7 +91,7 @@ def measure(network: Any, x: np.ndarray) -> dict[tuple[int, str], float]:
 
 
 def run(size: Size) -> Ginis:
-    """What PyTorch comes to."""
+    """The Ginis of networks that PyTorch trained."""
     data, ginis = load_dataset(size.dataset), defaultdict(list)
     widths = (data.x_train.shape[1], *size.features, data.n_classes)
     for condition, rate in RATES.items():
@@ -103,7 +103,7 @@ def run(size: Size) -> Ginis:
 
 
 def of_library() -> Ginis:
-    """What this library came to, from the record of the main study."""
+    """The Ginis of networks that this library trained, from the record of the main study."""
     ginis = defaultdict(list)
     with open(study.RESULTS / "weight_uniformity" / "metrics.csv", encoding="utf-8") as file:
         for row in csv.DictReader(file):

@@ -8,8 +8,8 @@ Predicted   T1 Early dropout, gone at half of the training, ends with a test err
             half of what constant dropout gains. T3 A curriculum, whose rate grows, is within .3
             points of constant dropout. T4 Contributions in the last hidden layer become more
             uniform with every schedule, least with the early one.
-Judged      A claim holds if the 95 % interval over seeds supports it; if that leaves it open, it
-            has failed, and the evidence says `undecided`. T2 compares late dropout with the
+Judged      A claim holds if the 95 % interval over seeds supports it. An undecided claim counts as
+            failed, and the evidence says `undecided`. T2 compares late dropout with the
             mean of none and constant dropout, seed by seed.
 Command     python -m experiments.rate_schedules [--quick]
 Time        about a minute and a half on two CPU cores
@@ -33,8 +33,8 @@ from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import style
 from dropout_jax.training import schedules
 from dropout_jax.training.config import Config, Hparams
-from experiments import study
-from experiments.study import QUICK, Size
+from experiments.shared import study
+from experiments.shared.study import QUICK, Size
 
 RESULTS = study.RESULTS / "rate_schedules"
 RATE = 0.5
@@ -55,7 +55,7 @@ def run(size: Size) -> dict[str, dict[str, np.ndarray]]:
     results = {}
     for name, (rate, schedule) in CONDITIONS.items():
         config = Config(model, epochs=size.epochs, rate_schedule=schedule)
-        hparams = Hparams(rates=(0.0, *(rate,) * n_hidden))
+        hparams = Hparams(study.layer_rates(rate, n_hidden))
         trained = fit_population(config, [hparams], range(size.seeds), study.root_key(), data)
         values = measure_population(model, trained, data.x_train).values
         results[name] = {

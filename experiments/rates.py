@@ -9,8 +9,8 @@ Predicted   R1 At fixed width the test error is flat for rates .2 to .6: each wi
             The Gini of contributions falls from rate .1 to .5 in both hidden layers. R4 The rate of
             least validation error costs at most .3 points on the test digits. R5 Dropout of pixels,
             .2, does not raise the error beside .5 of hidden units.
-Judged      A claim holds if the 95 % interval over seeds supports it; if that leaves it open, it
-            has failed, and the evidence says `undecided`. R1 and R4 compare with the least mean, as
+Judged      A claim holds if the 95 % interval over seeds supports it. An undecided claim counts as
+            failed, and the evidence says `undecided`. R1 and R4 compare with the least mean, as
             predicted; it is picked on the same test digits, so that all others are 0 or more above
             it, which makes both harder. R2 compares with the rate of least validation error. R5
             allows one test digit in 1,000. P1 and P3 as in weight_uniformity, by the verdicts, from
@@ -38,7 +38,7 @@ from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import Population, fit_population
 from dropout_jax.training.config import Config, Hparams
-from experiments import rate_figures, study
+from experiments.shared import rate_figures, study
 
 RESULTS = study.RESULTS / "rates"
 RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -81,7 +81,7 @@ def run(size: Size) -> dict[str, np.ndarray]:
     model, seeds = MLP((*size.features, data.n_classes)), range(size.seeds)
     n_hidden = len(size.features)
     train = partial(fit, model, size=size)
-    one_rate = [(0.0, *(rate,) * n_hidden) for rate in RATES]
+    one_rate = [study.layer_rates(rate, n_hidden) for rate in RATES]
     swept = train(one_rate, seeds, data=data)
     measured = measure_population(model, swept, data.x_train)
     results: dict[str, ArrayLike] = {
@@ -99,9 +99,9 @@ def run(size: Size) -> dict[str, np.ndarray]:
     results["grid"] = last_error(gridded)
     for layer in range(n_hidden):
         results[f"grid gini {layer}"] = of_grid[layer]["contribution"]["gini"]
-    pixels = [(rate, *(0.5,) * n_hidden) for rate in PIXEL_RATES]
+    pixels = [study.layer_rates(0.5, n_hidden, pixels=rate) for rate in PIXEL_RATES]
     results["pixels"] = last_error(train(pixels, seeds, data=data))
-    of_widths = [(0.0, *(rate,) * n_hidden) for rate in size.width_rates]
+    of_widths = [study.layer_rates(rate, n_hidden) for rate in size.width_rates]
     fixed = MLP((*(size.kept,) * n_hidden, data.n_classes))
     results["fixed width"] = last_error(fit(fixed, of_widths, seeds, size, data))
     wider = []

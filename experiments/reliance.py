@@ -15,81 +15,30 @@ Fixed       as in the main study; what is taken out is measured on 500 test digi
             pairs of a layer with at most 500, else 500 drawn once for all; 5 random orders
 """
 
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from dropout_jax.analysis import ablation, units
-from dropout_jax.analysis.uniformity import gini
 from dropout_jax.data import Dataset, load_dataset
-from dropout_jax.networks.mlp import MLP, Params, layers, outputs_from
+from dropout_jax.networks.mlp import MLP, Params
 from dropout_jax.noise import drop_connect, gaussian_dropout
 from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
-from dropout_jax.training.objectives import cross_entropy, error_rate
-from experiments import study
-from experiments.study import QUICK, Size
+from experiments.shared import study
+from experiments.shared.removal import FRACTIONS, MEASURES, examination, reliance
+from experiments.shared.study import QUICK, Size
 
 RESULTS = study.RESULTS / "reliance"
 RATE = 0.5
 MAX_NORMS = (0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
 TUNING_SEEDS = 3
-N_EXAMPLES, N_PAIRS, N_ORDERS = 500, 500, 5
-FRACTIONS = np.linspace(0, 1, 21, dtype=np.float32)
-MEASURES = {
-    "largest damage": "nats",
-    "Gini of damages": "",
-    "effective share of units": "",
-    "relative pair interaction": "",
-    "area under the error curve": "",
-    "correlation of activations": "",
-    "cosine of incoming": "",
-    "mean activation": "",
-    "silent share": "",
-}
-
-
-def loss_from(
-    model: MLP, params: Params, layer: int, y: jax.Array, fn: Any, hidden: jax.Array
-) -> jax.Array:
-    """Mean of `fn` over the examples, from what hidden layer `layer` sends on."""
-    return jax.vmap(fn)(outputs_from(model, params, layer, hidden), y).mean()
-
-
-def reliance(model: MLP, params: Params, shared: dict[str, Any]) -> list[dict[str, jax.Array]]:
-    """The measures of every hidden layer of one member, its sorted damages and its error curve."""
-    hidden = model.apply(params, shared["x"], method="activations")[:-1]
-    results = []
-    for l, h in enumerate(hidden):
-        loss, error = (
-            partial(loss_from, model, params, l, shared["y"], fn)
-            for fn in (cross_entropy, error_rate)
-        )
-        damage = ablation.damages(loss, h)
-        pairs = ablation.pair_interactions(loss, h, damage, shared["pairs"][l])
-        curve = ablation.ablation_curve(error, h, shared["orders"][l], jnp.asarray(FRACTIONS))
-        values = (
-            damage.max(),
-            gini(jnp.abs(damage)),
-            ablation.effective_number(damage) / len(damage),
-            jnp.abs(pairs).mean() / jnp.abs(damage).mean(),
-            jnp.trapezoid(curve, FRACTIONS),
-            units.mean_correlation(h),
-            units.mean_cosine(layers(params)[l]["kernel"]),
-            h.mean(),
-            units.silent_share(h),
-        )
-        results.append({**dict(zip(MEASURES, values, strict=True)), "curve": curve})
-    return results
 
 
 def tune_max_norm(config: Config, base: Hparams, data: Dataset) -> dict[str, Any]:
@@ -107,8 +56,8 @@ def train(size: Size, data: Dataset) -> tuple[MLP, dict[str, Params], dict[str, 
     """The trained members [S] of every condition, and how max-norm was tuned."""
     model = MLP((*size.features, data.n_classes))
     n_hidden = len(size.features)
-    none = Hparams(rates=(0.0,) * (n_hidden + 1), max_norm=np.inf)
-    dropped = none._replace(rates=(0.0, *(RATE,) * n_hidden))
+    none = Hparams(study.layer_rates(0.0, n_hidden), max_norm=np.inf)
+    dropped = none._replace(rates=study.layer_rates(RATE, n_hidden))
     tuning = tune_max_norm(Config(model, epochs=size.epochs), none, data)
     in_one = {
         "none": none,
@@ -132,26 +81,12 @@ def train(size: Size, data: Dataset) -> tuple[MLP, dict[str, Params], dict[str, 
     return model, trained, tuning
 
 
-def what_to_take_out(size: Size) -> dict[str, list[np.ndarray]]:
-    """Pairs and orders of the units of every hidden layer, the same for all members."""
-    rng = np.random.default_rng(0)
-    pairs, orders = [], []
-    for width in size.features:
-        of_layer = np.stack(np.triu_indices(width, 1), axis=1)
-        if len(of_layer) > N_PAIRS:
-            of_layer = rng.choice(of_layer, N_PAIRS, replace=False)
-        pairs.append(of_layer.astype(np.int32))
-        orders.append(np.stack([rng.permutation(width) for _ in range(N_ORDERS)]).astype(np.int32))
-    return {"pairs": pairs, "orders": orders}
-
-
 def run(size: Size) -> tuple[list[str], list[dict[str, np.ndarray]], dict[str, Any]]:
     """Conditions; of every hidden layer what was measured [C, S]; how max-norm was tuned."""
     data = load_dataset(size.dataset)
     model, trained, tuning = train(size, data)
     params = jax.tree.map(lambda *leaves: np.stack(leaves), *trained.values())
-    examples = {"x": data.x_test[:N_EXAMPLES], "y": data.y_test[:N_EXAMPLES]}
-    measured = map_members(reliance, (model,), (params,), {**examples, **what_to_take_out(size)})
+    measured = map_members(reliance, (model,), (params,), examination(data, size.features))
     return list(trained), measured, tuning
 
 

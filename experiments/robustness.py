@@ -13,9 +13,10 @@ Fixed       as in the main study; what is drawn is the same for all conditions o
             the strengths above 0
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -31,28 +32,47 @@ from dropout_jax.populations.population import fit_population, member_key
 from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.objectives import error_rate
-from experiments import study
-from experiments.study import QUICK, Size
+from experiments.shared import study
+from experiments.shared.study import QUICK, Size
 
 RESULTS = study.RESULTS / "robustness"
-STRENGTHS = {
-    "noise": (perturbations.gaussian_noise, np.linspace(0, 1, 11), "standard deviation"),
-    "dropped pixels": (perturbations.dropped_pixels, np.linspace(0, 0.9, 10), "fraction"),
-    "shift": (perturbations.shift, np.arange(7), "pixels"),
-    "contrast": (perturbations.less_contrast, np.linspace(0, 0.95, 11), "fraction lost"),
-}
 NOISE_SEED = 1  # apart from the keys that members descend from
+
+
+class Perturbation(NamedTuple):
+    """What `move` does to an image x [D] by a key, at so many strengths in a unit."""
+
+    move: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+    strengths: np.ndarray
+    unit: str
+
+
+PERTURBATIONS = {
+    "noise": Perturbation(
+        perturbations.gaussian_noise, np.linspace(0, 1, 11), "standard deviation"
+    ),
+    "dropped pixels": Perturbation(
+        perturbations.dropped_pixels, np.linspace(0, 0.9, 10), "fraction"
+    ),
+    "shift": Perturbation(perturbations.shift, np.arange(7), "pixels"),
+    "contrast": Perturbation(
+        perturbations.less_contrast, np.linspace(0, 0.95, 11), "fraction lost"
+    ),
+}
 
 
 def conditions(n_hidden: int) -> dict[str, Hparams]:
     """The conditions by name."""
-    none = Hparams(rates=(0.0,) * (n_hidden + 1))
+
+    def of(hidden: float, pixels: float = 0.0, weight_decay: float = 0.0) -> Hparams:
+        return Hparams(study.layer_rates(hidden, n_hidden, pixels), weight_decay=weight_decay)
+
     return {
-        "none": none,
-        "dropout": none._replace(rates=(0.0, *(0.5,) * n_hidden)),
-        "L2": none._replace(weight_decay=study.tuned_l2()),
-        "pixel dropout": none._replace(rates=(0.2, *(0.0,) * n_hidden)),
-        "both dropouts": none._replace(rates=(0.2, *(0.5,) * n_hidden)),
+        "none": of(0.0),
+        "dropout": of(0.5),
+        "L2": of(0.0, weight_decay=study.tuned_l2()),
+        "pixel dropout": of(0.0, pixels=0.2),
+        "both dropouts": of(0.5, pixels=0.2),
     }
 
 
@@ -61,12 +81,12 @@ def accuracies(
 ) -> dict[str, jax.Array]:
     """Accuracy of one member, a fraction, under every perturbation at every strength."""
     x, y = test
-    keys = jax.random.split(key, len(STRENGTHS))
+    keys = jax.random.split(key, len(PERTURBATIONS))
     results = {}
-    for key, (name, (perturb, strengths, _)) in zip(keys, STRENGTHS.items(), strict=True):
-        at_strengths = jax.vmap(perturb, (None, None, 0))
+    for key, (name, of) in zip(keys, PERTURBATIONS.items(), strict=True):
+        at_strengths = jax.vmap(of.move, (None, None, 0))
         moved = jax.vmap(at_strengths, (0, 0, None))(
-            jax.random.split(key, len(x)), x, jnp.asarray(strengths, jnp.float32)
+            jax.random.split(key, len(x)), x, jnp.asarray(of.strengths, jnp.float32)
         )
         outputs = cast(jax.Array, model.apply(params, moved))  # [n, F, K]
         errors = jax.vmap(jax.vmap(error_rate, (0, None)))(outputs, y)
@@ -97,7 +117,7 @@ def summarise(names: list[str], measured: dict[str, np.ndarray]) -> dict[str, An
     over_strengths = np.stack([100 * of[..., 1:].mean(axis=-1) for of in measured.values()], -1)
     return {
         "n_seeds": over_strengths.shape[1],
-        "strengths": {name: strengths.tolist() for name, (_, strengths, _) in STRENGTHS.items()},
+        "strengths": {name: of.strengths.tolist() for name, of in PERTURBATIONS.items()},
         "accuracy_percent": {
             name: {kind: (100 * of[c].mean(axis=0)).tolist() for kind, of in measured.items()}
             for c, name in enumerate(names)
@@ -114,7 +134,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Each part of each prediction, and whether it held; for P7, whether all signs are positive."""
     rows = {(row["condition"], row["quantity"]): row for row in summary["comparisons"]}
     judged = []
-    for kind in STRENGTHS:
+    for kind in PERTURBATIONS:
         row = rows["dropout", kind]
         claim = f"open: dropout of hidden units is more accurate under {kind}"
         judged.append(study.judged("P7", claim, row["ci_low"] > 0, row))
@@ -135,9 +155,9 @@ def plot(names: list[str], measured: dict[str, np.ndarray]) -> Figure:
     """Accuracy against strength, a panel for every perturbation."""
     figure = Figure(figsize=(7.2, 6), layout="constrained")
     grid = figure.subplots(2, 2, sharey=True)
-    for axes, (kind, (_, strengths, unit)) in zip(grid.ravel(), STRENGTHS.items(), strict=True):
-        style.draw_bands(axes, strengths, 100 * measured[kind])
-        axes.set(title=kind, xlabel=unit, xlim=(0, strengths[-1]), ylim=(0, 100))
+    for axes, (kind, of) in zip(grid.ravel(), PERTURBATIONS.items(), strict=True):
+        style.draw_bands(axes, of.strengths, 100 * measured[kind])
+        axes.set(title=kind, xlabel=of.unit, xlim=(0, of.strengths[-1]), ylim=(0, 100))
     for row in grid:
         row[0].set_ylabel("test accuracy, %")
     grid[0, 0].legend(handles=style.legend(names), loc="lower left")

@@ -20,7 +20,7 @@ from time import perf_counter
 import jax
 
 from dropout_jax.cli.backend import n_cores
-from experiments.study import RESULTS
+from experiments.shared.study import RESULTS
 
 OPTIONAL = ("torch",)  # packages that only some studies need
 FIRST = "weight_uniformity"  # whose record tells the others how strong L2 is

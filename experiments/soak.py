@@ -29,7 +29,7 @@ from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import run as runs
 from dropout_jax.runs.write import write
 from dropout_jax.training.config import Config, Hparams
-from experiments import study
+from experiments.shared import study
 
 RESULTS = study.RESULTS / "soak"
 
@@ -54,7 +54,7 @@ CONDITIONS = {
 
 
 def resident() -> float:
-    """MiB of memory that is this process's own (Linux); pages of files go when room is needed."""
+    """MiB of memory of this process (Linux), without pages of files, which can be dropped."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     values = {line.split(":")[0]: line.split()[1] for line in lines if line.endswith(" kB")}
     return int(values["RssAnon"]) / 1024

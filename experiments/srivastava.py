@@ -56,8 +56,8 @@ from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams, sgd
-from experiments import study
-from experiments.ensemble import scores
+from experiments.shared import study
+from experiments.shared.averages import scores
 
 RESULTS = study.RESULTS / "srivastava"
 MOMENTUM, MAX_NORM, L2 = 0.95, 2.0, 1e-4
@@ -75,8 +75,8 @@ CHECKPOINT_SECONDS = 60.0
 class Row(NamedTuple):
     """A network of the papers; `paper` is its test error there in per cent, None if not given.
 
-    It is trained for `times` as many epochs as the first rows, each learning rate for `tuning`
-    epochs, after `prediction` was made.
+    It is trained for `times` as many epochs as the first rows, and each learning rate is tried for
+    `tuning` epochs. `prediction` was made before.
     """
 
     paper: float | None
@@ -113,20 +113,30 @@ ROWS |= {
         ("logistic, dropout", "longest", 10, 6, "J7"),
     )
 }
-ORDERS = (  # better, worse
-    ("ReLU, dropout", "ReLU"),
-    ("ReLU, dropout, max-norm", "ReLU, dropout"),
-    ("ReLU, dropout", "logistic, dropout"),
-    ("max-norm", "L2"),
-    ("dropout, L2", "L2"),
-    ("dropout, max-norm", "max-norm"),
-    ("dropout, max-norm", "dropout, L2"),
-    ("ReLU, dropout, longer", "ReLU"),
-    ("dropout, L2, longer", "L2"),
-    ("dropout, max-norm, longer", "max-norm"),
-    ("dropout, max-norm, longer", "dropout, L2, longer"),
-    ("ReLU, dropout, max-norm, longer", "ReLU, dropout, longer"),
-    ("ReLU, dropout, longer", "logistic, dropout, longer"),
+
+
+class Order(NamedTuple):
+    """The row that errs less in the paper, the one that errs more, and what predicted it here."""
+
+    better: str
+    worse: str
+    prediction: str = "J2"
+
+
+ORDERS = (
+    Order("ReLU, dropout", "ReLU"),
+    Order("ReLU, dropout, max-norm", "ReLU, dropout"),
+    Order("ReLU, dropout", "logistic, dropout"),
+    Order("max-norm", "L2"),
+    Order("dropout, L2", "L2"),
+    Order("dropout, max-norm", "max-norm"),
+    Order("dropout, max-norm", "dropout, L2"),
+    Order("ReLU, dropout, longer", "ReLU", "J4"),
+    Order("dropout, L2, longer", "L2", "J5"),
+    Order("dropout, max-norm, longer", "max-norm", "J5"),
+    Order("dropout, max-norm, longer", "dropout, L2, longer", "J5"),
+    Order("ReLU, dropout, max-norm, longer", "ReLU, dropout, longer", "J6"),
+    Order("ReLU, dropout, longer", "logistic, dropout, longer", "J6"),
 )
 
 
@@ -157,7 +167,7 @@ def decaying(n_steps: int) -> Callable[[Hparams], optax.GradientTransformation]:
 
 
 def configure(row: Row, size: Size, n_examples: int, n_classes: int, epochs: int) -> Config:
-    """What is fixed of a row's training."""
+    """The configuration of a row's training."""
     features = tuple(width // size.divided_by for width in TABLES[row.table])
     model = MLP((*features, n_classes), activation=row.activation)
     n_steps = epochs * (n_examples // size.batch_size)
@@ -228,7 +238,7 @@ def train(name: str, size: Size, data: Dataset) -> dict[str, Any]:
 
 
 def remembered(name: str, size: Size, data: Dataset) -> dict[str, Any]:
-    """What `train` gives, from the cache if it is there."""
+    """The result of `train`, from the cache if it is there."""
     if size.cache is None:
         return train(name, size, data)
     path = size.cache / f"{name.replace(', ', '_')}.json"
@@ -248,11 +258,13 @@ def summarise(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         rows.append({"row": name, "paper": ROWS[name].paper, "here": here, **of})
     orders = [
         {
-            "better": better,
-            "worse": worse,
-            **study.over_seeds(np.subtract(found[better]["errors"], found[worse]["errors"])),
+            "better": order.better,
+            "worse": order.worse,
+            **study.over_seeds(
+                np.subtract(found[order.better]["errors"], found[order.worse]["errors"])
+            ),
         }
-        for better, worse in ORDERS
+        for order in ORDERS
     ]
     passes = np.array(found[AVERAGED]["passes"])
     above = passes - np.array(found[AVERAGED]["errors"])[:, None]
@@ -272,10 +284,9 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
             claim = f"{row['row']}: within {NEAR:g} points of the paper's"
             within = low >= -NEAR and high <= NEAR
             judged.append(study.judged(of.prediction, claim, within, row["here"]))
-    for row in summary["orders"]:
-        claim = f"{row['better']} errs less than {row['worse']}"
-        part = max("J2", *(ROWS[row[side]].prediction for side in ("better", "worse")))
-        judged.append(study.judged(part, claim, row["ci_high"] < 0, row))
+    for order, row in zip(ORDERS, summary["orders"], strict=True):
+        claim = f"{order.better} errs less than {order.worse}"
+        judged.append(study.judged(order.prediction, claim, row["ci_high"] < 0, row))
     of_passes = {row["passes"]: row for row in summary["above_scaled"]}
     one, many = of_passes[1], of_passes[50]
     claim = "one pass errs more than the scaled network"
@@ -303,9 +314,9 @@ def markdown(folder: Path) -> str:
 
 @mpl.rc_context(style.STYLE)
 def plot(summary: dict[str, Any]) -> Figure:
-    """Learning curves of either table, below of the longer rows with dropout beside those without.
+    """Learning curves of either table; below, the longer rows with dropout and those without.
 
-    What the paper came to is dotted.
+    The paper's errors are dotted.
     """
     figure = Figure(figsize=(9.6, 6.4), layout="constrained")
     grid = figure.subplots(2, 2, sharey=True)

@@ -30,9 +30,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments import study
-from experiments.theory_figures import plot
-from experiments.theory_models import (
+from experiments.shared import study
+from experiments.shared.theory_figures import plot
+from experiments.shared.theory_models import (
     COPIES,
     FACTOR_RATES,
     FACTORS,

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dropout_jax.cli.arguments import PRNG, ROOT_SEED
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.io import writers
 from dropout_jax.networks.mlp import MLP
@@ -31,7 +30,7 @@ from dropout_jax.runs.run import Run, compare
 from dropout_jax.runs.wording import answer
 from dropout_jax.runs.write import write
 from dropout_jax.training.config import Config, Hparams
-from experiments import study
+from experiments.shared import study
 
 RESULTS = study.RESULTS / "weight_uniformity"
 RATES = {"dropout": 0.5, "dropout .2": 0.2, "dropout .8": 0.8}
@@ -65,11 +64,11 @@ def run(size: Size = Size()) -> tuple[Run, dict[str, Any]]:
     data = load_dataset(size.dataset)
     config = Config(MLP((*size.features, data.n_classes)), epochs=size.epochs)
     n_hidden = len(size.features)
-    none = Hparams(rates=(0.0,) * (n_hidden + 1))
+    none = Hparams(study.layer_rates(0.0, n_hidden))
     tuning = tune_l2(config, none, data, size)
     conditions = {
         "none": none,
-        **{name: none._replace(rates=(0.0,) + (rate,) * n_hidden) for name, rate in RATES.items()},
+        **{name: Hparams(study.layer_rates(rate, n_hidden)) for name, rate in RATES.items()},
         "l2": none._replace(weight_decay=tuning["l2"]),
     }
     result = compare(config, conditions, range(size.seeds), study.root_key(), data)
@@ -84,7 +83,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         if row["measure"] == "gini"
     }
     n_layers = 1 + max(layer for _, layer, _ in rows)
-    by_rate = sorted(RATES, key=RATES.__getitem__)
+    by_rate = sorted(RATES, key=lambda name: RATES[name])
     judged = []
     for view in ("contribution", "path_norm"):
         for layer in range(n_layers - 1):
@@ -132,7 +131,7 @@ def markdown(folder: Path) -> str:
                 cells.append(f"{row['condition_mean']:.3f}")
                 cells.append(f"{row['difference']:+.3f} {interval} {row['verdict']}")
             lines.append(f"| {' | '.join(cells)} |")
-    names = ["none", *sorted(RATES, key=RATES.__getitem__), "l2"]
+    names = ["none", *sorted(RATES, key=lambda name: RATES[name]), "l2"]
     conditions = [summary["conditions"][name] for name in names]
     heads = ["none", *(f"dropout {rate:.1f}".replace("0.", ".") for rate in sorted(RATES.values()))]
     lines += [
@@ -159,8 +158,8 @@ def main(folder: Path, size: Size) -> None:
         "study": "weight_uniformity",
         **size.__dict__,
         **tuning,
-        "root_seed": ROOT_SEED,
-        "prng": PRNG,
+        "root_seed": study.ROOT_SEED,
+        "prng": study.PRNG,
     }
     write(folder, result, settings, study.root_key(), compact=True)
     judged = judge(result.summary)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.run_all import OPTIONAL, STUDIES, run_all
-from experiments.study import Size, judged_within, start
+from experiments.shared.study import Size, judged_within, start
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 

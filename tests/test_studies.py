@@ -11,9 +11,10 @@ from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
-from experiments import data_size, multiverse, regression, study
-from experiments.members import CHOSEN, QUANTITIES, fresh_members
-from experiments.specifications import by_choice, count, say
+from experiments import data_size, multiverse
+from experiments.shared import regression, study
+from experiments.shared.members import CHOSEN, QUANTITIES, fresh_members
+from experiments.shared.specifications import by_choice, count, say
 
 RNG = np.random.default_rng(0)
 

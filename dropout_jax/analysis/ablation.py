@@ -1,8 +1,7 @@
-"""Co-adaptation measured directly: what is lost when units of a layer are set to 0.
+"""Co-adaptation measured directly: what a network loses when units of a layer are set to 0.
 
-Each function takes `loss_fn`, which gives the loss of a network from what one of its hidden layers
-sends on, so nothing here knows networks: `partial(loss_from, ...)`. All are pure, and made to be
-vmapped over members.
+Each function takes `loss_fn`, the loss of a network as a function of the activations of one hidden
+layer, so nothing here knows networks. All are pure, and made to be vmapped over members.
 
 Shapes: n examples, U units of the layer, P pairs, R orders, F fractions.
 """
@@ -13,14 +12,14 @@ import jax
 import jax.numpy as jnp
 
 LossFn = Callable[[jax.Array], jax.Array]  # of activations [n, U]
-AT_ONCE = 16  # ablated networks
+_AT_ONCE = 16  # ablated networks
 
 
 def damages(loss_fn: LossFn, hidden: jax.Array) -> jax.Array:
     """d_j = loss without unit j - loss, for every unit [U] of activations [n, U].
 
-    In the units of the loss; negative where the network does better without the unit. Single-unit
-    ablation, as in Morcos et al. (2018), §3.
+    A damage has the units of the loss; it is negative where the network does better without the
+    unit. This is single-unit ablation, as in Morcos et al. (2018), §3.
 
     Example:
       >>> h = jnp.array([[1.0, 2.0]])
@@ -35,9 +34,9 @@ def pair_interactions(
 ) -> jax.Array:
     """d_ij - d_i - d_j for pairs of units [P, 2]: what two units are worth only together [P].
 
-    d_i is the damage [U] that `damages` gives, d_ij that without both. 0 where units act
-    independently of each other on the loss; positive where one stands in for the other, negative
-    where neither is of use alone: units that are co-adapted are far from 0.
+    d_i is the damage [U] that `damages` gives, d_ij the damage without both. The interaction is 0
+    where two units act on the loss independently. It is positive where one stands in for the other,
+    and negative where neither is of use alone. Co-adapted units are far from 0.
 
     Example:
       >>> h = jnp.array([[1.0, 2.0]])
@@ -57,19 +56,19 @@ def _damages_without(loss_fn: LossFn, hidden: jax.Array, units: jax.Array) -> ja
     def without(of_set: jax.Array) -> jax.Array:
         return loss_fn(hidden.at[:, of_set].set(0))
 
-    return jax.lax.map(without, units, batch_size=AT_ONCE) - loss_fn(hidden)
+    return jax.lax.map(without, units, batch_size=_AT_ONCE) - loss_fn(hidden)
 
 
 def ablation_curve(
     loss_fn: LossFn, hidden: jax.Array, orders: jax.Array, fractions: jax.Array
 ) -> jax.Array:
-    """The loss without the first ⌊fU⌉ units of an order, the mean over orders, for each f [F].
+    """The loss without the first ⌊fU⌉ units of an order, averaged over orders, for each f [F].
 
     Args:
       loss_fn: the loss, or error rate, from activations [n, U].
       hidden: the activations [n, U].
       orders: random permutations of the units [R, U].
-      fractions: of the units that are ablated [F].
+      fractions: the shares of the units that are ablated [F].
 
     Example:
       >>> h, orders = jnp.ones((1, 4)), jnp.array([[0, 1, 2, 3]])
@@ -87,9 +86,10 @@ def ablation_curve(
 
 
 def effective_number(damage: jax.Array) -> jax.Array:
-    """(Σ|d|)² / Σd²: how many units [U] are relied on; 1 if only one is, U if all are alike.
+    """(Σ|d|)² / Σd²: how many units [U] the network relies on, from 1 to U.
 
-    The participation number of the damages; NaN if there is none.
+    It is the participation number of the damages: 1 if only one unit matters, U if all matter
+    alike, NaN if none does.
 
     Example:
       >>> print(effective_number(jnp.ones(3)), effective_number(jnp.array([0.0, 2.0])))

@@ -1,33 +1,40 @@
-"""The comparison of conditions: measure every member, compare seed by seed, say it in words.
+"""The comparison of conditions: every member is measured, and pairs are compared seed by seed.
 
 Shapes: C conditions, S seeds, L layers, n training examples, P points of a learning curve.
 """
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from dropout_jax.analysis import statistics
+from dropout_jax.analysis import paired, statistics
 from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MEASURES, Profile
-from dropout_jax.analysis.units import contribution, path_norm
-from dropout_jax.analysis.views import Live, measure_alike, measure_kernel, varies
+from dropout_jax.analysis.views import layer_views, measure_alike, measure_kernel
 from dropout_jax.data import Array
 from dropout_jax.networks.mlp import MLP, Params, layers
 from dropout_jax.populations.devices import Device, map_members
 from dropout_jax.populations.population import Population
 from dropout_jax.training.config import Hparams
 
-SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 1
 VIEWS = ("entries", "columns", "change", "contribution", "path_norm")
-# The training loss of networks that learn stays below that of the untrained ones, and that of dead
-# ones, or of all that a rate of .9 leaves, beside it; the test loss may rise a hundredfold by
-# overfitting, and says nothing.
-DIVERGED = 10
-Row = tuple[str, int, int | str, str, str, float]  # condition, seed, layer, view, measure, value
+# Networks that learn have a lower training loss than untrained ones. Dead networks, and those left
+# by a rate of .9, stay near it. The test loss may rise a hundredfold by overfitting.
+_DIVERGED = 10
+
+
+class Row(NamedTuple):
+    """One number of a member; layer and view are empty for those of the whole network."""
+
+    condition: str
+    seed: int
+    layer: int | str
+    view: str
+    measure: str
+    value: float
 
 
 class Measured(NamedTuple):
@@ -48,38 +55,27 @@ class Measured(NamedTuple):
 def measure_member(model: MLP, params: Params, init_params: Params, x_train: Array) -> Measured:
     """All measures of one member in all views of all its layers.
 
-    To the views of a kernel (`weights.measure_kernel`) hidden layers add those of their units:
-    `contribution` and `path_norm`, over the units that are not dead. A dead input or unit is one
-    that is constant over the training data x_train [n, D].
+    The views of kernels are those of `views.measure_kernel`. Hidden layers add those of their units
+    that are not dead. A dead input or unit is constant over the training data x_train [n, D].
 
     Example:
       >>> model = MLP((3, 2))
-      >>> params = model.init(jax.random.key(0), jnp.zeros(4))
-      >>> found = measure_member(model, params, params, jnp.eye(4))
+      >>> params = model.init(jax.random.key(0), np.zeros(4))
+      >>> found = measure_member(model, params, params, np.eye(4))
       >>> print(sorted(found.values[0]))
       ['change', 'columns', 'contribution', 'entries', 'path_norm']
     """
-    hidden = cast(tuple, model.apply(params, x_train, method="activations"))[:-1]
-    live_inputs = [varies(x) for x in (x_train, *hidden)]
-    live_outputs = [*live_inputs[1:], jnp.ones(model.features[-1], bool)]
     values: dict[int, dict] = {}
     profiles: dict[int, dict] = {}
-    trained, initial = layers(params), layers(init_params)
-    for l, (layer, first) in enumerate(zip(trained, initial, strict=True)):
-        live = Live(live_inputs[l], live_outputs[l])
-        values[l], of_entries = measure_kernel(layer["kernel"], first["kernel"], live)
+    views = layer_views(model, params, x_train)
+    for l, (layer, initial) in enumerate(zip(views, layers(init_params), strict=True)):
+        values[l], of_entries = measure_kernel(layer.kernel, initial["kernel"], layer.live)
         profiles[l] = {"entries": of_entries}
-        if l < len(hidden):
-            outgoing = trained[l + 1]["kernel"]
-            incoming = jnp.where(live.inputs[:, None], layer["kernel"], 0)
-            per_unit = {
-                "contribution": contribution(hidden[l], outgoing),
-                "path_norm": path_norm(incoming, layer["bias"], outgoing),
-            }
-            of_units, sorted_units = measure_alike(per_unit, live.outputs)
+        if layer.units:
+            of_units, sorted_units = measure_alike(layer.units, layer.live.outputs)
             values[l] |= of_units
             profiles[l]["contribution"] = sorted_units["contribution"]
-    return Measured(values, profiles, live_inputs)
+    return Measured(values, profiles, [layer.live.inputs for layer in views])
 
 
 def measure_population(
@@ -89,7 +85,7 @@ def measure_population(
 
     Example:
       >>> model = MLP((2,))
-      >>> params = model.init(jax.random.key(0), jnp.zeros(4))
+      >>> params = model.init(jax.random.key(0), np.zeros(4))
       >>> members = jax.tree.map(lambda leaf: leaf[None, None], params)  # one condition, one seed
       >>> population = Population(members, members, np.arange(1), None)
       >>> found = measure_population(model, population, np.eye(4, dtype=np.float32))
@@ -101,10 +97,9 @@ def measure_population(
 
 
 def sound(population: Population) -> np.ndarray:
-    """Which members [C, S] did not diverge, whenever they were measured.
+    """Which members [C, S] did not diverge at any point of their learning curve.
 
-    Their loss was finite, and that on the training data at most ten times that of the untrained
-    network.
+    Their losses are finite, and their training loss is at most ten times that before training.
 
     Example:
       >>> from dropout_jax.training.epochs import Curve, Metrics
@@ -114,7 +109,7 @@ def sound(population: Population) -> np.ndarray:
       [[ True False]]
     """
     train, test = population.curve.train.loss, population.curve.test.loss
-    fine = np.isfinite(train) & np.isfinite(test) & (train <= DIVERGED * train[..., :1])
+    fine = np.isfinite(train) & np.isfinite(test) & (train <= _DIVERGED * train[..., :1])
     return np.asarray(fine.all(axis=-1))
 
 
@@ -130,13 +125,14 @@ def tidy(
     for c, name in enumerate(names):
         for s, seed in enumerate(seeds):
             for metric, values in whole.items():
-                yield name, seed, "", "", metric, float(values[c, s])
+                yield Row(name, seed, "", "", metric, float(values[c, s]))
             for layer, views in measured.values.items():
                 n_dead = np.sum(~np.asarray(measured.live_inputs[layer][c, s]))
-                yield name, seed, layer, "inputs", "dead", float(n_dead)
-                for view in filter(views.__contains__, VIEWS):
+                yield Row(name, seed, layer, "inputs", "dead", float(n_dead))
+                for view in (view for view in VIEWS if view in views):
                     for measure in MEASURES:
-                        yield name, seed, layer, view, measure, float(views[view][measure][c, s])
+                        value = float(views[view][measure][c, s])
+                        yield Row(name, seed, layer, view, measure, value)
 
 
 def compare_conditions(
@@ -144,9 +140,9 @@ def compare_conditions(
 ) -> list[dict[str, Any]]:
     """Every other condition against the first, in every layer, view and measure, seed by seed.
 
-    A pair of members counts if both do (counts [C, S]); with fewer than two pairs all is NaN. A
-    family, over which Holm's p-values hold, is one condition and one measure: all layers and
-    views. Gini is the primary measure; the others tell whether the answer depends on it.
+    A pair of members counts if both do (counts [C, S]); with fewer than two pairs all is NaN.
+    Holm's p-values hold over a family: all layers and views of one condition and one measure. Gini
+    is the primary measure; the others show whether the answer depends on it.
 
     Example:
       >>> ginis = np.array([[0.5, 0.4, 0.6], [0.4, 0.3, 0.4]])  # conditions, seeds
@@ -164,7 +160,7 @@ def compare_conditions(
             pairs = counts[0] & counts[c]
             if pairs.sum() < 2:
                 of_family, pairs = np.full_like(of_family, np.nan), np.ones_like(pairs)
-            compared = statistics.compare(
+            compared = paired.compare(
                 of_family[0, pairs],
                 of_family[c, pairs],
                 higher_is_uniform=measure in HIGHER_IS_UNIFORM,
@@ -180,8 +176,8 @@ def summarise(
 ) -> dict[str, Any]:
     """The record of a comparison: conditions with their errors, and all paired comparisons.
 
-    Members that diverged are named, and left out of all means; with them their seed is left out of
-    the comparisons of their condition, or of all if it is the baseline that they belong to.
+    Members that diverged are named and left out of all means. Their seed is left out of the
+    comparisons of their condition, or of all comparisons if they belong to the baseline.
 
     Example:
       >>> from dropout_jax.training.epochs import Curve, Metrics
@@ -194,8 +190,8 @@ def summarise(
       >>> summary = summarise(conditions, range(3), population, measured)
       >>> print(summary["comparisons"][0]["verdict"])
       undecided
-      >>> print(next(tidy(["none", "dropout"], range(3), population, measured)))
-      ('none', 0, '', '', 'train_loss', 1.0)
+      >>> print(*next(tidy(["none", "dropout"], range(3), population, measured))[-2:])
+      train_loss 1.0
     """
     names = list(conditions)
     counts = sound(population)
@@ -213,13 +209,13 @@ def summarise(
         return [float((~of).sum(-1).mean()) if len(of) else np.nan for of in live]
 
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": _SCHEMA_VERSION,
         "n_seeds": len(seeds),
         "statistics": {
             "interval": f"{statistics.CONFIDENCE:.0%} BCa bootstrap interval for small samples",
             "margin": statistics.MARGIN,
             "family_size": family,
-            "smallest_p_holm": statistics.smallest_p_holm(int(n_compared.min()), family),
+            "smallest_p_holm": paired.smallest_p_holm(int(n_compared.min()), family),
         },
         "conditions": {
             name: {

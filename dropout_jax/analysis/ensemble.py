@@ -1,8 +1,9 @@
 """Dropout as an ensemble: predictions averaged over masks or networks, and how sure they are.
 
-An ensemble is an axis of log-probabilities: passes of one network under random masks, all masks of
-a small one, or networks of a population, each in one deterministic pass. Dropout is inverted here,
-so the weight-scaled network (Srivastava et al. 2014, §4) is the deterministic pass.
+An ensemble is an axis of log-probabilities. Its members are passes of one network under random
+masks, all masks of a small network, or the deterministic passes of the networks of a population.
+Dropout is inverted here, so the deterministic pass is the weight-scaled network (Srivastava et al.
+2014, §4).
 
 Shapes: T members of an ensemble (passes, masks, networks), n examples, K classes, M masked units.
 """
@@ -16,8 +17,8 @@ import numpy as np
 from jax.typing import ArrayLike
 
 ApplyFn = Callable[[jax.Array, jax.Array], Any]  # logits of (key, x)
-MAX_MASKED = 20  # units: their masks are a million
-N_BINS = 15
+_MAX_MASKED = 20  # units: their masks are a million
+_N_BINS = 15
 
 
 def mc_predictions(
@@ -27,12 +28,12 @@ def mc_predictions(
 
     Args:
       apply_fn: logits of (key, x), such as `lambda key, x: model.apply(params, x, key=key,
-        rates=rates)`; it must draw a mask of the shape of what it is given, as `MLP` does.
+        rates=rates)`; its masks must have the shape of its inputs, as those of `MLP` do.
       key: split into one key a pass; consumed.
       x: inputs [n, …].
       n_passes: T.
-      shared_mask: whether all examples of a pass share one mask, one subnetwork; otherwise each
-        has its own. Noise on kernels is shared either way.
+      shared_mask: whether all examples of a pass share one mask, which is one subnetwork. By
+        default each example has its own. Noise on kernels is shared either way.
 
     Raises:
       ValueError: if there is no pass.
@@ -64,8 +65,8 @@ def all_masks(n_units: int) -> np.ndarray:
       >>> print(all_masks(2).astype(int).tolist())
       [[0, 0], [1, 0], [0, 1], [1, 1]]
     """
-    if not 0 <= n_units <= MAX_MASKED:
-        raise ValueError(f"masks can be enumerated for 0 … {MAX_MASKED} units, got {n_units}")
+    if not 0 <= n_units <= _MAX_MASKED:
+        raise ValueError(f"masks can be enumerated for 0 … {_MAX_MASKED} units, got {n_units}")
     return (np.arange(2**n_units)[:, None] >> np.arange(n_units)[None, :] & 1).astype(bool)
 
 
@@ -74,7 +75,7 @@ def mask_probabilities(masks: ArrayLike, rate: ArrayLike) -> jax.Array:
 
     Args:
       masks: True = kept.
-      rate: P(drop) in [0, 1], one for all units or one a unit [M]; possibly traced.
+      rate: P(drop) in [0, 1], one for all units or one for each [M]; it may be traced.
 
     Example:
       >>> print(mask_probabilities(all_masks(2), 0.2).round(2))
@@ -96,7 +97,8 @@ def arithmetic_mean(log_probs: jax.Array, weights: ArrayLike | None = None) -> j
     """Log of the mean probability over members, log Σₜ wₜ pₜ, of log-probabilities [T, …, K].
 
     Args:
-      weights: of the members [T], of sum 1, such as `mask_probabilities`; even by default.
+      weights: the weights of the members [T], of sum 1, such as `mask_probabilities`; by default
+        all are equal.
 
     Example:
       >>> log_p = jnp.log(jnp.array([[0.2, 0.8], [0.6, 0.4]]))
@@ -110,9 +112,9 @@ def arithmetic_mean(log_probs: jax.Array, weights: ArrayLike | None = None) -> j
 def geometric_mean(log_probs: jax.Array, weights: ArrayLike | None = None) -> jax.Array:
     """Log of the normalised geometric mean, Π pₜ^wₜ / Σₖ Π pₜ^wₜ, of log-probabilities [T, …, K].
 
-    Over all masks of the inputs of one softmax layer it is the weight-scaled layer exactly, as the
-    mean logit is the logit of the mean input; for deeper networks about (Baldi & Sadowski 2013;
-    Warde-Farley et al. 2014). Arguments are those of `arithmetic_mean`.
+    Over all masks of the inputs of one softmax layer it is exactly the weight-scaled layer, as the
+    mean logit is the logit of the mean input. For deeper networks this holds approximately (Baldi &
+    Sadowski 2013; Warde-Farley et al. 2014). The arguments are those of `arithmetic_mean`.
 
     Example:
       >>> log_p = jnp.log(jnp.array([[0.2, 0.8], [0.8, 0.2]]))
@@ -148,12 +150,12 @@ def brier(log_probs: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def expected_calibration_error(
-    log_probs: jax.Array, labels: jax.Array, n_bins: int = N_BINS
+    log_probs: jax.Array, labels: jax.Array, n_bins: int = _N_BINS
 ) -> jax.Array:
     """Mean distance of accuracy from confidence, |Σ correct - Σ confidence| / n summed over bins.
 
-    Confidence is the largest probability; bins are of equal width, ((b - 1)/B, b/B] (Guo et al.
-    2017, §2). An estimate from few examples is too high: its noise does not cancel.
+    Confidence is the largest probability; bins have equal width, ((b - 1)/B, b/B] (Guo et al. 2017,
+    §2). An estimate from few examples is too high, as its noise does not cancel.
 
     Example:
       >>> log_p = jnp.log(jnp.array([[0.8, 0.2], [0.8, 0.2]]))
@@ -180,9 +182,9 @@ def predictive_entropy(log_probs: jax.Array) -> jax.Array:
 def mutual_information(log_probs: jax.Array, weights: ArrayLike | None = None) -> jax.Array:
     """How much members [T, …, K] disagree: entropy of their mean minus their mean entropy, in nats.
 
-    The information that the label would give on which member is right (Houlsby et al. 2011; Gal
-    2016, §3.3): 0 if all members agree, whether they are sure or not. Rounding may take it below 0
-    by some 1e-7. Arguments are those of `arithmetic_mean`.
+    It is the information that the label would give about which member is right (Houlsby et al.
+    2011; Gal 2016, §3.3). It is 0 if all members agree, whether they are sure or not; rounding may
+    take it below 0 by some 1e-7. The arguments are those of `arithmetic_mean`.
 
     Example:
       >>> sure = jnp.log(jnp.array([[1.0, 1e-9], [1e-9, 1.0]]))  # of opposite things

@@ -1,6 +1,6 @@
-"""Comparisons of groups of networks that no seed pairs: two sets of files, for instance.
+"""Comparisons of two groups of networks that no seed pairs, such as two sets of files.
 
-The network is the unit of every statistic, as the seed is in `statistics`. NumPy in, NumPy out.
+The network is the unit of every statistic, as the seed is in `paired`. NumPy in, NumPy out.
 
 Shapes: S, S' networks of either group, K comparisons of one family.
 """
@@ -10,15 +10,24 @@ import math
 import numpy as np
 from scipy import stats
 
-from dropout_jax.analysis.statistics import CONFIDENCE, N_RANDOM, Comparison, judge, real, scale_of
+from dropout_jax.analysis.statistics import (
+    CONFIDENCE,
+    N_RANDOM,
+    Comparison,
+    Estimate,
+    judge,
+    real,
+    scale_of,
+)
 
 
 def permutation_test(baseline: np.ndarray, condition: np.ndarray) -> float:
     """Two-sided p-value of the difference of means of two groups [S], [S'] dealt anew.
 
-    Exact if there are at most 2^15 ways to deal them, else from so many random ones and the one
-    observed (`scipy.stats.permutation_test`). The smallest is 2 / C(S + S', S) for groups of one
-    size, half of that for others. What is not finite gives NaN.
+    The test is exact if the networks can be dealt in at most 2^15 ways. Otherwise it takes so many
+    random ways and the observed one (`scipy.stats.permutation_test`). The smallest p-value is
+    2 / C(S + S', S) for groups of one size, half of that for others. A value that is not finite
+    gives NaN.
 
     Example:
       >>> p = permutation_test(np.arange(4.0), np.arange(4.0) + 10)
@@ -48,7 +57,7 @@ def permutation_test(baseline: np.ndarray, condition: np.ndarray) -> float:
 def welch_interval(baseline: np.ndarray, condition: np.ndarray) -> tuple[float, float]:
     """Interval for the difference of means of two groups [S], [S'] of unlike variance (Welch 1947).
 
-    What is not finite gives NaN.
+    A value that is not finite gives NaN.
 
     Example:
       >>> low, high = welch_interval(np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0, 4.0]))
@@ -71,7 +80,7 @@ def welch_interval(baseline: np.ndarray, condition: np.ndarray) -> tuple[float, 
 def effect_size(baseline: np.ndarray, condition: np.ndarray) -> float:
     """Hedges' g of two groups [S], [S'], by their pooled deviation.
 
-    NaN where each group is of one number, but for rounding, or not all are finite.
+    It is NaN if the values of each group are equal but for rounding, or not all are finite.
 
     Example:
       >>> g = effect_size(np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0, 4.0]))
@@ -116,14 +125,18 @@ def compare(
             "baseline and condition must both be [networks, comparisons], got "
             f"{baseline.shape} and {condition.shape}"
         )
-    pairs = list(zip(baseline.T, condition.T, strict=True))
-    return judge(
-        baseline,
-        condition,
-        [float(y.mean() - x.mean()) for x, y in pairs],
-        [welch_interval(*pair) for pair in pairs],
-        np.array([permutation_test(*pair) for pair in pairs]),
-        [effect_size(*pair) for pair in pairs],
-        n_networks=len(baseline) + len(condition),
-        higher_is_uniform=higher_is_uniform,
-    )
+    family = []
+    for x, y in zip(baseline.T, condition.T, strict=True):
+        low, high = welch_interval(x, y)
+        family.append(
+            Estimate(
+                baseline_mean=float(x.mean()),
+                condition_mean=float(y.mean()),
+                difference=float(y.mean() - x.mean()),
+                ci_low=low,
+                ci_high=high,
+                p_value=permutation_test(x, y),
+                effect_size=effect_size(x, y),
+            )
+        )
+    return judge(family, len(baseline) + len(condition), higher_is_uniform)

@@ -1,7 +1,7 @@
-"""Fluctuations of the input, to try a trained network's robustness.
+"""Perturbations of the input, to test how robust a trained network is.
 
-Each is a function of (key, x, strength) for ONE input x [D], which the caller vmaps; at strength 0
-it is the identity, and the strength may be traced. Pictures are flattened squares, in [0, 1].
+Each is a function of (key, x, strength) for ONE input x [D], which the caller vmaps. At strength 0
+it is the identity; the strength may be traced. Pictures are flattened squares, in [0, 1].
 
 Shapes: D inputs.
 """
@@ -27,7 +27,7 @@ def gaussian_noise(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Arr
 def dropped_pixels(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
     """Sets a fraction `strength` of the entries, on average, to 0; the key is consumed.
 
-    Unlike dropout in training, what is left is not scaled up.
+    Unlike dropout in training, it does not scale up the entries that are left.
 
     Example:
       >>> print(dropped_pixels(jax.random.key(0), jnp.ones(10_000), 0.3).mean().round(1))
@@ -37,7 +37,7 @@ def dropped_pixels(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Arr
 
 
 def shift(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
-    """The picture moved by `strength` whole pixels up, down, left or right; zeros come in.
+    """Moves the picture by `strength` whole pixels up, down, left or right; zeros come in.
 
     The direction is drawn with the key, which is consumed.
 

@@ -1,7 +1,7 @@
 """What dropout is known to do exactly: expectations over all masks, penalties, optima.
 
-To check trained networks against, and to teach with. Expectations are sums over every mask, so
-networks must be small; λ = rate / (1 - rate) is the variance of an inverted mask.
+Trained networks are checked against these results. Expectations are sums over all masks, so their
+networks must be small. λ = rate / (1 - rate) is the variance of an inverted mask.
 
 Shapes: n examples, D features, O outputs, U hidden units, r units of a linear network.
 """
@@ -30,9 +30,9 @@ def variance(rate: ArrayLike) -> jax.Array:
 
 
 def masked(params: Params, scales: Sequence[jax.Array]) -> Params:
-    """The network whose layer l takes in its inputs times scales[l]: one network of the ensemble.
+    """The network whose layer l multiplies its inputs by scales[l]: one network of the ensemble.
 
-    (h∘m) W = h (diag(m) W), so a mask is as well put on the rows of the kernel.
+    As (h∘m) W = h (diag(m) W), the mask is put on the rows of the kernel.
 
     Example:
       >>> params = {"params": {"layer_0": {"kernel": jnp.ones((2, 1)), "bias": jnp.zeros(1)}}}
@@ -54,18 +54,18 @@ def expected_loss(
     loss_fn: Callable[[jax.Array, jax.Array], jax.Array],
     rates: Sequence[float],
 ) -> jax.Array:
-    """The mean loss that training with dropout descends, over all masks; differentiable in params.
+    """The mean loss over all masks, which training with dropout minimises; differentiable.
 
     Args:
-      model: a network with `dropout` as its noise, on the inputs of its layers.
+      model: a network whose noise is `dropout`, on the inputs of its layers.
       x: inputs [n, D].
       y: labels or targets [n, …].
       loss_fn: loss of one example, a function of (outputs, label).
-      rates: P(drop) on the input of every layer, below 1; the units of the layers where it is
-        above 0 are enumerated, all together at most 20.
+      rates: P(drop) on the input of every layer, below 1. All masks of the layers with a rate
+        above 0 are enumerated, so these may have at most 20 inputs in all.
 
     Raises:
-      ValueError: if rates are not one a layer in [0, 1), or of more than 20 units in all.
+      ValueError: if there is not one rate in [0, 1) for each layer, or more than 20 inputs in all.
 
     Example:
       >>> params = {"params": {"layer_0": {"kernel": jnp.ones((2, 1)), "bias": jnp.zeros(1)}}}
@@ -97,8 +97,8 @@ def expected_loss(
 def dropout_penalty(x: jax.Array, rate: ArrayLike) -> jax.Array:
     """What dropout of features adds to squared error, per wⱼ²: λ ‖Xⱼ‖² [D].
 
-    E‖y - (X∘m) w‖² = ‖y - X w‖² + λ Σⱼ wⱼ² ‖Xⱼ‖² for inverted masks m, column norms of X [n, D] not
-    centred (Srivastava et al. 2014, §9.1; Wager, Wang & Liang 2013).
+    E‖y - (X∘m) w‖² = ‖y - X w‖² + λ Σⱼ wⱼ² ‖Xⱼ‖² for inverted masks m (Srivastava et al. 2014,
+    §9.1; Wager, Wang & Liang 2013). The columns of X [n, D] are not centred for their norms.
 
     Example:
       >>> print(dropout_penalty(jnp.array([[10.0, 1.0]]), 0.5))
@@ -110,8 +110,8 @@ def dropout_penalty(x: jax.Array, rate: ArrayLike) -> jax.Array:
 def ridge(x: jax.Array, y: jax.Array, penalty: ArrayLike) -> jax.Array:
     """The minimiser [D] of ‖y - X w‖² + Σⱼ penaltyⱼ wⱼ², for X [n, D], y [n] and a penalty > 0.
 
-    With `dropout_penalty` it is what linear regression with dropout tends to; with one number, what
-    it tends to under an L2 penalty. The two are one where all columns are of one norm.
+    Linear regression with dropout tends to it with `dropout_penalty`; under an L2 penalty, with one
+    number. The two are the same if all columns have the same norm.
 
     Example:
       >>> x, y = jnp.array([[10.0, 1.0]]), jnp.array([11.0])
@@ -126,8 +126,8 @@ def ridge(x: jax.Array, y: jax.Array, penalty: ArrayLike) -> jax.Array:
 def logistic_penalty(x: jax.Array, w: jax.Array, rate: ArrayLike) -> jax.Array:
     """½ λ Σⱼ wⱼ² Σᵢ sᵢ (1 - sᵢ) xᵢⱼ², s = sigmoid(X w): what dropout adds to logistic regression.
 
-    To second order in the contributions xᵢⱼ wⱼ, and summed over examples (Wager, Wang & Liang
-    2013, §3). It is exact as they go to 0, not as the rate does.
+    The penalty is of second order in the contributions xᵢⱼ wⱼ and summed over examples (Wager, Wang
+    & Liang 2013, §3). It is exact as these contributions go to 0, not as the rate does.
 
     Example:
       >>> print(logistic_penalty(jnp.array([[2.0]]), jnp.array([0.0]), 0.5))
@@ -140,8 +140,8 @@ def logistic_penalty(x: jax.Array, w: jax.Array, rate: ArrayLike) -> jax.Array:
 def output_penalty(contributions: jax.Array, rate: ArrayLike) -> jax.Array:
     """λ Σⱼ cⱼ²: what dropout of the last hidden layer adds to the mean squared error.
 
-    Of contributions [U], `units.contribution`. For any activation, as the output is linear in what
-    is dropped (Arora et al. 2021; Zhang & Xu 2024).
+    Contributions [U] are those of `units.contribution`. It holds for any activation, as the output
+    is linear in what is dropped (Arora et al. 2021; Zhang & Xu 2024).
 
     Example:
       >>> print(output_penalty(jnp.array([3.0, 4.0]), 0.5))
@@ -156,9 +156,9 @@ def linear_network_optimum(
     """The product U Vᵀ that dropout of r hidden units makes of M [O, D], and every ‖uᵢ‖ ‖vᵢ‖.
 
     For whitened inputs, E‖M - U diag(m) Vᵀ‖² = ‖M - U Vᵀ‖² + λ Σᵢ ‖uᵢ‖² ‖vᵢ‖² (Mianjy, Arora &
-    Vidal 2018; Cavazza et al. 2018). At every global optimum all units have ‖uᵢ‖ ‖vᵢ‖ = ‖X‖_* / r,
-    and X = U Vᵀ has M's singular values s soft-thresholded at α = λ ρ κ / (r + λ ρ), κ the mean of
-    the ρ largest, ρ the most of them that exceed their own α.
+    Vidal 2018; Cavazza et al. 2018). At every global optimum all units have ‖uᵢ‖ ‖vᵢ‖ = ‖X‖_* / r.
+    The singular values of X = U Vᵀ are those of M soft-thresholded at α = λ ρ κ / (r + λ ρ). Here κ
+    is the mean of the ρ largest, and ρ is the largest number of them that exceed their own α.
 
     Example:
       >>> product, of_unit = linear_network_optimum(jnp.diag(jnp.array([3.0, 3.0])), 2, 0.5)
@@ -175,10 +175,10 @@ def linear_network_optimum(
 
 
 def soft_threshold(target: jax.Array, threshold: ArrayLike) -> jax.Array:
-    """M [O, D] with its singular values lowered by `threshold`, to 0 at least.
+    """M [O, D] with its singular values lowered by `threshold`, but not below 0.
 
-    The product U Vᵀ that least squares makes of M under an L2 penalty μ (‖U‖² + ‖V‖²), at threshold
-    μ (Srebro, Rennie & Jaakkola 2005); the units may share it in any way.
+    At threshold μ it is the product U Vᵀ that least squares makes of M under an L2 penalty
+    μ (‖U‖² + ‖V‖²) (Srebro, Rennie & Jaakkola 2005). The units may share it in any way.
 
     Example:
       >>> print(jnp.diag(soft_threshold(jnp.diag(jnp.array([3.0, 1.0])), 2.0)).round(2))

@@ -1,15 +1,17 @@
-"""How uniformly is weight spread? Measures of one set of magnitudes, and views of one kernel.
+"""How uniformly are weights spread? Measures of one set of magnitudes.
 
 A measure takes the magnitudes a = |·| of numbers of any shape, N of which count (`where`, of
-booleans), and does not change when they are scaled or reordered. Only `participation` grows with
+booleans). It does not change when they are scaled or reordered. Only `participation` grows with
 uniformity; all others fall.
-Gini is the primary one: in its plain form (without N/(N - 1)) it meets all six axioms of Hurley &
-Rickard (2009) for such measures; `hoyer` fails Cloning, `participation` Robin Hood. All are pure
-reductions, made to be vmapped over members, layers and columns, and to be differentiated (|w| has
-the derivative 0 at 0). If nothing counts, or all that counts is 0, there is no distribution: they
-give NaN.
 
-Shapes: in, out units of a layer; N entries that count, of M.
+Gini is the primary measure. In its plain form (without N/(N - 1)) it meets all six axioms of
+Hurley & Rickard (2009) for such measures; `hoyer` fails Cloning, `participation` Robin Hood.
+
+All are pure reductions, made to be vmapped over members, layers and columns, and to be
+differentiated (|w| has the derivative 0 at 0). They are NaN if nothing counts, or if all that
+counts is 0, as there is no distribution then.
+
+Shapes: N entries that count, of M; Q fractions.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +26,7 @@ _INT_OF_SIZE = {2: jnp.int16, 4: jnp.int32, 8: jnp.int64}
 
 
 def _bits(a: jax.Array) -> jax.Array:
-    """The bit patterns of floats as integers, which order those that are not negative the same."""
+    """The bit patterns of floats as integers; their order is that of the floats ≥ 0."""
     return jax.lax.bitcast_convert_type(a, _INT_OF_SIZE[a.dtype.itemsize])
 
 
@@ -47,8 +49,9 @@ def _sorted_jvp(primals: Sequence[jax.Array], tangents: Sequence[jax.Array]) -> 
 def _rescaled(a: jax.Array) -> jax.Array:
     """Magnitudes times the power of two that brings the largest to [2, 4): sums stay in range.
 
-    Exact for all that a sum could tell from 0. Bit patterns tell the power, and what numbers below
-    the smallest normal one are: compiled code may take these for 0. Infinity makes all NaN.
+    It is exact for every number that a sum could tell from 0. The power is read from bit patterns,
+    and so are numbers below the smallest normal one, as compiled code may take these for 0.
+    Infinity makes all NaN.
     """
     of = jnp.finfo(a.dtype)
     least, infinity = (_bits(jnp.asarray(x, a.dtype)) for x in (of.smallest_normal, jnp.inf))
@@ -77,7 +80,7 @@ def _which(a: Any, where: ArrayLike | None) -> jax.Array:
 def _ranked(a: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Sorted magnitudes [M], their ranks [M], of which 1 … N count, and N.
 
-    What does not count is 0 and sorts first, to ranks ≤ 0, where it adds nothing to a sum.
+    An entry that does not count is 0 and sorts first, to a rank ≤ 0, where it adds nothing to sums.
     """
     a, n = _counted(a, where)
     return _sorted(a), jnp.arange(1, a.size + 1) - (a.size - n), n
@@ -117,8 +120,8 @@ def cv(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
 def entropy(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
     """Relative entropy from uniform, mean(u ln u) = ln N - H of u = a / mean(a), in nats.
 
-    ln N times one minus the normalised entropy H / ln N; the index of Theil (1967). 0 uniform,
-    ln N one entry.
+    It equals ln N times one minus the normalised entropy H / ln N, the index of Theil (1967). 0
+    uniform, ln N one entry.
 
     Example:
       >>> print(entropy(jnp.array([0.0, 1.0])).round(4))  # ln 2

@@ -18,7 +18,7 @@ def contribution(activations: jax.Array, outgoing: jax.Array) -> jax.Array:
     squared error, λ = rate / (1 - rate) (Arora et al. 2021; Zhang & Xu 2024).
 
     Raises:
-      ValueError: if the units of h are not those that the kernel takes in.
+      ValueError: if h and the kernel do not have the same units.
 
     Example:
       >>> h = jnp.array([[3.0, 0.0], [3.0, 0.0]])
@@ -50,7 +50,7 @@ def path_norm(incoming: jax.Array, bias: jax.Array, outgoing: jax.Array) -> jax.
 def mean_correlation(activations: jax.Array) -> jax.Array:
     """Mean |correlation| between the activations [n, U] of all pairs of units that vary.
 
-    A measure of co-adaptation: high where units come and go together. NaN for fewer than two.
+    It measures co-adaptation: it is high where units are active together. NaN for fewer than two.
 
     Example:
       >>> print(mean_correlation(jnp.array([[0.0, 1.0], [1.0, 0.0]])))  # never both
@@ -63,8 +63,8 @@ def mean_correlation(activations: jax.Array) -> jax.Array:
 def mean_cosine(incoming: jax.Array) -> jax.Array:
     """Mean |cosine| between the incoming vectors of all pairs of units, of a kernel [in, U].
 
-    High where units condense on few directions (Zhang & Xu 2024). NaN for fewer than two units that
-    have incoming weights.
+    It is high where units condense on few directions (Zhang & Xu 2024). NaN for fewer than two
+    units that have incoming weights.
 
     Example:
       >>> print(mean_cosine(jnp.eye(2)))  # at right angles
@@ -85,7 +85,7 @@ def _mean_cosine(columns: jax.Array, counts: jax.Array) -> jax.Array:
 def silent_share(activations: jax.Array) -> jax.Array:
     """The share of activations [n, U] that are 0: how sparse the code of a layer is.
 
-    Srivastava et al. (2014), §7.2, report it, and the mean activation, to tell what dropout does.
+    Srivastava et al. (2014), §7.2, report it and the mean activation.
 
     Example:
       >>> print(silent_share(jnp.array([[0.0, 1.0], [0.0, 0.0]])))

@@ -1,27 +1,29 @@
-"""Views of one kernel: which of its numbers a measure is taken of.
+"""Views of the layers of a network: the numbers that a measure is taken of.
 
-Shapes: in, out units of a layer.
+Shapes: n examples, D inputs of the network; in, out units of a layer.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from dropout_jax.analysis.uniformity import MEASURES, Measure, Profile, profile
+from dropout_jax.analysis.units import contribution, path_norm
+from dropout_jax.networks.mlp import MLP, Params, layers
 
 
 class Live(NamedTuple):
-    """What counts in a layer: inputs [in] and outputs [out] that vary over the training data."""
+    """The inputs [in] and outputs [out] of a layer that count: those that vary over the data."""
 
     inputs: jax.Array
     outputs: jax.Array
 
 
 def varies(x: ArrayLike) -> jax.Array:
-    """Which columns [D] of x [n, D] are not constant over its rows: pixels or units not dead.
+    """Which columns [D] of x [n, D] vary over its rows: the pixels or units that are not dead.
 
     Raises:
       ValueError: if x is not [n, D] with n > 0.
@@ -34,6 +36,45 @@ def varies(x: ArrayLike) -> jax.Array:
     if x.ndim != 2 or not len(x):
         raise ValueError(f"x must be [n, D] with n > 0, got shape {x.shape}")
     return x.max(axis=0) > x.min(axis=0)
+
+
+class LayerViews(NamedTuple):
+    """One layer of a network on given data: what can be measured of it.
+
+    Attributes:
+      kernel: [in, out].
+      live: the inputs and outputs that vary over the data; dead is what is constant.
+      units: {view: values [out]}, `contribution` and `path_norm`; empty for the output layer.
+    """
+
+    kernel: jax.Array
+    live: Live
+    units: dict[str, jax.Array]
+
+
+def layer_views(model: MLP, params: Params, x: ArrayLike) -> list[LayerViews]:
+    """The views of every layer of a network, first to last, on data x [n, D].
+
+    Example:
+      >>> model = MLP((3, 2))
+      >>> params = model.init(jax.random.key(0), jnp.zeros(4))
+      >>> first, output = layer_views(model, params, jnp.eye(4))
+      >>> print(first.kernel.shape, sorted(first.units), output.units)
+      (4, 3) ['contribution', 'path_norm'] {}
+    """
+    hidden = cast(tuple, model.apply(params, x, method="activations"))[:-1]
+    live = [*map(varies, (x, *hidden)), jnp.ones(model.features[-1], bool)]
+    trained = layers(params)
+    views = []
+    for l, layer in enumerate(trained):
+        units = {}
+        if l < len(hidden):
+            outgoing = trained[l + 1]["kernel"]
+            incoming = jnp.where(live[l][:, None], layer["kernel"], 0)
+            units["contribution"] = contribution(hidden[l], outgoing)
+            units["path_norm"] = path_norm(incoming, layer["bias"], outgoing)
+        views.append(LayerViews(layer["kernel"], Live(live[l], live[l + 1]), units))
+    return views
 
 
 def measure_entries(measure: Callable[..., Any], kernel: jax.Array, live: Live) -> Any:
@@ -51,7 +92,7 @@ def measure_entries(measure: Callable[..., Any], kernel: jax.Array, live: Live) 
 def measure_columns(measure: Measure, kernel: jax.Array, live: Live) -> jax.Array:
     """The measure of |w| over the live inputs of one unit, averaged over live units.
 
-    Low if there is no "one large weight for one neuron and small ones for the others".
+    It is low if no unit has "one large weight for one neuron and small ones for the others".
 
     Example:
       >>> from dropout_jax.analysis.uniformity import cv
@@ -71,7 +112,7 @@ def measure_alike(
     They are measured as one batch, with one sort for all of them.
 
     Args:
-      sets: magnitudes [...], of which the same count.
+      sets: magnitudes [...], all with the same entries that count.
       where: which entries count [...].
 
     Example:
@@ -95,8 +136,8 @@ def measure_kernel(
 ) -> tuple[dict[str, dict[str, jax.Array]], Profile]:
     """Every measure in the three views of one layer, {view: {measure: scalar}}, and |w| sorted.
 
-    `entries` is |w| over the layer, `columns` the mean over receiving units of each one's inputs,
-    `change` is |w - w₀| over the layer. Kernels are [in, out]; what is dead is left out.
+    `entries` is |w| over the layer, `change` is |w - w₀|; `columns` is |w| over the inputs of one
+    unit, averaged over units. Kernels are [in, out]; what is dead is left out.
 
     Example:
       >>> live = Live(jnp.array([True, True]), jnp.array([True, True]))

@@ -10,7 +10,7 @@ from dropout_jax.cli import backend, file_tables, terminal
 from dropout_jax.cli.arguments import Inspect
 from dropout_jax.cli.refused import bad_input
 from dropout_jax.cli.tables import escaped
-from dropout_jax.inspection import measures, tensors
+from dropout_jax.inspection import measures, spread, tensors
 from dropout_jax.inspection.measures import Inspected
 from dropout_jax.io import writers
 
@@ -36,7 +36,7 @@ def inspect(arguments: Inspect) -> int:
         skipped.append(measures.common_layers(found)[1])
         lines = file_tables.groups_lines(compared, n, arguments.paired)
     elif len(found) == 1:
-        lines = file_tables.file_lines(found[0], measures.references())
+        lines = file_tables.file_lines(found[0], spread.references())
     else:
         lines = file_tables.side_by_side_lines(found)
     terminal.say((*lines, *file_tables.skipped_lines(skipped)))

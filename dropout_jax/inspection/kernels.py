@@ -1,6 +1,6 @@
-"""Which tensors of a network are layers, and how their kernels lie: told from names and shapes.
+"""Which tensors of a network are layers, and the layout of their kernels, inferred from names.
 
-A kernel here is [in, out], what the affine layers of Flax hold; a convolution is taken as [window ·
+A kernel here is [in, out], as in the affine layers of Flax. A convolution is read as [window ·
 in-channels, out-channels], a projection to the heads of attention as [in, heads · size].
 
 Shapes: S networks (seeds) of a file.
@@ -18,16 +18,16 @@ import numpy as np
 from dropout_jax.analysis.views import Live
 from dropout_jax.inspection.tensors import Tensor
 
-LAYOUT_OF = {  # by what the whole last word of a name matches
+_LAYOUT_OF = {  # by a pattern for the whole last word of a name
     "in-out": r"kernel|w",  # Flax, Haiku
     "out-in": r"weight|weight_[ih]h(_l\d+(_reverse)?)?|(in|[qkv])_proj_weight",  # PyTorch, Equinox
 }
-LAW_OF = {"in-out": "truncated normal", "out-in": "uniform"}  # usual initial laws there
-FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
-BIASES = ("bias", "b", "scale", "offset", "mean", "var")  # also where they have axes of 1
-OF_OPTIMIZERS = ("opt_state", "optimizer", "optimizer_state")  # moments have the shapes of weights
-LOOKED_UP = ("wte", "wpe", "emb")  # embeddings that are not called so in full
-TO_HEADS = ("query", "key", "value")  # Flax's kernels of attention, [in, heads, size]
+_LAW_OF = {"in-out": "truncated normal", "out-in": "uniform"}  # usual initial laws there
+_FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
+_BIASES = ("bias", "b", "scale", "offset", "mean", "var")  # also where they have axes of 1
+_OF_OPTIMIZERS = ("opt_state", "optimizer", "optimizer_state")  # moments have the shapes of weights
+_LOOKED_UP = ("wte", "wpe", "emb")  # embeddings that are not called so in full
+_TO_HEADS = ("query", "key", "value")  # Flax's kernels of attention, [in, heads, size]
 _WRAPPERS = ("value", "raw_value")  # what Flax NNX puts below the name of a parameter
 
 
@@ -35,11 +35,11 @@ class Layer(NamedTuple):
     """One affine layer or convolution of a file.
 
     Attributes:
-      name: of its kernel.
+      name: the name of its kernel.
       shape: [in, out].
-      law: of initial weights, as far as names tell.
-      n_networks: S, 1 but for the file of a run.
-      read: kernel [in, out] of network s by `in_float32`, and what of it is known to be alive.
+      law: the usual law of its initial weights, inferred from the name.
+      n_networks: S; 1 unless the file belongs to a run.
+      read: returns the kernel [in, out] of network s, by `in_float32`, and what of it is alive.
     """
 
     name: str
@@ -52,11 +52,11 @@ class Layer(NamedTuple):
 def layers_of(
     tensors: Sequence[Tensor], layout: str | None = None
 ) -> tuple[list[Layer], dict[str, str]]:
-    """The layers among tensors, and for all others the reason why they are none.
+    """The layers among tensors, and for every other tensor the reason why it is none.
 
     Args:
-      tensors: of a file.
-      layout: `in-out` or `out-in`, for all; by default told from the names.
+      tensors: those of one file.
+      layout: `in-out` or `out-in`, for all kernels; by default inferred from the names.
 
     Example:
       >>> weight = np.ones((10, 64), np.float32)  # [out, in], as PyTorch has it
@@ -70,18 +70,22 @@ def layers_of(
     found, skipped = [], {}
     for tensor in sorted(tensors, key=_natural):
         words = _words(tensor.name)
-        told = layout or _layout(words[-1])
-        why = _why_not(tensor, words, told, by_name)
-        if why or told is None:
-            skipped[tensor.name] = why or "no layout told"
-            continue
-        n_in = _axes_in(tensor.shape, words, told)
-        first, last = math.prod(tensor.shape[:n_in]), math.prod(tensor.shape[n_in:])
-        shape = (first, last) if told == "in-out" else (last, first)
-        found.append(
-            Layer(tensor.name, shape, LAW_OF[told], 1, partial(_read, tensor, (first, last), told))
-        )
+        if why := _why_not(tensor, words, by_name):
+            skipped[tensor.name] = why
+        elif inferred := layout or _layout(words[-1]):
+            found.append(_layer(tensor, words, inferred))
+        else:
+            skipped[tensor.name] = "not named as kernels are: give its layout with --layout"
     return found, skipped
+
+
+def _layer(tensor: Tensor, words: Sequence[str], layout: str) -> Layer:
+    """A tensor as a layer, its axes taken together to two."""
+    n_first = _n_first_axes(tensor.shape, words, layout)
+    first, last = math.prod(tensor.shape[:n_first]), math.prod(tensor.shape[n_first:])
+    shape = (first, last) if layout == "in-out" else (last, first)
+    read = partial(_read, tensor, (first, last), layout)
+    return Layer(tensor.name, shape, _LAW_OF[layout], 1, read)
 
 
 def _words(name: str) -> list[str]:
@@ -91,34 +95,32 @@ def _words(name: str) -> list[str]:
 
 
 def _layout(word: str) -> str | None:
-    """How kernels of a name lie, None if it is none of a kernel."""
-    return next((told for told, names in LAYOUT_OF.items() if re.fullmatch(names, word)), None)
+    """The layout of a kernel, inferred from the last word of its name; None if no kernel's."""
+    return next((layout for layout, of in _LAYOUT_OF.items() if re.fullmatch(of, word)), None)
 
 
-def _axes_in(shape: tuple[int, ...], words: Sequence[str], layout: str) -> int:
+def _n_first_axes(shape: tuple[int, ...], words: Sequence[str], layout: str) -> int:
     """How many of the first axes are taken as one: the inputs, or with `out-in` the outputs."""
-    to_heads = words[-1] == "kernel" and len(words) > 1 and words[-2] in TO_HEADS
+    to_heads = words[-1] == "kernel" and len(words) > 1 and words[-2] in _TO_HEADS
     if layout == "out-in" or (to_heads and len(shape) == 3):
         return 1
     return len(shape) - 1
 
 
 def _natural(tensor: Tensor) -> list[tuple[bool, int, str]]:
-    """So that layer 10 comes after layer 9."""
+    """A key for sorting by which layer 10 follows layer 9."""
     parts = re.split(r"(\d+)", tensor.name)
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
-def _why_not(
-    tensor: Tensor, words: Sequence[str], layout: str | None, others: Mapping[str, Tensor]
-) -> str | None:
-    """Why a tensor is no kernel, None if it is one."""
+def _why_not(tensor: Tensor, words: Sequence[str], others: Mapping[str, Tensor]) -> str | None:
+    """Why a tensor is no kernel; None if it may be one."""
     *above, last = words
-    if any(word in OF_OPTIMIZERS for word in above):
+    if any(word in _OF_OPTIMIZERS for word in above):
         return "state of an optimizer"
-    if tensor.dtype not in FLOATS:
-        return f"of type {tensor.dtype}, not of {', '.join(FLOATS)}"
-    if len(tensor.shape) < 2 or last in BIASES:
+    if tensor.dtype not in _FLOATS:
+        return f"of type {tensor.dtype}, not of {', '.join(_FLOATS)}"
+    if len(tensor.shape) < 2 or last in _BIASES:
         return "a vector or a number, as biases and scales are"
     if _is_embedding(words, len(tensor.shape)):
         return "an embedding: its rows are looked up, not summed"
@@ -129,17 +131,15 @@ def _why_not(
         for name, other in others.items()
     ):
         return "quantized: its parts have scales of their own"
-    if layout is None:
-        return "not called as kernels are: say how it lies with --layout"
     return None
 
 
 def _is_embedding(words: Sequence[str], n_axes: int) -> bool:
-    """Whether rows are looked up; patches and times are embedded by kernels, which are not."""
+    """Whether the rows of a tensor are looked up; kernels also embed, patches and times."""
     *above, last = words
     table = n_axes == 2 and last == "weight" and above
     return "embed" in last.lower() or bool(
-        table and ("embed" in above[-1].lower() or above[-1].split("_")[-1] in LOOKED_UP)
+        table and ("embed" in above[-1].lower() or above[-1].split("_")[-1] in _LOOKED_UP)
     )
 
 
@@ -150,9 +150,9 @@ def _read(tensor: Tensor, size: tuple[int, int], layout: str, _: int) -> tuple[n
 
 
 def in_float32(kernel: np.ndarray) -> np.ndarray:
-    """A kernel of any floating type as float32; of float64 times the power of two that fits best.
+    """A kernel of any floating type as float32; float64 is first scaled by a power of two.
 
-    No measure depends on its scale. Only what is smaller than 2⁻¹⁴⁹ of the largest becomes 0.
+    No measure depends on the scale. Only weights below 2⁻¹⁴⁹ of the largest become 0.
 
     Example:
       >>> print(in_float32(np.array([1e-300, -3e-300])).round(4))  # the largest in [.5, 1)
@@ -178,7 +178,7 @@ def all_alive(kernel: np.ndarray) -> Live:
 def _layers_of_run(tensors: Mapping[str, Tensor]) -> list[Layer]:
     """The layers of `weights.safetensors` of a run, each with S seeds, without what is dead.
 
-    It is told by its names: `{condition}/{layer}/kernel` beside `{condition}/{layer}/live_inputs`.
+    Such a file has `{condition}/{layer}/kernel` beside `{condition}/{layer}/live_inputs`.
     """
     found = []
     for name, tensor in tensors.items():
@@ -188,7 +188,7 @@ def _layers_of_run(tensors: Mapping[str, Tensor]) -> list[Layer]:
             following = tensors.get(f"{named[1]}/{int(named[2]) + 1}/live_inputs")
             read = partial(_read_of_run, tensor, live, following)
             n_seeds, n_in, n_out = tensor.shape
-            found.append(Layer(name, (n_in, n_out), LAW_OF["in-out"], n_seeds, read))
+            found.append(Layer(name, (n_in, n_out), _LAW_OF["in-out"], n_seeds, read))
     return found
 
 

@@ -1,37 +1,35 @@
-"""The weight analysis for anybody's network: every layer is measured and set beside references.
+"""The weight analysis for networks of any framework: the layers of a file, and groups of files.
 
-One layer is in memory at a time, and little beside it: its entries are measured by two
-measures at a time, the weights of single units by 256 units at a time.
+One layer is in memory at a time.
 
 Shapes: S networks (seeds) of a file, K comparisons of one family.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from scipy import stats
 
-from dropout_jax.analysis import groups, statistics
+from dropout_jax.analysis.groups import compare as compare_unpaired
+from dropout_jax.analysis.paired import compare as compare_paired
 from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MEASURES
-from dropout_jax.analysis.views import Live, measure_columns, measure_entries
-from dropout_jax.inspection.kernels import Layer, all_alive, in_float32, layers_of
+from dropout_jax.analysis.views import Live
+from dropout_jax.inspection.kernels import Layer, layers_of
+from dropout_jax.inspection.spread import VIEWS, measure
 from dropout_jax.inspection.tensors import tensors_of
 from dropout_jax.io.readers import on_one_line
 
-VIEWS = ("entries", "columns", "columns_shuffled")
-N_UNITS = 256  # measured at once, and enough for the mean over shuffled columns
-# Those that sort share the sort; all six in one program would take eight times a layer's memory.
-TOGETHER = (("gini", "top10_share"), ("cv", "hoyer"), ("entropy", "participation"))
-_N_QUANTILES = 100_000
-
 
 class Inspected(NamedTuple):
-    """What was found in a file: layers with {view: {measure: values [S]}}, and why others not."""
+    """What was found in a file.
+
+    Attributes:
+      path: the file or folder.
+      layers: those measured, by name.
+      values: {layer: {view: {measure: values [S]}}}.
+      skipped: why other tensors were not measured, by name.
+    """
 
     path: Path
     layers: dict[str, Layer]
@@ -39,109 +37,13 @@ class Inspected(NamedTuple):
     skipped: dict[str, str]
 
 
-@partial(jax.jit, static_argnums=0)
-def _of_entries(names: Sequence[str], kernel: jax.Array, live: Live) -> dict[str, jax.Array]:
-    return {name: measure_entries(MEASURES[name], kernel, live) for name in names}
-
-
-@jax.jit
-def _of_units(kernel: jax.Array, live: Live) -> dict[str, jax.Array]:
-    return {name: measure_columns(m, kernel, live) for name, m in MEASURES.items()}
-
-
-def measure(
-    kernel: np.ndarray, live: Live | None = None, seed: int = 0
-) -> dict[str, dict[str, float]]:
-    """All measures {view: {measure: value}} of |w| of a kernel [in, out], or what is alive of it.
-
-    A unit without any weight, as pruning leaves, is dead. `entries` are all of them, `columns` the
-    mean over the inputs of one unit each; beside it `columns_shuffled`, the same of the same
-    weights dealt anew over the layer (to 256 units at most), which only differs if some units have
-    larger weights than others, or a law of their own. NaN where there is no distribution, as of a
-    single input.
-
-    Args:
-      kernel: [in, out].
-      live: what counts of it, by default all.
-      seed: of the shuffle.
-
-    Example:
-      >>> found = measure(np.array([[1.0, 10.0], [1.0, 10.0]], np.float32))
-      >>> print(round(found["columns"]["gini"], 3))  # the weights of one unit are alike
-      0.0
-    """
-    kernel = in_float32(kernel)
-    live = live or all_alive(kernel)
-    weighed = kernel.any(axis=0, where=np.asarray(live.inputs)[:, None])
-    live = live._replace(outputs=jnp.asarray(live.outputs) & weighed)
-    once = jnp.asarray(kernel)
-    return {
-        "entries": {
-            name: float(value)
-            for names in TOGETHER
-            for name, value in _of_entries(names, once, live).items()
-        },
-        "columns": _mean_over_units(kernel, live),
-        "columns_shuffled": _mean_over_units(*_dealt_anew(kernel, live, seed)),
-    }
-
-
-def _mean_over_units(kernel: np.ndarray, live: Live) -> dict[str, float]:
-    """Every measure of the inputs of one unit, the mean over live units, some of them at a time."""
-    counted = np.flatnonzero(np.asarray(live.outputs))
-    sums = dict.fromkeys(MEASURES, 0.0)
-    width = min(N_UNITS, kernel.shape[1])  # of every block, so that one program does
-    for start in range(0, len(counted), width):
-        units = counted[start : start + width]
-        block = np.zeros((len(kernel), width), np.float32)
-        block[:, : len(units)] = kernel[:, units]
-        means = _of_units(block, Live(live.inputs, jnp.arange(width) < len(units)))
-        for name, mean in means.items():
-            sums[name] += float(mean) * len(units)
-    return {name: total / len(counted) if len(counted) else np.nan for name, total in sums.items()}
-
-
-def _dealt_anew(kernel: np.ndarray, live: Live, seed: int) -> tuple[np.ndarray, Live]:
-    """Units [in, ≤ 256] whose living weights are drawn from all of the layer's, none twice."""
-    inputs, outputs = np.asarray(live.inputs), np.asarray(live.outputs)
-    units = np.arange(min(kernel.shape[1], N_UNITS)) < outputs.sum()
-    counts = np.outer(inputs, units)
-    n_inputs, n_outputs = inputs.sum(), outputs.sum()
-    drawn = np.random.default_rng(seed).choice(n_inputs * n_outputs, counts.sum(), replace=False)
-    rows, columns = np.flatnonzero(inputs), np.flatnonzero(outputs)
-    dealt = np.zeros(counts.shape, kernel.dtype)
-    dealt[counts] = kernel[rows[drawn // n_outputs], columns[drawn % n_outputs]]
-    return dealt, Live(live.inputs, jnp.asarray(units))
-
-
-def references() -> dict[str, dict[str, float]]:
-    """{law: {measure: value}} of |w| for laws that weights are drawn from, from their quantiles.
-
-    Uniform (PyTorch's layers at the start), a normal law cut at two deviations (Flax's), Gaussian.
-
-    Example:
-      >>> print({law: round(of["gini"], 3) for law, of in references().items()})
-      {'uniform': 0.333, 'truncated normal': 0.392, 'Gaussian': 0.414}
-    """
-    u = (np.arange(_N_QUANTILES) + 0.5) / _N_QUANTILES
-    laws = {
-        "uniform": u,
-        "truncated normal": stats.truncnorm.ppf(u, 0, 2),
-        "Gaussian": stats.halfnorm.ppf(u),
-    }
-    return {
-        law: {name: float(m(jnp.asarray(a, jnp.float32))) for name, m in MEASURES.items()}
-        for law, a in laws.items()
-    }
-
-
 def _measure_sound(kernel: np.ndarray, live: Live) -> dict[str, dict[str, float]] | None:
-    """What `measure` gives, None if there is nothing to measure."""
+    """All measures of a kernel; None if it is not finite, or 0 everywhere."""
     return measure(kernel, live) if np.isfinite(kernel).all() and kernel.any() else None
 
 
 def mean(values: np.ndarray) -> float:
-    """The mean over the networks of a file that have a value, NaN if none has.
+    """The mean over the networks of a file that have a value; NaN if none has.
 
     Example:
       >>> print(mean(np.array([1.0, np.nan, 2.0])))
@@ -152,7 +54,7 @@ def mean(values: np.ndarray) -> float:
 
 
 def common_layers(files: Sequence[Inspected]) -> tuple[list[str], dict[str, str]]:
-    """The layers of one name and shape in all files, and for all others why they are not."""
+    """The layers with one name and shape in all files, and why every other layer is left out."""
     shapes = [{name: layer.shape for name, layer in file.layers.items()} for file in files]
     names = dict.fromkeys(name for of_file in shapes for name in of_file)
     why = {}
@@ -169,7 +71,12 @@ def inspect(
     layout: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Inspected:
-    """Measure every layer of a file, one after another; `progress` gets (layers done, in all).
+    """Measure every layer of a file, one after another.
+
+    Args:
+      path: the file or folder.
+      layout: `in-out` or `out-in`, for all kernels; by default inferred from the names.
+      progress: is called with the number of layers done and that of all.
 
     Raises:
       ValueError: if the file cannot be read (`tensors.tensors_of`), or holds no layer.
@@ -211,15 +118,16 @@ def compare_groups(
 ) -> list[dict[str, Any]]:
     """Differences, against minus baseline, in the layers that all files have.
 
-    A file of a run counts with the mean over its seeds. A family, over which Holm's p-values hold,
-    is one measure: all layers and both views, where every file has a value.
+    The file of a run counts once, with the mean over its seeds. Holm's p-values hold over a family:
+    one measure of all layers and both views, wherever every file has a value.
 
     Args:
-      baseline: files of networks.
-      against: files to compare with them; if `paired` as many, file by file.
+      baseline: the files to compare with.
+      against: the files that are compared.
+      paired: whether the files belong together one by one, as those of one seed do.
 
     Raises:
-      ValueError: if there are too few files, not as many of both, or no common layer.
+      ValueError: if there are too few files, not as many of both if `paired`, or no common layer.
 
     Example:
       >>> import tempfile
@@ -252,7 +160,7 @@ def compare_groups(
         for view in VIEWS[:2]
         if all(np.isfinite(mean(file.values[name][view]["gini"])) for file in everything)
     ]
-    compare = statistics.compare if paired else groups.compare
+    compare = compare_paired if paired else compare_unpaired
     rows = []
     for measured in MEASURES:
         values = [
@@ -265,10 +173,21 @@ def compare_groups(
     return rows
 
 
-def tidy(files: Sequence[Inspected]) -> list[tuple[str, int, str, str, str, float]]:
-    """Every number as a row: file, seed, layer, view, measure, value; none where there is none."""
+class Row(NamedTuple):
+    """One number of one network of a file."""
+
+    file: str
+    seed: int
+    layer: str
+    view: str
+    measure: str
+    value: float
+
+
+def tidy(files: Sequence[Inspected]) -> list[Row]:
+    """Every number as a row; a number that is missing has none."""
     return [
-        (str(file.path), s, layer, view, name, float(value))
+        Row(str(file.path), s, layer, view, name, float(value))
         for file in files
         for layer, views in file.values.items()
         for view, of_view in views.items()

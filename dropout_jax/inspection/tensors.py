@@ -1,13 +1,11 @@
-"""Tensors of a file that anything may have written: named at once, read one at a time.
+"""The tensors of a file, whatever wrote it: all are named at once and read one at a time.
 
-Safetensors, `.npz` and folders of orbax are read, as none of them can run code. Formats that can
-are refused with the line that converts them.
+Safetensors, `.npz` and folders of orbax are read, as none of them can run code. Other formats are
+refused; `conversion` gives the line that converts them.
 """
 
 import json
 import math
-import shlex
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,26 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors import safe_open
 
+from dropout_jax.inspection.conversion import conversion
 from dropout_jax.io import readers
 
-READ = ".safetensors, .npz or a folder of orbax"
-INDEX = ".safetensors.index.json"  # of shards, as Hugging Face's libraries write it
-IN_FOLDERS = ("weights.safetensors", "model.safetensors", f"model{INDEX}")
-SAVE_ARRAYS = (".npy", ".h5", ".hdf5", ".keras")  # harmless or not, of formats that are not read
-PYTORCH = (".pt", ".pth", ".bin", ".ckpt")
-PICKLED = (".pkl", ".pickle")
-CONVERT_PYTORCH = (
-    "import sys, torch, safetensors.torch as s; "
-    'd = torch.load(open(sys.argv[1], "rb"), map_location="cpu", weights_only=True); '
-    'd = d.get("state_dict", d.get("model_state_dict", d)); '
-    "s.save_file({k: v.clone().contiguous() for k, v in d.items() if torch.is_tensor(v)}, "
-    "sys.argv[2])"  # a clone, as tied weights share memory, which save_file refuses
-)
-CONVERT_PICKLE = (
-    "import sys, pickle, numpy as n, flax.traverse_util as t, safetensors.numpy as s; "
-    'd = t.flatten_dict(pickle.load(open(sys.argv[1], "rb")), sep="."); '
-    "s.save_file({k: n.ascontiguousarray(v) for k, v in d.items()}, sys.argv[2])"
-)
+_READ = ".safetensors, .npz or a folder of orbax"
+_SAVE_ARRAYS = (".npy", ".h5", ".hdf5", ".keras")  # formats that are not read, harmless or not
+_INDEX = ".safetensors.index.json"  # of shards, as Hugging Face's libraries write it
+_IN_FOLDERS = ("weights.safetensors", "model.safetensors", f"model{_INDEX}")
 _DTYPES: dict[str, str] = {
     **{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "BOOL": "bool"},
     **{"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"},
@@ -52,8 +37,8 @@ class Tensor(NamedTuple):
     Attributes:
       name: as the file has it; the path of a leaf is joined by dots.
       shape: its sizes.
-      dtype: its type, by NumPy's name where NumPy has one.
-      read: gives the whole of it, or for an integer that row of its first axis.
+      dtype: NumPy's name of its type, if NumPy has one.
+      read: returns the whole tensor, or for an integer that row of its first axis.
     """
 
     name: str
@@ -63,12 +48,13 @@ class Tensor(NamedTuple):
 
 
 def tensors_of(path: Path) -> list[Tensor]:
-    """All tensors of a file, of an index of shards, or of what a folder holds; none is read yet.
+    """All tensors of a file, of an index of shards or of a folder; none is read yet.
 
-    A folder is that of a run, of a model of Hugging Face's, or holds one checkpoint of orbax.
+    A folder belongs to a run or to a model of Hugging Face, or holds one checkpoint of orbax.
 
     Raises:
-      ValueError: if it is none of the formats, can run code, is damaged, or holds several.
+      ValueError: if the file has none of these formats, can run code, is damaged, or if a folder
+        holds several checkpoints.
 
     Example:
       >>> import tempfile
@@ -80,28 +66,34 @@ def tensors_of(path: Path) -> list[Tensor]:
     """
     path = _in_folder(path)
     if not path.exists():
-        raise ValueError(f"a file of weights must be {READ}, got {path}, which is not there")
+        raise ValueError(f"a file of weights must be {_READ}, got {path}, which is not there")
     if not path.is_file() and not path.is_dir():
-        raise ValueError(f"a file of weights must be {READ}, got the device or pipe {path}")
+        raise ValueError(f"a file of weights must be {_READ}, got the device or pipe {path}")
     try:
         if path.is_dir():
             return _of_orbax(_checkpoint_in(path))
         if path.suffix == ".safetensors":
             return _of_safetensors(path)
-        if path.name.endswith(INDEX):
+        if path.name.endswith(_INDEX):
             return _of_shards(path)
         if path.suffix == ".npz":
             return _of_npz(path)
     except Exception as error:  # what a foreign file can make a reader raise has no end
-        if path.is_file() and _converts(path):
-            raise ValueError(_refusal(path)) from error
+        if path.is_file() and (why := conversion(path)):
+            raise ValueError(why) from error
         damaged = "" if isinstance(error, ValueError) else "cannot be read, perhaps damaged: "
         raise ValueError(f"{path}: {damaged}{readers.on_one_line(error)[:300]}") from error
-    raise ValueError(_refusal(path))
+    if path.suffix in _SAVE_ARRAYS:
+        raise ValueError(
+            f"a file of weights must be {_READ}, got {path}: save its arrays with numpy.savez"
+        )
+    raise ValueError(conversion(path) or f"a file of weights must be {_READ}, got {path}")
 
 
 def read_from(path: Path) -> list[Path]:
-    """The files that the tensors of a path may be in; of an index, all that could be its shards.
+    """The files that may hold the tensors of a path; for an index, every file beside it.
+
+    A file beside an index counts if it could be one of its shards.
 
     Example:
       >>> print([str(one) for one in read_from(Path("model.npz"))])
@@ -110,46 +102,12 @@ def read_from(path: Path) -> list[Path]:
     path = _in_folder(path)
     if path.is_dir():
         return [file for checkpoint in _checkpoints_in(path) for file in checkpoint.rglob("*")]
-    return [path, *(path.parent.glob("*.safetensors") if path.name.endswith(INDEX) else ())]
+    return [path, *(path.parent.glob("*.safetensors") if path.name.endswith(_INDEX) else ())]
 
 
 def _in_folder(path: Path) -> Path:
-    """The file of weights in a folder of a run or a model, otherwise the path itself."""
-    return next((path / name for name in IN_FOLDERS if (path / name).is_file()), path)
-
-
-def _converts(path: Path) -> str | None:
-    """The program that converts a file that can run code, told from its content, then its name."""
-    with path.open("rb") as file:
-        start = file.read(2)
-    if path.suffix in PYTORCH or _holds_data_pkl(path):
-        return CONVERT_PYTORCH
-    is_pickle = start[:1] == b"\x80" and start[1:] in (b"\2", b"\3", b"\4", b"\5")
-    return CONVERT_PICKLE if path.suffix in PICKLED or is_pickle else None
-
-
-def _holds_data_pkl(path: Path) -> bool:
-    """Whether a file is an archive as `torch.save` makes it."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("data.pkl") for name in archive.namelist())
-    except Exception:  # no archive, or one that is damaged in whatever way
-        return False
-
-
-def _refusal(path: Path) -> str:
-    """Why a file is not read, and the line that converts it."""
-    if path.suffix in SAVE_ARRAYS:
-        return f"a file of weights must be {READ}, got {path}: save its arrays with numpy.savez"
-    program = _converts(path)
-    if program is None:
-        return f"a file of weights must be {READ}, got {path}"
-    into = path.with_suffix(".safetensors")
-    if into.exists():
-        into = path.with_suffix(".converted.safetensors")
-    line = f"python -c {shlex.quote(program)} {shlex.quote(str(path))} {shlex.quote(str(into))}"
-    trusted = "" if program == CONVERT_PYTORCH else ", if you trust who made it, as that runs it"
-    return f"{path} can run code when it is loaded; convert it once{trusted}: {line}"
+    """The file of weights in the folder of a run or a model; any other path itself."""
+    return next((path / name for name in _IN_FOLDERS if (path / name).is_file()), path)
 
 
 def _of_safetensors(path: Path) -> list[Tensor]:
@@ -171,7 +129,7 @@ def _of_safetensors(path: Path) -> list[Tensor]:
 
 
 def _of_shards(index: Path) -> list[Tensor]:
-    """The tensors of an index, each in the shard that it names for it."""
+    """The tensors of an index, each in the shard that the index names."""
     shard_of = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
     tensors = {
         shard: {tensor.name: tensor for tensor in _of_safetensors(_shard(index, shard))}
@@ -181,7 +139,7 @@ def _of_shards(index: Path) -> list[Tensor]:
 
 
 def _shard(index: Path, name: str) -> Path:
-    """A file beside the index: where its link lies, or where it leads, as in a cache of models."""
+    """A shard beside its index, or beside what the index links to, as in a cache of models."""
     path = index.parent / name
     beside = path.resolve().parent in (index.parent.resolve(), index.resolve().parent)
     if Path(name).name != name or path.suffix != ".safetensors" or not beside:
@@ -196,7 +154,7 @@ def _shard(index: Path, name: str) -> Path:
 def _read_safetensors(
     path: Path, shape: tuple[int, ...], dtype: str, start: int, row: int | None = None
 ) -> np.ndarray:
-    """The bytes themselves: what `safe_open` reads for NumPy cannot be of 8 bits."""
+    """One tensor from its bytes, as `safe_open` reads no types of 8 bits for NumPy."""
     kind = jnp.dtype(dtype)
     if row is not None:
         shape = shape[1:]
@@ -212,12 +170,12 @@ def _of_npz(path: Path) -> list[Tensor]:
 
 
 def _checkpoints_in(path: Path) -> list[Path]:
-    """The folders of orbax's below `path`, or `path` itself."""
+    """The checkpoints of orbax below `path`, which may be one itself."""
     return sorted({file.parent for file in path.rglob("_METADATA")})
 
 
 def _checkpoint_in(path: Path) -> Path:
-    """The one checkpoint in a folder, of files alone."""
+    """The only checkpoint in a folder; it must consist of files."""
     found = _checkpoints_in(path)
     if len(found) != 1:
         shown = ", ".join(str(one.relative_to(path)) for one in found[-3:]) or "none"
@@ -242,7 +200,7 @@ def _of_orbax(path: Path) -> list[Tensor]:
 
 
 def _key(part: Any) -> str:
-    """A step of a path, of a dictionary, a list or an object."""
+    """One step of a path through a dictionary, a list or an object."""
     return str(next(getattr(part, name) for name in ("key", "idx", "name") if hasattr(part, name)))
 
 
@@ -255,7 +213,7 @@ def _orbax_tree(path: Path) -> Any:
 
 
 def _read_orbax(path: Path, tree: Any, where: tuple, row: int | None = None) -> np.ndarray:
-    """One leaf; all others keep their places and are not read."""
+    """One leaf; the others keep their places and are not read."""
     import orbax.checkpoint as ocp
 
     def wanted(at: tuple, leaf: Any) -> Any:

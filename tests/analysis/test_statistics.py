@@ -8,15 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from dropout_jax.analysis.statistics import (
+from dropout_jax.analysis.paired import (
     compare,
     effect_size,
-    holm,
     interval,
     sign_flip_test,
     smallest_p_holm,
-    verdict,
 )
+from dropout_jax.analysis.statistics import holm, verdict
 
 EXACT = 1e-12  # float64, some 10³ roundings
 # Whole numbers add up exactly in any order, and ties and zeros are likely among so few.

@@ -22,7 +22,8 @@ from dropout_jax.analysis.views import Live, measure_kernel
 from dropout_jax.cli.main import run_command
 from dropout_jax.inspection import measures
 from dropout_jax.inspection.kernels import layers_of
-from dropout_jax.inspection.measures import compare_groups, inspect, measure, references
+from dropout_jax.inspection.measures import compare_groups, inspect
+from dropout_jax.inspection.spread import VIEWS, measure, references
 from dropout_jax.inspection.tensors import tensors_of
 
 RNG = np.random.default_rng(0)
@@ -181,7 +182,7 @@ def test_fresh_layers_of_either_framework_are_where_their_law_is(tmp_path):
     found = inspect(tmp_path / "fresh.safetensors")
     for name, law in (("a.kernel", "truncated normal"), ("b.weight", "uniform")):
         assert found.layers[name].law == law
-        for view in measures.VIEWS:
+        for view in VIEWS:
             assert found.values[name][view]["gini"][0] == pytest.approx(
                 references()[law]["gini"], abs=0.005
             )
@@ -298,7 +299,7 @@ def test_memory_is_bounded_by_a_layer_not_by_the_file(write, tmp_path):
     n_layers = 24
     name = "many.safetensors" if write is save_file else "many.npz"
     write({f"{i}.kernel": kernel for i in range(n_layers)}, tmp_path / name)
-    measures.measure(kernel)  # what is compiled stays
+    measure(kernel)  # what is compiled stays
     tracemalloc.start()
     try:
         found = inspect(tmp_path / name)
@@ -332,7 +333,7 @@ def test_a_network_of_a_run_that_diverged_is_named_and_the_others_are_measured(t
     np.testing.assert_array_equal(np.isnan(values), [False, True, False])
     assert measures.mean(values) == pytest.approx(measure(DENSE)["entries"]["gini"])
     rows = measures.tidy([found])
-    assert {row[1] for row in rows} == {0, 2}  # seeds keep their places
+    assert {row.seed for row in rows} == {0, 2}  # seeds keep their places
 
 
 def group(folder, name, scale, n):

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dropout_jax.runs.style import COLOURS, GREY, STYLE, log_scale
-from experiments.theory_models import (
+from experiments.shared.theory_models import (
     COPIES,
     FACTOR_RATES,
     FACTORS,
@@ -18,7 +18,7 @@ from experiments.theory_models import (
     Found,
 )
 
-POINTS: dict[str, Any] = {"ls": "", "ms": 3.5, "mfc": "none", "mew": 0.8}
+_POINTS: dict[str, Any] = {"ls": "", "ms": 3.5, "mfc": "none", "mew": 0.8}
 
 
 def plot(found: dict[str, Found]) -> dict[str, Figure]:
@@ -41,7 +41,7 @@ def _against_rate(axes: Axes, exact: np.ndarray, trained: np.ndarray) -> None:
         colour = COLOURS[k % len(COLOURS)]
         axes.plot(RATES, line, color=colour, lw=1)
         for of_seed in points.T:
-            axes.plot(RATES, of_seed, "o", color=colour, **POINTS)
+            axes.plot(RATES, of_seed, "o", color=colour, **_POINTS)
     axes.set_xlabel("rate")
 
 
@@ -63,7 +63,7 @@ def _linear_network(found: Found) -> Figure:
     for u, of_unit in enumerate(np.moveaxis(found["units"], -1, 0)):
         colour = COLOURS[u % len(COLOURS)]
         for of_seed in of_unit.T:
-            units.plot([*RATES, 1.0], of_seed, "o", color=colour, **POINTS)
+            units.plot([*RATES, 1.0], of_seed, "o", color=colour, **_POINTS)
     for axes in (values, units):
         axes.axvspan(0.9, 1.1, color="#f2f2f2", lw=0, zorder=-1)
         axes.set_xticks(
@@ -72,7 +72,7 @@ def _linear_network(found: Found) -> Figure:
     for k, (line, points) in enumerate(zip(exact[-1], trained[-1].T, strict=True)):
         colour = COLOURS[k % len(COLOURS)]
         values.plot([0.94, 1.06], [line, line], color=colour, lw=1)
-        values.plot(np.ones(n_seeds), points, "o", color=colour, **POINTS)
+        values.plot(np.ones(n_seeds), points, "o", color=colour, **_POINTS)
     units.set(title="‖u‖ ‖v‖ of each of 8 units", xlabel="rate", ylim=(0, None))
     return figure
 
@@ -93,7 +93,7 @@ def _last_layer(found: Found) -> Figure:
     axes.plot(ends, ends, color="black", lw=1)
     for c, (rate, points) in enumerate(zip(HIDDEN_RATES, added, strict=True)):
         label = f"trained at rate {rate:g}"
-        axes.plot(points[:, 1], points[:, 0], "os^D"[c], color=COLOURS[c], label=label, **POINTS)
+        axes.plot(points[:, 1], points[:, 0], "os^D"[c], color=COLOURS[c], label=label, **_POINTS)
     axes.set(xlabel="λ Σ c²", ylabel="added to the mean squared error")
     axes.legend()
     return figure
@@ -109,7 +109,7 @@ def _products(found: Found) -> Figure:
     ):
         axes.plot(FACTORS, line, color=COLOURS[c], lw=1, label=f"(1 - {rate:g})ᵏ")
         for of_seed in of.T:
-            axes.plot(FACTORS, of_seed, "o", color=COLOURS[c], **POINTS)
+            axes.plot(FACTORS, of_seed, "o", color=COLOURS[c], **_POINTS)
     log_scale(axes, (1, 2, 5))
     axes.set(xlabel="inputs k in the product", ylabel="coefficient", xticks=FACTORS)
     axes.legend()
@@ -122,7 +122,7 @@ def _copies(found: Found) -> Figure:
     for c, (name, least) in enumerate(COPIES.items()):
         axes.plot([c - 0.3, c + 0.3], [least, least], color=COLOURS[c], lw=1)
         x = c + np.linspace(-0.2, 0.2, n_seeds)
-        axes.plot(x, found[name], "o", color=COLOURS[c], **POINTS)
+        axes.plot(x, found[name], "o", color=COLOURS[c], **_POINTS)
     axes.set_xticks(range(len(COPIES)), list(COPIES))
     axes.set(ylabel="expected squared error", xlim=(-0.6, 1.6))
     return figure

@@ -1,4 +1,4 @@
-"""Specification curves: what the universes of a question say, counted, in words and in a figure.
+"""Specification curves: the universes of a question counted, put in words and drawn.
 
 A row is one universe: its choices (initializer, …, measure, view), the difference in per cent of
 the baseline with its interval, below 0 if more uniform, and the verdict.
@@ -20,16 +20,16 @@ from dropout_jax.analysis.statistics import VERDICTS
 from dropout_jax.runs.style import COLOURS, GREY, STYLE
 
 Row = dict[str, Any]
-CHOICES = ("initializer", "optimizer", "width", "depth", "data", "stopping", "measure", "view")
+_CHOICES = ("initializer", "optimizer", "width", "depth", "data", "stopping", "measure", "view")
 DIRECTIONS = VERDICTS[:2]
 MOST = 0.8
-_COLUMNS = (*CHOICES, "n", "baseline", "percent", "low", "high", "verdict")
+_COLUMNS = (*_CHOICES, "n", "baseline", "percent", "low", "high", "verdict")
 _COLOURS = dict(zip(VERDICTS, (*COLOURS[:2], "black", "#bbbbbb"), strict=True))
 
 
-def levels(rows: Sequence[Row]) -> dict[str, list[Any]]:
-    """The choices that differ between the universes, and what is chosen from."""
-    chosen = {choice: list(dict.fromkeys(row[choice] for row in rows)) for choice in CHOICES}
+def _levels(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """The choices that differ between the universes, with their levels."""
+    chosen = {choice: list(dict.fromkeys(row[choice] for row in rows)) for choice in _CHOICES}
     return {choice: of for choice, of in chosen.items() if len(of) > 1}
 
 
@@ -44,22 +44,22 @@ def by_choice(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, Any]]]:
     """`count` at every level of every choice."""
     return {
         choice: {str(l): count([row for row in rows if row[choice] == l]) for l in of}
-        for choice, of in levels(rows).items()
+        for choice, of in _levels(rows).items()
     }
 
 
-def how_often(share: float) -> str:
-    """A share in a word; only what has no exception is always or never."""
+def _how_often(share: float) -> str:
+    """A share in a word; always and never have no exception."""
     if share in (0, 1):
         return "always" if share else "never"
     return "mostly" if share >= MOST else "more often than not" if share > 0.5 else "sometimes"
 
 
 def say(about: str, rows: Sequence[Row]) -> str:
-    """What holds always, mostly, never, and the choice on which most hangs, in one sentence."""
+    """One sentence: how often each direction is found, and which choice it depends on most."""
     all_, parts = count(rows), by_choice(rows)
     often, rarely = sorted(DIRECTIONS, key=lambda verdict: -all_[verdict])
-    said = [f"{how_often(all_[v])} {v} ({100 * all_[v]:.0f} %)" for v in (often, rarely)]
+    said = [f"{_how_often(all_[v])} {v} ({100 * all_[v]:.0f} %)" for v in (often, rarely)]
     shares = {c: {l: part[often] for l, part in of.items()} for c, of in parts.items()}
     if not shares:
         return f"{about}: {', '.join(said)} in {len(rows)} universes."
@@ -73,7 +73,7 @@ def say(about: str, rows: Sequence[Row]) -> str:
 
 def table(rows: Sequence[Row]) -> tuple[tuple[str, ...], list[list[Any]]]:
     """Header and lines of a table of the rows, numbers to four digits."""
-    cells = (map(row.__getitem__, _COLUMNS) for row in rows)
+    cells = ([row[column] for column in _COLUMNS] for row in rows)
     return _COLUMNS, [[f"{v:.4g}" if isinstance(v, float) else v for v in row] for row in cells]
 
 
@@ -86,7 +86,7 @@ def plot_curve(about: str, rows: Sequence[Row], main: Row) -> Figure:
       rows: the universes, in any order.
       main: the choices of the main study, marked where they are met.
     """
-    marks = [(choice, level) for choice, of in levels(rows).items() for level in of]
+    marks = [(choice, level) for choice, of in _levels(rows).items() for level in of]
     rows = sorted(rows, key=lambda row: row["percent"])
     height = 0.17 * len(marks) + 0.1
     figure = Figure(figsize=(11, 3.4 + height), layout="constrained")

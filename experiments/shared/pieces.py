@@ -1,4 +1,4 @@
-"""What the benchmark holds this library and its pieces against.
+"""The rivals of this library and of its pieces in the benchmark.
 
 A training step against its own products; masks against JAX's, measures against NumPy's.
 """
@@ -22,12 +22,12 @@ from dropout_jax.populations.devices import deal, mesh_of, on_every_device, shar
 from dropout_jax.populations.population import Population
 from dropout_jax.training.epochs import Curve, Metrics
 from dropout_jax.training.step import NARROW
-from experiments.contenders import LIBRARY
+from experiments.shared.contenders import LIBRARY
 
 Pair = dict[str, Callable[[], Any]]  # this library first, then what it is held against
 PRODUCTS = "its own products alone"
 MASK, SORT = "jax.random.bernoulli", "numpy.sort of the same numbers once"
-NUMPY: dict[str, Callable[[np.ndarray], Any]] = {  # the measures as one writes them in NumPy
+_NUMPY: dict[str, Callable[[np.ndarray], Any]] = {  # the measures as one writes them in NumPy
     "gini": lambda a: (np.arange(1 - a.size, a.size, 2) / (a.size - 1)) @ np.sort(a) / a.sum(),
     "cv": lambda a: a.std() / a.mean(),
     "entropy": lambda a: np.mean((u := a / a.mean()) * np.log(u)),
@@ -38,7 +38,7 @@ NUMPY: dict[str, Callable[[np.ndarray], Any]] = {  # the measures as one writes 
 
 
 def products(width: int, members: int, steps: int, block: int, x: Array) -> Callable[[], None]:
-    """The matrix products of so many steps of 784-H-H-10 on a batch x, nothing between them."""
+    """The matrix products of `steps` steps of 784-H-H-10 on a batch x, and nothing else."""
     mesh = mesh_of(jax.local_devices())
     wave, widths = mesh.size * block, (x.shape[1], width, width, 10)
     rng, shapes = np.random.default_rng(0), pairwise(widths)
@@ -54,7 +54,7 @@ def products(width: int, members: int, steps: int, block: int, x: Array) -> Call
 
 @partial(jax.jit, static_argnames=("mesh", "steps"))
 def _multiply_blocks(mesh: Mesh, steps: int, kernels: list[jax.Array], x: jax.Array) -> Any:
-    """So many times the products of a step, on every device for its block of kernels [D·M, …]."""
+    """The products of a step, `steps` times, on every device for its kernels [D·M, …]."""
 
     def step(kernels: list[jax.Array], x: jax.Array) -> list[jax.Array]:
         """The kernels after the products; one entry of each changes, so that none is hoisted."""
@@ -113,5 +113,5 @@ def measures(name: str, size: int) -> Pair:
     ours, on_device = jax.jit(MEASURES[name]), jnp.asarray(magnitudes)
     return {
         LIBRARY: lambda: ours(on_device).block_until_ready(),
-        "NumPy": lambda: NUMPY[name](magnitudes),
+        "NumPy": lambda: _NUMPY[name](magnitudes),
     }

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, read off a trace of XLA's own profiler."""
+"""Where the time of a training step goes, from a trace of XLA's own profiler."""
 
 import gzip
 import json
@@ -16,7 +16,7 @@ from dropout_jax.populations.blocks import init_blocks, train_blocks
 from dropout_jax.populations.devices import deal, mesh_of, share
 from dropout_jax.training.config import Config, Hparams
 
-PARTS = {  # what the CPU backend's thunks are named
+_PARTS = {  # what the CPU backend's thunks are named
     "matrix products": r"^(dot|ynn_fusion)",
     "masks": r"^(broadcast_(and|multiply)|multiply_bitcast|select_select|compare_bitcast)",
     "optimizer": r"^(multiply_add|add_multiply)",
@@ -49,7 +49,7 @@ def profile(width: int, rates: tuple[float, ...] | None, data: Dataset) -> dict[
     steps = len(data.x_train) // config.batch_size * mesh.size
     parts = {
         part: sum(time for name, time in durations.items() if re.search(pattern, name)) / steps
-        for part, pattern in PARTS.items()
+        for part, pattern in _PARTS.items()
     }
     whole = durations[WHOLE] / steps
     return {**parts, "the rest": whole - sum(parts.values()), "in all": whole}

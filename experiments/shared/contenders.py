@@ -71,7 +71,7 @@ def mean_loss(model: nn.Module, trees: list[Params], data: Dataset) -> float:
     return float(np.mean([one(params) for params in trees]))
 
 
-class FlaxMLP(nn.Module):
+class _FlaxMLP(nn.Module):
     """The network as a Flax user writes it."""
 
     width: int
@@ -87,9 +87,9 @@ class FlaxMLP(nn.Module):
         return x
 
 
-def flax_loop(width: int, members: int, rates: Rates, data: Dataset) -> Contender:
+def _flax_loop(width: int, members: int, rates: Rates, data: Dataset) -> Contender:
     """The Flax idiom: a jitted step called in a Python loop, networks one after another."""
-    model = FlaxMLP(width, rates or (0.0, 0.0, 0.0))
+    model = _FlaxMLP(width, rates or (0.0, 0.0, 0.0))
     optimizer = optax.sgd(LEARNING_RATE, MOMENTUM)
     x, y = data.x_train, data.y_train
     keys = list(jax.random.split(jax.random.key(0), members))
@@ -119,7 +119,7 @@ def flax_loop(width: int, members: int, rates: Rates, data: Dataset) -> Contende
     return Contender(epoch, lambda: mean_loss(model, [s.params for s in states], data))
 
 
-def torch_network(torch: Any, width: int, rates: Rates) -> Any:
+def _torch_network(torch: Any, width: int, rates: Rates) -> Any:
     """The network as a PyTorch user writes it."""
     layers: list[Any] = []
     for layer, (n_in, n_out) in enumerate(((784, width), (width, width), (width, 10))):
@@ -130,11 +130,11 @@ def torch_network(torch: Any, width: int, rates: Rates) -> Any:
     return torch.nn.Sequential(*layers[:-1])
 
 
-def torch_loop(width: int, members: int, rates: Rates, data: Dataset) -> Contender:
+def _torch_loop(width: int, members: int, rates: Rates, data: Dataset) -> Contender:
     """PyTorch: the usual loop, networks one after another."""
     torch = importlib.import_module("torch")
     x, y = torch.from_numpy(np.array(data.x_train)), torch.from_numpy(np.array(data.y_train)).long()
-    networks = [torch_network(torch, width, rates) for _ in range(members)]
+    networks = [_torch_network(torch, width, rates) for _ in range(members)]
     optimizers = [torch.optim.SGD(n.parameters(), LEARNING_RATE, MOMENTUM) for n in networks]
     criterion = torch.nn.CrossEntropyLoss()
 
@@ -153,12 +153,12 @@ def torch_loop(width: int, members: int, rates: Rates, data: Dataset) -> Contend
     return Contender(epoch, loss)
 
 
-def torch_func(width: int, members: int, rates: Rates, data: Dataset) -> Contender:
+def _torch_func(width: int, members: int, rates: Rates, data: Dataset) -> Contender:
     """PyTorch: `torch.func` vmapped over the stacked parameters of all members."""
     torch = importlib.import_module("torch")
     func = torch.func
     x, y = torch.from_numpy(np.array(data.x_train)), torch.from_numpy(np.array(data.y_train)).long()
-    networks = [torch_network(torch, width, rates) for _ in range(members)]
+    networks = [_torch_network(torch, width, rates) for _ in range(members)]
     params, _ = func.stack_module_state(networks)
     params = {name: value.detach() for name, value in params.items()}
     velocity = {name: torch.zeros_like(value) for name, value in params.items()}
@@ -188,7 +188,7 @@ def torch_func(width: int, members: int, rates: Rates, data: Dataset) -> Contend
 CONTENDERS = {
     LIBRARY: library,
     OFF: lambda width, members, _, data: library(width, members, None, data),
-    FLAX: flax_loop,
-    TORCH: torch_loop,
-    TORCH_FUNC: torch_func,
+    FLAX: _flax_loop,
+    TORCH: _torch_loop,
+    TORCH_FUNC: _torch_func,
 }

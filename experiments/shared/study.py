@@ -1,4 +1,4 @@
-"""What all studies share: the setting, the command line, the paired differences, the record."""
+"""What all studies share: setting, command line, paired differences and record."""
 
 import argparse
 import json
@@ -12,8 +12,7 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from dropout_jax.analysis import statistics
-from dropout_jax.cli.arguments import PRNG, ROOT_SEED
+from dropout_jax.analysis.paired import compare, interval
 from dropout_jax.cli.backend import n_cores
 from dropout_jax.data import Dataset, split
 from dropout_jax.io import writers
@@ -21,8 +20,10 @@ from dropout_jax.io.figures import write_figure
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
 
+ROOT_SEED = 0
+PRNG = "threefry2x32"  # JAX's default, which an environment variable could change
 CONFIG = "config.json"
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent.parent / "results"
 FIRST_TUNING_SEED = 1000  # the seeds compared stay below
 _DIRECTIONS = {"more uniform": "lower", "less uniform": "higher"}
 
@@ -38,6 +39,11 @@ class Size:
 
 
 QUICK = Size("digits", (16, 16), epochs=2, seeds=3)
+
+
+def layer_rates(hidden: float, n_hidden: int, pixels: float = 0.0) -> tuple[float, ...]:
+    """The rate of every layer's inputs: that of the pixels, then the one of all hidden units."""
+    return (pixels, *(hidden,) * n_hidden)
 
 
 def root_key() -> jax.Array:
@@ -67,7 +73,7 @@ def validate(
 
 
 def percent(fractions: jax.typing.ArrayLike) -> np.ndarray:
-    """Errors in percent, to four digits: what float32 rounds would untie equal differences."""
+    """Errors in percent, to four digits, so that rounding in float32 does not untie equal ones."""
     return np.round(100 * np.asarray(fractions, np.float64), 4)
 
 
@@ -78,7 +84,7 @@ def paired(
 
     The verdict is `higher`, `lower`, `no difference` (within 2 % of the baseline) or `undecided`.
     """
-    rows = [one._asdict() for one in statistics.compare(baseline, condition)]
+    rows = [one._asdict() for one in compare(baseline, condition)]
     return [
         {"quantity": name, **row, "verdict": _DIRECTIONS.get(row["verdict"], row["verdict"])}
         for name, row in zip(names, rows, strict=True)
@@ -87,7 +93,7 @@ def paired(
 
 def over_seeds(values: np.ndarray) -> dict[str, float]:
     """Mean and 95 % interval of values [S]."""
-    low, high = statistics.interval(values)
+    low, high = interval(values)
     return {"mean": float(np.mean(values)), "ci_low": low, "ci_high": high}
 
 
@@ -103,9 +109,9 @@ def judged_within(
     low: float = -np.inf,
     high: float = np.inf,
 ) -> dict[str, Any]:
-    """A claim that differences lie in [low, high]: it holds if all of their intervals do.
+    """A claim that differences lie in [low, high]; it holds if all of their intervals do.
 
-    The evidence says of each interval that it lies `within` or `outside`, or is `undecided`.
+    The evidence says whether each interval lies `within` or `outside`, or is `undecided`.
     """
 
     def where(row: Mapping[str, Any]) -> str:
@@ -126,7 +132,7 @@ def write(
     seconds: float,
     tables: Mapping[str, tuple[Sequence[str], Iterable[Sequence[Any]]]] = MappingProxyType({}),
 ) -> None:
-    """Write the record of a study, its summary last, and print the predictions as judged.
+    """Write the record of a study, its summary last, and print which predictions held.
 
     `tables` are further files, {name: (header, rows)}.
     """
@@ -143,8 +149,8 @@ def write(
     show(predictions)
 
 
-def check_record(folder: Path, name: str) -> None:
-    """Raise ValueError unless a folder is new, empty, or holds a record of this study."""
+def _check_record(folder: Path, name: str) -> None:
+    """Raise ValueError unless a folder is new, empty or holds a record of this study."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     try:
@@ -169,9 +175,10 @@ def start(
     quick: Any,
     folders: Sequence[str] = (),
 ) -> None:
-    """The command line of a study: `--quick` for toy size, into runs/quick; `--out` for elsewhere.
+    """The command line of a study.
 
-    `folders` are fields of the size that may be given too; with `data_dir` it is full MNIST.
+    `--quick` runs it at toy size and writes into runs/quick; `--out` names another folder.
+    `folders` are fields of the size that become options; with `data_dir` the data is full MNIST.
     """
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="toy size, into runs/quick")
@@ -185,7 +192,7 @@ def start(
     jax.config.update("jax_num_cpu_devices", n_cores())
     out = arguments.out or (Path("runs", "quick", results.name) if arguments.quick else results)
     try:
-        check_record(out, results.name)
+        _check_record(out, results.name)
     except ValueError as error:
         parser.error(str(error))
     main(out, replace(quick if arguments.quick else full, **given))

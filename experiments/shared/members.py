@@ -1,26 +1,25 @@
-"""Members that a study trains by a loop of its own: fresh ones, and what is measured of them.
+"""Members that a study trains by a loop of its own, and what is measured of them.
 
 Shapes: C conditions, S seeds, Q quantities, M measures.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from dropout_jax.analysis.uniformity import MEASURES
-from dropout_jax.analysis.units import contribution, path_norm
-from dropout_jax.analysis.views import Live, measure_entries, varies
+from dropout_jax.analysis.views import layer_views, measure_entries
 from dropout_jax.data import Array
-from dropout_jax.networks.mlp import MLP, Params, layers
+from dropout_jax.networks.mlp import MLP, Params
 from dropout_jax.populations.population import member_key, stack_conditions
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import train_epoch
 from dropout_jax.training.step import TrainState, init, train_step
-from experiments import study
+from experiments.shared import study
 
 CHOSEN = ("gini", "cv", "participation")
 QUANTITIES = (  # view, and role of the layer; several middle layers are averaged
@@ -30,29 +29,18 @@ QUANTITIES = (  # view, and role of the layer; several middle layers are average
 
 
 def measure(model: MLP, x: Array, params: Params) -> jax.Array:
-    """All quantities in all measures [Q, M] of a network; what is constant over x is left out."""
-    hidden = cast(tuple, model.apply(params, x, method="activations"))[:-1]
-    live = [*map(varies, (x, *hidden)), jnp.ones(model.features[-1], bool)]
-    trained = layers(params)
-
-    def of_units(l: int) -> list[list[jax.Array]]:
-        incoming = jnp.where(live[l][:, None], trained[l]["kernel"], 0)
-        outgoing = trained[l + 1]["kernel"]
-        norms = path_norm(incoming, trained[l]["bias"], outgoing)
-        views = contribution(hidden[l], outgoing), norms
-        return [[MEASURES[name](view, live[l + 1]) for name in CHOSEN] for view in views]
-
+    """All quantities in all measures [Q, M] of a network; inputs constant over x are left out."""
+    views = layer_views(model, params, x)
+    measures = [MEASURES[name] for name in CHOSEN]
     entries = jnp.array(
-        [
-            [
-                measure_entries(MEASURES[name], layer["kernel"], Live(*live[l : l + 2]))
-                for name in CHOSEN
-            ]
-            for l, layer in enumerate(trained)
-        ]
+        [[measure_entries(m, layer.kernel, layer.live) for m in measures] for layer in views]
     )
     by_role = jnp.stack([entries[0], entries[1:-1].mean(axis=0), entries[-1]])
-    return jnp.concatenate([by_role, jnp.array(of_units(0)), jnp.array(of_units(len(hidden) - 1))])
+    units = [
+        jnp.array([[m(v, layer.live.outputs) for m in measures] for v in layer.units.values()])
+        for layer in (views[0], views[-2])  # the first and the last hidden layer
+    ]
+    return jnp.concatenate([by_role, *units])
 
 
 def keys_of(n_seeds: int) -> jax.Array:
@@ -75,7 +63,7 @@ def fresh_members(
         return jax.lax.map(lambda key: init(config, Hparams(), key, n_inputs), keys)
 
     n_hidden = len(config.model.features) - 1
-    of_rates = [Hparams((0.0, *(rate,) * n_hidden), learning_rate) for rate in hidden_rates]
+    of_rates = [Hparams(study.layer_rates(r, n_hidden), learning_rate) for r in hidden_rates]
     hparams = jax.tree.map(lambda of: np.stack([of] * n_seeds, 1), stack_conditions(of_rates))
     return hparams, jax.tree.map(
         lambda of: jnp.stack([of] * len(of_rates)), fresh(keys_of(n_seeds))
@@ -103,10 +91,10 @@ def average(
     x: jax.Array,
     y: jax.Array,
 ) -> jax.Array:
-    """What `read` gives of a member's params, averaged over the second half of its training.
+    """`read` of a member's params, averaged over the second half of its training.
 
-    Every step takes all of the examples; the average takes the noise of the masks away (Polyak &
-    Juditsky 1992). `key` is consumed.
+    Every step takes all examples; averaging removes the noise of the masks (Polyak & Juditsky
+    1992). `key` is consumed.
     """
 
     def step(state: TrainState, _: None) -> tuple[TrainState, jax.Array]:
@@ -132,7 +120,7 @@ def average_all(
     x: Array,
     y: Array,
 ) -> np.ndarray:
-    """`average` of the members of conditions × seeds [C, S, …], all at once."""
+    """`average` of all members, conditions × seeds, at once [C, S, …]."""
     train = partial(average, config, n_steps, read, x=jnp.asarray(x), y=jnp.asarray(y))
     of_conditions = jax.vmap(jax.vmap(train, (None, 0)), (0, None))
     return np.asarray(of_conditions(stack_conditions(conditions), keys_of(n_seeds)))

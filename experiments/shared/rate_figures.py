@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 
 from dropout_jax.runs import style
 
-TITLES = {
+_TITLES = {
     "entries": "Gini of |w|",
     "contribution": "Gini of unit contributions",
     "path_norm": "Gini of path norms",
 }
-TICKS = (1, 2, 5)  # and their tenfolds
+_TICKS = (1, 2, 5)  # and their tenfolds
 Results = Mapping[str, np.ndarray]
 
 
@@ -25,9 +25,9 @@ def plot_sweep(results: Results, rates: Sequence[float]) -> Figure:
     grid = figure.subplots(2, 2, sharex=True)
     error, *panels = grid.ravel()
     _draw(error, rates, results, {"sweep": "test", "validation": "validation"})
-    style.log_scale(error, TICKS)
+    style.log_scale(error, _TICKS)
     error.set(title="error, %", xlim=(0, rates[-1]))
-    for axes, (view, title) in zip(panels, TITLES.items(), strict=True):
+    for axes, (view, title) in zip(panels, _TITLES.items(), strict=True):
         names = [name for name in results if name.startswith(f"gini {view}")]
         _draw(axes, rates, results, {name: f"layer {name[-1]}" for name in names})
         axes.set_title(title)
@@ -79,7 +79,7 @@ def plot_width(
     widths, pixels = figure.subplots(1, 2)
     labels = {"fixed width": f"{kept} units", "width times keep": f"{kept} units kept on average"}
     _draw(widths, rates, results, labels)
-    style.log_scale(widths, TICKS)
+    style.log_scale(widths, _TICKS)
     widths.set(xlabel="rate of both hidden layers", ylabel="test error, %", title="width")
     style.draw_bands(pixels, np.array(pixel_rates), results["pixels"].T[None])
     pixels.set(xlabel="rate of pixels, beside .5 of units", title="pixels", ylim=(0, None))

@@ -17,7 +17,7 @@ from dropout_jax.networks.mlp import MLP, Params, layers
 from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.objectives import squared_error
-from experiments.members import average_all
+from experiments.shared.members import average_all
 
 RATE = 0.5
 N_EXAMPLES, N_FEATURES = 200, 8

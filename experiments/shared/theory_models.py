@@ -1,4 +1,4 @@
-"""The models of the study of theory, trained by the library, and what is exact of each.
+"""The models of the study of theory: what the library trains, and what is exact.
 
 Shapes: S seeds, D features, k factors of a product.
 """
@@ -31,8 +31,8 @@ from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams, sgd
 from dropout_jax.training.objectives import cross_entropy, squared_error
 from dropout_jax.training.step import init, train_step
-from experiments import regression, study
-from experiments.members import average_all, keys_of
+from experiments.shared import regression, study
+from experiments.shared.members import average_all, keys_of
 
 RATES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 SINGULAR, N_UNITS = (3.0, 2.0, 1.5, 1.0, 0.5, 0.2), 8
@@ -40,7 +40,7 @@ L2_OF_PRODUCT = 0.5  # lowers every singular value by so much
 HIDDEN_RATES = (0.0, 0.2, 0.5, 0.8)
 FACTORS = (1, 2, 3, 4)
 FACTOR_RATES = (0.2, 0.5, 0.8)
-NOISE = 0.3  # sd, of the target 1 of a product
+_NOISE = 0.3  # sd, of the target 1 of a product
 COPIES = {"signed": 1.0, "weights ≥ 0": 4 / 3}  # and the least that they can reach
 Found = dict[str, Any]
 
@@ -70,7 +70,7 @@ def linear_regression(size: Size) -> Found:
     return {"trained": scales * trained, "exact": scales * exact}
 
 
-def product_and_units(params: Params) -> jax.Array:
+def _product_and_units(params: Params) -> jax.Array:
     """The product V Uᵀ of a linear network, and every ‖uᵢ‖ ‖vᵢ‖, as one vector."""
     incoming, outgoing = (layer["kernel"] for layer in layers(params))
     units = jnp.linalg.norm(incoming, axis=0) * jnp.linalg.norm(outgoing, axis=1)
@@ -89,7 +89,7 @@ def linear_network(size: Size) -> Found:
     conditions = [base._replace(rates=(0.0, rate)) for rate in RATES]
     conditions.append(base._replace(weight_decay=2 * L2_OF_PRODUCT))
     found = average_all(
-        config, size.steps, product_and_units, conditions, size.seeds, white, white @ target.T
+        config, size.steps, _product_and_units, conditions, size.seeds, white, white @ target.T
     )
     products, units = np.split(found, [n * n], axis=-1)
     products = products.reshape(*products.shape[:-1], n, n).swapaxes(-1, -2)
@@ -133,7 +133,7 @@ def logistic_regression(size: Size) -> Found:
     return {"trained": trained, "exact": np.stack(exact)}
 
 
-def added_by_masks(
+def _added_by_masks(
     model: MLP, n_passes: int, params: Params, rate: jax.Array, key: jax.Array, x: jax.Array
 ) -> jax.Array:
     """What masks of the last hidden layer add to the mean squared error, and λ Σ c² [2]."""
@@ -151,13 +151,13 @@ def last_layer(size: Size) -> Found:
     """Added by masks of rate .5, and λ Σ c², of networks trained at some rates [rates, S, 2]."""
     data = load_dataset(size.dataset)
     model = MLP((*size.features, data.n_classes))
-    conditions = [Hparams((0.0, *(rate,) * len(size.features))) for rate in HIDDEN_RATES]
+    conditions = [Hparams(study.layer_rates(r, len(size.features))) for r in HIDDEN_RATES]
     config = Config(model, epochs=size.epochs)
     trained = fit_population(config, conditions, range(size.seeds), study.root_key(), data)
     keys = jnp.broadcast_to(keys_of(size.seeds), (len(conditions), size.seeds))
     rates = np.full(keys.shape, 0.5, np.float32)
     members = (trained.params, rates, keys)
-    return {"added": map_members(added_by_masks, (model, size.passes), members, data.x_test)}
+    return {"added": map_members(_added_by_masks, (model, size.passes), members, data.x_test)}
 
 
 def products(size: Size) -> Found:
@@ -166,7 +166,7 @@ def products(size: Size) -> Found:
     def coefficient(k: int, key: jax.Array, rate: jax.Array) -> jax.Array:
         mask_key, noise_key = jax.random.split(key)
         product = jnp.prod(dropout(mask_key, jnp.ones((size.masks, k)), rate), axis=1)
-        target = 1 + NOISE * jax.random.normal(noise_key, product.shape)
+        target = 1 + _NOISE * jax.random.normal(noise_key, product.shape)
         return target @ product / (product @ product)
 
     found = []
@@ -179,7 +179,7 @@ def products(size: Size) -> Found:
     return {"coefficients": np.stack(found, axis=1), "exact": keep ** np.array(FACTORS)[None]}
 
 
-def without_biases(hparams: Hparams) -> optax.GradientTransformation:
+def _without_biases(hparams: Hparams) -> optax.GradientTransformation:
     """Gradient descent that leaves the biases at 0."""
 
     def biases(params: Any) -> Any:
@@ -188,18 +188,18 @@ def without_biases(hparams: Hparams) -> optax.GradientTransformation:
     return optax.chain(sgd(hparams), optax.masked(optax.set_to_zero(), biases))
 
 
-def not_negative(hparams: Hparams) -> optax.GradientTransformation:
+def _not_negative(hparams: Hparams) -> optax.GradientTransformation:
     """The same, with no weight below 0."""
-    return optax.chain(without_biases(hparams), optax.keep_params_nonnegative())
+    return optax.chain(_without_biases(hparams), optax.keep_params_nonnegative())
 
 
 @partial(jax.jit, static_argnames=("config", "n_steps"))
-def train_on_copies(config: Config, n_steps: int, key: jax.Array) -> jax.Array:
+def _train_on_copies(config: Config, n_steps: int, key: jax.Array) -> jax.Array:
     """The expected loss of a network after training on x = (1, 1), y = 2, half of x dropped."""
     x, y, rates = jnp.ones((1, 2)), jnp.full((1, 1), 2.0), (0.5, 0.0)
     hparams = Hparams(jnp.array(rates), learning_rate=0.003, momentum=0.0)
     state = init(config, hparams, key, 2)
-    if config.make_optimizer is not_negative:
+    if config.make_optimizer is _not_negative:
         state = state._replace(params=jax.tree.map(jnp.abs, state.params))
     many = jnp.tile(x, (config.batch_size, 1)), jnp.tile(y, (config.batch_size, 1))
     state, _ = jax.lax.scan(
@@ -211,10 +211,10 @@ def train_on_copies(config: Config, n_steps: int, key: jax.Array) -> jax.Array:
 def copies(size: Size) -> Found:
     """Expected losses [S] at the end, of signed weights and of weights ≥ 0."""
     found = {}
-    for name, make_optimizer in zip(COPIES, (without_biases, not_negative), strict=True):
+    for name, make_optimizer in zip(COPIES, (_without_biases, _not_negative), strict=True):
         config = Config(
             MLP((16, 1)), batch_size=32, loss_fn=squared_error, make_optimizer=make_optimizer
         )
-        train = partial(train_on_copies, config, size.steps)
+        train = partial(_train_on_copies, config, size.steps)
         found[name] = np.asarray(jax.lax.map(train, keys_of(size.seeds)))
     return found

@@ -1,0 +1,62 @@
+"""Files that can run code when they are loaded, and the line that converts each of them."""
+
+import shlex
+import zipfile
+from pathlib import Path
+
+_PYTORCH = (".pt", ".pth", ".bin", ".ckpt")
+_PICKLED = (".pkl", ".pickle")
+_CONVERT_PYTORCH = (
+    "import sys, torch, safetensors.torch as s; "
+    'd = torch.load(open(sys.argv[1], "rb"), map_location="cpu", weights_only=True); '
+    'd = d.get("state_dict", d.get("model_state_dict", d)); '
+    "s.save_file({k: v.clone().contiguous() for k, v in d.items() if torch.is_tensor(v)}, "
+    "sys.argv[2])"  # a clone, as tied weights share memory, which save_file refuses
+)
+_CONVERT_PICKLE = (
+    "import sys, pickle, numpy as n, flax.traverse_util as t, safetensors.numpy as s; "
+    'd = t.flatten_dict(pickle.load(open(sys.argv[1], "rb")), sep="."); '
+    "s.save_file({k: n.ascontiguousarray(v) for k, v in d.items()}, sys.argv[2])"
+)
+
+
+def conversion(path: Path) -> str | None:
+    """Why a file is not loaded, and the line that converts it; None if it cannot run code.
+
+    Its format is recognised by its content, then by its name.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     Path(folder, "net.pt").touch()
+      ...     print(conversion(Path(folder, "net.pt")).partition(": python")[0].rpartition("/")[2])
+      net.pt can run code when it is loaded; convert it once
+    """
+    program = _converter(path)
+    if program is None:
+        return None
+    into = path.with_suffix(".safetensors")
+    if into.exists():
+        into = path.with_suffix(".converted.safetensors")
+    line = f"python -c {shlex.quote(program)} {shlex.quote(str(path))} {shlex.quote(str(into))}"
+    trusted = "" if program == _CONVERT_PYTORCH else ", if you trust who made it, as that runs it"
+    return f"{path} can run code when it is loaded; convert it once{trusted}: {line}"
+
+
+def _converter(path: Path) -> str | None:
+    """The program that converts a file that can run code, None if it cannot."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    if path.suffix in _PYTORCH or _holds_data_pkl(path):
+        return _CONVERT_PYTORCH
+    is_pickle = start[:1] == b"\x80" and start[1:] in (b"\2", b"\3", b"\4", b"\5")
+    return _CONVERT_PICKLE if path.suffix in _PICKLED or is_pickle else None
+
+
+def _holds_data_pkl(path: Path) -> bool:
+    """Whether a file is an archive that `torch.save` wrote."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("data.pkl") for name in archive.namelist())
+    except Exception:  # no archive, or one that is damaged in whatever way
+        return False
