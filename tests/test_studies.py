@@ -12,7 +12,7 @@ from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
 from experiments import data_size, multiverse
-from experiments.shared import regression, study
+from experiments.shared import regression, study, universes
 from experiments.shared.members import CHOSEN, QUANTITIES, fresh_members
 from experiments.shared.specifications import by_choice, count, say
 
@@ -31,9 +31,9 @@ def test_fresh_members_are_those_that_a_population_begins_with():
 
 def test_what_is_kept_is_of_the_least_held_out_loss_and_of_the_first_below_the_level():
     held_out, seen = [3.0, 1.0, 2.0, 1.5], [2.0, 0.5, 0.2, 0.1]
-    kept = multiverse.Kept(jnp.array(-1), jnp.array(9.0), jnp.array(-1), jnp.array(9.0))
+    kept = universes.Kept(jnp.array(-1), jnp.array(9.0), jnp.array(-1), jnp.array(9.0))
     for epoch, losses in enumerate(zip(held_out, seen, strict=True)):
-        kept = multiverse.keep(kept, jnp.array(epoch), *map(jnp.array, losses))
+        kept = universes.keep(kept, jnp.array(epoch), *map(jnp.array, losses))
     assert int(kept.best) == 1
     assert float(kept.best_loss) == 1.0
     assert int(kept.level) == 2
@@ -54,7 +54,7 @@ def found_in_a_universe(fall):
 
 
 def test_a_universe_says_the_direction_whatever_way_its_measure_points():
-    universe = multiverse.Universe("lecun", "SGD", 64, 2, "digits")
+    universe = universes.Universe("lecun", "SGD", 64, 2, "digits")
     rows = multiverse.specify(universe, found_in_a_universe(0.1))
     assert len(rows) == 3 * len(QUANTITIES) * len(CHOSEN)
     assert {row["verdict"] for row in rows} == {"more uniform"}
@@ -66,7 +66,7 @@ def test_a_universe_says_the_direction_whatever_way_its_measure_points():
 def test_universes_are_counted_by_verdict_and_by_choice_and_put_in_words():
     rows = []
     for optimizer, fall in (("SGD", 0.1), ("Adam", -0.1)):
-        universe = multiverse.Universe("lecun", optimizer, 64, 2, "digits")
+        universe = universes.Universe("lecun", optimizer, 64, 2, "digits")
         rows += multiverse.specify(universe, found_in_a_universe(fall))
     assert count(rows)["more uniform"] == count(rows)["less uniform"] == 0.5
     assert by_choice(rows)["optimizer"]["SGD"]["more uniform"] == 1

@@ -23,11 +23,20 @@ def test_welchs_interval_covers():
     assert abs(covered / n - 0.95) < 4 * np.sqrt(0.05 * 0.95 / n)
 
 
-def test_unpaired_groups_are_two_networks_or_more_each():
-    with pytest.raises(ValueError, match="baseline must be of 2 seeds or more"):
-        groups.compare(np.ones((1, 2)), np.ones((3, 2)))
-    with pytest.raises(ValueError, match=r"must both be \[networks, comparisons\]"):
-        groups.compare(np.ones((3, 2)), np.ones((3, 1)))
+@pytest.mark.parametrize(
+    ("baseline", "condition", "why"),
+    [
+        ((1, 2), (3, 2), "baseline must be of 2 seeds or more"),
+        ((3, 2), (1, 2), "condition must be of 2 seeds or more"),
+        ((3, 2), (3, 1), r"must both be \[networks, comparisons\]"),
+    ],
+)
+def test_unpaired_groups_are_two_networks_or_more_each(baseline, condition, why):
+    with pytest.raises(ValueError, match=why):
+        groups.compare(np.ones(baseline), np.ones(condition))
+
+
+def test_groups_that_are_equal_do_not_differ():
     (equal,) = groups.compare(np.ones((3, 1)), np.ones((3, 1)))
     assert (equal.difference, equal.ci_low, equal.ci_high, equal.verdict) == (
         0,

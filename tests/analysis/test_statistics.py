@@ -6,87 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy import stats
 
-from dropout_jax.analysis.paired import (
-    compare,
-    effect_size,
-    interval,
-    sign_flip_test,
-    smallest_p_holm,
-)
-from dropout_jax.analysis.statistics import holm, verdict
+from dropout_jax.analysis.statistics import Estimate, holm, judge, verdict
 
 EXACT = 1e-12  # float64, some 10³ roundings
-# Whole numbers add up exactly in any order, and ties and zeros are likely among so few.
-whole = st.integers(-20, 20)
-differences = arrays(np.float64, st.integers(2, 9), elements=whole, fill=st.nothing())
 p_values = arrays(np.float64, st.integers(1, 6), elements=st.floats(0, 1), fill=st.nothing())
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-# The sign-flip test
-
-
-@given(differences)
-def test_the_sign_flip_test_counts_all_patterns(d):
-    sums = [np.dot(signs, d) for signs in itertools.product([-1, 1], repeat=len(d))]
-    assert sign_flip_test(d) == np.mean(np.abs(sums) >= abs(d.sum()))
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_the_sign_flip_test_is_scipys(seed):
-    d = normal(8, seed=seed) + 0.5
-    expected = stats.permutation_test((d,), np.mean, permutation_type="samples", n_resamples=10**6)
-    assert sign_flip_test(d) == pytest.approx(expected.pvalue, rel=EXACT)
-
-
-@given(differences, st.sampled_from([-1000, -1, 0.001]))
-def test_the_sign_flip_test_ignores_scale_sign_and_order(d, scale):
-    assert sign_flip_test(scale * d[::-1]) == sign_flip_test(d) >= 2.0 ** (1 - len(d))
-
-
-@pytest.mark.parametrize("n", [2, 6, 10, 16])
-def test_differences_of_one_sign_reach_the_smallest_p_value(n):
-    assert sign_flip_test(np.arange(n) + 0.1) == 2.0 ** (1 - n)
-    assert sign_flip_test(np.full(n, 0.1)) == 2.0 ** (1 - n)  # though no sum of these is exact
-    assert sign_flip_test(np.zeros(n)) == 1
-
-
-@pytest.mark.parametrize("n", [17, 24, 40])
-def test_beyond_16_seeds_random_patterns_come_close_to_all(n):
-    d = np.random.default_rng(n).integers(-10, 16, n)
-    count = {0: 1.0}  # of each sum, over all patterns of the signs, one sign after the other
-    for x in d:
-        flipped = [(total + sign * x, c / 2) for total, c in count.items() for sign in (-1, 1)]
-        count = {}
-        for total, c in flipped:
-            count[total] = count.get(total, 0) + c
-    exact = sum(c for total, c in count.items() if abs(total) >= abs(d.sum()))
-    assert 0.01 < exact < 0.5
-    bound = 4 * math.sqrt(exact * (1 - exact) / 2**15) + 2**-15  # 4 sd, and the observed pattern
-    assert sign_flip_test(d / 1.0) == pytest.approx(exact, abs=bound)
-
-
-def test_beyond_16_seeds_the_observed_pattern_counts_and_p_is_never_0():
-    assert sign_flip_test(np.arange(1, 41) / 1.0) == pytest.approx(1 / (2**15 + 1), rel=EXACT)
-
-
-@pytest.mark.parametrize("law", [stats.norm, stats.cauchy, stats.uniform(-1, 2)])
-def test_the_sign_flip_test_keeps_its_level(law):
-    n_tests = 2000
-    samples = law.rvs(size=(n_tests, 8), random_state=0)
-    rejected = np.mean([sign_flip_test(d) <= 0.05 for d in samples])
-    level = math.floor(0.05 * 2**7) / 2**7  # the p-value is uniform on the multiples of 2⁻⁷
-    sd = math.sqrt(level * (1 - level) / n_tests)
-    assert level - 4 * sd <= rejected <= min(0.05, level) + 4 * sd
-
-
-def test_a_p_value_of_nan_differences_is_nan_not_significant():
-    assert math.isnan(sign_flip_test(np.array([1, 2, 3, 4, 5, 6, math.nan])))
 
 
 # Holm
@@ -113,96 +37,7 @@ def test_holm_by_hand():
     np.testing.assert_allclose(adjusted, [0.09, 0.04, 0.09, 0.7], EXACT)
 
 
-def test_the_smallest_p_holm_is_what_one_sided_differences_reach():
-    found = compare(np.zeros((6, 3)), np.ones((6, 3)))
-    assert {c.p_value for c in found} == {1 / 32}
-    assert {c.verdict for c in found} == {"undecided"}
-    assert {c.p_holm for c in found} == {smallest_p_holm(6, 3)} == {3 / 32}
-    assert smallest_p_holm(10, 4) == 4 / 512
-    assert smallest_p_holm(2, 6) == 1
-
-
-# The interval
-
-
-@given(st.integers(-1000, 1000), st.integers(1, 1000))
-def test_an_interval_moves_and_stretches_with_the_differences(shift, scale):
-    d = np.array([3.0, -1, 4, 1, -5, 9, 2, -6])
-    expected = shift + scale * np.array(interval(d))
-    np.testing.assert_allclose(interval(shift + scale * d), expected, rtol=0, atol=1e-8 * scale)
-
-
-@given(arrays(np.float64, st.integers(4, 12), elements=whole, unique=True, fill=st.nothing()))
-def test_an_interval_is_reproducible_and_contains_the_mean(d):
-    low, high = interval(d)
-    assert d.min() <= low < d.mean() < high <= d.max()
-    assert interval(d) == (low, high)
-    assert interval(2.0**-60 * d) == (2.0**-60 * low, 2.0**-60 * high)
-
-
-@pytest.mark.parametrize("exponent", [-1060, -400, 400, 1018])  # of float64's -1074 … 1023
-def test_an_interval_and_an_effect_size_have_no_smallest_or_largest_scale(exponent):
-    d = np.array([1.0, 2, 1, 1, 30, 1, 2, 1])
-    at = np.ldexp(d, exponent)
-    np.testing.assert_array_equal(interval(at), np.ldexp(interval(d), exponent))
-    assert effect_size(at) == effect_size(d)
-
-
-@pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_differences_that_are_not_finite_have_no_effect_size(wrong):
-    assert math.isnan(effect_size(np.array([1.0, 2.0, wrong])))
-
-
-@pytest.mark.parametrize("value", [0.0, 0.1, -1e-30, 1e30])
-def test_equal_differences_have_no_spread(value):
-    d = np.full(7, value)
-    assert interval(d) == (d.mean(), d.mean())
-    assert math.isnan(effect_size(d))
-
-
-@pytest.mark.parametrize("n", [8, 10, 20])
-def test_for_near_normal_differences_the_interval_is_students(n):
-    d = stats.norm.ppf((np.arange(n) + 0.5) / n)
-    half = stats.t.ppf(0.975, n - 1) * d.std(ddof=1) / math.sqrt(n)
-    # Expanded it is t's to the order of 1/n; not expanded, .78, .83 and .92 of it.
-    np.testing.assert_allclose(interval(d), [-half, half], rtol=0.6 / n)
-
-
-@pytest.mark.parametrize(
-    ("n", "n_repetitions", "claim"), [(6, 500, 0.93), (10, 1000, 0.944)], ids=["6", "10"]
-)
-def test_the_interval_covers_what_it_claims_of_normal_differences(n, n_repetitions, claim):
-    low, high = np.array([interval(d) for d in normal(n_repetitions, n)]).T
-    sd = math.sqrt(claim * (1 - claim) / n_repetitions)
-    assert np.mean((low <= 0) & (high >= 0)) >= claim - 4 * sd
-    assert np.mean((low <= 0) & (high >= 0)) <= 0.95 + 4 * sd
-
-
-def test_the_interval_of_skewed_differences_is_bca_at_a_raised_level():
-    d = stats.expon.ppf((np.arange(10) + 0.5) / 10)
-    # t = 2.2622 at 9 degrees of freedom; 1 - 2 Φ(-√(10/9) · 2.2622) = .9829
-    bca = stats.bootstrap((d,), np.mean, confidence_level=0.9829, rng=np.random.default_rng(0))
-    np.testing.assert_allclose(interval(d), bca.confidence_interval, rtol=2e-3)
-
-
-def test_two_seeds_have_an_interval_without_a_warning():
-    low, high = interval(np.array([1.0, 2.0]))
-    assert low <= 1 < 2 <= high
-
-
-# Effect sizes and verdicts
-
-
-def test_effect_size_by_hand():
-    # mean 3, sd 1, J = 1 - 3/(4·2 - 1)
-    assert effect_size(np.array([2.0, 3, 4])) == pytest.approx(3 * 4 / 7, rel=EXACT)
-    assert math.isnan(effect_size(np.array([1.0, 2.0])))
-
-
-@given(differences.filter(lambda d: len(d) > 2 and np.ptp(d) > 0), st.sampled_from([-2, 0.1, 50]))
-def test_an_effect_size_has_a_sign_but_no_scale(d, scale):
-    expected = math.copysign(1, scale) * effect_size(d)
-    assert effect_size(scale * d) == pytest.approx(expected, rel=EXACT, abs=EXACT)
+# Verdicts
 
 
 @pytest.mark.parametrize(
@@ -239,63 +74,12 @@ def test_what_is_not_finite_decides_nothing(missing, value, expected):
     assert verdict(*numbers, n_seeds=10, higher_is_uniform=False) == "undecided"
 
 
-# Comparisons
-
-
-def test_a_comparison_puts_its_parts_together():
-    baseline, condition = normal(8, 3), normal(8, 3, seed=1) + np.array([0, 2, -5])
-    adjusted = holm(sign_flip_test(condition - baseline))
-    found = compare(baseline, condition, higher_is_uniform=True)
-    for k, c in enumerate(found):
-        b, d = baseline[:, k], condition[:, k] - baseline[:, k]
-        numbers = b.mean(), condition[:, k].mean(), d.mean(), *interval(d)
-        numbers = *numbers, float(sign_flip_test(d)), adjusted[k], effect_size(d)
-        np.testing.assert_allclose(c[:-1], numbers, EXACT)
-        assert c.verdict == verdict(*interval(d), adjusted[k], b.mean(), 8, higher_is_uniform=True)
-        assert [type(x) for x in c] == [float] * 8 + [str]
-    assert [c.verdict for c in found] == ["undecided", "more uniform", "less uniform"]
-
-
-def test_what_both_members_of_a_seed_share_changes_nothing():
-    baseline = np.random.default_rng(0).integers(0, 100, (7, 2)) / 1.0
-    condition = baseline + np.random.default_rng(1).integers(-10, 30, (7, 2))
-    shared = np.arange(7)[:, None] * 1000.0 - 3000  # of mean 0, so that margins stay
-    before, after = compare(baseline, condition), compare(baseline + shared, condition + shared)
-    np.testing.assert_allclose([c[2:-1] for c in after], [c[2:-1] for c in before], EXACT)
-    assert [c.verdict for c in after] == [c.verdict for c in before]
-    unpaired = compare(baseline + shared, condition)
-    assert all(u.effect_size != b.effect_size for u, b in zip(unpaired, before, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("condition", "expected"), [(1.0198, "no difference"), (1.0202, "less uniform")]
-)
-def test_the_margin_is_a_share_of_the_baselines_mean(condition, expected):
-    [found] = compare(np.ones((6, 1)), np.full((6, 1), condition))
-    assert found.verdict == expected
-
-
-def test_comparing_float32_measures_loses_nothing():
-    baseline, condition = normal(2, 6, 1).astype(np.float32)
-    found = compare(baseline, condition)
-    assert found == compare(baseline.astype(np.float64), condition.astype(np.float64))
-
-
-def test_a_missing_quantity_spoils_only_itself():
-    baseline, condition = np.ones((8, 2)), np.ones((8, 2)) - np.arange(1, 9)[:, None] / 10
-    baseline[0, 0] = math.nan
-    missing, present = compare(baseline, condition)
-    assert missing.verdict == "undecided"
-    assert not missing.p_holm < 1
-    assert present.verdict == "more uniform"
-
-
-@pytest.mark.parametrize(
-    ("baseline", "condition"),
-    [((6, 2), (6, 3)), ((6, 2), (5, 2)), ((6,), (6,)), ((1, 2), (1, 2)), ((6, 2, 1), (6, 2, 1))],
-)
-def test_what_cannot_be_paired_is_refused_with_its_shape(baseline, condition):
-    with pytest.raises(ValueError, match=r"at least two seeds, got \(") as error:
-        compare(np.zeros(baseline), np.zeros(condition))
-    assert str(baseline) in str(error.value)
-    assert str(condition) in str(error.value)
+def test_a_family_is_judged_estimate_by_estimate_with_the_p_values_of_all():
+    estimate = Estimate(1.0, 0.8, -0.2, -0.3, -0.1, p_value=0.01, effect_size=-2.0)
+    family = [estimate, estimate._replace(p_value=0.04), estimate._replace(p_value=0.9)]
+    found = judge(family, n_networks=8, higher_is_uniform=False)
+    np.testing.assert_allclose([one.p_holm for one in found], [0.03, 0.08, 0.9], EXACT)
+    assert [one.verdict for one in found] == ["more uniform", "undecided", "undecided"]
+    for one, of in zip(found, family, strict=True):
+        assert {name: getattr(one, name) for name in Estimate._fields} == of._asdict()
+    assert judge([], n_networks=8, higher_is_uniform=False) == []

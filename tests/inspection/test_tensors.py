@@ -298,14 +298,22 @@ def test_a_header_takes_no_memory_for_what_it_promises(tmp_path):
         tensors_of(tmp_path / "header.npz")
 
 
-def test_what_is_no_file_of_weights_is_refused_with_what_is(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("notes.txt", "got"),
+        ("arrays.npy", "save its arrays with numpy.savez"),
+        ("absent", "not there"),
+        ("empty", "got none"),
+        ("two", "one checkpoint of orbax, got a, file"),
+    ],
+)
+def test_what_is_no_file_of_weights_is_refused_with_what_is(name, why, tmp_path):
     (tmp_path / "notes.txt").touch()
+    (tmp_path / "arrays.npy").touch()
     (tmp_path / "empty").mkdir()
-    for name, why in (("notes.txt", "got"), ("absent", "not there"), ("empty", "got none")):
-        with pytest.raises(ValueError, match=why):
-            tensors_of(tmp_path / name)
     (tmp_path / "two").mkdir()
     write_orbax(tmp_path).rename(tmp_path / "two/a")
     write_orbax(tmp_path / "two")
-    with pytest.raises(ValueError, match="one checkpoint of orbax, got a, file"):
-        tensors_of(tmp_path / "two")
+    with pytest.raises(ValueError, match=why):
+        tensors_of(tmp_path / name)
