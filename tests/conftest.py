@@ -17,7 +17,11 @@ jax.config.update("jax_debug_key_reuse", True)
 hypothesis.settings.register_profile("jax", deadline=None, derandomize=True, max_examples=30)
 hypothesis.settings.load_profile("jax")
 
-LONGEST = ("test_experiments", "test_processes", "test_checkpoints", "test_runs", "test_cli")
+LONGEST = (
+    *("test_experiments", "test_processes", "test_main", "test_epochs", "test_checkpoints"),
+    *("test_run", "test_measures", "test_conditions", "test_tensorboard", "test_bad_input"),
+    *("test_fuzz_cli", "test_doctor", "test_uniformity", "test_tensors", "test_page"),
+)
 
 
 def pytest_collection_modifyitems(items):

@@ -149,6 +149,7 @@ def test_recurrent_layers_and_attention_of_pytorch_are_layers(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_measures_are_those_of_the_main_job():
     live = Live(*(jnp.ones(n, bool) for n in DENSE.shape))
     expected = measure_kernel(jnp.asarray(DENSE), jnp.zeros(DENSE.shape), live)[0]
@@ -246,6 +247,7 @@ def test_the_seeds_of_a_run_in_float64_are_measured_at_any_scale(scale, tmp_path
         np.testing.assert_allclose(found[name], value, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(9, 5), (7, 300)])
 def test_units_measured_in_blocks_are_those_measured_at_once(shape):
     kernel = RNG.laplace(size=shape).astype(np.float32)
@@ -293,6 +295,7 @@ def test_units_of_one_input_have_no_spread_and_a_dash(tmp_path, capsys):
     assert all(np.isfinite(row["p_holm"]) for row in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [save_file, lambda flat, path: np.savez(path, **flat)])
 def test_memory_is_bounded_by_a_layer_not_by_the_file(write, tmp_path):
     kernel = RNG.normal(size=(512, 512)).astype(np.float32)
@@ -346,6 +349,7 @@ def group(folder, name, scale, n):
     return paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paired", [False, True])
 def test_groups_that_differ_are_told_apart_and_others_are_not(paired, tmp_path):
     baseline, same, uniform = (

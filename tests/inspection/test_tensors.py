@@ -145,6 +145,7 @@ def convert(path):
     return {tensor.name: tensor.read(None) for tensor in tensors_of(Path(line[-1]))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["it's a net.pt", "lightning.ckpt", "called.safetensors", "bare"])
 def test_the_line_that_converts_a_file_of_pytorch_does(name, tmp_path):
     torch = pytest.importorskip("torch", reason="torch is not installed: it is of extra [bench]")
@@ -159,6 +160,7 @@ def test_the_line_that_converts_a_file_of_pytorch_does(name, tmp_path):
         np.testing.assert_array_equal(value, state[key].numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["haiku.pkl", "called.safetensors", "called.npz"])
 def test_the_line_that_converts_a_pickle_does(name, tmp_path):
     params = {"linear": {"w": np.arange(6.0).reshape(2, 3), "b": np.ones(3, ml_dtypes.bfloat16)}}
@@ -279,6 +281,7 @@ def test_a_layer_that_unfolds_beyond_the_limit_is_refused_before_it_does(tmp_pat
     assert stored.read(None).size == LIMIT  # as large on the disk
 
 
+@pytest.mark.slow
 def test_a_row_of_an_npz_in_any_order_is_read_without_the_others(tmp_path):
     stack = np.arange(8 * 2**20, dtype=np.float32).reshape(8, 2**20)
     for save in (np.savez, np.savez_compressed):

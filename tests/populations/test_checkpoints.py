@@ -174,6 +174,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_line_and_kept(whole, tmp_path, d
     chex.assert_trees_all_equal(load(tmp_path / "c"), [whole[1][5]])
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_what_is_told_of_a_checkpoint_is_damage(whole, tmp_path):
     save(tmp_path / "c", whole[1][5])
     told = tmp_path / "c" / "1.json"
@@ -224,6 +225,7 @@ def train_on(folder):
     np.savez(folder / "result.npz", *leaves)
 
 
+@pytest.mark.slow
 def test_ten_kills_at_random_moments_change_no_bit(whole, tmp_path):
     rng, kills = random.Random(0), 0
     while not (tmp_path / "result.npz").exists():

@@ -116,6 +116,7 @@ def here():
     return compute()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_devices", "n_processes"), [(1, 1), (8, 1), (1, 2), (2, 2)])
 def test_masks_batches_weights_and_metrics_are_the_same_bits(
     n_devices, n_processes, here, tmp_path
@@ -142,6 +143,7 @@ def whole(tmp_path_factory):
     return (folder / "weights.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_process_that_dies_ends_the_other_and_the_run_goes_on(victim, whole, tmp_path):
     folder, port = tmp_path / "run", free_port()
@@ -163,6 +165,7 @@ def test_a_process_that_dies_ends_the_other_and_the_run_goes_on(victim, whole, t
         assert json.loads((folder / "environment.json").read_text())["interrupted"] is False
 
 
+@pytest.mark.slow
 def test_what_one_process_refuses_both_refuse_in_one_line(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "a file of somebody").touch()
@@ -186,6 +189,7 @@ def talk(tmp_path, told: tuple[int, ...]) -> list[tuple[int, str, str]]:
     return [(one.returncode, *of) for one, of in zip(talkers, said, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/net/tcp6").exists(), reason="sockets are read off Linux")
 def test_what_the_first_process_has_arrives_bit_for_bit_through_a_port_of_the_given_address(
     tmp_path,
@@ -203,6 +207,7 @@ def test_what_the_first_process_has_arrives_bit_for_bit_through_a_port_of_the_gi
                 assert theirs.tobytes() == np.asarray(mine).tobytes()
 
 
+@pytest.mark.slow
 def test_a_number_of_processes_that_does_not_match_is_refused_by_all(tmp_path):
     (status, _, said), (other_status, _, other_said) = talk(tmp_path, (2, 3))
     assert (status, other_status) == (1, 1)  # of a traceback, as no command line catches it

@@ -192,6 +192,7 @@ def test_a_page_is_the_same_each_time(page):
     assert render(contents()) == page
 
 
+@pytest.mark.slow
 def test_a_run_writes_its_page(tmp_path):
     toy = ["train", "--dataset", "digits", "--features", "8", "--epochs", "1", "--seeds", "2"]
     given = ["--condition", "a", "--condition", "b & c", "rates=0,0.5", "--out", str(tmp_path)]
@@ -240,12 +241,14 @@ def shown(browser, section):
     return [figure.text for figure in figures if figure.is_displayed()]
 
 
+@pytest.mark.slow
 def test_the_page_renders_and_the_name_runs_nothing(opened):
     assert opened.find_element("css selector", "h1").text == "Of none?"
     assert EVIL in opened.find_element("css selector", "#answer").text
     assert opened.find_elements("css selector", "img") == []
 
 
+@pytest.mark.slow
 def test_the_controls_choose_layer_and_condition(opened):
     first = shown(opened, "weights")
     assert len(first) == 2  # the baseline and the first of the others, in the first layer
@@ -262,6 +265,7 @@ def test_the_controls_choose_layer_and_condition(opened):
     assert len(shown(opened, "sorted")) == 1
 
 
+@pytest.mark.slow
 def test_the_controls_answer_to_the_keyboard(opened):
     from selenium.webdriver.common.keys import Keys
 
@@ -271,6 +275,7 @@ def test_the_controls_answer_to_the_keyboard(opened):
     assert "layer 1" in caption
 
 
+@pytest.mark.slow
 def test_a_table_is_saved_with_all_rows_and_digits(opened, downloads):
     summary = opened.find_element("css selector", "#differences summary")
     summary.click()
@@ -286,6 +291,7 @@ def test_a_table_is_saved_with_all_rows_and_digits(opened, downloads):
     assert rows[1][7] == "-0.123456789"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_cut_off_on_a_phone_in_either_scheme(opened, scheme):
     size = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True}
@@ -301,6 +307,7 @@ def test_nothing_is_cut_off_on_a_phone_in_either_scheme(opened, scheme):
     opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@pytest.mark.slow
 def test_in_print_every_chart_is_shown(opened):
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     assert len(shown(opened, "weights")) == 9

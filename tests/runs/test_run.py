@@ -27,6 +27,9 @@ FIGURES = ("weights", "profiles", "units", "differences", "curves")
 MEMBERS = [(name, seed) for name in CONDITIONS for seed in range(TOY.seeds)]
 
 
+pytestmark = pytest.mark.slow  # they train and write whole runs
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """What the command writes."""

@@ -14,6 +14,9 @@ TOY = ["train", "--dataset", "digits", "--features", "8", "--epochs", "2", "--se
 TOY += ["--condition", "none", "--condition", "a <b>", "rates=0,0.5", "--tensorboard", "--out"]
 
 
+pytestmark = pytest.mark.slow  # they train and write whole runs
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("command") / "run"
