@@ -3,6 +3,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -12,6 +14,7 @@ def test_the_readme_is_short_and_its_quickstart_near_the_top():
     assert README[: README.index("```python")].count("\n") < 60
 
 
+@pytest.mark.slow
 def test_the_quickstart_runs_and_prints_a_gini_per_condition_for_every_layer(capsys):
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     exec(compile(code, "README.md", "exec"), {})

@@ -111,6 +111,7 @@ def toy_population(n_conditions, n_seeds):
     return Population(random_params(5, *leading), random_params(6, *leading), np.arange(2), curve)
 
 
+@pytest.mark.slow
 def test_measuring_a_population_is_measuring_its_members_one_by_one():
     population = toy_population(2, 3)
     measured = measure_population(MODEL, population, inputs())

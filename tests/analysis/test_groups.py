@@ -13,6 +13,7 @@ def test_the_permutation_test_is_exact_and_symmetric():
     assert np.isnan(groups.permutation_test(x, np.array([1.0, np.nan])))
 
 
+@pytest.mark.slow
 def test_welchs_interval_covers():
     rng = np.random.default_rng(0)
     n, covered = 400, 0

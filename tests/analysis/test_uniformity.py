@@ -266,6 +266,7 @@ DIFFERENTIATED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DIFFERENTIATED)
 def test_derivatives_are_differences_whether_forward_backward_or_by_vmap(name):
     rng = np.random.default_rng(0)

@@ -582,6 +582,7 @@ def test_what_has_no_magnitude_is_refused(name):
         assert outcome(getattr(uniformity, name), a) is None
 
 
+@pytest.mark.slow
 @given(n_points=st.integers(-2, 3), size=st.integers(0, 2))
 @settings(max_examples=20)
 def test_a_profile_has_two_points_and_something_to_show(n_points, size):

@@ -266,6 +266,7 @@ def test_an_interrupted_run_keeps_the_seeds_that_are_complete(
         assert summary == trained.summary  # as if no more had been asked for
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_members", [0, 2, 3, 5])
 def test_a_run_interrupted_before_two_seeds_leaves_its_checkpoint(
     n_members, tmp_path, capsys, monkeypatch

@@ -69,6 +69,7 @@ def test_a_cpu_takes_members_one_by_one_and_an_accelerator_32_or_what_fits(n_dev
     assert block_size(CONFIG, 784, [Accelerator(10)] * n_devices, three) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "batch_size"), [(64, 128), (256, 128), (256, 512)])
 def test_a_member_needs_no_more_memory_than_is_said_and_more_than_a_third_of_it(width, batch_size):
     config = Config(MLP((width, width, 10)), batch_size=batch_size)

@@ -84,6 +84,7 @@ def test_a_member_is_the_same_bit_for_bit_alone_and_in_a_larger_population(train
     chex.assert_trees_all_equal(member(alone, 0, 0), member(trained, 1, 1))
 
 
+@pytest.mark.slow
 def test_a_population_grows_beyond_a_block_without_changing_its_earlier_members():
     small, large = (
         fit_population(CONFIG, [DROPOUT], range(n), root(), DATA, block=4) for n in (1, 9)

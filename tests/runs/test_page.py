@@ -148,6 +148,7 @@ def test_one_condition_makes_a_page_without_differences():
     assert 'id="differences"' not in page
 
 
+@pytest.mark.slow
 def test_ten_conditions_of_six_wide_layers_take_less_than_3_megabytes():
     names = [f"condition {c}" for c in range(10)]
     page = render(contents(names, widths=(256, 256, 256, 256, 256, 10)))
