@@ -33,6 +33,7 @@ from dropout_jax.analysis.uniformity import MEASURES
 from dropout_jax.cli.doctor import matrix_product
 from dropout_jax.data import load_dataset
 from dropout_jax.io import writers
+from dropout_jax.io.environment import environment as environment_of
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.memory import block_size
 from dropout_jax.training.config import Config
@@ -229,7 +230,7 @@ def main(folder: Path, size: Size) -> None:
         for width, _ in size.grid
         for where in size.profiled
     ]
-    environment = writers.environment(jax.random.key(0))
+    environment = environment_of(jax.random.key(0))
     if importlib.util.find_spec("torch"):
         environment["versions"]["torch"] = importlib.metadata.version("torch")
     writers.write_json(folder / "environment.json", environment)

@@ -22,6 +22,7 @@ import numpy as np
 
 from dropout_jax.analysis.paired import interval
 from dropout_jax.io import writers
+from dropout_jax.io.environment import environment
 from experiments.shared import study
 
 RESULTS = study.RESULTS / "interval_coverage"
@@ -78,7 +79,7 @@ def main(folder: Path, size: Size) -> None:
         folder / "config.json", {"study": "interval_coverage", **size.__dict__, "root_seed": 0}
     )
     rows = run(size)
-    writers.write_json(folder / "environment.json", writers.environment(jax.random.key(0)))
+    writers.write_json(folder / "environment.json", environment(jax.random.key(0)))
     writers.write_json(folder / "predictions.json", judge(rows))
     writers.write_json(folder / "summary.json", {"repetitions": size.repetitions, "coverage": rows})
     for row in rows:

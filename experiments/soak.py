@@ -24,6 +24,7 @@ import numpy as np
 
 from dropout_jax.data import load_dataset
 from dropout_jax.io import writers
+from dropout_jax.io.environment import environment
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import run as runs
@@ -114,7 +115,7 @@ def main(folder: Path, size: Size) -> None:
     writers.write_json(folder / "config.json", {"study": "soak", **asdict(size)})
     rows, seconds = run(size, folder), compare(size)
     growth = max(row["peak_mib"] for row in rows[1:]) / rows[0]["peak_mib"] - 1
-    writers.write_json(folder / "environment.json", writers.environment(jax.random.key(0)))
+    writers.write_json(folder / "environment.json", environment(jax.random.key(0)))
     claim = "the peak of memory grows by less than 5 % after the first tenth"
     judged = study.judged("flat", claim, growth < 0.05, {"growth": growth})
     share = seconds["share of training"]

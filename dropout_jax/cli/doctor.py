@@ -16,7 +16,7 @@ import numpy as np
 
 from dropout_jax.cli.pace import duration, pace
 from dropout_jax.data import Dataset
-from dropout_jax.io import writers
+from dropout_jax.io.environment import environment as environment_of
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.memory import n_parameters
 from dropout_jax.populations.population import fit_population
@@ -62,7 +62,7 @@ def examine(
     memory: float | None = None,
 ) -> Iterator[Finding]:
     """All findings, one after another; takes the arguments of `fit_population`, JAX's options."""
-    environment = writers.environment(key)
+    environment = environment_of(key)
     packages = ", ".join(f"{name} {v}" for name, v in environment["versions"].items())
     yield Finding("versions", None, f"Python {environment['python']}, {packages}")
     bits = environment["vector_bits"]

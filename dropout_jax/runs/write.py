@@ -9,6 +9,7 @@ import numpy as np
 
 from dropout_jax.analysis.comparison import tidy
 from dropout_jax.io import writers
+from dropout_jax.io.environment import environment as environment_of
 from dropout_jax.io.figures import write_figure
 from dropout_jax.networks.mlp import layers
 from dropout_jax.runs.pictures import figures, page
@@ -78,7 +79,7 @@ def write(
         write_figure(folder / "figures", name, figure, formats)
     seconds = {**result.seconds, "figures": perf_counter() - start}
     environment = {
-        **writers.environment(key),
+        **environment_of(key),
         "seconds": {k: round(v, 2) for k, v in seconds.items()},
         "interrupted": result.interrupted,
     }

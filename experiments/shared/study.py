@@ -16,6 +16,7 @@ from dropout_jax.analysis.paired import compare, interval
 from dropout_jax.cli.backend import n_cores
 from dropout_jax.data import Dataset, split
 from dropout_jax.io import writers
+from dropout_jax.io.environment import environment as environment_of
 from dropout_jax.io.figures import write_figure
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
@@ -142,7 +143,7 @@ def write(
         write_figure(folder / "figures", name, figure, formats=("png",))
     for name, (header, rows) in tables.items():
         writers.write_table(folder / f"{name}.csv", header, rows)
-    environment = {**writers.environment(root_key()), "seconds": {"all": round(seconds, 1)}}
+    environment = {**environment_of(root_key()), "seconds": {"all": round(seconds, 1)}}
     writers.write_json(folder / "environment.json", environment)
     writers.write_json(folder / "predictions.json", list(predictions))
     writers.write_json(folder / "summary.json", summary)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from safetensors.numpy import load_file
 
 from dropout_jax.io import figures, writers
+from dropout_jax.io.environment import environment as environment_of
 
 
 def names_in(folder):
@@ -192,7 +193,7 @@ def test_one_figure_gives_the_same_bytes_each_time(tmp_path):
 
 
 def test_the_environment_names_versions_devices_and_generator():
-    found = writers.environment(jax.random.key(0, impl="philox2x32"))
+    found = environment_of(jax.random.key(0, impl="philox2x32"))
     assert found["versions"]["jax"] == jax.__version__
     assert set(found["versions"]) >= {"dropout_jax", "jax", "jaxlib", "flax", "optax", "numpy"}
     assert len(found["devices"]) == len(jax.devices())

@@ -1,0 +1,51 @@
+"""The versions and the machine that a number depends on."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+_PACKAGES = ("dropout_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
+_VECTORS = {"avx512f": 512, "avx2": 256, "avx": 256, "sse2": 128, "asimd": 128}  # widest first
+
+
+def _cpu_model() -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _vector_bits() -> int | None:
+    """The widest vectors that the processor computes with, in bits, where the system tells it."""
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return None
+    return next((bits for flag, bits in _VECTORS.items() if flag in told), None)
+
+
+def environment(key: jax.Array) -> dict[str, Any]:
+    """Versions, machine, devices and generator: what a number of this run depends on.
+
+    Example:
+      >>> print(environment(jax.random.key(0))["prng"])
+      threefry2x32
+    """
+    return {
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in _PACKAGES},
+        "machine": f"{_cpu_model()}, {os.cpu_count()} cores",
+        "vector_bits": _vector_bits(),
+        "platform": platform.system(),
+        "devices": [
+            f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()
+        ],
+        "prng": str(jax.random.key_impl(key)),
+    }
