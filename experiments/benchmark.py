@@ -14,7 +14,7 @@ products of the backward pass and one of the forward pass, two operations a prod
 the products of this very step, in the same shapes and without anything between them; a product
 [2048, 2048] stands beside it. (Nobody needs the gradient of the pixels, so a ratio to that
 one can exceed 1.) Contenders take turns; the fastest of k turns counts, the median is recorded
-beside it.
+beside it. `environment.json` names the processor and the width of its vectors.
 """
 
 import importlib.metadata
@@ -204,7 +204,7 @@ def judge(rows: list[dict[str, Any]], small: list[dict[str, Any]]) -> list[dict[
 
 
 def markdown(folder: Path) -> str:
-    """The speeds of a record as a table, as the README shows it."""
+    """The speeds of a record as a table, as the page of speeds shows it."""
     rows = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["rows"]
     others = [PRODUCTS, LIMIT, *list(CONTENDERS)[1:]]
     lines = [f"| H, members | dropout on | {' | '.join((LIBRARY, *others))} |"]

@@ -47,6 +47,8 @@ def test_the_speeds_and_the_memory_stated_are_those_recorded():
 
     (said,) = re.findall(r"<!-- speed -->\n(.*?)<!-- /speed -->", text("speed"), re.DOTALL)
     assert benchmark.markdown(benchmark.RESULTS) in said
+    of = json.loads((benchmark.RESULTS / "environment.json").read_text("utf-8"))
+    assert f"vectors of {of['vector_bits']} bits" in in_one_line("speed")
     pieces = record("benchmark")["pieces"]
     (mask,) = [row["ratio"] for row in pieces if row["piece"] == "a mask"]
     assert f"{mask:.1f} times as fast as `jax.random.bernoulli`" in in_one_line("speed")

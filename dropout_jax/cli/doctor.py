@@ -40,7 +40,7 @@ class Machine(NamedTuple):
     gflops: float
 
 
-RECORD = Machine(2, 512, 200.0)  # of experiments/results/benchmark, whose speeds the README shows
+RECORD = Machine(2, 512, 200.0)  # of the record of experiments/benchmark.py
 _ABOUT_AS_FAST = 0.9
 
 
@@ -167,14 +167,14 @@ def _product_speed(n: int = 2048, turns: int = 3) -> float:
 
 
 def speed(here: Machine, record: Machine = RECORD) -> Finding:
-    """Whether products are about as fast as on the README's machine; if not, why.
+    """Whether products are about as fast as on the benchmark's machine; if not, why.
 
     Example:
       >>> print(speed(Machine(2, 256, 100.0), Machine(2, 512, 200.0)).said)
-      products at 100 GF/s, 0.50 times the README's machine: its vectors have 512 bits, not 256
+      products at 100 GF/s, 0.50 times the benchmark's machine: its vectors have 512 bits, not 256
     """
     ratio = here.gflops / record.gflops
-    said = f"products at {here.gflops:.0f} GF/s, {ratio:.2f} times the README's machine"
+    said = f"products at {here.gflops:.0f} GF/s, {ratio:.2f} times the benchmark's machine"
     if ratio >= _ABOUT_AS_FAST:
         return Finding("speed", True, said)
     reasons = []
