@@ -110,7 +110,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def markdown(folder: Path) -> str:
-    """The tables of the page of findings, from a record: Gini per layer with intervals, and test errors."""
+    """The tables of findings, from a record: Gini per layer with intervals, and test errors."""
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     rows = {
         (row["condition"], row["layer"], row["view"]): row
