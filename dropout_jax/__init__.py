@@ -69,7 +69,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, its module loaded when it is first asked for (SPEC 1)."""
+    """A public name, its module loaded on first use (SPEC 1 of Scientific Python)."""
     if name not in _HOME:
         raise AttributeError(f"dropout_jax has no attribute {name!r}; it has {', '.join(__all__)}")
     return getattr(import_module(f"dropout_jax.{_HOME[name]}"), name)

@@ -70,8 +70,8 @@ def _hash(counter: jax.Array, key_0: jax.Array, key_1: jax.Array) -> jax.Array:
 
     Three rounds of xor-shift and product, as in MurmurHash3 (Appleby 2011); the second word is
     added to the first product. Two constants are those of least bias that Wellons (2018) found, the
-    third is 2^32 over the golden ratio (Knuth 1998, §6.4). A threshold compares the high bits
-    first, so nothing mixes the low bits of the last product, which are its worst.
+    third is 2^32 over the golden ratio (Knuth 1998, §6.4). A product leaves its low bits worst.
+    Those of the last one stay as they are, since a threshold compares the high bits first.
     """
     word = counter ^ key_0
     word = (word ^ (word >> 16)) * jnp.uint32(0x7FEB352D) + key_1

@@ -22,7 +22,7 @@ from dropout_jax.analysis.statistics import (
 
 
 def permutation_test(baseline: np.ndarray, condition: np.ndarray) -> float:
-    """Two-sided p-value of the difference of means of two groups [S], [S'] dealt anew.
+    """Two-sided p-value of the difference of means of two groups [S], [S'], by permutation.
 
     The test is exact if the networks can be dealt in at most 2^15 ways. Otherwise it takes so many
     random ways and the observed one (`scipy.stats.permutation_test`). The smallest p-value is

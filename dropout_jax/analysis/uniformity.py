@@ -63,7 +63,7 @@ def _rescaled(a: jax.Array) -> jax.Array:
 
 
 def _counted(a: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-    """The magnitudes as a vector [M], 0 where they do not count, of a scale of their own, and N."""
+    """The rescaled magnitudes as a vector [M], 0 for those that do not count, and N."""
     a, where = jnp.asarray(a), _which(a, where)
     a = a.astype(jnp.promote_types(a.dtype, jnp.float32))  # N and sums overflow in half precision
     return _rescaled(jnp.where(where, jnp.abs(a), 0).ravel()), where.sum()

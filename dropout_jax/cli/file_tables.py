@@ -101,7 +101,7 @@ def groups_lines(rows: list[dict[str, Any]], n: tuple[int, int], paired: bool) -
 
 
 def skipped_lines(skipped: Sequence[Mapping[str, str]]) -> Iterator[Any]:
-    """What is not shown, from {name: why} of each file: each reason, with its first tensors."""
+    """Why tensors were skipped, from {name: why} of each file: a line for each reason."""
     names: dict[str, list[str]] = {}
     for of_file in skipped:
         for name, why in of_file.items():

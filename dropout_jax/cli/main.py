@@ -95,7 +95,7 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _command(arguments: Training | Doctor | Inspect) -> Callable[[], int]:
-    """What does as the arguments say, once they are understood: its module loads JAX."""
+    """The function that runs the command; the module that it is in loads JAX."""
     begun = perf_counter()
     check(arguments)
     if isinstance(arguments, Inspect):

@@ -135,7 +135,7 @@ def _why_not(tensor: Tensor, words: Sequence[str], others: Mapping[str, Tensor])
 
 
 def _is_embedding(words: Sequence[str], n_axes: int) -> bool:
-    """Whether the rows of a tensor are looked up; kernels also embed, patches and times."""
+    """Whether a tensor is a table of rows to look up, rather than a kernel that embeds patches."""
     *above, last = words
     table = n_axes == 2 and last == "weight" and above
     return "embed" in last.lower() or bool(

@@ -1,7 +1,6 @@
 """How evenly the weights of one kernel are spread, and references to set the numbers beside.
 
-Little memory is taken beside the kernel: its entries are measured by two measures at a time, the
-weights of single units by 256 units at a time.
+To save memory, two measures of all entries are computed at a time, and 256 units at a time.
 """
 
 from collections.abc import Sequence

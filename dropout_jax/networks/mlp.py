@@ -141,7 +141,7 @@ def _noisy_product(
 
 
 class _Draws(NamedTuple):
-    """What the layers of a stochastic pass draw their noise with, [L] each."""
+    """A key [L] and a rate [L] for the noise of each layer in a stochastic pass."""
 
     keys: jax.Array
     rates: jax.Array

@@ -18,7 +18,7 @@ _LECUN_NORMAL = nn.initializers.lecun_normal()
 
 
 class MLP(nnx.Module):
-    """`networks.MLP` as an NNX module: the same layers, the same contract, the same masks.
+    """`networks.mlp.MLP` as an NNX module: the same layers, the same contract, the same masks.
 
     A pass is stochastic if and only if it is given a key: `model(x)` is deterministic,
     `model(x, key=key, rates=rates)` is not. So the module has no `train()`, no `eval()` and no
@@ -53,7 +53,7 @@ class MLP(nnx.Module):
     def __call__(
         self, x: jax.Array, *, key: jax.Array | None = None, rates: ArrayLike | None = None
     ) -> jax.Array:
-        """Outputs [B, U] of inputs [B, D]; arguments and errors are those of `networks.MLP`."""
+        """Outputs [B, U] of inputs [B, D]; arguments and errors are those of `networks.mlp.MLP`."""
         noise = {} if key is None and rates is None else {"key": key, "rates": rates}
         model, params = to_linen(self)
         return cast(jax.Array, model.apply(params, x, **noise))

@@ -81,7 +81,7 @@ def train_blocks(
 
 @partial(jax.jit, static_argnames=("config", "mesh"))
 def evaluate_blocks(config: Config, mesh: Mesh, params: Params, data: Dataset) -> Curve:
-    """`training.learning_point` of params [D·M, …]: metrics [D·M]."""
+    """`training.epochs.learning_point` of params [D·M, …]: metrics [D·M]."""
     return on_every_device(mesh, partial(learning_point, config), (params,), data)
 
 

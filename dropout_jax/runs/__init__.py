@@ -1,1 +1,1 @@
-"""A comparison from start to finish, and its folder: words, plots, page."""
+"""A comparison from start to finish (`run`), its folder, its words, its plots and its page."""

@@ -1,4 +1,4 @@
-"""The figures of the page of a run: one small panel each, with its caption and the same in words.
+"""The small pictures of a page: one panel each, with its caption and the same in words.
 
 Shapes: C conditions, S seeds, N weights of a layer, Q points of a profile, P points of a curve.
 """

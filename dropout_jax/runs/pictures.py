@@ -1,4 +1,7 @@
-"""The figures and the page of a run; they leave out the seeds that diverged."""
+"""What a run shows: its arrays, without seeds that diverged, handed to the plots and the page.
+
+`plots` makes figures of whole runs, `page_figures` the small ones of the page, both of `panels`.
+"""
 
 from typing import Any
 

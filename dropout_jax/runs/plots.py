@@ -68,7 +68,7 @@ def plot_profiles(
     Args:
       names: the conditions [C].
       profiles: {panel title: (relative, lorenz, lorenz - lorenz of the first condition, seed by
-        seed)}, each [C, S, Q]; see `weights.Profile`.
+        seed)}, each [C, S, Q]; see `analysis.uniformity.Profile`.
       quantity: what is sorted: "|w|" or "contribution".
       n_seeds: S, stated in the title.
 

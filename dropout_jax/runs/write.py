@@ -1,4 +1,4 @@
-"""The folder of a run: settings, numbers, weights, figures, page."""
+"""What a run writes: settings, numbers, weights, figures and page, the summary last."""
 
 from pathlib import Path
 from time import perf_counter
