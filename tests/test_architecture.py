@@ -120,7 +120,7 @@ def test_every_public_name_is_there_and_listed():
         assert getattr(dropout_jax, name).__doc__
     assert sorted(dropout_jax.__all__) == sorted(set(dir(dropout_jax)) & set(dropout_jax.__all__))
     with pytest.raises(AttributeError, match="dropout_jax has no attribute 'nope'"):
-        dropout_jax.nope  # noqa: B018
+        dropout_jax.nope  # noqa: B018, to ask for it is the test
 
 
 def test_the_help_of_the_package_names_every_room():

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dropout_jax.cli.backend import n_cores
 from dropout_jax.cli.pace import duration, pace
 from dropout_jax.data import Dataset
 from dropout_jax.io.environment import environment as environment_of
@@ -75,7 +76,7 @@ def examine(
     free = shutil.disk_usage(Path.cwd()).free
     yield room(config, len(conditions), n_seeds, data.x_train.shape[1], free)
     yield from fast(options, platforms)
-    yield speed(Machine(os.cpu_count() or 1, bits, _product_speed()))
+    yield speed(Machine(n_cores(), bits, _product_speed()))
     yield from exact(key, options, platforms)
     took = pace(config, conditions, n_seeds, key, data, memory)
     yield Finding(

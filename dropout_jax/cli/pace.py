@@ -1,7 +1,6 @@
 """How long a population takes to train, estimated from its first epochs."""
 
 from collections.abc import Sequence
-from functools import partial
 from time import perf_counter
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from dropout_jax.data import Dataset
 from dropout_jax.populations.blocks import advance, curve_epochs, start
 from dropout_jax.populations.devices import deal, mesh_of, share
 from dropout_jax.populations.memory import block_size
-from dropout_jax.populations.population import member_key, stack_conditions
+from dropout_jax.populations.population import members_of, stack_conditions
 from dropout_jax.training.config import Config, Hparams
 
 _ENOUGH_SECONDS = 5.0
@@ -43,15 +42,15 @@ def pace(
     devices, n_members = jax.devices(), len(conditions) * n_seeds
     block = block_size(config, data.x_train.shape[1], devices, memory)
     mesh = mesh_of(devices, -(-n_members // block))
-    wave = np.arange(block * mesh.size)
-    stacked = stack_conditions(conditions)
-    members = jax.tree.map(lambda leaf: leaf[wave % len(conditions)], stacked)
-    keys = jax.vmap(partial(member_key, key))(wave)
+    wave = block * mesh.size
+    seeds = range(-(-wave // len(conditions)))
+    members = members_of(stack_conditions(conditions), seeds, key)
+    first_wave = jax.tree.map(lambda leaf: leaf[:wave], members)
     times = [perf_counter()]
-    (members, keys), shared = deal(mesh, (members, keys)), share(mesh, data)
-    flight = start(config, mesh, members, keys, shared)
+    (hparams, keys), shared = deal(mesh, first_wave), share(mesh, data)
+    flight = start(config, mesh, hparams, keys, shared)
     while flight.epoch < config.epochs:
-        flight = advance(config, mesh, members, flight, shared)
+        flight = advance(config, mesh, hparams, flight, shared)
         times.append(perf_counter())
         if flight.epoch >= _FEWEST and times[-1] - times[1] > enough_seconds:
             break
@@ -62,7 +61,7 @@ def pace(
         seconds[epoch in measured].append(duration)
     of_epoch = {kind: np.mean(some or others or [first]) for kind, some in seconds.items()}
     of_wave = sum(of_epoch[epoch in measured] for epoch in range(1, config.epochs + 1))
-    n_waves = -(-n_members // len(wave))
+    n_waves = -(-n_members // wave)
     compilation = max(0.0, first - of_epoch[True]) if others else 0.0
     return Pace(float(compilation), float(n_waves * of_wave))
 

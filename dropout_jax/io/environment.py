@@ -12,23 +12,16 @@ _PACKAGES = ("dropout_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 _VECTORS = {"avx512f": 512, "avx2": 256, "avx": 256, "sse2": 128, "asimd": 128}  # widest first
 
 
-def _cpu_model() -> str:
-    """The processor's name where the system tells it, else its architecture."""
+def _processor() -> tuple[str, int | None]:
+    """Its name, or its architecture, and the bits of its widest vectors, if Linux tells them."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        lines = []
+        told = ""
+    lines, words = told.splitlines(), told.split()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _vector_bits() -> int | None:
-    """The widest vectors that the processor computes with, in bits, where the system tells it."""
-    try:
-        told = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
-    except OSError:
-        return None
-    return next((bits for flag, bits in _VECTORS.items() if flag in told), None)
+    name = names[0] if names else platform.processor() or platform.machine()
+    return name, next((bits for flag, bits in _VECTORS.items() if flag in words), None)
 
 
 def environment(key: jax.Array) -> dict[str, Any]:
@@ -38,11 +31,12 @@ def environment(key: jax.Array) -> dict[str, Any]:
       >>> print(environment(jax.random.key(0))["prng"])
       threefry2x32
     """
+    processor, vector_bits = _processor()
     return {
         "python": platform.python_version(),
         "versions": {name: version(name) for name in _PACKAGES},
-        "machine": f"{_cpu_model()}, {os.cpu_count()} cores",
-        "vector_bits": _vector_bits(),
+        "machine": f"{processor}, {os.cpu_count()} cores",
+        "vector_bits": vector_bits,
         "platform": platform.system(),
         "devices": [
             f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()

@@ -105,9 +105,9 @@ def start(config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: D
       data: on every device (`devices.share`).
 
     Example:
-      >>> from dropout_jax.populations.devices import mesh_of, share
       >>> from dropout_jax.data import load_dataset
       >>> from dropout_jax.networks.mlp import MLP
+      >>> from dropout_jax.populations.devices import mesh_of, share
       >>> from dropout_jax.populations.population import stack_conditions
       >>> config, mesh = Config(MLP((4, 10)), epochs=1), mesh_of(jax.devices()[:1])
       >>> data = share(mesh, load_dataset("digits"))

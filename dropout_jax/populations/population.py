@@ -166,7 +166,7 @@ def fit_population(
     """
     seeds, devices = list(seeds), list(devices or jax.devices())
     _validate(config, seeds, key, data, devices)
-    members = _members(stack_conditions(conditions, len(config.model.features)), seeds, key)
+    members = members_of(stack_conditions(conditions, len(config.model.features)), seeds, key)
     n_members, n_inputs = len(members.keys), data.x_train.shape[1]
     block = block_size(config, n_inputs, devices, memory) if block is None else block
     if block < 1:
@@ -226,20 +226,28 @@ def _validate(
     check_training(config, data)
 
 
-class _Members(NamedTuple):
+class Members(NamedTuple):
     """Hyper-parameters [N, …] and keys [N]."""
 
     hparams: Hparams
     keys: jax.Array
 
 
-def _members(hparams: Hparams, seeds: list[int], key: jax.Array) -> _Members:
-    """The members of conditions [C] × seeds, seed by seed, so whole pairs are trained first."""
+def members_of(hparams: Hparams, seeds: Sequence[int], key: jax.Array) -> Members:
+    """The members of conditions [C] × seeds, seed by seed, so whole pairs are trained first.
+
+    The key is only folded into.
+
+    Example:
+      >>> both = stack_conditions([Hparams((0.0,)), Hparams((0.5,))])
+      >>> print(members_of(both, range(2), jax.random.key(0)).hparams.rates.ravel())
+      [0.  0.5 0.  0.5]
+    """
     n_conditions = len(jax.tree.leaves(hparams)[0])
     condition_of = np.tile(np.arange(n_conditions), len(seeds))
     seed_of = np.repeat(np.asarray(seeds, np.uint32), n_conditions)
     keys = jax.vmap(partial(jax.random.fold_in, key))(seed_of)
-    return _Members(jax.tree.map(lambda leaf: leaf[condition_of], hparams), keys)
+    return Members(jax.tree.map(lambda leaf: leaf[condition_of], hparams), keys)
 
 
 def _population(config: Config, store: Result, n_seeds: int) -> Population:

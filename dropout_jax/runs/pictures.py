@@ -88,17 +88,17 @@ def page(result: Run, settings: dict[str, Any], environment: dict[str, Any]) -> 
     names, titles = list(result.conditions), _titles(result)
     magnitudes, _ = _shown_weights(shown, titles, len(names))
     contents = Contents(
-        summary,
-        question(names),
-        answer(summary) if len(names) > 1 else [],
-        settings,
-        environment,
-        result.interrupted,
-        {title: {name: magnitudes[name][title] for name in names} for title in titles},
-        _relative(shown.measured, "entries", titles),
-        _relative(shown.measured, "contribution", titles[:-1]),
-        shown.population.epochs,
-        _curves(shown.population),
+        summary=summary,
+        question=question(names),
+        answer=answer(summary) if len(names) > 1 else [],
+        settings=settings,
+        environment=environment,
+        interrupted=result.interrupted,
+        magnitudes={title: {name: magnitudes[name][title] for name in names} for title in titles},
+        profiles=_relative(shown.measured, "entries", titles),
+        units=_relative(shown.measured, "contribution", titles[:-1]),
+        epochs=shown.population.epochs,
+        curves=_curves(shown.population),
     )
     return render(contents)
 

@@ -27,12 +27,14 @@ def answer(summary: dict[str, Any]) -> list[str]:
 
     Example:
       >>> import numpy as np
-      >>> from dropout_jax.analysis.comparison import MEASURES, Hparams, Measured, Population
-      >>> from dropout_jax.analysis.comparison import summarise
+      >>> from dropout_jax.analysis.comparison import Measured, summarise
+      >>> from dropout_jax.analysis.uniformity import MEASURES
+      >>> from dropout_jax.populations.population import Population
+      >>> from dropout_jax.training.config import Hparams
+      >>> from dropout_jax.training.epochs import Curve, Metrics
       >>> ginis = np.array([[0.5, 0.4, 0.6], [0.4, 0.3, 0.4]])  # conditions, seeds
       >>> measures = {"entries": dict.fromkeys(MEASURES, ginis)}
       >>> measured = Measured({0: measures}, {}, [np.ones((2, 3, 4), bool)])  # of four inputs
-      >>> from dropout_jax.training.epochs import Curve, Metrics
       >>> metrics = Metrics(np.ones((2, 3, 1)), np.ones((2, 3, 1)))
       >>> population = Population({}, {}, np.arange(1), Curve(metrics, metrics))
       >>> conditions = {"none": Hparams((0.0,)), "dropout": Hparams((0.5,))}

@@ -42,11 +42,11 @@ def write(
     A compact folder is small enough to commit: no weights, no page, and figures as PNG alone.
 
     Example:
-      >>> from dropout_jax.training.config import Config, Hparams
       >>> import tempfile
-      >>> from dropout_jax.runs.run import compare
       >>> from dropout_jax.data import load_dataset
       >>> from dropout_jax.networks.mlp import MLP
+      >>> from dropout_jax.runs.run import compare
+      >>> from dropout_jax.training.config import Config, Hparams
       >>> config, key = Config(MLP((4, 10)), epochs=1), jax.random.key(0)
       >>> conditions = {"none": Hparams((0.0, 0.0)), "dropout": Hparams((0.0, 0.5))}
       >>> result = compare(config, conditions, range(2), key, load_dataset("digits"))

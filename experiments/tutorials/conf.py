@@ -38,7 +38,7 @@ napoleon_use_ivar = True
 napoleon_attr_annotations = False  # the signature says them, in short
 
 # One word in a signature, not the union of seven types that it stands for; set before the library
-# is imported, which reads it.
+# is imported, which reads it; type checkers take it for a constant.
 jax.typing.ArrayLike = NewType("ArrayLike", object)  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -76,6 +76,7 @@ def setup(app: Any) -> None:
 
     write(here / "studies")
     # The metaclass of an NNX module takes (*args, **kwargs): that of a bound __init__.
+    # Type checkers know of no signature to set.
     MLP.__signature__ = inspect.signature(partial(MLP.__init__, None))  # pyright: ignore[reportArgumentType]
     app.connect("autodoc-process-docstring", escape)
     app.connect("autodoc-process-signature", shorten)

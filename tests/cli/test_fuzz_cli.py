@@ -28,6 +28,7 @@ from dropout_jax.populations import population
 from dropout_jax.runs import folder, write
 from dropout_jax.runs import run as runs
 from dropout_jax.runs.run import Run
+from tests.memory import memory_below
 
 jax.devices()  # conftest's devices start before the command asks for one per core
 
@@ -425,14 +426,10 @@ ALLOWED = 12 * LIMIT  # for pieces, zlib's window and a data set of the limit's 
 @contextlib.contextmanager
 def bounded(monkeypatch):
     """The limit lowered; no more memory may be taken at any time than it asks for."""
+    assert ALLOWED < LARGE
     monkeypatch.setattr(readers, "MAX_BYTES", LIMIT)
-    tracemalloc.start()
-    try:
+    with memory_below(ALLOWED):
         yield
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < ALLOWED < LARGE, f"{peak:,} bytes were taken"
 
 
 def told_size(content, size):

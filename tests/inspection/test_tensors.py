@@ -1,11 +1,9 @@
-import contextlib
 import json
 import os
 import pickle
 import shlex
 import subprocess
 import sys
-import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from safetensors.numpy import save_file
 
 from dropout_jax.inspection.tensors import tensors_of
 from dropout_jax.io import readers
+from tests.memory import memory_below
 
 TREE = {
     "params": {"layer_0": {"kernel": np.arange(12.0).reshape(4, 3), "bias": np.ones(3)}},
@@ -249,17 +248,6 @@ def test_devices_and_pipes_are_not_opened(name, tmp_path):
 LIMIT = 2**20
 
 
-@contextlib.contextmanager
-def little_memory(n_bytes):
-    tracemalloc.start()
-    try:
-        yield
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < n_bytes
-
-
 def test_a_layer_that_unfolds_beyond_the_limit_is_refused_before_it_does(tmp_path, monkeypatch):
     monkeypatch.setattr(readers, "MAX_BYTES", LIMIT)
     entry = 4 + readers.AS_LAYER
@@ -272,9 +260,9 @@ def test_a_layer_that_unfolds_beyond_the_limit_is_refused_before_it_does(tmp_pat
     most, more, bomb = tensors_of(tmp_path / "some.npz")
     assert most.read(None).size == LIMIT // entry
     for tensor in (more, bomb):
-        with little_memory(8 * LIMIT), pytest.raises(ValueError, match="may take 1,048,576 bytes"):
+        with memory_below(8 * LIMIT), pytest.raises(ValueError, match="may take 1,048,576 bytes"):
             tensor.read(None)
-    with little_memory(8 * LIMIT):  # a row is bounded as it is read
+    with memory_below(8 * LIMIT):  # a row is bounded as it is read
         assert bomb.read(63).shape == (LIMIT // entry,)
     np.savez(tmp_path / "stored.npz", more=np.zeros((LIMIT, 1), np.float32))
     (stored,) = tensors_of(tmp_path / "stored.npz")
@@ -287,7 +275,7 @@ def test_a_row_of_an_npz_in_any_order_is_read_without_the_others(tmp_path):
     for save in (np.savez, np.savez_compressed):
         save(tmp_path / "rows.npz", c=stack, f=np.asfortranarray(stack))
         of_c, of_f = tensors_of(tmp_path / "rows.npz")
-        with little_memory(stack.nbytes * 3 // 4):
+        with memory_below(stack.nbytes * 3 // 4):
             for s in (0, 5, 7):
                 np.testing.assert_array_equal(of_c.read(s), stack[s])
         np.testing.assert_array_equal(of_f.read(5), stack[5])
@@ -297,7 +285,7 @@ def test_a_header_takes_no_memory_for_what_it_promises(tmp_path):
     with zipfile.ZipFile(tmp_path / "header.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         start = b"\x93NUMPY\2\0" + (2**26).to_bytes(4, "little")
         archive.writestr("kernel.npy", start + bytes(2**26))
-    with little_memory(2**22), pytest.raises(ValueError, match="header"):
+    with memory_below(2**22), pytest.raises(ValueError, match="header"):
         tensors_of(tmp_path / "header.npz")
 
 
