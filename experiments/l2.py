@@ -32,6 +32,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dropout_jax.analysis.comparison import measure_population
+from dropout_jax.analysis.uniformity import MARGINS
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP, Params, layers
 from dropout_jax.populations.devices import map_members
@@ -169,11 +170,16 @@ def summarise(
             }
             for name in names
         },
-        "comparisons": [
-            {"baseline": baseline, "condition": condition, **row}
-            for baseline, condition in PAIRS
-            for row in study.paired(list(found), of[baseline], of[condition])
-        ],
+        "comparisons": study.paired_conditions(
+            PAIRS,
+            list(found),
+            of,
+            [MARGINS["gini"] if name.startswith("Gini") else np.nan for name in found],
+        ),
+        "values": {
+            name: {q: v.round(6).tolist() for q, v in zip(found, of[name].T, strict=True)}
+            for name in names
+        },
         "regression": distances,
     }
 
@@ -185,7 +191,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     judged = []
     for quantity in (f"{v}, layer {l}" for v in ("contributions", "path norms") for l in hidden):
         row = rows["none", "L2", f"Gini of {quantity}"]
-        held = row["verdict"] in ("higher", "no difference")
+        held = row["verdict"].endswith("higher") or row["verdict"] == "negligible"
         claim = f"{quantity}, do not become more uniform under L2"
         judged.append(study.judged("P2", claim, held, row))
     parts = {"N1": "Gini of contributions", "N2": "relative pair interaction"}
@@ -194,7 +200,9 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
             for l in hidden:
                 row = rows[baseline, condition, f"{quantity}, layer {l}"]
                 claim = f"{quantity}, layer {l}, is lower with {condition} than under L2"
-                judged.append(study.judged(prediction, claim, row["verdict"] == "lower", row))
+                judged.append(
+                    study.judged(prediction, claim, row["verdict"].endswith("lower"), row)
+                )
     (equal, of_equal), (different, of_different) = summary["regression"].items()
     far, near = of_different["dropout from L2"], of_equal["dropout from L2"]
     claim = f"features of {equal}: dropout and L2 end within 2 %"

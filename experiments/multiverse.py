@@ -40,7 +40,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dropout_jax.analysis.paired import compare
-from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM
+from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MARGINS
 from experiments.shared import study
 from experiments.shared.members import CHOSEN, QUANTITIES
 from experiments.shared.specifications import (
@@ -91,7 +91,8 @@ QUESTIONS = {
 def specify(universe: Universe, found: dict[str, Any]) -> list[Row]:
     """The rows of a universe from its values [C, S, T, Q, M].
 
-    Verdicts are those of `paired.compare`; a family is the quantities of one stop and measure. A
+    Verdicts are those of `paired.compare`, in which a direction that is negligible counts as
+    negligible; a family is the quantities of one stop and measure. A
     seed is left out if a member did not reach the stop, and so is a stop with fewer than two seeds.
     """
     rows, values = [], np.array(found["values"], float)  # what is not finite was saved as null
@@ -101,14 +102,15 @@ def specify(universe: Universe, found: dict[str, Any]) -> list[Row]:
         if pairs.sum() < 2:
             continue
         higher = name in HIGHER_IS_UNIFORM
-        compared = compare(family[0, pairs], family[1, pairs], higher)
+        compared = compare(family[0, pairs], family[1, pairs], higher, MARGINS[name])
         for (view, role), one in zip(QUANTITIES, compared, strict=True):
             scale = 100 * (-1 if higher else 1) / one.baseline_mean
             low, high = sorted((scale * one.ci_low, scale * one.ci_high))
             chosen = {"stopping": stopping, "measure": name, "view": view, "role": role}
             values_ = {"n": int(pairs.sum()), "baseline": one.baseline_mean}
             values_ |= {"percent": scale * one.difference, "low": low, "high": high}
-            rows.append({**universe._asdict(), **chosen, **values_, "verdict": one.verdict})
+            verdict = "negligible" if "negligibl" in one.verdict else one.verdict
+            rows.append({**universe._asdict(), **chosen, **values_, "verdict": verdict})
     return rows
 
 

@@ -10,33 +10,40 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 LossFn = Callable[[jax.Array], jax.Array]  # of activations [n, U]
 _AT_ONCE = 16  # ablated networks
 
 
-def damages(loss_fn: LossFn, hidden: jax.Array) -> jax.Array:
+def damages(loss_fn: LossFn, hidden: jax.Array, strength: ArrayLike = 1.0) -> jax.Array:
     """d_j = loss without unit j - loss, for every unit [U] of activations [n, U].
 
     A damage has the units of the loss; it is negative where the network does better without the
-    unit. This is single-unit ablation, as in Morcos et al. (2018), §3.
+    unit. This is single-unit ablation, as in Morcos et al. (2018), §3. A `strength` below 1 shrinks
+    the unit by the factor 1 - strength instead of removing it.
 
     Example:
       >>> h = jnp.array([[1.0, 2.0]])
       >>> print(damages(lambda h: (3 - h.sum()) ** 2, h))  # 3 - 2 and 3 - 1, squared
       [1. 4.]
     """
-    return _damages_without(loss_fn, hidden, jnp.arange(hidden.shape[1])[:, None])
+    return effects(loss_fn, hidden, jnp.arange(hidden.shape[1])[:, None], strength)
 
 
 def pair_interactions(
-    loss_fn: LossFn, hidden: jax.Array, damage: jax.Array, pairs: jax.Array
+    loss_fn: LossFn,
+    hidden: jax.Array,
+    damage: jax.Array,
+    pairs: jax.Array,
+    strength: ArrayLike = 1.0,
 ) -> jax.Array:
     """d_ij - d_i - d_j for pairs of units [P, 2]: what two units are worth only together [P].
 
     d_i is the damage [U] that `damages` gives, d_ij the damage without both. The interaction is 0
     where two units act on the loss independently. It is positive where one stands in for the other,
-    and negative where neither is of use alone. Co-adapted units are far from 0.
+    and negative where neither is of use alone. Co-adapted units are far from 0. It also is where
+    the loss is curved: units that only add up in the logits of a softmax interact in cross entropy.
 
     Example:
       >>> h = jnp.array([[1.0, 2.0]])
@@ -46,17 +53,53 @@ def pair_interactions(
       >>> print(pair_interactions(loss_fn, h, damage, pairs))  # 9 - 1 - 4
       [4.]
     """
-    both = _damages_without(loss_fn, hidden, pairs)
+    both = effects(loss_fn, hidden, pairs, strength)
     return both - damage[pairs[:, 0]] - damage[pairs[:, 1]]
 
 
-def _damages_without(loss_fn: LossFn, hidden: jax.Array, units: jax.Array) -> jax.Array:
-    """The damage without each of the sets of units [A, k]."""
+def effects(
+    fn: Callable[[jax.Array], jax.Array],
+    hidden: jax.Array,
+    sets: jax.Array,
+    strength: ArrayLike = 1.0,
+) -> jax.Array:
+    """Fn without each of the sets of units [A, k], minus fn with all: [A, …].
+
+    Example:
+      >>> h = jnp.array([[1.0, 2.0]])
+      >>> print(effects(lambda h: h @ jnp.eye(2), h, jnp.array([[0], [1]])))  # of a linear layer
+      [[[-1.  0.]]
+      <BLANKLINE>
+       [[ 0. -2.]]]
+    """
 
     def without(of_set: jax.Array) -> jax.Array:
-        return loss_fn(hidden.at[:, of_set].set(0))
+        return fn(hidden.at[:, of_set].multiply(1 - strength))
 
-    return jax.lax.map(without, units, batch_size=_AT_ONCE) - loss_fn(hidden)
+    return jax.lax.map(without, sets, batch_size=_AT_ONCE) - fn(hidden)[None]
+
+
+def output_interactions(
+    outputs_fn: Callable[[jax.Array], jax.Array], hidden: jax.Array, pairs: jax.Array
+) -> jax.Array:
+    """Mean over examples of ‖z_ij - z_i - z_j + z‖ for pairs of units [P, 2]: [P].
+
+    z are the outputs [n, K] with all units, z_i those without unit i. It is 0 where units add up:
+    in the last hidden layer, for logits, always. So it shows interaction in the network alone, and
+    none of the loss.
+
+    Example:
+      >>> h = jnp.array([[1.0, 2.0]])
+      >>> pairs = jnp.array([[0, 1]])
+      >>> print(output_interactions(lambda h: h.prod(axis=1, keepdims=True), h, pairs))
+      [2.]
+      >>> print(output_interactions(lambda h: h.sum(axis=1, keepdims=True), h, pairs))
+      [0.]
+    """
+    both, first, second = (
+        effects(outputs_fn, hidden, sets) for sets in (pairs, pairs[:, :1], pairs[:, 1:])
+    )
+    return jnp.linalg.norm(both - first - second, axis=-1).mean(axis=-1)
 
 
 def ablation_curve(

@@ -3,6 +3,7 @@
 Shapes: C conditions, S seeds, L layers, n training examples, P points of a learning curve.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,8 +11,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from dropout_jax.analysis import paired, statistics
-from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MEASURES, Profile
+from dropout_jax.analysis import paired
+from dropout_jax.analysis.statistics import error_interval
+from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MARGINS, MEASURES, Profile
 from dropout_jax.analysis.views import layer_views, measure_alike, measure_kernel
 from dropout_jax.data import Array
 from dropout_jax.networks.mlp import MLP, Params, layers
@@ -19,7 +21,7 @@ from dropout_jax.populations.devices import Device, map_members
 from dropout_jax.populations.population import Population
 from dropout_jax.training.config import Hparams
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 VIEWS = ("entries", "columns", "change", "contribution", "path_norm")
 # Networks that learn have a lower training loss than untrained ones. Dead networks, and those left
 # by a rate of .9, stay near it. The test loss may rise a hundredfold by overfitting.
@@ -140,9 +142,9 @@ def compare_conditions(
 ) -> list[dict[str, Any]]:
     """Every other condition against the first, in every layer, view and measure, seed by seed.
 
-    A pair of members counts if both do (counts [C, S]); with fewer than two pairs all is NaN.
-    Holm's p-values hold over a family: all layers and views of one condition and one measure. Gini
-    is the primary measure; the others show whether the answer depends on it.
+    A pair of members counts if both do (counts [C, S]); with fewer than two pairs all is NaN. The
+    adjusted p-values hold over a family: all conditions, layers and views of one measure. Gini is
+    the primary measure; the others show whether the answer depends on it.
 
     Example:
       >>> ginis = np.array([[0.5, 0.4, 0.6], [0.4, 0.3, 0.4]])  # conditions, seeds
@@ -151,33 +153,40 @@ def compare_conditions(
       >>> print(row["measure"], round(row["difference"], 3))
       gini -0.133
     """
-    cells = [(l, view) for l, views in measured.values.items() for view in VIEWS if view in views]
+    of_layers = [(l, v) for l, views in measured.values.items() for v in VIEWS if v in views]
+    cells = list(itertools.product(range(1, len(names)), of_layers))
     rows = []
-    for c, name in enumerate(names[1:], start=1):
-        for measure in MEASURES:
-            values = [np.asarray(measured.values[l][v][measure]) for l, v in cells]
-            of_family = np.stack(values, axis=-1)  # [C, S, K]
-            pairs = counts[0] & counts[c]
-            if pairs.sum() < 2:
-                of_family, pairs = np.full_like(of_family, np.nan), np.ones_like(pairs)
-            compared = paired.compare(
-                of_family[0, pairs],
-                of_family[c, pairs],
-                higher_is_uniform=measure in HIGHER_IS_UNIFORM,
-            )
-            for (layer, view), comparison in zip(cells, compared, strict=True):
-                key = {"baseline": names[0], "condition": name, "layer": layer, "view": view}
-                rows.append({**key, "measure": measure, **comparison._asdict()})
-    return rows
+    for measure in MEASURES:
+        values = {(l, v): np.asarray(measured.values[l][v][measure]) for l, v in of_layers}
+        compared = paired.compare(
+            np.stack([values[of][0] for _, of in cells], axis=-1),
+            np.stack([values[of][c] for c, of in cells], axis=-1),
+            measure in HIGHER_IS_UNIFORM,
+            MARGINS[measure],
+            np.stack([counts[0] & counts[c] for c, _ in cells], axis=-1),
+        )
+        for (c, (layer, view)), one in zip(cells, compared, strict=True):
+            key = {"baseline": names[0], "condition": names[c], "layer": layer, "view": view}
+            family = f"{measure}, all conditions, layers and views"
+            rows.append({**key, "measure": measure, "family": family, **one._asdict()})
+    return sorted(rows, key=lambda row: names.index(row["condition"]))
 
 
 def summarise(
-    conditions: dict[str, Hparams], seeds: Sequence[int], population: Population, measured: Measured
+    conditions: dict[str, Hparams],
+    seeds: Sequence[int],
+    population: Population,
+    measured: Measured,
+    n_examples: tuple[int, int],
 ) -> dict[str, Any]:
     """The record of a comparison: conditions with their errors, and all paired comparisons.
 
     Members that diverged are named and left out of all means. Their seed is left out of the
     comparisons of their condition, or of all comparisons if they belong to the baseline.
+
+    Args:
+      n_examples: how many the training and the test errors were measured on. The intervals of
+        errors are for new seeds and new examples; comparisons hold for these examples.
 
     Example:
       >>> from dropout_jax.training.epochs import Curve, Metrics
@@ -187,7 +196,7 @@ def summarise(
       >>> metrics = Metrics(np.ones((2, 3, 1)), np.ones((2, 3, 1)))
       >>> population = Population({}, {}, np.arange(1), Curve(metrics, metrics))
       >>> conditions = {"none": Hparams((0.0,)), "dropout": Hparams((0.5,))}
-      >>> summary = summarise(conditions, range(3), population, measured)
+      >>> summary = summarise(conditions, range(3), population, measured, (9, 9))
       >>> print(summary["comparisons"][0]["verdict"])
       undecided
       >>> print(*next(tidy(["none", "dropout"], range(3), population, measured))[-2:])
@@ -195,14 +204,16 @@ def summarise(
     """
     names = list(conditions)
     counts = sound(population)
-    comparisons = compare_conditions(names, measured, counts)
-    family = sum(len(views) for views in measured.values.values())
+    comparisons = compare_conditions(names, measured, counts) if len(names) > 1 else []
     n_compared = (counts & counts[0]).sum(axis=1)
 
-    def mean_sd(curves: Any, c: int) -> dict[str, float]:
-        errors = np.asarray(curves, np.float64)[c, counts[c], -1]
-        sd = errors.std(ddof=1) if len(errors) > 1 else np.nan
-        return {"mean": float(errors.mean()) if len(errors) else np.nan, "sd": float(sd)}
+    def errors(curves: Any, n: int, c: int) -> dict[str, float]:
+        last = np.asarray(curves, np.float64)[c, counts[c], -1]
+        if not len(last):
+            return dict.fromkeys(("mean", "sd", "ci_low", "ci_high"), np.nan)
+        low, high = error_interval(last, n)
+        sd = float(last.std(ddof=1)) if len(last) > 1 else np.nan
+        return {"mean": float(last.mean()), "sd": sd, "ci_low": low, "ci_high": high}
 
     def dead(c: int) -> list[float]:
         live = [np.asarray(live[c])[counts[c]] for live in measured.live_inputs]
@@ -212,17 +223,16 @@ def summarise(
         "schema_version": _SCHEMA_VERSION,
         "n_seeds": len(seeds),
         "statistics": {
-            "interval": f"{statistics.CONFIDENCE:.0%} BCa bootstrap interval for small samples",
-            "margin": statistics.MARGIN,
-            "family_size": family,
-            "smallest_p_holm": paired.smallest_p_holm(int(n_compared.min()), family),
+            "interval": paired.said_of_interval(int(n_compared.min())),
+            "margins": MARGINS,
+            "smallest_p": paired.smallest_p(int(n_compared.min())),
         },
         "conditions": {
             name: {
                 "rates": np.asarray(hparams.rates, float).tolist(),
                 "weight_decay": float(hparams.weight_decay),
-                "train_error": mean_sd(population.curve.train.error, c),
-                "test_error": mean_sd(population.curve.test.error, c),
+                "train_error": errors(population.curve.train.error, n_examples[0], c),
+                "test_error": errors(population.curve.test.error, n_examples[1], c),
                 "dead_inputs": dead(c),
                 "diverged_seeds": [
                     seed for seed, ok in zip(seeds, counts[c], strict=True) if not ok

@@ -5,53 +5,94 @@ The network is the unit of every statistic, as the seed is in `paired`. NumPy in
 Shapes: S, S' networks of either group, K comparisons of one family.
 """
 
+import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from dropout_jax.analysis.statistics import (
     CONFIDENCE,
     N_RANDOM,
     Comparison,
-    Estimate,
-    judge,
     real,
     scale_of,
+    step_down,
+    verdict,
 )
 
+_CHUNK = 2**11  # deals held at once
 
-def permutation_test(baseline: np.ndarray, condition: np.ndarray) -> float:
-    """Two-sided p-value of the difference of means of two groups [S], [S'], by permutation.
 
-    The test is exact if the networks can be dealt in at most 2^15 ways. Otherwise it takes so many
-    random ways and the observed one (`scipy.stats.permutation_test`). The smallest p-value is
-    2 / C(S + S', S) for groups of one size, half of that for others. A value that is not finite
-    gives NaN.
+def permutation_test(
+    baseline: np.ndarray, condition: np.ndarray, two_sided: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """p-values [K] of differences of groups [S, K], [S', K]: alone, and adjusted over the family.
+
+    Under the hypothesis the networks may be dealt anew into two groups, all K values of a network
+    together. The statistic is the difference of means over the deviation of both groups together,
+    which deals leave as it is; one-sided tests ask whether the condition's mean is larger. The
+    p-value alone is the share of deals whose statistic is as large (Fisher 1935), the adjusted one
+    is that of `statistics.step_down`. Both are exact if there are at most 2^15 deals. Otherwise so
+    many random ones and the observed one are counted. The smallest p-value is 2 / C(S + S', S) for
+    groups of one size, half of that for others. A value that is not finite makes its column NaN.
 
     Example:
-      >>> p = permutation_test(np.arange(4.0), np.arange(4.0) + 10)
-      >>> print(round(70 * p))  # 2 of 70 ways to deal them
-      2
+      >>> alone, _ = permutation_test(np.arange(4.0)[:, None], np.arange(4.0)[:, None] + 10)
+      >>> print(np.round(70 * alone))  # 2 of 70 ways to deal them
+      [2.]
     """
     both = np.concatenate([baseline, condition])
-    if not np.isfinite(both).all():
-        return math.nan
-    slack = 1e-12 * np.abs(both).sum()  # sums in another order differ by rounding
+    known = np.isfinite(both).all(axis=0)
+    both = np.where(known, both, 0.0)
+    both /= np.maximum(np.abs(both).max(axis=0), np.finfo(float).tiny)
+    both -= both.mean(axis=0)
+    both /= np.maximum(np.linalg.norm(both, axis=0), np.finfo(float).tiny)
+    n, m = len(baseline), len(condition)
 
-    def distance(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
-        apart = np.abs(np.mean(y, axis=axis) - np.mean(x, axis=axis))
-        return np.round(apart / slack) if slack else apart
+    def dealt() -> Iterator[np.ndarray]:
+        for labels in _deals(n, m):  # the centred sum of one group is minus that of the other
+            sums = labels @ both
+            yield np.abs(sums) if two_sided else sums
 
-    tested = stats.permutation_test(
-        (baseline, condition),
-        distance,
-        vectorized=True,
-        n_resamples=N_RANDOM,
-        alternative="greater",
-        rng=np.random.default_rng(0),
+    observed = both[n:].sum(axis=0)
+    observed = np.abs(observed) if two_sided else observed
+    slack = 1e-12 * len(both)  # sums in another order differ by rounding
+    alone, adjusted = step_down(observed - slack, dealt())
+    return np.where(known, alone, np.nan), np.where(known, adjusted, np.nan)
+
+
+def _deals(n: int, m: int) -> Iterator[np.ndarray]:
+    """Which of n + m networks belong to the second group, 1 or 0, in chunks [R, n + m]."""
+    if math.comb(n + m, m) <= N_RANDOM:
+        chosen = np.array(list(itertools.combinations(range(n + m), m)))
+        labels = np.zeros((len(chosen), n + m))
+        np.put_along_axis(labels, chosen, 1.0, axis=1)
+        yield from np.split(labels, range(_CHUNK, len(labels), _CHUNK))
+        return
+    observed = np.repeat([0.0, 1.0], [n, m])
+    yield observed[None]
+    rng = np.random.default_rng(0)
+    for _ in range(0, N_RANDOM, _CHUNK):
+        yield rng.permuted(np.tile(observed, (_CHUNK, 1)), axis=1)
+
+
+def negligible_test(baseline: np.ndarray, condition: np.ndarray, margin: ArrayLike) -> np.ndarray:
+    """Adjusted p-values [K] that differences of groups lie within ± margin, as in `paired`.
+
+    Example:
+      >>> x = np.arange(4.0)[:, None]
+      >>> print(np.round(70 * negligible_test(x, x, 10.0)))
+      [1.]
+    """
+    _, adjusted = permutation_test(
+        np.concatenate([-baseline, baseline], axis=1),
+        np.concatenate([margin - condition, condition + margin], axis=1),
+        two_sided=False,
     )
-    return float(tested.pvalue)
+    return np.maximum(*np.split(adjusted, 2))
 
 
 def welch_interval(baseline: np.ndarray, condition: np.ndarray) -> tuple[float, float]:
@@ -102,19 +143,22 @@ def effect_size(baseline: np.ndarray, condition: np.ndarray) -> float:
 
 
 def compare(
-    baseline: np.ndarray, condition: np.ndarray, higher_is_uniform: bool = False
+    baseline: np.ndarray,
+    condition: np.ndarray,
+    higher_is_uniform: bool = False,
+    margin: ArrayLike = math.nan,
 ) -> list[Comparison]:
     """Compare K quantities of one family in networks [S, K] with those in others [S', K].
 
     Intervals are Welch's, which assume no common variance; p-values are those of
-    `permutation_test`, Holm-adjusted; the effect size is Hedges' g with the pooled deviation.
+    `permutation_test`; the effect size is Hedges' g with the pooled deviation.
 
     Raises:
       TypeError: if they are not real numbers.
       ValueError: if there are fewer than two networks in a group, or not K quantities in both.
 
     Example:
-      >>> (one,) = compare(np.full((5, 1), 0.5), np.full((4, 1), 0.4))
+      >>> (one,) = compare(np.full((5, 1), 0.5), np.full((4, 1), 0.4), margin=0.01)
       >>> print(round(one.difference, 3), one.verdict)
       -0.1 more uniform
     """
@@ -125,18 +169,25 @@ def compare(
             "baseline and condition must both be [networks, comparisons], got "
             f"{baseline.shape} and {condition.shape}"
         )
-    family = []
-    for x, y in zip(baseline.T, condition.T, strict=True):
+    p_values, adjusted = permutation_test(baseline, condition)
+    negligible = negligible_test(baseline, condition, margin)
+    compared = []
+    for x, y, *p in zip(baseline.T, condition.T, p_values, adjusted, negligible, strict=True):
+        difference = float(y.mean() - x.mean())
         low, high = welch_interval(x, y)
-        family.append(
-            Estimate(
+        compared.append(
+            Comparison(
+                n=len(x) + len(y),
                 baseline_mean=float(x.mean()),
                 condition_mean=float(y.mean()),
-                difference=float(y.mean() - x.mean()),
+                difference=difference,
                 ci_low=low,
                 ci_high=high,
-                p_value=permutation_test(x, y),
+                p_value=float(p[0]),
+                p_adjusted=float(p[1]),
+                p_negligible=float(p[2]),
                 effect_size=effect_size(x, y),
+                verdict=verdict(difference, p[1], p[2], higher_is_uniform),
             )
         )
-    return judge(family, len(baseline) + len(condition), higher_is_uniform)
+    return compared

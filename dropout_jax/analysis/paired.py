@@ -1,4 +1,4 @@
-"""Paired comparisons over seeds: bootstrap intervals, exact tests, effect sizes.
+"""Paired comparisons over seeds: intervals, exact tests, effect sizes.
 
 The seed is the unit of every statistic: a difference is condition minus baseline of the two members
 that share init, batches and mask bits. The weights of one network are never pooled as independent
@@ -16,14 +16,32 @@ from scipy import stats
 
 from dropout_jax.analysis.statistics import (
     CONFIDENCE,
+    MIN_SEEDS,
     N_RANDOM,
     Comparison,
-    Estimate,
-    judge,
     real,
     scale_of,
+    step_down,
+    t_interval,
+    verdict,
 )
 
+# {seeds: share of intervals that cover the mean: of normal differences, and under the worst of the
+# laws tried}; from the record of experiments/interval_coverage.py.
+COVERAGE = {
+    3: (0.951, 0.876),
+    4: (0.95, 0.886),
+    5: (0.954, 0.884),
+    6: (0.936, 0.9),
+    7: (0.938, 0.909),
+    8: (0.941, 0.917),
+    10: (0.948, 0.918),
+    15: (0.948, 0.922),
+    20: (0.949, 0.92),
+    30: (0.95, 0.913),
+    40: (0.953, 0.921),
+    100: (0.943, 0.915),
+}
 _N_RESAMPLES = 9_999
 _MAX_EXACT = 16  # seeds whose 2^(S - 1) sign patterns are all enumerated; else N_RANDOM are drawn
 _CHUNK = 2**11  # patterns held at once
@@ -39,13 +57,13 @@ def _of_two(differences: ArrayLike) -> np.ndarray:
 
 
 def interval(differences: np.ndarray) -> tuple[float, float]:
-    """BCa bootstrap interval for the mean of paired differences [S], widened for small samples.
+    """Interval for the mean of paired differences [S]: Student's below six seeds, else BCa.
 
     BCa after Efron (1987), by `scipy.stats.bootstrap` with a fixed seed. Any bootstrap interval is
     too narrow for few seeds, as it resamples from a variance of (S - 1)/S. The nominal level is
     therefore raised from 1 - α to that of the expanded percentile interval,
-    1 - 2 Φ(√(S/(S - 1)) t_{α/2, S - 1}) (Hesterberg 2015). Equal differences give two equal ends.
-    Two differences have no acceleration and give their range. A difference that is not finite
+    1 - 2 Φ(√(S/(S - 1)) t_{α/2, S - 1}) (Hesterberg 2015). Below six seeds even that saturates at
+    the range of the sample. Equal differences give two equal ends. A difference that is not finite
     gives NaN.
 
     Raises:
@@ -53,7 +71,7 @@ def interval(differences: np.ndarray) -> tuple[float, float]:
       ValueError: if they are not a vector of at least two.
 
     Example:
-      >>> low, high = interval(np.array([1.0, 2.0, 3.0, 2.0, 2.0]))
+      >>> low, high = interval(np.array([1.0, 2.0, 3.0, 2.0, 2.0, 3.0]))
       >>> print(low < 2 < high)
       True
     """
@@ -61,10 +79,10 @@ def interval(differences: np.ndarray) -> tuple[float, float]:
     n = len(differences)
     if not np.isfinite(differences).all():
         return math.nan, math.nan
-    if n == 2:
-        return float(differences.min()), float(differences.max())
     if np.ptp(differences) <= 1e-12 * np.abs(differences).max():
         return float(differences.mean()), float(differences.mean())
+    if n < MIN_SEEDS:
+        return t_interval(differences)
     scale = scale_of(differences)
     t = float(stats.t.ppf((1 - CONFIDENCE) / 2, n - 1))
     level = 1 - 2 * float(stats.norm.cdf(math.sqrt(n / (n - 1)) * t))
@@ -80,33 +98,64 @@ def interval(differences: np.ndarray) -> tuple[float, float]:
     return float(low * scale), float(high * scale)
 
 
-def sign_flip_test(differences: np.ndarray) -> np.ndarray:
-    """Two-sided p-values of the means of paired differences [S, …] under random sign flips.
+def sign_flip_test(
+    differences: np.ndarray, two_sided: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """p-values [K] of a family of paired differences [S, K]: alone, and adjusted over the family.
 
-    The test is exact for up to 16 seeds: p is the share of all 2^S sign patterns whose mean is at
-    least as far from 0 (Fisher 1935, §21). For more seeds, 2^15 random patterns and the observed
-    one are counted, which keeps the level (Phipson & Smyth 2010). The smallest exact p-value is
-    2^(1 - S). Differences that are not all finite give NaN.
+    Under the hypothesis the signs of a seed's differences may be flipped, all K together. The
+    statistic |Σ d| / √Σ d² has a scale that flips leave as it is; a one-sided test of a positive
+    mean takes Σ d / √Σ d². The p-value alone is the share of sign patterns whose statistic is as
+    large (Fisher 1935, §21); the adjusted one is that of `statistics.step_down`. Both are exact for
+    up to 16 seeds if the differences are symmetric. For more seeds, 2^15 random patterns and the
+    observed one are counted, which keeps the level (Phipson & Smyth 2010). The smallest p-value is
+    2^(1 - S), one-sided 2^-S, whatever K is. NaN leaves a seed out of that column; a column of NaN
+    gives NaN.
 
     Raises:
       TypeError: if they are not real numbers.
-      ValueError: if there is no seed.
+      ValueError: if they are not [S, K] with at least one seed.
 
     Example:
-      >>> print(sign_flip_test(np.ones(6)))  # 2 of 64 patterns are as far from 0
-      0.03125
+      >>> alone, adjusted = sign_flip_test(np.ones((6, 2)))  # 2 of 64 patterns are as far from 0
+      >>> print(alone, adjusted)
+      [0.03125 0.03125] [0.03125 0.03125]
     """
     differences = real(differences, "differences", 1)
-    finite = np.isfinite(differences).all(axis=0)
-    differences = np.where(finite, differences, 0.0)
-    observed = np.abs(differences.sum(axis=0))
-    slack = 1e-12 * np.abs(differences).sum(axis=0)  # sums in another order differ by rounding
-    n_patterns, n_as_far = 0, np.zeros(differences.shape[1:])
-    for patterns in _sign_patterns(len(differences)):
-        sums = differences[0] + np.tensordot(1.0 - 2.0 * patterns, differences[1:], axes=1)
-        n_as_far += np.sum(np.abs(sums) >= observed - slack, axis=0)
-        n_patterns += len(patterns)
-    return np.where(finite, n_as_far / n_patterns, np.nan)
+    if differences.ndim != 2:
+        raise ValueError(f"differences must be [S, K], got shape {differences.shape}")
+    counted = np.isfinite(differences)
+    d = np.where(counted, differences, 0.0)
+    d /= np.maximum(np.abs(d).max(axis=0), np.finfo(float).tiny)
+    d /= np.maximum(np.linalg.norm(d, axis=0), np.finfo(float).tiny)
+
+    def flipped() -> Iterator[np.ndarray]:
+        for patterns in _sign_patterns(len(d)):
+            sums = d[0] + (1.0 - 2.0 * patterns) @ d[1:]
+            yield np.abs(sums) if two_sided else np.concatenate([sums, -sums])
+
+    observed = np.abs(d.sum(axis=0)) if two_sided else d.sum(axis=0)
+    slack = 1e-12 * len(d)  # sums in another order differ by rounding
+    alone, adjusted = step_down(observed - slack, flipped())
+    known = counted.any(axis=0)
+    return np.where(known, alone, np.nan), np.where(known, adjusted, np.nan)
+
+
+def negligible_test(differences: np.ndarray, margin: ArrayLike) -> np.ndarray:
+    """Adjusted p-values [K] that mean differences [S, K] lie within ± margin: equivalence.
+
+    Two one-sided tests (Schuirmann 1987), that the mean is below the margin and that it is above
+    its negative. All 2 K of them are one family of `sign_flip_test`, so a true difference at the
+    margin is called negligible in at most 5 % of families. A margin of NaN gives NaN.
+
+    Example:
+      >>> d = np.array([0.1, -0.1, 0.2, -0.2, 0.1, -0.1])
+      >>> print(negligible_test(d[:, None], 1.0))  # 1 of 64 patterns
+      [0.015625]
+    """
+    both = np.concatenate([margin - differences, differences + margin], axis=1)
+    _, adjusted = sign_flip_test(both, two_sided=False)
+    return np.maximum(*np.split(adjusted, 2))
 
 
 def _sign_patterns(n: int) -> Iterator[np.ndarray]:
@@ -146,19 +195,40 @@ def effect_size(differences: np.ndarray) -> float:
     return float(differences.mean() / sd * (1 - 3 / (4 * (n - 1) - 1)))
 
 
-def smallest_p_holm(n_seeds: int, n_comparisons: int) -> float:
-    """The smallest adjusted p-value that so many seeds can reach in a family of this size.
+def smallest_p(n_seeds: int) -> float:
+    """The smallest p-value that so many seeds can reach, alone or adjusted over any family.
 
     Example:
-      >>> print(smallest_p_holm(10, 13))  # 13 · 2⁻⁹
-      0.025390625
+      >>> print(smallest_p(6))  # 2⁻⁵
+      0.03125
     """
-    smallest = 2.0 ** (1 - n_seeds) if n_seeds <= _MAX_EXACT else 1 / (N_RANDOM + 1)
-    return min(1.0, n_comparisons * smallest)
+    return 2.0 ** (1 - n_seeds) if n_seeds <= _MAX_EXACT else 1 / (N_RANDOM + 1)
+
+
+def said_of_interval(n_seeds: int) -> str:
+    """Which interval so many seeds get, and how often it covered the mean in simulation.
+
+    Example:
+      >>> print(said_of_interval(1))
+      no interval
+    """
+    simulated = [n for n in COVERAGE if n <= n_seeds]
+    if not simulated:
+        return "95 % t interval" if n_seeds > 1 else "no interval"
+    kind = "t" if n_seeds < MIN_SEEDS else "BCa bootstrap"
+    normal, least = COVERAGE[simulated[-1]]
+    return (
+        f"95 % {kind} interval (with {simulated[-1]} seeds it covered {normal:.1%} of normal "
+        f"differences in simulation, and {least:.1%} of the least favourable law tried)"
+    )
 
 
 def compare(
-    baseline: np.ndarray, condition: np.ndarray, higher_is_uniform: bool = False
+    baseline: np.ndarray,
+    condition: np.ndarray,
+    higher_is_uniform: bool = False,
+    margin: ArrayLike = math.nan,
+    counts: np.ndarray | None = None,
 ) -> list[Comparison]:
     """Compare K quantities of one family, measured on the same seeds in two conditions [S, K].
 
@@ -166,13 +236,16 @@ def compare(
       baseline: the measure in the members without the treatment.
       condition: the same measure in the members with it, seed by seed.
       higher_is_uniform: whether the measure grows with uniformity.
+      margin: differences within it are negligible; a number, or one for each quantity [K].
+      counts: which pairs [S, K] count; None counts all. If a pair that counts is not finite, its
+        quantity is undecided.
 
     Raises:
       TypeError: if they are not real numbers.
       ValueError: if the shapes differ or there are fewer than two seeds.
 
     Example:
-      >>> (one,) = compare(np.full((8, 1), 0.5), np.full((8, 1), 0.4))
+      >>> (one,) = compare(np.full((8, 1), 0.5), np.full((8, 1), 0.4), margin=0.01)
       >>> print(round(one.difference, 3), one.verdict)
       -0.1 more uniform
     """
@@ -183,20 +256,43 @@ def compare(
             "baseline and condition must both be [seeds, comparisons] with at least two seeds, got "
             f"{baseline.shape} and {condition.shape}"
         )
-    differences = condition - baseline
-    p_values = sign_flip_test(differences).tolist()
-    family = []
-    for x, y, d, p_value in zip(baseline.T, condition.T, differences.T, p_values, strict=True):
-        low, high = interval(d)
-        family.append(
-            Estimate(
-                baseline_mean=float(x.mean()),
-                condition_mean=float(y.mean()),
-                difference=float(d.mean()),
-                ci_low=low,
-                ci_high=high,
-                p_value=p_value,
-                effect_size=effect_size(d),
-            )
+    counted = np.broadcast_to(True if counts is None else counts, baseline.shape)
+    finite = np.isfinite(baseline) & np.isfinite(condition)
+    decidable = (finite | ~counted).all(axis=0) & (counted.sum(axis=0) >= 2)
+    kept = counted & decidable
+    differences = np.where(kept, condition, np.nan) - np.where(kept, baseline, np.nan)
+    p_values, adjusted = sign_flip_test(differences)
+    negligible = negligible_test(differences, margin)
+    return [
+        _comparison(x[pairs], y[pairs], p, p_of_family, p_within, higher_is_uniform)
+        for x, y, pairs, p, p_of_family, p_within in zip(
+            baseline.T, condition.T, kept.T, p_values, adjusted, negligible, strict=True
         )
-    return judge(family, len(baseline), higher_is_uniform)
+    ]
+
+
+def _comparison(
+    x: np.ndarray,
+    y: np.ndarray,
+    p_value: float,
+    p_adjusted: float,
+    p_negligible: float,
+    higher_is_uniform: bool,
+) -> Comparison:
+    """One comparison of values [S], seed by seed; all is NaN if there are none."""
+    differences = y - x
+    low, high = interval(differences) if len(x) else (math.nan, math.nan)
+    difference = float(differences.mean()) if len(x) else math.nan
+    return Comparison(
+        n=len(x),
+        baseline_mean=float(x.mean()) if len(x) else math.nan,
+        condition_mean=float(y.mean()) if len(x) else math.nan,
+        difference=difference,
+        ci_low=low,
+        ci_high=high,
+        p_value=float(p_value),
+        p_adjusted=float(p_adjusted),
+        p_negligible=float(p_negligible),
+        effect_size=effect_size(differences) if len(x) else math.nan,
+        verdict=verdict(difference, p_adjusted, p_negligible, higher_is_uniform),
+    )

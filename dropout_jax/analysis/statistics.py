@@ -1,48 +1,50 @@
-"""From estimates to verdicts: what comparisons of paired seeds and of groups share.
+"""From differences to verdicts: what comparisons of paired seeds and of groups share.
 
-`paired` and `groups` estimate differences, each in its own way. The estimates of one family are
-judged here, by one rule.
+`paired` and `groups` resample, each in its own way. A family of comparisons is adjusted and judged
+here, by one rule.
 
-Shapes: S seeds or networks, K comparisons of one family.
+Shapes: S seeds or networks, K comparisons of one family, R resamples.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
-MARGIN = 0.02  # of the baseline's mean: differences within it are called none
 MIN_SEEDS = 6  # 2 · 2⁻⁶ < .05: with fewer, the sign-flip test cannot reach it
-N_RANDOM = 2**15  # patterns drawn by a test that cannot count them all
-VERDICTS = ("more uniform", "less uniform", "no difference", "undecided")
-
-
-class Estimate(NamedTuple):
-    """One difference of means, condition minus baseline, with its interval and p-value."""
-
-    baseline_mean: float
-    condition_mean: float
-    difference: float
-    ci_low: float
-    ci_high: float
-    p_value: float
-    effect_size: float
+N_RANDOM = 2**15  # resamples drawn by a test that cannot count them all
+VERDICTS = (
+    "more uniform",
+    "less uniform",
+    "negligibly more uniform",
+    "negligibly less uniform",
+    "negligible",
+    "undecided",
+)
 
 
 class Comparison(NamedTuple):
-    """An `Estimate` judged within its family; `verdict` is one of `VERDICTS`."""
+    """A difference of means, condition minus baseline, judged within its family.
 
+    `n` counts the pairs of seeds, or the networks of both groups. `p_adjusted` tests whether there
+    is a difference, `p_negligible` whether it is smaller than the margin; both are adjusted over
+    the family. `verdict` is one of `VERDICTS`.
+    """
+
+    n: int
     baseline_mean: float
     condition_mean: float
     difference: float
     ci_low: float
     ci_high: float
     p_value: float
-    p_holm: float
+    p_adjusted: float
+    p_negligible: float
     effect_size: float
     verdict: str
 
@@ -81,77 +83,88 @@ def scale_of(values: np.ndarray) -> float:
     return float(np.ldexp(1.0, np.frexp(np.abs(values).max())[1] - 1))
 
 
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """Adjusted p-values [K] that control the family-wise error rate (Holm 1979).
+def step_down(
+    observed: np.ndarray, resampled: Iterable[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """p-values [K] of a family: of each hypothesis alone, and adjusted by step-down max-T.
 
-    Raises:
-      TypeError: if they are not real numbers.
-      ValueError: if they are not a vector.
+    The adjusted p-value of the largest statistic is the share of resamples in which any statistic
+    of the family is as large; that of the second leaves the first out, and so on (Westfall & Young
+    1993, algorithm 4.1). They control the family-wise error rate, and use how the statistics depend
+    on each other.
+
+    Args:
+      observed: the statistics [K], of one scale, large where a hypothesis is doubtful.
+      resampled: the same statistics in chunks [R, K] of resamples in which all hypotheses hold; the
+        observed ones are among them.
 
     Example:
-      >>> print(holm(np.array([0.01, 0.04])))
-      [0.02 0.04]
+      >>> alone, adjusted = step_down(np.array([3.0, 2.0]), [np.array([[3, 2], [1, 3], [0, 0]])])
+      >>> print(np.round(3 * alone), np.round(3 * adjusted))
+      [1. 2.] [2. 2.]
     """
-    p_values = real(p_values, "p_values", 0)
-    if p_values.ndim != 1:
-        raise ValueError(f"p_values must be a vector, got shape {p_values.shape}")
-    order = np.argsort(p_values, kind="stable")
-    steps = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
-    adjusted = np.empty_like(steps)
-    adjusted[order] = np.minimum(steps, 1)
-    return adjusted
+    order = np.argsort(-observed, kind="stable")
+    n, alone, of_any = 0, np.zeros(len(observed)), np.zeros(len(observed))
+    for statistics in resampled:
+        ordered = statistics[:, order]
+        largest_left = np.maximum.accumulate(ordered[:, ::-1], axis=1)[:, ::-1]
+        alone[order] += (ordered >= observed[order]).sum(axis=0)
+        of_any += (largest_left >= observed[order]).sum(axis=0)
+        n += len(statistics)
+    adjusted = np.empty_like(of_any)
+    adjusted[order] = np.maximum.accumulate(of_any / max(n, 1))
+    return alone / max(n, 1), adjusted
+
+
+def t_interval(values: np.ndarray) -> tuple[float, float]:
+    """Student's interval for the mean of values [S], two or more (Student 1908).
+
+    Example:
+      >>> low, high = t_interval(np.array([1.0, 2.0, 3.0]))
+      >>> print(round(low, 2), round(high, 2))
+      -0.48 4.48
+    """
+    scale = scale_of(values)
+    values = values / scale
+    t = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
+    half = t * values.std(ddof=1) / math.sqrt(len(values))
+    return float((values.mean() - half) * scale), float((values.mean() + half) * scale)
+
+
+def error_interval(errors: ArrayLike, n_examples: int) -> tuple[float, float]:
+    """Interval for the mean error rate of new seeds on new examples.
+
+    Errors [S] are fractions, measured on the same `n_examples`. Two variances add up: that of the
+    mean over seeds, s²/S, and that of the examples, e(1 - e)/n, with e the mean error. The second
+    is an upper bound: it counts the part that differs between seeds twice. The quantile is that of
+    Student's t with S - 1 degrees, or the normal one for a single seed.
+
+    Example:
+      >>> low, high = error_interval([0.06, 0.06, 0.06], 1000)  # seeds agree, digits are few
+      >>> print(round(low, 3), round(high, 3))
+      0.028 0.092
+    """
+    errors = real(errors, "errors", 1)
+    n, mean = len(errors), float(errors.mean())
+    of_seeds = errors.var(ddof=1) / n if n > 1 else 0.0
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) if n > 1 else stats.norm.ppf(0.975)
+    half = float(quantile) * math.sqrt(of_seeds + mean * (1 - mean) / n_examples)
+    return mean - half, mean + half
 
 
 def verdict(
-    low: float, high: float, p_holm: float, baseline: float, n_seeds: int, higher_is_uniform: bool
+    difference: float, p_adjusted: float, p_negligible: float, higher_is_uniform: bool
 ) -> str:
-    """One of `VERDICTS` for a difference with interval [low, high] from a baseline's mean.
+    """One of `VERDICTS`: the direction if p_adjusted < .05, negligible if p_negligible < .05.
 
-    `no difference` if the interval lies within ± 2 % of the baseline; else `more uniform` or `less
-    uniform` if the adjusted p-value is below .05; else `undecided`. With fewer than six seeds, or a
-    number that is not finite, the verdict is always `undecided`.
+    A difference can be both. A number that is not finite decides nothing.
 
     Example:
-      >>> verdict(-0.2, -0.1, 0.01, baseline=0.4, n_seeds=10, higher_is_uniform=False)
+      >>> verdict(-0.2, 0.01, 0.9, higher_is_uniform=False)
       'more uniform'
     """
-    if n_seeds < MIN_SEEDS or not all(map(math.isfinite, (low, high, p_holm, baseline))):
-        return "undecided"
-    margin = MARGIN * abs(baseline)
-    if -margin <= low and high <= margin:
-        return "no difference"
-    if p_holm < ALPHA:
-        return "more uniform" if (low + high > 0) == higher_is_uniform else "less uniform"
-    return "undecided"
-
-
-def judge(family: Sequence[Estimate], n_networks: int, higher_is_uniform: bool) -> list[Comparison]:
-    """The estimates of one family with their adjusted p-values and verdicts.
-
-    Args:
-      family: the estimates over which Holm's p-values hold.
-      n_networks: seeds that are paired, or networks of both groups.
-      higher_is_uniform: whether the measure grows with uniformity.
-
-    Example:
-      >>> estimate = Estimate(1.0, 0.9, -0.1, -0.2, -0.05, p_value=0.01, effect_size=1.0)
-      >>> (one,) = judge([estimate], n_networks=8, higher_is_uniform=False)
-      >>> print(one.p_holm, one.verdict)
-      0.01 more uniform
-    """
-    adjusted = holm(np.array([estimate.p_value for estimate in family]))
-    return [
-        Comparison(
-            **estimate._asdict(),
-            p_holm=p_holm,
-            verdict=verdict(
-                estimate.ci_low,
-                estimate.ci_high,
-                p_holm,
-                estimate.baseline_mean,
-                n_networks,
-                higher_is_uniform,
-            ),
-        )
-        for estimate, p_holm in zip(family, adjusted.tolist(), strict=True)
-    ]
+    negligible = p_negligible < ALPHA
+    if p_adjusted < ALPHA:
+        direction = "more uniform" if (difference > 0) == higher_is_uniform else "less uniform"
+        return f"negligibly {direction}" if negligible else direction
+    return "negligible" if negligible else "undecided"

@@ -216,3 +216,14 @@ MEASURES: dict[str, Measure] = {
     measure.__name__: measure for measure in (gini, cv, entropy, participation, hoyer, top10_share)
 }
 HIGHER_IS_UNIFORM = ("participation",)
+# Differences that are called negligible: about half of what separates the two usual initial laws
+# of weights, normal and truncated at two deviations (Gini .414 and .392). Who would not care which
+# of them a network starts from need not care about these.
+MARGINS = {
+    "gini": 0.01,
+    "cv": 0.03,
+    "entropy": 0.014,
+    "participation": 0.04,
+    "hoyer": 0.01,
+    "top10_share": 0.012,
+}

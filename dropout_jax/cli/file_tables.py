@@ -8,6 +8,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from dropout_jax.analysis.paired import said_of_interval
+from dropout_jax.analysis.uniformity import MARGINS
 from dropout_jax.cli.tables import comparison_cells, named
 from dropout_jax.inspection.measures import Inspected, mean
 
@@ -91,11 +93,13 @@ def groups_lines(rows: list[dict[str, Any]], n: tuple[int, int], paired: bool) -
             of = {"entries": "all", "columns": "unit"}[row["view"]]
             table.add_row(named(row["layer"] if of == "all" else ""), of, *comparison_cells(row))
     yield table
-    how = "BCa bootstrap; p by sign flips" if paired else "Welch's; p by permuting the files"
+    how = said_of_interval(n[0]) if paired else "95 % intervals of Welch"
+    test = "sign flips" if paired else "permuting the files"
     family = sum(row["measure"] == "gini" for row in rows)
     yield Text(
-        f"{n[0]} {'pairs of files' if paired else f'and {n[1]} files'}; intervals: {how}, "
-        f"Holm-adjusted over {family} comparisons.",
+        f"{n[0]} {'pairs of files' if paired else f'and {n[1]} files'}; {how}; p by {test}, "
+        f"adjusted over {family} comparisons. Negligible: a difference below "
+        f"{MARGINS['gini']:g} is shown.",
         style="dim",
     )
 

@@ -41,23 +41,28 @@ def run_lines(
     conditions, statistics = summary["conditions"], summary["statistics"]
     width = max(8, *map(len, conditions))
     for name, condition in conditions.items():
-        errors = [
-            f"{split} error {100 * condition[key]['mean']:.2f} ± {100 * condition[key]['sd']:.2f} %"
-            for split, key in (("train", "train_error"), ("test", "test_error"))
-        ]
-        yield named(f"{name:>{width}}   {'   '.join(errors)}")
+        train, test = (
+            {part: f"{100 * value:.2f}" for part, value in condition[key].items()}
+            for key in ("train_error", "test_error")
+        )
+        yield named(
+            f"{name:>{width}}   train error {train['mean']} ± {train['sd']} %   test error "
+            f"{test['mean']} ± {test['sd']} % [{test['ci_low']}, {test['ci_high']}]"
+        )
     baseline, *others = conditions
     for name in others:
         yield _gini_table(summary, name)
     dead = conditions[baseline]["dead_inputs"][0]
     compared = (
-        f"{statistics['interval']}; p by sign flips, Holm-adjusted.\nNo difference: the interval "
-        f"lies within {statistics['margin']:.0%} of the baseline."
+        f"{statistics['interval']}; p by sign flips, adjusted over all conditions, layers and "
+        f"views.\nNegligible: two tests show that the Gini differs by less than "
+        f"{statistics['margins']['gini']:g}. Differences hold for these examples."
         if others
         else "one condition is compared with nothing."
     )
     yield Text(
-        f"n = {summary['n_seeds']} seeds; errors mean ± sd; {compared}\n{dead:g} constant inputs "
+        f"n = {summary['n_seeds']} seeds; errors mean ± sd [95 % interval for new seeds and "
+        f"examples]; {compared}\n{dead:g} constant inputs "
         "and all dead units are left out.\n",
         style="dim",
     )
@@ -81,7 +86,7 @@ def comparison_cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['baseline_mean']:.3f}",
         f"{row['condition_mean']:.3f}",
         f"{row['difference']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]",
-        f"{row['p_holm']:.3f}",
+        f"{row['p_adjusted']:.3f}",
         row["verdict"],
     )
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from dropout_jax.analysis.groups import compare as compare_unpaired
 from dropout_jax.analysis.paired import compare as compare_paired
-from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MEASURES
+from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MARGINS, MEASURES
 from dropout_jax.analysis.views import Live
 from dropout_jax.inspection.kernels import Layer, layers_of
 from dropout_jax.inspection.spread import VIEWS, measure
@@ -163,11 +163,12 @@ def compare_groups(
     compare = compare_paired if paired else compare_unpaired
     rows = []
     for measured in MEASURES:
-        values = [
+        first, second = (
             np.array([[mean(f.values[l][view][measured]) for l, view in cells] for f in group])
             for group in (baseline, against)
-        ]
-        compared = compare(*values, higher_is_uniform=measured in HIGHER_IS_UNIFORM)
+        )
+        higher = measured in HIGHER_IS_UNIFORM
+        compared = compare(first, second, higher_is_uniform=higher, margin=MARGINS[measured])
         for (layer, view), one in zip(cells, compared, strict=True):
             rows.append({"layer": layer, "view": view, "measure": measured, **one._asdict()})
     return rows

@@ -12,6 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from dropout_jax.runs.style import GREY, STRIPE, colour, draw_bands, log_scale, marker
 
+PALE = 0.35  # opacity of what is shown to be negligible
+
 
 def largest(values: Iterable[np.ndarray]) -> float:
     """The largest finite value; 1 if there is none, as where all networks diverged.
@@ -73,7 +75,9 @@ def draw_sorted(axes: Axes, relative: np.ndarray) -> None:
 def draw_differences(
     axes: Axes, rows: Sequence[Mapping[str, Any]], conditions: Mapping[str, int]
 ) -> None:
-    """Draw differences with intervals: a line per layer and view, filled marks where it changed.
+    """Draw differences with intervals, a line per layer and view.
+
+    A mark is filled if there is a difference, pale if it is negligible, open if undecided.
 
     Args:
       rows: of a summary's comparisons, of one measure.
@@ -95,7 +99,6 @@ def draw_differences(
         y = cells.index((row["layer"], row["view"]))
         offset = 0.8 / n * (names.index(row["condition"]) - (n - 1) / 2)
         c, middle = conditions[row["condition"]], row["difference"]
-        decided = row["verdict"] in ("more uniform", "less uniform")
         axes.errorbar(
             middle,
             y + offset,
@@ -103,7 +106,7 @@ def draw_differences(
             fmt=marker(c),
             ms=5,
             color=colour(c),
-            mfc=colour(c) if decided else "white",
+            mfc=_fill(row["verdict"], colour(c)),
             capsize=2,
         )
     for y, (layer, _) in enumerate(cells):
@@ -111,6 +114,13 @@ def draw_differences(
             axes.axhspan(y - 0.5, y + 0.5, color=STRIPE, lw=0, zorder=-1)
     axes.set_yticks(range(len(cells)), [f"layer {l}   {v.replace('_', ' ')}" for l, v in cells])
     axes.set_ylim(len(cells) - 0.5, -0.5)
+
+
+def _fill(verdict: str, of: str) -> Any:
+    """The colour that fills a mark."""
+    if verdict == "undecided":
+        return "white"
+    return (of, PALE) if verdict.startswith("negligibl") else of
 
 
 def draw_curve(axes: Axes, epochs: np.ndarray, values: np.ndarray, metric: str) -> None:

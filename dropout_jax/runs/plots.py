@@ -154,8 +154,9 @@ def plot_differences(
         Line2D([], [], color=colour(c), marker=marker(c), ls="", label=label(name))
         for name, c in numbers.items()
     ]
-    hollow = Line2D([], [], color=GREY, marker="o", mfc="white", ls="", label="none or undecided")
-    axes.legend(handles=[*marks, hollow], loc="upper left", bbox_to_anchor=(1, 1))
+    told = (("negligible", (GREY, panels.PALE)), ("undecided", "white"))
+    marks += [Line2D([], [], color=GREY, marker="o", mfc=c, ls="", label=l) for l, c in told]
+    axes.legend(handles=marks, loc="upper left", bbox_to_anchor=(1, 1))
     figure.suptitle(f"Mean paired difference and 95 % interval, n = {n_seeds} seeds", size=10)
     return figure
 

@@ -76,7 +76,9 @@ def compare(
             seeds = seeds[: population.curve.train.loss.shape[1]]
     with _timed() as analysis:
         measured = measure_population(config.model, population, data.x_train)
-        summary = summarise(conditions, seeds, population, measured)
+        summary = summarise(
+            conditions, seeds, population, measured, (len(data.x_train), len(data.x_test))
+        )
     seconds = {
         "compilation": training["compilation"] + analysis["compilation"],
         "training": training["rest"],

@@ -40,23 +40,16 @@ def answer(summary: dict[str, Any]) -> list[str]:
       >>> conditions = {"none": Hparams((0.0,)), "dropout": Hparams((0.5,))}
       >>> summary = summarise(conditions, range(3), population, measured)
       >>> print(answer(summary)[0])
-      With 3 seeds no test can reach p < .05 (the smallest is 0.25): every verdict is undecided.
+      With 3 seeds no test can reach p < .05 (the smallest is 0.25): no direction can be decided.
       Take at least 6 seeds.
     """
     sentences = []
     n = min(condition["n_compared"] for condition in summary["conditions"].values())
-    least = summary["statistics"]["smallest_p_holm"]
     if 0 < n < statistics.MIN_SEEDS:
-        smallest = min(1, 2.0 ** (1 - n))
+        smallest = summary["statistics"]["smallest_p"]
         sentences.append(
             f"With {n} seeds no test can reach p < .05 (the smallest is {smallest:.2g}): "
-            f"every verdict is undecided. Take at least {statistics.MIN_SEEDS} seeds."
-        )
-    elif n and least >= statistics.ALPHA:
-        sentences.append(
-            f"With {n} seeds and {summary['statistics']['family_size']} comparisons in a family, "
-            f"the smallest adjusted p-value is {least:.2g}: no change can be called one. "
-            "Take more seeds."
+            f"no direction can be decided. Take at least {statistics.MIN_SEEDS} seeds."
         )
     for name, condition in list(summary["conditions"].items())[1:]:
         if condition["n_compared"] == 0:
@@ -74,9 +67,11 @@ def answer(summary: dict[str, Any]) -> list[str]:
             verdicts = [row["verdict"] for row in rows]
             by_layer = "; ".join(_layer_words(row) for row in rows)
             more, less = map(verdicts.count, ("more uniform", "less uniform"))
+            same = sum("negligibl" in verdict for verdict in verdicts)
+            negligible = f", and changed negligibly in {same}" if same else ""
             sentences.append(
                 f"With {name}, {what} are more uniform in {more} of {len(rows)} layers, less in "
-                f"{less}; Gini: {by_layer}."
+                f"{less}{negligible}; Gini: {by_layer}."
             )
     return sentences
 

@@ -16,11 +16,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dropout_jax.analysis.statistics import VERDICTS
 from dropout_jax.runs.style import COLOURS, GREY, STYLE
 
 Row = dict[str, Any]
 _CHOICES = ("initializer", "optimizer", "width", "depth", "data", "stopping", "measure", "view")
+VERDICTS = ("more uniform", "less uniform", "negligible", "undecided")
 DIRECTIONS = VERDICTS[:2]
 MOST = 0.8
 _COLUMNS = (*_CHOICES, "n", "baseline", "percent", "low", "high", "verdict")

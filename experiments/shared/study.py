@@ -1,7 +1,9 @@
 """What all studies share: setting, command line, paired differences and record."""
 
 import argparse
+import itertools
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dropout_jax.analysis.paired import compare, interval
+from dropout_jax.analysis.statistics import error_interval
 from dropout_jax.cli.backend import n_cores
 from dropout_jax.data import Dataset, split
 from dropout_jax.io import writers
@@ -23,7 +26,7 @@ from dropout_jax.training.config import Config, Hparams
 
 ROOT_SEED = 0
 PRNG = "threefry2x32"  # JAX's default, which an environment variable could change
-CONFIG = "config.json"
+CONFIG, VALUES = "config.json", "values.json"
 RESULTS = Path(__file__).parent.parent / "results"
 FIRST_TUNING_SEED = 1000  # the seeds compared stay below
 _DIRECTIONS = {"more uniform": "lower", "less uniform": "higher"}
@@ -79,23 +82,49 @@ def percent(fractions: jax.typing.ArrayLike) -> np.ndarray:
 
 
 def paired(
-    names: Sequence[str], baseline: np.ndarray, condition: np.ndarray
+    names: Sequence[str],
+    baseline: np.ndarray,
+    condition: np.ndarray,
+    margin: float | Sequence[float] = math.nan,
 ) -> list[dict[str, Any]]:
     """Condition minus baseline for quantities [S, K] of one family, on the same seeds.
 
-    The verdict is `higher`, `lower`, `no difference` (within 2 % of the baseline) or `undecided`.
+    A seed whose difference is not finite is left out of that quantity. The verdict is `higher` or
+    `lower`, with `negligibly` before it if the difference is shown to be within the margin (in the
+    units of the quantity; one number, or K); or else `negligible` or `undecided`.
     """
-    rows = [one._asdict() for one in compare(baseline, condition)]
-    return [
-        {"quantity": name, **row, "verdict": _DIRECTIONS.get(row["verdict"], row["verdict"])}
-        for name, row in zip(names, rows, strict=True)
-    ]
+    counts = np.isfinite(baseline) & np.isfinite(condition)
+    rows = [one._asdict() for one in compare(baseline, condition, margin=margin, counts=counts)]
+    for row, (uniform, direction) in itertools.product(rows, _DIRECTIONS.items()):
+        row["verdict"] = row["verdict"].replace(uniform, direction)
+    return [{"quantity": name, **row} for name, row in zip(names, rows, strict=True)]
+
+
+def paired_conditions(
+    pairs: Sequence[tuple[str, str]],
+    names: Sequence[str],
+    of: Mapping[str, np.ndarray],
+    margin: float | Sequence[float] = math.nan,
+) -> list[dict[str, Any]]:
+    """`paired` for pairs (baseline, condition) of values [S, K]: all of them are one family."""
+    baseline, condition = (np.concatenate([of[pair[i]] for pair in pairs], axis=1) for i in (0, 1))
+    margins = np.tile(np.broadcast_to(margin, len(names)), len(pairs)).tolist()
+    rows = paired(list(names) * len(pairs), baseline, condition, margins)
+    of_rows = [pair for pair in pairs for _ in names]
+    return [{"baseline": b, "condition": c} | r for (b, c), r in zip(of_rows, rows, strict=True)]
 
 
 def over_seeds(values: np.ndarray) -> dict[str, float]:
     """Mean and 95 % interval of values [S]."""
     low, high = interval(values)
     return {"mean": float(np.mean(values)), "ci_low": low, "ci_high": high}
+
+
+def error_over_seeds(errors: np.ndarray, n_examples: int) -> dict[str, float]:
+    """Mean error in percent [S], its sd, and the 95 % interval for new seeds and new examples."""
+    low, high = error_interval(np.asarray(errors) / 100, n_examples)
+    sd = float(np.std(errors, ddof=1))
+    return {"mean": float(np.mean(errors)), "sd": sd, "ci_low": 100 * low, "ci_high": 100 * high}
 
 
 def judged(prediction: str, claim: str, held: bool, evidence: Any) -> dict[str, Any]:
@@ -132,10 +161,13 @@ def write(
     figures: Mapping[str, Figure],
     seconds: float,
     tables: Mapping[str, tuple[Sequence[str], Iterable[Sequence[Any]]]] = MappingProxyType({}),
+    values: Any = None,
 ) -> None:
     """Write the record of a study, its summary last, and print which predictions held.
 
-    `tables` are further files, {name: (header, rows)}.
+    `tables` are further files, {name: (header, rows)}. `values` is a tree of arrays with a number
+    for each seed, from which the figures can be drawn again; `values.json` holds it with five
+    significant digits.
     """
     told = {"study": folder.name, **settings, "root_seed": ROOT_SEED, "prng": PRNG}
     writers.write_json(folder / CONFIG, told)
@@ -143,11 +175,32 @@ def write(
         write_figure(folder / "figures", name, figure, formats=("png",))
     for name, (header, rows) in tables.items():
         writers.write_table(folder / f"{name}.csv", header, rows)
+    if values is not None:
+        writers.write_text(folder / VALUES, json.dumps(kept(values), separators=(",", ":")) + "\n")
     environment = {**environment_of(root_key()), "seconds": {"all": round(seconds, 1)}}
     writers.write_json(folder / "environment.json", environment)
     writers.write_json(folder / "predictions.json", list(predictions))
     writers.write_json(folder / "summary.json", summary)
     show(predictions)
+
+
+def kept(values: Any) -> Any:
+    """A tree of arrays as nested lists of numbers with five significant digits; NaN is null."""
+    if isinstance(values, Mapping):
+        return {name: kept(of) for name, of in values.items()}
+    flat = [float(f"{v:.5g}") if np.isfinite(v) else None for v in np.ravel(values)]
+    return np.array(flat, object).reshape(np.shape(values)).tolist()
+
+
+def values_of(folder: Path) -> dict[str, Any]:
+    """The values of a record, as arrays; null is NaN."""
+
+    def arrays(of: Any) -> Any:
+        if isinstance(of, dict):
+            return {name: arrays(part) for name, part in of.items()}
+        return np.array(of, float)
+
+    return arrays(json.loads((folder / VALUES).read_text(encoding="utf-8")))
 
 
 def _check_record(folder: Path, name: str) -> None:

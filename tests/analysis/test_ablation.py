@@ -10,6 +10,8 @@ from dropout_jax.analysis.ablation import (
     ablation_curve,
     damages,
     effective_number,
+    effects,
+    output_interactions,
     pair_interactions,
 )
 from dropout_jax.networks.mlp import MLP, outputs_from
@@ -56,6 +58,36 @@ def test_the_interaction_under_squared_error_is_the_product_of_both_contribution
 def test_units_that_act_independently_do_not_interact():
     scale = float(jnp.abs(damages(linear, H)).max())
     assert jnp.abs(interactions_of(linear, H, PAIRS)).max() < 1e-5 * scale
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
+def test_shrinking_a_unit_goes_from_no_effect_to_that_of_removing_it(strength):
+    """Under squared error ‖r - s aⱼ‖² - ‖r‖² = s² ‖aⱼ‖² - 2 s r·aⱼ, and pairs 2 s² aᵢ·aⱼ."""
+    a, r = H[:, :, None] * W[None], H @ W - Y
+    expected = strength**2 * (a**2).sum(2) - 2 * strength * jnp.einsum("nk,njk->nj", r, a)
+    damage = damages(squared, H, strength)
+    np.testing.assert_allclose(damage, expected.mean(axis=0), rtol=1e-3, atol=1e-4)
+    pairs = pair_interactions(squared, H, damage, PAIRS, strength)
+    products = 2 * strength**2 * jnp.einsum("nik,njk->nij", a, a).mean(axis=0)
+    np.testing.assert_allclose(pairs, products[PAIRS[:, 0], PAIRS[:, 1]], rtol=1e-3, atol=1e-4)
+
+
+def test_units_that_add_up_in_the_outputs_do_not_interact_there_but_in_the_loss():
+    single = jnp.linalg.norm(effects(lambda h: h @ W, H, jnp.arange(6)[:, None]), axis=-1)
+    np.testing.assert_allclose(single.T, jnp.abs(H) * jnp.linalg.norm(W, axis=1)[None], rtol=1e-4)
+    apart = output_interactions(lambda h: h @ W, H, PAIRS)
+    assert apart.max() < 1e-5 * single.max()
+    assert jnp.abs(interactions_of(squared, H, PAIRS)).min() > 1e-4
+
+
+def test_the_interaction_of_outputs_that_multiply_units_is_their_product():
+    """(z₀z₁, z₂): without both minus each is z₀z₁, and nothing for pairs that do not meet."""
+
+    def outputs(h):
+        return jnp.stack([h[:, 0] * h[:, 1], h[:, 2]], axis=1)
+
+    found = output_interactions(outputs, H, jnp.array([[0, 1], [0, 2], [1, 2]]))
+    np.testing.assert_allclose(found, [jnp.abs(H[:, 0] * H[:, 1]).mean(), 0, 0], atol=1e-5)
 
 
 def test_a_unit_that_sends_nothing_does_no_damage_and_does_not_interact():

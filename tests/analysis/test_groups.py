@@ -1,16 +1,64 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from dropout_jax.analysis import groups
 
 
+def p_of(x, y, **how):
+    """The p-value of one column."""
+    (alone,), (adjusted,) = groups.permutation_test(x[:, None], y[:, None], **how)
+    assert alone == adjusted or np.isnan(alone)
+    return alone
+
+
 def test_the_permutation_test_is_exact_and_symmetric():
     x, y = np.array([1.0, 2.0, 3.0, 4.0]), np.array([11.0, 12.0, 13.0, 14.0])
-    assert groups.permutation_test(x, y) == pytest.approx(2 / 70)
-    assert groups.permutation_test(y, x) == pytest.approx(2 / 70)
-    assert groups.permutation_test(x, y[:2]) == pytest.approx(1 / 15)
-    assert groups.permutation_test(x, x) == 1
-    assert np.isnan(groups.permutation_test(x, np.array([1.0, np.nan])))
+    assert p_of(x, y) == pytest.approx(2 / 70)
+    assert p_of(y, x) == pytest.approx(2 / 70)
+    assert p_of(y, x, two_sided=False) == 1
+    assert p_of(x, y[:2]) == pytest.approx(1 / 15)
+    assert p_of(x, x) == 1
+    assert np.isnan(p_of(x, np.array([1.0, np.nan])))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_permutation_test_is_scipys(seed):
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=5), rng.normal(size=6) + 0.8
+
+    def distance(x, y, axis):
+        return np.abs(y.mean(axis=axis) - x.mean(axis=axis))
+
+    expected = stats.permutation_test(
+        (x, y), distance, vectorized=True, n_resamples=10**6, alternative="greater"
+    )
+    assert p_of(x, y) == pytest.approx(expected.pvalue)
+
+
+def test_many_networks_are_dealt_at_random_and_p_is_never_0():
+    x = np.arange(20.0)
+    assert 1 / 2**16 < p_of(x, x + 100) < 4 / 2**15
+    assert p_of(x, x[::-1]) == 1
+
+
+def test_a_family_of_groups_is_adjusted_over_its_columns():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(5, 3)), rng.normal(size=(5, 3)) + np.array([0, 9, 0])
+    alone, adjusted = groups.permutation_test(x, y)
+    assert np.all(adjusted >= alone)
+    assert adjusted[1] == pytest.approx(2 / 252)  # the smallest, whatever the family
+    assert [one.p_adjusted for one in groups.compare(x, y)] == adjusted.tolist()
+
+
+def test_groups_are_negligibly_different_if_the_margin_is_far():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(5, 2)), rng.normal(size=(6, 2)) + np.array([0, 3])
+    near, far = (one.p_negligible for one in groups.compare(x, y, margin=8.0))
+    assert near == pytest.approx(1 / 462)
+    assert groups.compare(x, y, margin=3.0)[1].verdict == "less uniform"
+    assert far < 0.05
+    assert groups.compare(x, y, margin=8.0)[1].verdict == "negligibly less uniform"
 
 
 @pytest.mark.slow
@@ -38,13 +86,9 @@ def test_unpaired_groups_are_two_networks_or_more_each(baseline, condition, why)
 
 
 def test_groups_that_are_equal_do_not_differ():
-    (equal,) = groups.compare(np.ones((3, 1)), np.ones((3, 1)))
-    assert (equal.difference, equal.ci_low, equal.ci_high, equal.verdict) == (
-        0,
-        0,
-        0,
-        "no difference",
-    )
+    (equal,) = groups.compare(np.ones((4, 1)), np.ones((4, 1)), margin=0.01)
+    assert (equal.difference, equal.ci_low, equal.ci_high) == (0, 0, 0)
+    assert equal.verdict == "negligible"
 
 
 @pytest.mark.parametrize("exponent", [-1060, -400, 400, 1022])  # of float64's -1074 … 1023

@@ -1,4 +1,5 @@
 import itertools
+import json
 import math
 
 import numpy as np
@@ -8,14 +9,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from dropout_jax.analysis import paired
 from dropout_jax.analysis.paired import (
     compare,
     effect_size,
     interval,
+    negligible_test,
+    said_of_interval,
     sign_flip_test,
-    smallest_p_holm,
+    smallest_p,
 )
-from dropout_jax.analysis.statistics import holm, verdict
+from dropout_jax.analysis.statistics import verdict
 
 EXACT = 1e-12  # float64, some 10³ roundings
 # Whole numbers add up exactly in any order, and ties and zeros are likely among so few.
@@ -27,32 +31,40 @@ def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
 
 
+def p_of(differences, **how):
+    """The p-value of one column."""
+    (alone,), (adjusted,) = sign_flip_test(np.asarray(differences)[:, None], **how)
+    assert alone == adjusted or math.isnan(alone)
+    return alone
+
+
 # The sign-flip test
 
 
 @given(differences)
 def test_the_sign_flip_test_counts_all_patterns(d):
     sums = [np.dot(signs, d) for signs in itertools.product([-1, 1], repeat=len(d))]
-    assert sign_flip_test(d) == np.mean(np.abs(sums) >= abs(d.sum()))
+    assert p_of(d) == np.mean(np.abs(sums) >= abs(d.sum()))
+    assert p_of(d, two_sided=False) == np.mean(sums >= d.sum())
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_sign_flip_test_is_scipys(seed):
     d = normal(8, seed=seed) + 0.5
     expected = stats.permutation_test((d,), np.mean, permutation_type="samples", n_resamples=10**6)
-    assert sign_flip_test(d) == pytest.approx(expected.pvalue, rel=EXACT)
+    assert p_of(d) == pytest.approx(expected.pvalue, rel=EXACT)
 
 
 @given(differences, st.sampled_from([-1000, -1, 0.001]))
 def test_the_sign_flip_test_ignores_scale_sign_and_order(d, scale):
-    assert sign_flip_test(scale * d[::-1]) == sign_flip_test(d) >= 2.0 ** (1 - len(d))
+    assert p_of(scale * d[::-1]) == p_of(d) >= 2.0 ** (1 - len(d))
 
 
 @pytest.mark.parametrize("n", [2, 6, 10, 16])
 def test_differences_of_one_sign_reach_the_smallest_p_value(n):
-    assert sign_flip_test(np.arange(n) + 0.1) == 2.0 ** (1 - n)
-    assert sign_flip_test(np.full(n, 0.1)) == 2.0 ** (1 - n)  # though no sum of these is exact
-    assert sign_flip_test(np.zeros(n)) == 1
+    assert p_of(np.arange(n) + 0.1) == 2.0 ** (1 - n)
+    assert p_of(np.full(n, 0.1)) == 2.0 ** (1 - n)  # though no sum of these is exact
+    assert p_of(np.zeros(n)) == 1
 
 
 @pytest.mark.parametrize("n", [17, 24, 40])
@@ -67,37 +79,105 @@ def test_beyond_16_seeds_random_patterns_come_close_to_all(n):
     exact = sum(c for total, c in count.items() if abs(total) >= abs(d.sum()))
     assert 0.01 < exact < 0.5
     bound = 4 * math.sqrt(exact * (1 - exact) / 2**15) + 2**-15  # 4 sd, and the observed pattern
-    assert sign_flip_test(d / 1.0) == pytest.approx(exact, abs=bound)
+    assert p_of(d / 1.0) == pytest.approx(exact, abs=bound)
 
 
 def test_beyond_16_seeds_the_observed_pattern_counts_and_p_is_never_0():
-    assert sign_flip_test(np.arange(1, 41) / 1.0) == pytest.approx(1 / (2**15 + 1), rel=EXACT)
+    assert p_of(np.arange(1, 41) / 1.0) == pytest.approx(1 / (2**15 + 1), rel=EXACT)
 
 
 @pytest.mark.parametrize("law", [stats.norm, stats.cauchy, stats.uniform(-1, 2)])
 def test_the_sign_flip_test_keeps_its_level(law):
     n_tests = 2000
     samples = law.rvs(size=(n_tests, 8), random_state=0)
-    rejected = np.mean([sign_flip_test(d) <= 0.05 for d in samples])
+    rejected = np.mean([p_of(d) <= 0.05 for d in samples])
     level = math.floor(0.05 * 2**7) / 2**7  # the p-value is uniform on the multiples of 2⁻⁷
     sd = math.sqrt(level * (1 - level) / n_tests)
     assert level - 4 * sd <= rejected <= min(0.05, level) + 4 * sd
 
 
-def test_a_p_value_of_nan_differences_is_nan_not_significant():
-    assert math.isnan(sign_flip_test(np.array([1, 2, 3, 4, 5, 6, math.nan])))
+def test_a_column_without_a_difference_has_a_p_value_of_nan():
+    assert math.isnan(p_of(np.full(7, math.nan)))
 
 
-# The smallest p-value
+def test_a_seed_that_is_missing_in_a_column_is_left_out_of_it():
+    d = normal(7, 2)
+    d[3, 0] = math.nan
+    alone, adjusted = sign_flip_test(d)
+    assert alone[0] == p_of(np.delete(d[:, 0], 3))
+    assert alone[1] == p_of(d[:, 1])
+    assert np.all(adjusted >= alone)
 
 
-def test_the_smallest_p_holm_is_what_one_sided_differences_reach():
-    found = compare(np.zeros((6, 3)), np.ones((6, 3)))
-    assert {c.p_value for c in found} == {1 / 32}
-    assert {c.verdict for c in found} == {"undecided"}
-    assert {c.p_holm for c in found} == {smallest_p_holm(6, 3)} == {3 / 32}
-    assert smallest_p_holm(10, 4) == 4 / 512
-    assert smallest_p_holm(2, 6) == 1
+# Families
+
+
+@given(arrays(np.float64, st.tuples(st.integers(2, 7), st.integers(1, 4)), elements=whole))
+def test_a_family_is_the_closed_test_of_the_largest_standardised_sum(d):
+    signs = np.array(list(itertools.product([-1, 1], repeat=len(d))))
+    norms = np.linalg.norm(d, axis=0)
+    statistics = np.abs(signs @ d) / np.where(norms > 0, norms, 1)
+    observed, k = statistics[-1], d.shape[1]
+    subsets = [list(s) for r in range(1, k + 1) for s in itertools.combinations(range(k), r)]
+    _, adjusted = sign_flip_test(d)
+    for i in range(k):
+        expected = max(
+            np.mean(statistics[:, s].max(axis=1) >= observed[s].max() - 1e-9)
+            for s in subsets
+            if i in s
+        )
+        assert adjusted[i] == pytest.approx(expected, rel=EXACT)
+
+
+@given(st.integers(0, 1000), st.sampled_from([1e-200, 0.01, 1e200]))
+def test_a_family_ignores_the_scale_and_the_order_of_its_columns(seed, scale):
+    d, order = normal(8, 4, seed=seed) + 0.4, [2, 0, 3, 1]
+    scaled = d * np.array([1, scale, 1, -scale])
+    np.testing.assert_array_equal(sign_flip_test(scaled)[1], sign_flip_test(d)[1])
+    np.testing.assert_allclose(sign_flip_test(d[:, order])[1], sign_flip_test(d)[1][order], EXACT)
+
+
+@pytest.mark.parametrize("n_columns", [1, 3, 78])
+def test_the_smallest_p_value_does_not_depend_on_the_size_of_the_family(n_columns):
+    found = compare(np.zeros((6, n_columns)), np.ones((6, n_columns)))
+    assert {c.p_value for c in found} == {c.p_adjusted for c in found} == {smallest_p(6)}
+    assert {c.verdict for c in found} == {"less uniform"}
+    assert smallest_p(10) == 1 / 512
+    assert smallest_p(40) == p_of(np.ones(40))
+
+
+def correlated(rng, n, k):
+    """Differences [n, k] of mean 0; half of each column's variance is shared."""
+    return np.sqrt(0.5) * (rng.normal(size=(n, 1)) + rng.normal(size=(n, k)))
+
+
+@pytest.mark.parametrize("n", [6, 9])
+def test_a_family_without_differences_shows_one_in_at_most_a_twentieth(n):
+    rng, n_families = np.random.default_rng(n), 1000
+    shown = [sign_flip_test(correlated(rng, n, 13))[1].min() < 0.05 for _ in range(n_families)]
+    assert np.mean(shown) <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / n_families)
+    assert np.mean(shown) >= 0.01  # it has power: Holm's smallest here would be 13/32 and 13/256
+
+
+@pytest.mark.parametrize("n", [6, 9])
+def test_differences_at_the_margin_are_called_negligible_in_at_most_a_twentieth(n):
+    rng, n_families = np.random.default_rng(n), 1000
+    called = []
+    for _ in range(n_families):
+        at_margin = np.where(rng.random(13) < 0.5, -1.0, 1.0)
+        d = at_margin + 0.2 * correlated(rng, n, 13)
+        called.append(negligible_test(d, 1.0).min() < 0.05)
+    assert np.mean(called) <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / n_families)
+    assert np.mean(called) >= 0.01
+
+
+def test_small_differences_are_negligible_and_large_ones_are_not():
+    d = 0.1 * normal(8, 3) + np.array([0, 0.9, 5])
+    p = negligible_test(d, [1.0, 1.0, 1.0])
+    assert p[0] == 2 * 2.0**-8  # the flip of all signs makes the third as large
+    assert p[0] < p[1] < p[2] == 1
+    assert negligible_test(d[:, :1], 1.0) == 2.0**-8
+    assert np.isnan(negligible_test(d, math.nan)).all()
 
 
 # The interval
@@ -110,7 +190,7 @@ def test_an_interval_moves_and_stretches_with_the_differences(shift, scale):
     np.testing.assert_allclose(interval(shift + scale * d), expected, rtol=0, atol=1e-8 * scale)
 
 
-@given(arrays(np.float64, st.integers(4, 12), elements=whole, unique=True, fill=st.nothing()))
+@given(arrays(np.float64, st.integers(6, 12), elements=whole, unique=True, fill=st.nothing()))
 def test_an_interval_is_reproducible_and_contains_the_mean(d):
     low, high = interval(d)
     assert d.min() <= low < d.mean() < high <= d.max()
@@ -144,6 +224,27 @@ def test_for_near_normal_differences_the_interval_is_students(n):
     half = stats.t.ppf(0.975, n - 1) * d.std(ddof=1) / math.sqrt(n)
     # Expanded it is t's to the order of 1/n; not expanded, .78, .83 and .92 of it.
     np.testing.assert_allclose(interval(d), [-half, half], rtol=0.6 / n)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_below_six_seeds_the_interval_is_students(n):
+    d = normal(n) + 1.0
+    half = stats.t.ppf(0.975, n - 1) * d.std(ddof=1) / math.sqrt(n)
+    np.testing.assert_allclose(interval(d), (d.mean() - half, d.mean() + half), EXACT)
+
+
+def test_the_coverage_that_is_said_is_that_of_the_record():
+    from experiments import interval_coverage
+
+    recorded = json.loads((interval_coverage.RESULTS / "summary.json").read_text("utf-8"))
+    assert interval_coverage.table(recorded["coverage"]) == paired.COVERAGE
+    assert min(paired.COVERAGE) == 3
+    normal_6, least_6 = paired.COVERAGE[6]
+    assert f"6 seeds it covered {normal_6:.1%} of normal" in said_of_interval(6)
+    assert f"and {least_6:.1%} of the least favourable" in said_of_interval(6)
+    assert said_of_interval(5).startswith("95 % t interval (with 5 seeds")
+    assert said_of_interval(10_000).startswith("95 % BCa bootstrap interval (with 100 seeds")
+    assert said_of_interval(2) == "95 % t interval"
 
 
 @pytest.mark.parametrize(
@@ -188,16 +289,18 @@ def test_an_effect_size_has_a_sign_but_no_scale(d, scale):
 
 def test_a_comparison_puts_its_parts_together():
     baseline, condition = normal(8, 3), normal(8, 3, seed=1) + np.array([0, 2, -5])
-    adjusted = holm(sign_flip_test(condition - baseline))
-    found = compare(baseline, condition, higher_is_uniform=True)
+    differences, margin = condition - baseline, np.array([0.1, 9, 0.1])
+    alone, adjusted = sign_flip_test(differences)
+    negligible = negligible_test(differences, margin)
+    found = compare(baseline, condition, higher_is_uniform=True, margin=margin)
     for k, c in enumerate(found):
         b, d = baseline[:, k], condition[:, k] - baseline[:, k]
-        numbers = b.mean(), condition[:, k].mean(), d.mean(), *interval(d)
-        numbers = *numbers, float(sign_flip_test(d)), adjusted[k], effect_size(d)
+        numbers = 8, b.mean(), condition[:, k].mean(), d.mean(), *interval(d)
+        numbers = *numbers, alone[k], adjusted[k], negligible[k], effect_size(d)
         np.testing.assert_allclose(c[:-1], numbers, EXACT)
-        assert c.verdict == verdict(*interval(d), adjusted[k], b.mean(), 8, higher_is_uniform=True)
-        assert [type(x) for x in c] == [float] * 8 + [str]
-    assert [c.verdict for c in found] == ["undecided", "more uniform", "less uniform"]
+        assert c.verdict == verdict(d.mean(), adjusted[k], negligible[k], higher_is_uniform=True)
+        assert [type(x) for x in c] == [int] + [float] * 9 + [str]
+    assert [c.verdict for c in found] == ["undecided", "negligibly more uniform", "less uniform"]
 
 
 def test_what_both_members_of_a_seed_share_changes_nothing():
@@ -205,33 +308,51 @@ def test_what_both_members_of_a_seed_share_changes_nothing():
     condition = baseline + np.random.default_rng(1).integers(-10, 30, (7, 2))
     shared = np.arange(7)[:, None] * 1000.0 - 3000  # of mean 0, so that margins stay
     before, after = compare(baseline, condition), compare(baseline + shared, condition + shared)
-    np.testing.assert_allclose([c[2:-1] for c in after], [c[2:-1] for c in before], EXACT)
+    np.testing.assert_allclose([c[3:-1] for c in after], [c[3:-1] for c in before], EXACT)
     assert [c.verdict for c in after] == [c.verdict for c in before]
     unpaired = compare(baseline + shared, condition)
     assert all(u.effect_size != b.effect_size for u, b in zip(unpaired, before, strict=True))
 
 
 @pytest.mark.parametrize(
-    ("condition", "expected"), [(1.0198, "no difference"), (1.0202, "less uniform")]
+    ("difference", "expected"),
+    [(0.0098, "negligibly less uniform"), (0.0102, "less uniform"), (0.0, "negligible")],
 )
-def test_the_margin_is_a_share_of_the_baselines_mean(condition, expected):
-    [found] = compare(np.ones((6, 1)), np.full((6, 1), condition))
-    assert found.verdict == expected
+def test_the_margin_is_absolute_and_the_same_in_both_directions(difference, expected):
+    for scale, turned in itertools.product((1, 1000), (False, True)):
+        of = (np.full((6, 1), scale + 0.0), np.full((6, 1), scale + difference))
+        (found,) = compare(*(of[::-1] if turned else of), higher_is_uniform=turned, margin=0.01)
+        assert found.verdict == expected
 
 
 def test_comparing_float32_measures_loses_nothing():
     baseline, condition = normal(2, 6, 1).astype(np.float32)
-    found = compare(baseline, condition)
-    assert found == compare(baseline.astype(np.float64), condition.astype(np.float64))
+    found = compare(baseline, condition, margin=1.0)
+    doubled = (of.astype(np.float64) for of in (baseline, condition))
+    assert found == compare(*doubled, margin=1.0)
 
 
 def test_a_missing_quantity_spoils_only_itself():
     baseline, condition = np.ones((8, 2)), np.ones((8, 2)) - np.arange(1, 9)[:, None] / 10
     baseline[0, 0] = math.nan
-    missing, present = compare(baseline, condition)
+    missing, present = compare(baseline, condition, margin=0.01)
     assert missing.verdict == "undecided"
-    assert not missing.p_holm < 1
+    assert missing.n == 0
+    assert np.isnan(missing[1:-1]).all()
     assert present.verdict == "more uniform"
+
+
+def test_pairs_that_do_not_count_are_left_out_and_the_others_are_counted():
+    baseline, condition = normal(8, 2), normal(8, 2, seed=1)
+    counts = np.ones((8, 2), bool)
+    counts[2, 0] = False
+    baseline[2, 0] = math.nan
+    left, whole = compare(baseline, condition, margin=1.0, counts=counts)
+    others = np.arange(8) != 2
+    (alone,) = compare(baseline[others, :1], condition[others, :1], margin=1.0)
+    assert (left.n, whole.n) == (7, 8)
+    assert left[:7] == alone[:7]
+    assert left.effect_size == alone.effect_size
 
 
 @pytest.mark.parametrize(

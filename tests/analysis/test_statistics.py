@@ -7,79 +7,106 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dropout_jax.analysis.statistics import Estimate, holm, judge, verdict
+from dropout_jax.analysis.statistics import error_interval, step_down, t_interval, verdict
 
 EXACT = 1e-12  # float64, some 10³ roundings
-p_values = arrays(np.float64, st.integers(1, 6), elements=st.floats(0, 1), fill=st.nothing())
+# Whole numbers, so that ties are likely. The first resample is the observed one.
+resampled = arrays(
+    np.float64,
+    st.tuples(st.integers(1, 12), st.integers(1, 5)),
+    elements=st.integers(0, 6),
+    fill=st.nothing(),
+)
 
 
-# Holm
+# Step-down max-T
 
 
-@given(p_values)
-def test_holm_is_the_closed_test_of_bonferroni(p):
-    k = len(p)
-    families = [list(f) for r in range(1, k + 1) for f in itertools.combinations(range(k), r)]
-    bonferroni = [min(1, len(family) * p[family].min()) for family in families]
-    of_all = [max(b for b, f in zip(bonferroni, families, strict=True) if i in f) for i in range(k)]
-    np.testing.assert_allclose(holm(p), of_all, EXACT)
+@given(resampled)
+def test_step_down_is_the_closed_test_of_the_largest_statistic(statistics):
+    observed, k = statistics[0], statistics.shape[1]
+    subsets = [list(s) for r in range(1, k + 1) for s in itertools.combinations(range(k), r)]
+    p_of_subset = [np.mean(statistics[:, s].max(axis=1) >= observed[s].max()) for s in subsets]
+    expected = [
+        max(p for p, s in zip(p_of_subset, subsets, strict=True) if i in s) for i in range(k)
+    ]
+    alone, adjusted = step_down(observed, [statistics])
+    np.testing.assert_allclose(adjusted, expected, EXACT)
+    np.testing.assert_allclose(alone, (statistics >= observed).mean(axis=0), EXACT)
 
 
-@given(p_values)
-def test_holm_raises_p_values_keeps_their_order_and_stays_below_one(p):
-    adjusted = holm(p)
-    assert np.all((p <= adjusted) & (adjusted <= 1))
-    assert np.all(np.diff(adjusted[np.argsort(p)]) >= 0)
+@given(resampled)
+def test_chunks_do_not_matter_and_an_adjusted_p_value_is_never_smaller(statistics):
+    alone, adjusted = step_down(statistics[0], [statistics])
+    by_row = step_down(statistics[0], np.split(statistics, len(statistics)))
+    np.testing.assert_allclose(by_row, (alone, adjusted), EXACT)
+    assert np.all((alone <= adjusted) & (adjusted <= 1) & (alone > 0))
 
 
-def test_holm_by_hand():
-    adjusted = holm(np.array([0.03, 0.01, 0.04, 0.7]))  # .01·4, .03·3, then max(.09, .04·2), .7
-    np.testing.assert_allclose(adjusted, [0.09, 0.04, 0.09, 0.7], EXACT)
+def test_a_single_hypothesis_is_not_adjusted():
+    alone, adjusted = step_down(np.array([2.0]), [np.array([[2.0], [1.0], [3.0], [0.0]])])
+    assert alone == adjusted == 0.5
 
 
 # Verdicts
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "p_holm", "expected"),
+    ("difference", "p_adjusted", "p_negligible", "expected"),
     [
-        (-0.3, -0.1, 0.049, "more uniform"),
-        (0.1, 0.3, 0.049, "less uniform"),
-        (-0.3, -0.1, 0.05, "undecided"),
-        (-0.3, 0.1, 0.8, "undecided"),
-        (-0.02, 0.02, 0.8, "no difference"),
-        (0.01, 0.02, 0.001, "no difference"),  # sure, but too small to matter
-        (0.01, 0.0201, 0.001, "less uniform"),
-        (-0.0201, -0.01, 0.001, "more uniform"),
+        (-0.2, 0.049, 0.9, "more uniform"),
+        (0.2, 0.049, 0.9, "less uniform"),
+        (-0.2, 0.05, 0.9, "undecided"),
+        (0.001, 0.8, 0.049, "negligible"),
+        (0.001, 0.8, 0.05, "undecided"),
+        (0.001, 0.001, 0.001, "negligibly less uniform"),
+        (-0.001, 0.001, 0.001, "negligibly more uniform"),
     ],
 )
-def test_verdicts_of_a_measure_that_falls_to_0(low, high, p_holm, expected):
-    opposite = {"more uniform": "less uniform", "less uniform": "more uniform"}
-    for baseline in (1, -1, 2**-10, 64):  # the margin is a share of it
-        of = [abs(baseline) * end for end in (low, high)]
-        assert verdict(of[0], of[1], p_holm, baseline, 6, False) == expected
-    assert verdict(low, high, p_holm, 1, 6, higher_is_uniform=True) == opposite.get(
-        expected, expected
-    )
-    assert verdict(low, high, p_holm, 1, 5, higher_is_uniform=False) == "undecided"
+def test_a_verdict_has_a_direction_and_says_if_it_is_negligible(
+    difference, p_adjusted, p_negligible, expected
+):
+    assert verdict(difference, p_adjusted, p_negligible, higher_is_uniform=False) == expected
+    turned = verdict(-difference, p_adjusted, p_negligible, higher_is_uniform=True)
+    assert turned == expected
 
 
-@pytest.mark.parametrize("missing", range(4))
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-@pytest.mark.parametrize("expected", ["more uniform", "no difference"])
-def test_what_is_not_finite_decides_nothing(missing, value, expected):
-    numbers = [-0.3 if expected == "more uniform" else -0.01, -0.01, 0.001, 1.0]
-    assert verdict(*numbers, n_seeds=10, higher_is_uniform=False) == expected
-    numbers[missing] = value
-    assert verdict(*numbers, n_seeds=10, higher_is_uniform=False) == "undecided"
+def test_p_values_that_are_not_finite_decide_nothing(value):
+    assert verdict(0.1, value, value, higher_is_uniform=False) == "undecided"
+    assert verdict(math.nan, math.nan, math.nan, higher_is_uniform=False) == "undecided"
 
 
-def test_a_family_is_judged_estimate_by_estimate_with_the_p_values_of_all():
-    estimate = Estimate(1.0, 0.8, -0.2, -0.3, -0.1, p_value=0.01, effect_size=-2.0)
-    family = [estimate, estimate._replace(p_value=0.04), estimate._replace(p_value=0.9)]
-    found = judge(family, n_networks=8, higher_is_uniform=False)
-    np.testing.assert_allclose([one.p_holm for one in found], [0.03, 0.08, 0.9], EXACT)
-    assert [one.verdict for one in found] == ["more uniform", "undecided", "undecided"]
-    for one, of in zip(found, family, strict=True):
-        assert {name: getattr(one, name) for name in Estimate._fields} == of._asdict()
-    assert judge([], n_networks=8, higher_is_uniform=False) == []
+# Intervals
+
+
+def test_students_interval_by_hand():
+    # mean 2, sd 1, t(2 degrees, .975) = 4.3027
+    assert t_interval(np.array([1.0, 2.0, 3.0])) == pytest.approx(
+        (2 - 4.3027 / math.sqrt(3), 2 + 4.3027 / math.sqrt(3)), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("exponent", [-1060, -400, 400, 1018])  # of float64's -1074 … 1023
+def test_students_interval_has_no_smallest_or_largest_scale(exponent):
+    values = np.array([1.0, 2.0, 4.0])
+    scaled = t_interval(np.ldexp(values, exponent))
+    np.testing.assert_allclose(scaled, np.ldexp(t_interval(values), exponent), EXACT)
+
+
+def test_the_interval_of_one_error_is_binomial_and_seeds_widen_it():
+    half = 1.959964 * math.sqrt(0.1 * 0.9 / 1000)
+    assert error_interval([0.1], 1000) == pytest.approx((0.1 - half, 0.1 + half), rel=1e-6)
+    half = 12.7062 * math.sqrt(0.0002 / 2 + 0.1 * 0.9 / 1000)  # t of one degree; s² = .0002
+    assert error_interval([0.09, 0.11], 1000) == pytest.approx((0.1 - half, 0.1 + half), rel=1e-5)
+
+
+def test_the_interval_of_errors_covers_new_seeds_on_new_examples():
+    rng, n, n_examples, covered = np.random.default_rng(0), 6, 200, 0
+    n_repetitions = 1000
+    for _ in range(n_repetitions):
+        hard = rng.random(n_examples) < 0.1  # these are missed by every seed, others by some
+        missed = hard | (rng.random((n, n_examples)) < 0.02)
+        low, high = error_interval(missed.mean(axis=1), n_examples)
+        covered += low <= 1 - 0.9 * 0.98 <= high
+    assert covered / n_repetitions >= 0.95 - 4 * math.sqrt(0.95 * 0.05 / n_repetitions)

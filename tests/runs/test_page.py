@@ -24,7 +24,7 @@ def comparison(condition, layer, view, measure, k):
         **{"baseline": "none", "condition": condition, "layer": layer, "view": view},
         **{"measure": measure, "baseline_mean": 0.4, "condition_mean": 0.3, "effect_size": 1.0},
         **{"difference": -0.1 + k / 50, "ci_low": -0.123456789, "ci_high": 0.05, "p_value": 0.01},
-        **{"p_holm": 0.02, "verdict": ("more uniform", "undecided")[k % 2]},
+        **{"p_adjusted": 0.02, "verdict": ("more uniform", "undecided")[k % 2]},
     }
 
 
@@ -33,7 +33,7 @@ def contents(names=NAMES, widths=(40, 30, 10), n_inputs=900):
     sizes = list(zip((n_inputs, *widths[:-1]), widths, strict=True))
     titles = [f"layer {l} ({i} → {o})" for l, (i, o) in enumerate(sizes)]
     cells = [(l, view) for l in range(len(titles)) for view in ("entries", "columns", "change")]
-    error = {"mean": 0.0512345, "sd": 0.004}
+    error = {"mean": 0.0512345, "sd": 0.004, "ci_low": 0.0323456, "ci_high": 0.0712345}
     of_condition = {
         "train_error": error,
         "test_error": error,
@@ -45,7 +45,7 @@ def contents(names=NAMES, widths=(40, 30, 10), n_inputs=900):
         summary={
             "n_seeds": N_SEEDS,
             "conditions": dict.fromkeys(names, of_condition),
-            "statistics": {"interval": "95% interval", "family_size": 9},
+            "statistics": {"interval": "95% interval", "margins": {"gini": 0.01}},
             "comparisons": [
                 comparison(name, layer, view, measure, k)
                 for name in names[1:]

@@ -4,7 +4,7 @@ import pytest
 from dropout_jax.analysis.comparison import VIEWS
 from dropout_jax.analysis.statistics import VERDICTS
 from dropout_jax.io import figures
-from dropout_jax.runs import plots, style
+from dropout_jax.runs import panels, plots, style
 
 NAMES = ("none", "dropout", "l2")
 N_SEEDS = 5
@@ -52,7 +52,7 @@ def comparisons(n_hidden):
                 low, middle, high = np.sort(rng.normal(size=3))
                 rows.append(
                     {"baseline": "none", "condition": condition, "layer": layer, "view": view}
-                    | {"measure": measure, "verdict": VERDICTS[k % 4]}
+                    | {"measure": measure, "verdict": VERDICTS[k % len(VERDICTS)]}
                     | {"difference": middle, "ci_low": low, "ci_high": high}
                 )
     return rows
@@ -161,11 +161,15 @@ def test_differences_show_every_interval_of_the_measure_and_fill_what_is_decided
         (start, end), y = bars[0].get_segments()[0], point.get_ydata()[0]
         ends = (row["ci_low"], point.get_xdata()[0], row["ci_high"])
         np.testing.assert_allclose((start[0], row["difference"], end[0]), ends)
-        decided = row["verdict"] in ("more uniform", "less uniform")
-        assert (point.get_markerfacecolor() != "white") == decided
+        fill, colour = point.get_markerfacecolor(), point.get_color()
+        pale = (colour, panels.PALE)
+        negligible = row["verdict"].startswith("negligibl")
+        assert fill == (
+            "white" if row["verdict"] == "undecided" else pale if negligible else colour
+        )
         assert labels[round(y)] == f"layer {row['layer']}   {row['view'].replace('_', ' ')}"
     assert axes.get_xlabel() == "difference in Gini from none"
-    assert legend_of(axes) == ["dropout", "l2", "none or undecided"]
+    assert legend_of(axes) == ["dropout", "l2", "negligible", "undecided"]
 
 
 def test_curves_show_losses_in_nats_and_errors_in_percent():

@@ -124,19 +124,19 @@ def test_the_environment_says_what_ran_on_what_and_for_how_long(folder):
 
 
 def test_the_summary_keeps_the_contract(summary):
-    assert summary["schema_version"] == 1
+    assert summary["schema_version"] == 2
     assert summary["n_seeds"] == TOY.seeds
     assert list(summary["conditions"]) == list(CONDITIONS)
     asked = {"none": ([0, 0, 0], 0), "dropout": ([0, 0.5, 0.5], 0), "l2": ([0, 0, 0], 1e-3)}
     for name, condition in summary["conditions"].items():
         assert (condition["rates"], condition["weight_decay"]) == asked[name]
         for split in ("train_error", "test_error"):
-            assert set(condition[split]) == {"mean", "sd"}
+            assert set(condition[split]) == {"mean", "sd", "ci_low", "ci_high"}
 
 
 def test_every_cell_of_the_comparison_is_there_with_every_number(summary):
-    keys = "baseline condition layer view measure baseline_mean condition_mean difference ci_low "
-    keys += "ci_high p_value p_holm effect_size verdict"
+    keys = "baseline condition layer view measure family n baseline_mean condition_mean difference "
+    keys += "ci_low ci_high p_value p_adjusted p_negligible effect_size verdict"
     rows = summary["comparisons"]
     found = {(r["condition"], r["layer"], r["view"], r["measure"]) for r in rows}
     expected = {
@@ -149,7 +149,7 @@ def test_every_cell_of_the_comparison_is_there_with_every_number(summary):
         assert row["baseline"] == "none"
         assert row["verdict"] in statistics.VERDICTS
         assert row["ci_low"] <= row["difference"] <= row["ci_high"]
-        assert 2 ** (1 - TOY.seeds) <= row["p_value"] <= row["p_holm"] <= 1
+        assert 2 ** (1 - TOY.seeds) <= row["p_value"] <= row["p_adjusted"] <= 1
 
 
 def test_the_metrics_hold_every_cell_of_every_member(metrics):

@@ -8,7 +8,7 @@ def summary(n_compared):
     numbers = ("baseline_mean", "condition_mean", "difference", "ci_low", "ci_high")
     return {
         "conditions": {"a": {"n_compared": 8}, "b": {"n_compared": n_compared}},
-        "statistics": {"smallest_p_holm": 0.01, "family_size": 1},
+        "statistics": {"smallest_p": 2.0 ** (1 - n_compared)},
         "comparisons": [row | {"layer": 0} | dict.fromkeys(numbers, float("nan"))],
     }
 

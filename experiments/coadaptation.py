@@ -1,0 +1,208 @@
+"""Do units act together less with dropout, when softmax and size of damage are taken out?
+
+Question    Taking out two units often hurts more, or less, than both of them apart. In cross
+            entropy that also shows the softmax, and it shrinks when single damages shrink. Do units
+            interact less with dropout in logits, and at matched damage?
+Predicted   K1 In the last hidden layer logits add up exactly in every condition, but for rounding.
+            K2 Relative interaction in logits is lower with dropout in both layers below. K3 So is
+            that in cross entropy at matched damage and fitted temperature. K4 With tuned L2 that in
+            logits is higher, or negligibly different (margin .02), in both layers below the last.
+            K5 With dropout the Gini of single effects on logits differs negligibly in every layer
+            (.02). K6 Gaussian dropout has the signs of dropout in K2 and K3.
+Judged      Interaction in logits is the mean over pairs and digits of ‖z_ij - z_i - z_j + z‖, over
+            the mean of ‖z_i - z‖ over all units. For matched damage all units are shrunk by one
+            factor instead of removed, so that the mean damage of 64 of them is that of the
+            condition with the least, seed by seed and layer by layer; its interaction is in cross
+            entropy. A family is one measure in all layers and conditions.
+Command     python -m experiments.coadaptation [--quick]
+Time        about ten minutes on two CPU cores
+
+Scientific  none, dropout .5, tuned L2, max-norm, Gaussian dropout
+Nuisance    the bound of max-norm: least validation loss, on seeds and a split of its own; the L2
+            coefficient is that of the main study, which has one hidden layer less
+Fixed       784-256-256-256-10, else as in the main study; 30 seeds; 250 test digits to measure, the
+            other 750 to fit temperatures; 200 pairs a layer
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import jax
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from dropout_jax.data import Dataset, load_dataset
+from dropout_jax.networks.mlp import MLP, Params
+from dropout_jax.noise import gaussian_dropout
+from dropout_jax.populations.devices import map_members
+from dropout_jax.populations.population import fit_population
+from dropout_jax.runs import style
+from dropout_jax.training.config import Config, Hparams
+from experiments.reliance import tune_max_norm
+from experiments.shared import study
+from experiments.shared.pairs import MATCHED, MEASURES, at_matched_damage, examination, together
+
+RESULTS = study.RESULTS / "coadaptation"
+RATE = 0.5
+ROUNDING = 1e-4  # of interaction in logits over single effects
+MARGIN = 0.02
+IN_LOGITS = "relative interaction in logits"
+MARGINS = {  # of what is compared; the others have none
+    IN_LOGITS: MARGIN,
+    "Gini of effects on logits": MARGIN,
+    "Gini of damages": MARGIN,
+    "effective share, logits": MARGIN,
+    "effective share, nats": MARGIN,
+}
+
+
+@dataclass(frozen=True)
+class Size(study.Size):
+    """How much to train."""
+
+    features: tuple[int, ...] = (256, 256, 256)
+    seeds: int = 30
+
+
+QUICK = Size("digits", (16, 16, 16), epochs=2, seeds=6)
+
+
+def train(size: Size, data: Dataset) -> tuple[MLP, dict[str, Params], dict[str, Any]]:
+    """The trained members [S] of every condition, and how max-norm was tuned."""
+    model, n_hidden = MLP((*size.features, data.n_classes)), len(size.features)
+    none = Hparams(study.layer_rates(0.0, n_hidden), max_norm=np.inf)
+    dropped = none._replace(rates=study.layer_rates(RATE, n_hidden))
+    tuning = tune_max_norm(Config(model, epochs=size.epochs), none, data)
+    in_one = {
+        "none": none,
+        "dropout": dropped,
+        "L2": none._replace(weight_decay=study.tuned_l2()),
+        "max-norm": none._replace(max_norm=tuning["max_norm"]),
+    }
+    trained = {}
+    gaussian = model.clone(noise=gaussian_dropout)
+    for of_model, conditions in ((model, in_one), (gaussian, {"Gaussian dropout": dropped})):
+        members = fit_population(
+            Config(of_model, epochs=size.epochs),
+            list(conditions.values()),
+            range(size.seeds),
+            study.root_key(),
+            data,
+        )
+        for c, name in enumerate(conditions):
+            trained[name] = jax.tree.map(lambda leaf, c=c: leaf[c], members.params)
+    return model, trained, tuning
+
+
+def run(size: Size) -> tuple[dict[str, Any], dict[str, Any]]:
+    """{condition: {measure: [S, L]}}, and how max-norm was tuned."""
+    data = load_dataset(size.dataset)
+    model, trained, tuning = train(size, data)
+    params = jax.tree.map(lambda *leaves: np.stack(leaves), *trained.values())
+    examined = examination(data, size.features)
+    of_layers = map_members(together, (model,), (params,), examined)
+    found = {name: np.stack([of[name] for of in of_layers], axis=-1) for name in MEASURES}
+    least = np.broadcast_to(found["mean damage"].min(axis=0), found["mean damage"].shape)
+    found |= map_members(at_matched_damage, (model,), (params, least), examined)
+    return {
+        name: {measure: of[c] for measure, of in found.items()} for c, name in enumerate(trained)
+    }, tuning
+
+
+def summarise(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
+    """Means and sd of every measure and layer, and comparisons with none, measure by measure."""
+    names = list(values)
+    n_seeds, n_layers = values["none"][MATCHED].shape
+    layers = [str(l) for l in range(n_layers)]
+    pairs = [("none", name) for name in names[1:]]
+    comparisons = []
+    for measure in values["none"]:
+        of = {name: values[name][measure] for name in names}
+        rows = study.paired_conditions(pairs, layers, of, MARGINS.get(measure, np.nan))
+        for row in rows:
+            layer = int(row.pop("quantity"))
+            comparisons.append({"quantity": measure, "layer": layer, **row})
+    return {
+        "n_seeds": n_seeds,
+        "conditions": {
+            name: [
+                {
+                    "layer": l,
+                    **{
+                        measure: {"mean": float(v[:, l].mean()), "sd": float(v[:, l].std(ddof=1))}
+                        for measure, v in of.items()
+                    },
+                }
+                for l in range(n_layers)
+            ]
+            for name, of in values.items()
+        },
+        "largest interaction in logits, last hidden layer": {
+            name: float(of[IN_LOGITS][:, -1].max()) for name, of in values.items()
+        },
+        "comparisons": comparisons,
+    }
+
+
+def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each part of each prediction, and whether it held."""
+    rows = {(r["condition"], r["layer"], r["quantity"]): r for r in summary["comparisons"]}
+    n_layers = 1 + max(layer for _, layer, _ in rows)
+    rounding = summary["largest interaction in logits, last hidden layer"]
+    claim = "in the last hidden layer logits add up, but for rounding"
+    judged = [study.judged("K1", claim, max(rounding.values()) < ROUNDING, rounding)]
+    parts = (("K2", "dropout", IN_LOGITS), ("K3", "dropout", MATCHED))
+    parts += (("K6", "Gaussian dropout", IN_LOGITS), ("K6", "Gaussian dropout", MATCHED))
+    for prediction, condition, measure in parts:
+        for l in range(n_layers - 1):
+            row = rows[condition, l, measure]
+            claim = f"{measure}, layer {l}, is lower with {condition}"
+            held = row["verdict"].endswith("lower")
+            judged.append(study.judged(prediction, claim, held, row))
+    for l in range(n_layers - 1):
+        row = rows["L2", l, IN_LOGITS]
+        held = row["verdict"].endswith("higher") or "negligibl" in row["verdict"]
+        claim = f"{IN_LOGITS}, layer {l}, is higher or negligibly different with L2"
+        judged.append(study.judged("K4", claim, held, row))
+    for l in range(n_layers):
+        row = rows["dropout", l, "Gini of effects on logits"]
+        claim = f"Gini of effects on logits, layer {l}, differs negligibly with dropout"
+        judged.append(study.judged("K5", claim, "negligibl" in row["verdict"], row))
+    return judged
+
+
+@mpl.rc_context(style.STYLE)
+def figures(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Figure]:
+    """Every measure of every layer: all seeds as points, their mean as a line."""
+    shown = [IN_LOGITS, "relative interaction in nats", MATCHED]
+    shown += ["Gini of effects on logits", "Gini of damages", "effective share, nats"]
+    n_seeds, n_layers = values["none"][MATCHED].shape
+    figure = Figure(figsize=(8, 1.35 * len(shown) + 1), layout="constrained")
+    grid = figure.subplots(len(shown), n_layers, sharex=True, sharey="row")
+    for row, measure in zip(grid, shown, strict=True):
+        for l, axes in enumerate(row):
+            style.draw_points(axes, list(values), [of[measure][:, l] for of in values.values()])
+        row[0].set_ylim(bottom=0)
+        label = measure.replace(", ", ",\n").replace("interaction in", "interaction\nin")
+        row[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    for l, axes in enumerate(grid[0]):
+        axes.set_title(f"hidden layer {l}")
+    figure.suptitle(f"How units act together: {n_seeds} seeds, line: mean", size=10)
+    return {"measures": figure}
+
+
+def main(folder: Path, size: Size) -> None:
+    """Run the study, write its record and print the predictions as judged."""
+    start = perf_counter()
+    values, tuning = run(size)
+    summary = summarise(values)
+    settings = {**vars(size), **tuning, "l2": study.tuned_l2(), "rate": RATE}
+    judged, seconds = judge(summary), perf_counter() - start
+    study.write(folder, settings, summary, judged, figures(values), seconds, values=values)
+
+
+if __name__ == "__main__":
+    study.start(__doc__, main, RESULTS, Size(), QUICK)

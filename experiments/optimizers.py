@@ -1,0 +1,344 @@
+"""Why is the last hidden layer less uniform with dropout under Adam in wide networks?
+
+Question    In the multiverse, dropout spread contributions more often under SGD than under Adam;
+            in wide networks under Adam they were less uniform. Is it the optimizer, its learning
+            rate, or that networks of unequal training loss were compared?
+Predicted   The Gini of contributions of the last hidden layer, dropout minus none, when the
+            training loss first reaches .3, .1, .03, .01: A1 With SGD it is lower at every width and
+            level that is reached. A2 With Adam at learning rate 1e-3 and width 1024 it is higher at
+            level .01. A3 At width 1024 and level .1 the difference rises from learning rate 1e-4 to
+            1e-3, with Adam and AdamW. A4 AdamW differs from Adam by less than .01 in every cell.
+            A5 At equal loss the difference is lower than after equal epochs, Adam at 1e-3.
+Judged      The loss is that without masks on the first 1,000 training digits. Values at a level are
+            interpolated, linearly in the logarithm of the loss, between two looks; looks are a
+            factor of 1.3 apart in steps. A cell is one optimizer, learning rate, width and level
+            that six pairs of seeds reach; the others are left out. A5 takes level .01. Networks of
+            equal loss still differ in distance from the start and in dead units, which the record
+            has beside.
+Command     python -m experiments.optimizers [--quick]
+Time        about half an hour on two CPU cores
+
+Scientific  optimizer (SGD with momentum .9 at .05, Adam, AdamW with weight decay 1e-4), learning
+            rate of the latter two (1e-4, 3e-4, 1e-3), width of both hidden layers (64, 256, 1024),
+            rate of hidden layers (0, .5)
+Fixed       as in the main study, 30 epochs; 20 seeds, at width 1024 the first 10 (planned 20, fewer
+            for its time)
+"""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import matplotlib as mpl
+import numpy as np
+import optax
+from matplotlib.figure import Figure
+
+from dropout_jax.data import Dataset, load_dataset
+from dropout_jax.networks.mlp import MLP
+from dropout_jax.populations.devices import map_members
+from dropout_jax.populations.population import stack_conditions
+from dropout_jax.runs import style
+from dropout_jax.training.config import Config, Hparams, sgd
+from experiments.shared import study
+from experiments.shared.courses import course
+from experiments.shared.members import keys_of
+from experiments.shared.universes import N_FOLLOWED, adam
+
+RESULTS = study.RESULTS / "optimizers"
+RATE, MARGIN, LEAST_PAIRS = 0.5, 0.01, 6
+LEVELS = (0.3, 0.1, 0.03, 0.01)
+LOSS, GINI = "train loss", "contributions, last hidden layer"
+
+
+def adamw(hparams: Hparams) -> optax.GradientTransformation:
+    """AdamW (Loshchilov & Hutter 2019) with the weight decay that optax has by default."""
+    return optax.adamw(hparams.learning_rate, weight_decay=1e-4)
+
+
+OPTIMIZERS: dict[str, tuple[Callable[[Hparams], optax.GradientTransformation], tuple[float, ...]]]
+OPTIMIZERS = {
+    "SGD": (sgd, (0.05,)),
+    "Adam": (adam, (1e-4, 3e-4, 1e-3)),
+    "AdamW": (adamw, (1e-4, 3e-4, 1e-3)),
+}
+
+
+@dataclass(frozen=True)
+class Size(study.Size):
+    """How much to train; from width `wide` on with fewer seeds."""
+
+    widths: tuple[int, ...] = (64, 256, 1024)
+    seeds: int = 20
+    wide: int = 1024
+    seeds_wide: int = 10
+
+
+QUICK = Size("digits", epochs=8, seeds=6, widths=(8, 16), seeds_wide=6)
+
+
+class Setting(NamedTuple):
+    """What a pair of conditions, none and dropout, has in common."""
+
+    optimizer: str
+    learning_rate: float
+    width: int
+
+
+def looks_at(n_steps: int) -> tuple[int, ...]:
+    """Steps a factor of 1.3 apart, from the fourth to the last."""
+    n = 1 + int(np.ceil(np.log(n_steps / 4) / np.log(1.3)))
+    return tuple(np.unique(np.round(np.geomspace(4, n_steps, n)).astype(int)).tolist())
+
+
+def train(name: str, width: int, size: Size, data: Dataset) -> dict[Setting, dict[str, np.ndarray]]:
+    """Values [none and dropout, S, M] along training, for every learning rate of an optimizer."""
+    make_optimizer, learning_rates = OPTIMIZERS[name]
+    model = MLP((width, width, data.n_classes))
+    config = Config(model, epochs=size.epochs, make_optimizer=make_optimizer)
+    n_seeds = size.seeds_wide if width >= size.wide else size.seeds
+    conditions = [
+        Hparams(study.layer_rates(rate, 2), learning_rate)
+        for learning_rate, rate in itertools.product(learning_rates, (0.0, RATE))
+    ]
+    members = (
+        jax.tree.map(lambda of: np.stack([of] * n_seeds, 1), stack_conditions(conditions)),
+        jnp.broadcast_to(keys_of(n_seeds), (len(conditions), n_seeds)),
+        np.ones((len(conditions), n_seeds), np.float32),
+    )
+    at = looks_at(size.epochs * (len(data.x_train) // config.batch_size))
+    followed = min(N_FOLLOWED, len(data.x_train))
+    numbers = map_members(numbers_of, (config, at, followed), members, data)
+    named = {
+        GINI: "contributions, layer 1",
+        "path norms, last hidden layer": "path norms, layer 1",
+        "|w|, first layer": "|w|, layer 0",
+        "|w|, output layer": "|w|, layer 2",
+        "distance, first layer": "distance, layer 0",
+        "distance, output layer": "distance, layer 2",
+        LOSS: LOSS,
+        "test error, %": "test error, %",
+    }
+    return {
+        Setting(name, learning_rate, width): {
+            new: numbers[old][2 * r : 2 * r + 2] for new, old in named.items()
+        }
+        for r, learning_rate in enumerate(learning_rates)
+    }
+
+
+def numbers_of(
+    config: Config, at: tuple[int, ...], n: int, hparams: Hparams, key: Any, scale: Any, data: Any
+) -> dict[str, jax.Array]:
+    """The numbers of `course`, without profiles."""
+    return course(config, at, (1.0,), hparams, key, scale, data, n)[0].numbers
+
+
+def at_level(loss: np.ndarray, values: np.ndarray, level: float) -> float:
+    """A value [M] when the loss [M] first falls to a level; NaN if it never does."""
+    reached = np.flatnonzero(loss <= level)
+    if not len(reached) or reached[0] == 0:
+        return np.nan
+    m = reached[0]
+    before, after = np.log(loss[m - 1 : m + 1])
+    part = (before - np.log(level)) / (before - after)
+    return float(values[m - 1] + part * (values[m] - values[m - 1]))
+
+
+def at_levels(values: dict[str, np.ndarray], quantity: str) -> np.ndarray:
+    """Values [levels, none and dropout, S] of a quantity when each level is reached."""
+    loss, of = values[LOSS], values[quantity]
+    return np.array(
+        [
+            [
+                [at_level(l, v, level) for l, v in zip(*rows, strict=True)]
+                for rows in zip(loss, of, strict=True)
+            ]
+            for level in LEVELS
+        ]
+    )
+
+
+def padded(columns: list[np.ndarray]) -> np.ndarray:
+    """Columns [S, K] of unlike lengths, with NaN below the shorter ones."""
+    n = max(map(len, columns))
+    return np.stack(
+        [np.append(column, np.full(n - len(column), np.nan)) for column in columns], axis=-1
+    )
+
+
+def compared(
+    told: list[dict[str, Any]],
+    baseline: list[np.ndarray],
+    condition: list[np.ndarray],
+    margin: float,
+) -> list[dict[str, Any]]:
+    """Comparisons of one family, for the cells that six pairs reach."""
+    pairs = [
+        np.isfinite(b - c).sum() >= LEAST_PAIRS for b, c in zip(baseline, condition, strict=True)
+    ]
+    if not any(pairs):
+        return []
+    of = [padded(list(itertools.compress(columns, pairs))) for columns in (baseline, condition)]
+    rows = study.paired([GINI] * sum(pairs), *of, margin)
+    return [{**t, **row} for t, row in zip(itertools.compress(told, pairs), rows, strict=True)]
+
+
+def summarise(found: dict[Setting, dict[str, np.ndarray]]) -> dict[str, Any]:
+    """The families of the predictions, and what else differs at a level."""
+    ginis = {setting: at_levels(values, GINI) for setting, values in found.items()}
+    cells = [(setting, i) for setting in found for i in range(len(LEVELS))]
+
+    def told(setting: Setting, i: int) -> dict[str, Any]:
+        return {**setting._asdict(), "level": LEVELS[i]}
+
+    def family(of: list[tuple[Setting, int]]) -> list[dict[str, Any]]:
+        values = [ginis[setting][i] for setting, i in of]
+        return compared(
+            [told(*cell) for cell in of], [v[0] for v in values], [v[1] for v in values], MARGIN
+        )
+
+    def change(setting: Setting, i: int) -> np.ndarray:
+        return ginis[setting][i][1] - ginis[setting][i][0]
+
+    wide = max(setting.width for setting in found)
+    slow, fast = (
+        [change(Setting(name, rate, wide), LEVELS.index(0.1)) for name in ("Adam", "AdamW")]
+        for rate in (1e-4, 1e-3)
+    )
+    of_adam = [cell for cell in cells if cell[0].optimizer == "Adam"]
+    w = [change(setting._replace(optimizer="AdamW"), i) for setting, i in of_adam]
+    fastest = [s for s in found if (s.optimizer, s.learning_rate) == ("Adam", 1e-3)]
+    ends = [found[s][GINI][1, :, -1] - found[s][GINI][0, :, -1] for s in fastest]
+    lowest = [change(s, len(LEVELS) - 1) for s in fastest]
+    return {
+        "A1": family([cell for cell in cells if cell[0].optimizer == "SGD"]),
+        "A2": family(cells),
+        "A3": compared(
+            [{"optimizer": name, "width": wide, "level": 0.1} for name in ("Adam", "AdamW")],
+            slow,
+            fast,
+            np.nan,
+        ),
+        "A4": compared([told(*cell) for cell in of_adam], [change(*c) for c in of_adam], w, MARGIN),
+        "A5": compared([s._asdict() for s in fastest], ends, lowest, np.nan),
+        "beside": [
+            {**told(setting, i), "quantity": name, **_means(found[setting], name, i)}
+            for setting, i in cells
+            for name in found[setting]
+            if name not in (LOSS, GINI)
+        ],
+    }
+
+
+def _means(values: dict[str, np.ndarray], quantity: str, level: int) -> dict[str, Any]:
+    """Means over the pairs that reach a level, none and dropout, and how many pairs do."""
+    of = at_levels(values, quantity)[level]
+    pairs = np.isfinite(of).all(axis=0)
+    none, dropout = of[:, pairs].mean(axis=1).tolist() if pairs.any() else (None, None)
+    return {"n": int(pairs.sum()), "none": none, "dropout": dropout}
+
+
+def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each prediction, and whether it held; a claim about no cell does not hold."""
+
+    def all_of(name: str, claim: str, rows: list[dict[str, Any]], verdict: str) -> dict[str, Any]:
+        held = bool(rows) and all(row["verdict"].endswith(verdict) for row in rows)
+        return study.judged(name, claim, held, rows)
+
+    widest = max((row["width"] for row in summary["A2"]), default=0)
+    reversed_ = [
+        row
+        for row in summary["A2"]
+        if (row["optimizer"], row["learning_rate"]) == ("Adam", 1e-3)
+        and (row["width"], row["level"]) == (widest, LEVELS[-1])
+    ]
+    negligible = [row["verdict"] for row in summary["A4"]]
+    return [
+        all_of("A1", "SGD: lower at every width and level reached", summary["A1"], "lower"),
+        all_of("A2", f"Adam, 1e-3, width {widest}, level .01: higher", reversed_, "higher"),
+        all_of("A3", "the difference rises from 1e-4 to 1e-3 at level .1", summary["A3"], "higher"),
+        study.judged(
+            "A4",
+            "AdamW differs from Adam negligibly in every cell",
+            bool(negligible) and all("negligibl" in verdict for verdict in negligible),
+            {verdict: negligible.count(verdict) for verdict in dict.fromkeys(negligible)},
+        ),
+        all_of("A5", "lower at loss .01 than after equal epochs", summary["A5"], "lower"),
+    ]
+
+
+def columns_of(rows: list[dict[str, Any]]) -> dict[tuple[str, float], list[dict[str, Any]]]:
+    """The rows of each optimizer and learning rate."""
+    columns: dict[tuple[str, float], list[dict[str, Any]]] = {}
+    for row in rows:
+        columns.setdefault((row["optimizer"], row["learning_rate"]), []).append(row)
+    return columns
+
+
+@mpl.rc_context(style.STYLE)
+def figures(summary: dict[str, Any]) -> dict[str, Figure]:
+    """Differences with intervals against the level of loss, a panel an optimizer and rate."""
+    columns = columns_of(summary["A2"])
+    figure = Figure(figsize=(9.6, 5.8), layout="constrained")
+    grid = figure.subplots(2, 4, sharex=True, sharey=True)
+    places = {"SGD": 0, "Adam": 1, "AdamW": 5}
+    rates = {name: list(rates) for name, (_, rates) in OPTIMIZERS.items()}
+    widths = sorted({row["width"] for row in summary["A2"]})
+    handles: Any = ([], [])
+    for axes in grid.ravel():
+        axes.set_axis_off()
+    for (name, rate), rows in columns.items():
+        axes = grid.ravel()[places[name] + rates[name].index(rate)]
+        axes.set_axis_on()
+        axes.axhline(0, color="black", lw=0.8)
+        for c, width in enumerate(widths):
+            of = [row for row in rows if row["width"] == width]
+            x = np.array([row["level"] for row in of]) * 1.07 ** (c - 1)
+            middle, low, high = (
+                np.array([row[key] for row in of]) for key in ("difference", "ci_low", "ci_high")
+            )
+            look = {"fmt": style.marker(c) + "-", "ms": 4, "lw": 1, "color": style.colour(c)}
+            axes.errorbar(x, middle, [middle - low, high - middle], **look, label=f"width {width}")
+        axes.set_title(f"{name}, learning rate {rate:g}")
+        axes.set_xscale("log")
+        axes.set_xticks(LEVELS, [f"{level:g}" for level in LEVELS])
+        axes.minorticks_off()
+        axes.tick_params(labelleft=True, labelbottom=True)
+        if len(axes.get_legend_handles_labels()[0]) == len(widths):
+            handles = axes.get_legend_handles_labels()
+    grid[0, 0].invert_xaxis()
+    grid[1, 0].legend(*handles, loc="center")
+    figure.supxlabel("training loss at which networks are compared, nats", size=9)
+    figure.supylabel("Gini of contributions, last hidden layer: dropout minus none", size=9)
+    n = sorted({row["n"] for row in summary["A2"]}) or [0]
+    said = f"{n[0]} to {n[-1]}" if len(n) > 1 else n[0]
+    figure.suptitle(f"At equal training loss: mean and 95 % interval, {said} seeds", size=10)
+    return {"levels": figure}
+
+
+def main(folder: Path, size: Size) -> None:
+    """Run the study, write its record and print the predictions as judged."""
+    start, data = perf_counter(), load_dataset(size.dataset)
+    found: dict[Setting, dict[str, np.ndarray]] = {}
+    for name, width in itertools.product(OPTIMIZERS, size.widths):
+        found |= train(name, width, size, data)
+        print(name, width, f"{perf_counter() - start:.0f} s", flush=True)
+    summary = summarise(found)
+    settings = {**vars(size), "rate": RATE, "levels": LEVELS}
+    del settings["features"]
+    values = {
+        "-".join(map(str, setting)): {name: of[name] for name in (LOSS, GINI)}
+        for setting, of in found.items()
+    }
+    judged, seconds = judge(summary), perf_counter() - start
+    study.write(folder, settings, summary, judged, figures(summary), seconds, values=values)
+
+
+if __name__ == "__main__":
+    study.start(__doc__, main, RESULTS, Size(), QUICK)

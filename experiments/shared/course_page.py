@@ -1,0 +1,31 @@
+"""The page of the time course: one file with a slider over training, of means over seeds."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dropout_jax.runs.style import COLOURS
+from experiments.shared import study
+
+TEMPLATE = Path(__file__).parent / "course_page.html"
+
+
+def page(
+    summary: dict[str, Any], values: dict[str, Any], names: Sequence[str], scales: Sequence[float]
+) -> str:
+    """The page of a record: numbers are means over seeds, [scale][condition][moment]."""
+    curves = {name: np.mean(of, axis=2) for name, of in values["numbers"].items()}
+    shown = {
+        "names": list(names),
+        "scales": list(scales),
+        "colours": COLOURS[: len(names)],
+        "steps": summary["steps"],
+        "seeds": summary["n_seeds"],
+        "curves": study.kept(curves),
+        "profiles": study.kept(values["profiles"]),
+    }
+    data = json.dumps(shown, separators=(",", ":")).replace("<", "\\u003c")
+    return TEMPLATE.read_text(encoding="utf-8").replace("{{data}}", data)

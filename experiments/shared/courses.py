@@ -1,0 +1,121 @@
+"""What is seen of a network at moments of its training that lie on a logarithmic scale.
+
+Shapes: M moments, L layers, Q points of a profile, T stretches of the last change.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dropout_jax.analysis.uniformity import gini, profile
+from dropout_jax.analysis.views import layer_views, measure_entries, varies
+from dropout_jax.data import Dataset, batch_indices
+from dropout_jax.networks.mlp import Params, layers
+from dropout_jax.training.config import Config, Hparams
+from dropout_jax.training.epochs import learning_point
+from dropout_jax.training.step import TrainState, init, train_step
+
+POINTS = 41  # of a profile
+
+
+class Look(NamedTuple):
+    """What is measured at a moment: numbers, and sorted magnitudes in units of their mean [Q]."""
+
+    numbers: dict[str, jax.Array]
+    profiles: dict[str, jax.Array]
+
+
+def moments(n_epochs: int, steps_per_epoch: int) -> tuple[int, ...]:
+    """Steps on a logarithmic scale: the start, 8 in the first epoch, 7 more to the end."""
+    first = np.geomspace(1, steps_per_epoch, 8)
+    later = np.geomspace(steps_per_epoch, n_epochs * steps_per_epoch, 8)[1:]
+    return (0, *np.unique(np.round([*first, *later]).astype(int)).tolist())
+
+
+def measure(config: Config, params: Params, start: Params, data: Dataset) -> Look:
+    """Distance from the start and uniformity, layer by layer; losses and errors.
+
+    The distance is ‖w - w₀‖ / ‖w₀‖ over the inputs of the network that vary, and all of a hidden
+    layer's.
+    """
+    views, curve = (
+        layer_views(config.model, params, data.x_train),
+        learning_point(config, params, data),
+    )
+    numbers: dict[str, jax.Array] = {
+        "train loss": curve.train.loss,
+        "train error, %": 100 * curve.train.error,
+        "test error, %": 100 * curve.test.error,
+    }
+    profiles = {}
+    for l, (layer, initial) in enumerate(zip(views, layers(start), strict=True)):
+        rows = varies(data.x_train)[:, None] if l == 0 else True
+        w, w_0 = (jnp.where(rows, kernel, 0) for kernel in (layer.kernel, initial["kernel"]))
+        numbers[f"distance, layer {l}"] = jnp.linalg.norm(w - w_0) / jnp.linalg.norm(w_0)
+        numbers[f"|w|, layer {l}"] = measure_entries(gini, layer.kernel, layer.live)
+        profiles[f"|w|, layer {l}"] = measure_entries(_sorted, layer.kernel, layer.live)
+        for view, values in layer.units.items():
+            name = f"{view.replace('_', ' ')}s, layer {l}"
+            numbers[name] = gini(values, layer.live.outputs)
+            if view == "contribution":
+                profiles[name] = _sorted(values, layer.live.outputs)
+    return Look(numbers, profiles)
+
+
+def _sorted(a: jax.Array, where: jax.Array) -> jax.Array:
+    """Sorted magnitudes in units of their mean, at equal steps of the fraction [Q]."""
+    return profile(a, where, n_points=POINTS).relative
+
+
+def course(
+    config: Config,
+    at: tuple[int, ...],
+    stretches: tuple[float, ...],
+    hparams: Hparams,
+    key: jax.Array,
+    scale: jax.Array,
+    data: Dataset,
+    n_followed: int | None = None,
+) -> tuple[Look, Look]:
+    """Looks [M] at the moments of one training, and [T] at its last change stretched; key consumed.
+
+    Initial kernels are multiplied by `scale`. The batches and masks are those of `epochs.fit`. All
+    training examples are looked at, or the first `n_followed`.
+    """
+    followed = data._replace(x_train=data.x_train[:n_followed], y_train=data.y_train[:n_followed])
+    x, y = jnp.asarray(data.x_train), jnp.asarray(data.y_train)
+    state = init(config, hparams, key, x.shape[1])
+    start = jax.tree.map(lambda leaf: scale * leaf, state.params)  # biases are 0
+    orders = jax.vmap(
+        lambda e: batch_indices(jax.random.fold_in(state.shuffle_key, e), len(x), config.batch_size)
+    )(jnp.arange(config.epochs)).reshape(-1, config.batch_size)
+
+    def step(state: TrainState) -> TrainState:
+        rows = orders[state.step]
+        return train_step(config, hparams, state, x[rows], y[rows])[0]
+
+    def to_moment(state: TrainState, moment: jax.Array) -> tuple[TrainState, Look]:
+        state = jax.lax.while_loop(lambda state: state.step < moment, step, state)
+        return state, measure(config, state.params, start, followed)
+
+    state, looks = jax.lax.scan(to_moment, state._replace(params=start), jnp.array(at))
+
+    def stretched(by: jax.Array) -> Look:
+        params = jax.tree.map(lambda w, w_0: w_0 + by * (w - w_0), state.params, start)
+        return measure(config, params, start, followed)
+
+    return looks, jax.lax.map(stretched, jnp.array(stretches))
+
+
+def law(distance: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Values [M] as a function of distance [M], read off at other distances; NaN outside.
+
+    Linear in the logarithm of the distance. Where the distance falls back, the largest so far
+    counts.
+    """
+    order = np.flatnonzero(distance > 0)
+    x, kept = np.unique(np.log(np.maximum.accumulate(distance[order])), return_index=True)
+    with np.errstate(divide="ignore"):
+        return np.interp(np.log(at), x, values[order][kept], left=np.nan, right=np.nan)
