@@ -160,17 +160,17 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         for l in range(n_layers - 1):
             row = rows[condition, l, measure]
             claim = f"{measure}, layer {l}, is lower with {condition}"
-            held = row["verdict"].endswith("lower")
+            held = study.shown(row, "lower")
             judged.append(study.judged(prediction, claim, held, row))
     for l in range(n_layers - 1):
         row = rows["L2", l, IN_LOGITS]
-        held = row["verdict"].endswith("higher") or "negligibl" in row["verdict"]
+        held = study.shown(row, "higher", "negligible")
         claim = f"{IN_LOGITS}, layer {l}, is higher or negligibly different with L2"
         judged.append(study.judged("K4", claim, held, row))
     for l in range(n_layers):
         row = rows["dropout", l, "Gini of effects on logits"]
         claim = f"Gini of effects on logits, layer {l}, differs negligibly with dropout"
-        judged.append(study.judged("K5", claim, "negligibl" in row["verdict"], row))
+        judged.append(study.judged("K5", claim, study.shown(row, "negligible"), row))
     return judged
 
 

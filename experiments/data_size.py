@@ -33,6 +33,7 @@ from matplotlib.ticker import NullLocator
 from scipy.stats import rankdata
 
 from dropout_jax.analysis.paired import interval
+from dropout_jax.analysis.uniformity import MARGINS
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.devices import map_members
@@ -53,6 +54,7 @@ NAMES = {  # of what is measured, all but the error as Gini
         for view, role in QUANTITIES
     },
 }
+ERROR_MARGIN = 0.1  # points
 FOLLOWS = NAMES["contribution", "last"]
 
 
@@ -133,7 +135,9 @@ def summarise(results: dict[int, np.ndarray]) -> dict[str, Any]:
         "comparisons": [
             {"examples": n, **row}
             for n, of in results.items()
-            for row in study.paired(names, of[0], of[1])
+            for row in study.paired(
+                names, of[0], of[1], [ERROR_MARGIN, *[MARGINS["gini"]] * len(of[0].T[1:])]
+            )
         ],
         "largest_gain": {
             "examples": list(results)[best],
@@ -157,7 +161,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
             study.judged(
                 "D1",
                 f"no gain with the {which}",
-                row["verdict"] in ("higher", "no difference"),
+                study.shown(row, "higher", "negligible"),
                 row,
             )
             for which, row in zip(("fewest examples", "second fewest"), smallest, strict=True)
@@ -168,7 +172,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         study.judged(
             "D3",
             "contributions of the last hidden layer are more uniform at every size",
-            all(row["verdict"] == "lower" for row in units),
+            all(study.shown(row, "lower") for row in units),
             units,
         ),
         study.judged("D4", "the spread follows the gain", follows["ci_low"] > 0, follows),

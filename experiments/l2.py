@@ -191,7 +191,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     judged = []
     for quantity in (f"{v}, layer {l}" for v in ("contributions", "path norms") for l in hidden):
         row = rows["none", "L2", f"Gini of {quantity}"]
-        held = row["verdict"].endswith("higher") or row["verdict"] == "negligible"
+        held = study.shown(row, "higher", "negligible")
         claim = f"{quantity}, do not become more uniform under L2"
         judged.append(study.judged("P2", claim, held, row))
     parts = {"N1": "Gini of contributions", "N2": "relative pair interaction"}
@@ -200,9 +200,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
             for l in hidden:
                 row = rows[baseline, condition, f"{quantity}, layer {l}"]
                 claim = f"{quantity}, layer {l}, is lower with {condition} than under L2"
-                judged.append(
-                    study.judged(prediction, claim, row["verdict"].endswith("lower"), row)
-                )
+                judged.append(study.judged(prediction, claim, study.shown(row, "lower"), row))
     (equal, of_equal), (different, of_different) = summary["regression"].items()
     far, near = of_different["dropout from L2"], of_equal["dropout from L2"]
     claim = f"features of {equal}: dropout and L2 end within 2 %"

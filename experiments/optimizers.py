@@ -184,8 +184,10 @@ def compared(
     ]
     if not any(pairs):
         return []
-    of = [padded(list(itertools.compress(columns, pairs))) for columns in (baseline, condition)]
-    rows = study.paired([GINI] * sum(pairs), *of, margin)
+    first, second = (
+        padded(list(itertools.compress(columns, pairs))) for columns in (baseline, condition)
+    )
+    rows = study.paired([GINI] * len(first.T), first, second, margin)
     return [{**t, **row} for t, row in zip(itertools.compress(told, pairs), rows, strict=True)]
 
 
@@ -248,7 +250,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Each prediction, and whether it held; a claim about no cell does not hold."""
 
     def all_of(name: str, claim: str, rows: list[dict[str, Any]], verdict: str) -> dict[str, Any]:
-        held = bool(rows) and all(row["verdict"].endswith(verdict) for row in rows)
+        held = bool(rows) and all(study.shown(row, verdict) for row in rows)
         return study.judged(name, claim, held, rows)
 
     widest = max((row["width"] for row in summary["A2"]), default=0)

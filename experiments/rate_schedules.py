@@ -27,6 +27,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dropout_jax.analysis.comparison import measure_population
+from dropout_jax.analysis.uniformity import MARGINS
 from dropout_jax.data import load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import fit_population
@@ -46,6 +47,7 @@ CONDITIONS = {
     "curriculum": (RATE, schedules.curriculum),
 }
 ERROR = "test error, %"
+ERROR_MARGIN = 0.1  # points
 
 
 def run(size: Size) -> dict[str, dict[str, np.ndarray]]:
@@ -83,17 +85,18 @@ def summarise(results: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
     def last(condition: str) -> np.ndarray:
         return np.stack([at_end(results[condition][name]) for name in quantities], axis=-1)
 
+    margins = [ERROR_MARGIN if name == ERROR else MARGINS["gini"] for name in quantities]
     comparisons = [
         {"baseline": baseline, "condition": name, **row}
         for baseline in ("none", "constant", "early")
         for name in results
         if name not in ("none", baseline)
-        for row in study.paired(quantities, last(baseline), last(name))
+        for row in study.paired(quantities, last(baseline), last(name), margins)
     ]
     halfway = (last("none") + last("constant")) / 2
     comparisons += [
         {"baseline": "halfway from none to constant", "condition": "late", **row}
-        for row in study.paired(quantities, halfway, last("late"))
+        for row in study.paired(quantities, halfway, last("late"), margins)
     ]
     return {
         "n_seeds": len(halfway),

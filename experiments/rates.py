@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dropout_jax.analysis.comparison import measure_population
+from dropout_jax.analysis.uniformity import MARGINS
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import Population, fit_population
@@ -47,6 +48,7 @@ GRID_SEEDS = 3
 PIXEL_RATES = (0.0, 0.1, 0.2, 0.3, 0.5)  # beside .5 of hidden units
 FLAT = (0.2, 0.3, 0.4, 0.5, 0.6)
 NO_RAISE = 0.1  # points, one of the 1,000 test digits
+ERROR_MARGIN = 0.1  # points
 VIEWS = ("entries", "contribution", "path_norm")
 
 
@@ -123,7 +125,7 @@ def summarise(results: dict[str, np.ndarray]) -> dict[str, Any]:
         np.stack([results[name][RATES.index(rate)] for name in ginis], axis=-1)
         for rate in (0.1, 0.5)
     )
-    both_widths = (results[name][-1][:, None] for name in ("fixed width", "width times keep"))
+    fixed, wider = (results[name][-1][:, None] for name in ("fixed width", "width times keep"))
     return {
         "n_seeds": sweep.shape[1],
         "n_seeds_of_grid": results["grid"].shape[1],
@@ -134,11 +136,17 @@ def summarise(results: dict[str, np.ndarray]) -> dict[str, Any]:
         },
         "rate_of_least_test_error": RATES[least],
         "rate_of_least_validation_error": RATES[chosen],
-        "error_against_least_test_error": study.paired(rates, *_against(sweep, least)),
-        "error_against_chosen_by_validation": study.paired(rates, *_against(sweep, chosen)),
-        "pixels_against_none": study.paired(pixel_rates, *_against(results["pixels"], 0)),
-        "gini_from_.1_to_.5": study.paired(ginis, tenth, half),
-        "widening_at_.9": study.paired(["test error, %"], *both_widths),
+        "error_against_least_test_error": study.paired(
+            rates, *_against(sweep, least), ERROR_MARGIN
+        ),
+        "error_against_chosen_by_validation": study.paired(
+            rates, *_against(sweep, chosen), ERROR_MARGIN
+        ),
+        "pixels_against_none": study.paired(
+            pixel_rates, *_against(results["pixels"], 0), ERROR_MARGIN
+        ),
+        "gini_from_.1_to_.5": study.paired(ginis, tenth, half, MARGINS["gini"]),
+        "widening_at_.9": study.paired(["test error, %"], fixed, wider, ERROR_MARGIN),
         "means": {name: values.mean(axis=1).tolist() for name, values in results.items()},
         "sds": {name: values.std(axis=1, ddof=1).tolist() for name, values in results.items()},
         "values": {name: values.tolist() for name, values in results.items()},
@@ -178,7 +186,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         _, view, layer = row["quantity"].split()
         prediction, verdict = _predicted(view, int(layer), n_layers)
         claim = f"Gini of {view} of layer {layer} from rate .1 to .5: {verdict}"
-        judged.append(study.judged(prediction, claim, row["verdict"] == verdict, row))
+        judged.append(study.judged(prediction, claim, study.shown(row, verdict), row))
     cost = of_least[summary["rate_of_least_validation_error"]]
     claim = "choosing by validation costs at most .3 points"
     judged.append(study.judged_within("R4", claim, [cost], high=0.3))
@@ -191,7 +199,7 @@ def _predicted(view: str, layer: int, n_layers: int) -> tuple[str, str]:
     """The prediction about a Gini from rate .1 to .5, and the verdict that it expects."""
     if view != "entries":
         return "P1", "lower"
-    expected = ["higher", *["no difference"] * (n_layers - 2), "lower"]
+    expected = ["higher", *["negligible"] * (n_layers - 2), "lower"]
     return "P3", expected[layer]
 
 

@@ -6,6 +6,10 @@ Predicted   P4 With dropout the largest damage that a single unit does, and the 
             relative to single damages, fall. P5 The error against the share of units taken out
             stays flat up to about the trained rate: at half of the units it is less than twice what
             it is with all. P6 The mean activation falls. L2, tuned, does not lower P4's two.
+Judged      A family is one measure in all layers and conditions. An interaction is in cross
+            entropy: in the last hidden layer, whose units add up in the logits, it shows the
+            softmax; and it shrinks relative to single damages when these shrink. `coadaptation`
+            takes both out.
 Command     python -m experiments.reliance [--quick]
 Time        about two and a half minutes on two CPU cores
 
@@ -39,6 +43,16 @@ RESULTS = study.RESULTS / "reliance"
 RATE = 0.5
 MAX_NORMS = (0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
 TUNING_SEEDS = 3
+MARGINS = {  # of what is a share or an index; the others have none
+    "Gini of damages": 0.02,
+    "effective share of units": 0.02,
+    "relative pair interaction": 0.02,
+    "area under the error curve": 0.01,
+    "correlation of activations": 0.02,
+    "cosine of incoming": 0.02,
+    "silent share": 0.02,
+}
+Values = dict[str, dict[str, np.ndarray]]
 
 
 def tune_max_norm(config: Config, base: Hparams, data: Dataset) -> dict[str, Any]:
@@ -81,30 +95,46 @@ def train(size: Size, data: Dataset) -> tuple[MLP, dict[str, Params], dict[str, 
     return model, trained, tuning
 
 
-def run(size: Size) -> tuple[list[str], list[dict[str, np.ndarray]], dict[str, Any]]:
-    """Conditions; of every hidden layer what was measured [C, S]; how max-norm was tuned."""
+def run(size: Size) -> tuple[Values, dict[str, Any]]:
+    """{condition: {measure: [S, L], "curve": [S, L, F]}}, and how max-norm was tuned."""
     data = load_dataset(size.dataset)
     model, trained, tuning = train(size, data)
     params = jax.tree.map(lambda *leaves: np.stack(leaves), *trained.values())
-    measured = map_members(reliance, (model,), (params,), examination(data, size.features))
-    return list(trained), measured, tuning
+    of_layers = map_members(reliance, (model,), (params,), examination(data, size.features))
+    found = {name: np.stack([of[name] for of in of_layers], axis=2) for name in of_layers[0]}
+    return {
+        name: {measure: of[c] for measure, of in found.items()} for c, name in enumerate(trained)
+    }, tuning
 
 
-def summarise(names: list[str], measured: list[dict[str, np.ndarray]]) -> dict[str, Any]:
-    """Means and sd of every measure, paired comparisons with `none`, and the mean error curves."""
-    comparisons, conditions = [], {name: [] for name in names}
-    for l, of_layer in enumerate(measured):
-        values = np.stack([of_layer[m] for m in MEASURES], axis=-1)  # [C, S, K]
-        for c, name in enumerate(names):
-            means = dict(zip(MEASURES, values[c].mean(axis=0).tolist(), strict=True))
-            curve = of_layer["curve"][c].mean(axis=0).tolist()
-            conditions[name].append({"layer": l, **means, "error_curve": curve})
-            if c:
-                rows = study.paired(list(MEASURES), values[0], values[c])
-                comparisons += [{"condition": name, "layer": l, **row} for row in rows]
-    n_seeds = int(measured[0]["curve"].shape[1])
-    told = {"n_seeds": n_seeds, "baseline": names[0], "fractions": FRACTIONS.tolist()}
-    return {**told, "conditions": conditions, "comparisons": comparisons}
+def summarise(values: Values) -> dict[str, Any]:
+    """Means of every measure, comparisons with `none`, measure by measure, mean error curves."""
+    names = list(values)
+    n_seeds, n_layers = values["none"]["curve"].shape[:2]
+    pairs = [(names[0], name) for name in names[1:]]
+    comparisons = []
+    for measure in MEASURES:
+        of = {name: values[name][measure] for name in names}
+        margin = MARGINS.get(measure, np.nan)
+        for row in study.paired_conditions(pairs, list(map(str, range(n_layers))), of, margin):
+            layer = int(row.pop("quantity"))
+            comparisons.append({"layer": layer, "quantity": measure, **row})
+    return {
+        "n_seeds": n_seeds,
+        "fractions": FRACTIONS.tolist(),
+        "conditions": {
+            name: [
+                {
+                    "layer": l,
+                    **{measure: float(of[measure][:, l].mean()) for measure in MEASURES},
+                    "error_curve": of["curve"][:, l].mean(axis=0).tolist(),
+                }
+                for l in range(n_layers)
+            ]
+            for name, of in values.items()
+        },
+        "comparisons": comparisons,
+    }
 
 
 def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
@@ -115,10 +145,11 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         for quantity in ("largest damage", "relative pair interaction"):
             row = rows["dropout", l, quantity]
             claim = f"{quantity} of layer {l} falls with dropout"
-            judged.append(study.judged("P4", claim, row["verdict"] == "lower", row))
+            held = study.shown(row, "lower")
+            judged.append(study.judged("P4", claim, held, row))
             row = rows["L2", l, quantity]
             claim = f"{quantity} of layer {l} does not fall with L2"
-            held = row["verdict"] in ("higher", "no difference")
+            held = study.shown(row, "higher", "negligible")
             judged.append(study.judged("P4", claim, held, row))
         curve = summary["conditions"]["dropout"][l]["error_curve"]
         half = float(np.interp(RATE, summary["fractions"], curve))
@@ -126,34 +157,41 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         judged.append(study.judged("P5", claim, half < 2 * curve[0], [curve[0], half]))
         row = rows["dropout", l, "mean activation"]
         claim = f"the mean activation of layer {l} falls with dropout"
-        judged.append(study.judged("P6", claim, row["verdict"] == "lower", row))
+        judged.append(study.judged("P6", claim, study.shown(row, "lower"), row))
     return judged
 
 
+def figures(values: Values) -> dict[str, Figure]:
+    """The figures, from the values of a record."""
+    return {"curves": plot_curves(values), "measures": plot_measures(values)}
+
+
 @mpl.rc_context(style.STYLE)
-def plot_curves(names: list[str], measured: list[dict[str, np.ndarray]]) -> Figure:
+def plot_curves(values: Values) -> Figure:
     """Error against the fraction of units taken out, mean and range over seeds."""
-    figure = Figure(figsize=(4 * len(measured), 3.6), layout="constrained")
-    grid = figure.subplots(1, len(measured), sharey=True, squeeze=False)[0]
-    for l, (axes, of_layer) in enumerate(zip(grid, measured, strict=True)):
-        style.draw_bands(axes, FRACTIONS, 100 * of_layer["curve"])
+    n_seeds, n_layers = values["none"]["curve"].shape[:2]
+    figure = Figure(figsize=(4 * n_layers, 3.6), layout="constrained")
+    grid = figure.subplots(1, n_layers, sharey=True, squeeze=False)[0]
+    for l, axes in enumerate(grid):
+        for c, of in enumerate(values.values()):
+            style.draw_band(axes, FRACTIONS, 100 * of["curve"][:, l], c)
         axes.axvline(RATE, color=style.GREY, lw=0.8, ls=":")
         axes.set(title=f"units of layer {l}", xlabel="fraction taken out", xlim=(0, 1))
     grid[0].set(ylabel="test error, %", ylim=(0, 100))
-    grid[0].legend(handles=style.legend(names), loc="upper left")
-    n_seeds = measured[0]["curve"].shape[1]
+    grid[0].legend(handles=style.legend(list(values)), loc="upper left")
     figure.suptitle(f"Units taken out in random order: mean and range over {n_seeds} seeds")
     return figure
 
 
 @mpl.rc_context(style.STYLE)
-def plot_measures(names: list[str], measured: list[dict[str, np.ndarray]]) -> Figure:
+def plot_measures(values: Values) -> Figure:
     """Every measure of every layer: all seeds as points, their mean as a line."""
+    n_seeds, n_layers = values["none"]["curve"].shape[:2]
     figure = Figure(figsize=(7.2, 1.15 * len(MEASURES) + 0.8), layout="constrained")
-    grid = figure.subplots(len(MEASURES), len(measured), squeeze=False, sharey="row", sharex=True)
+    grid = figure.subplots(len(MEASURES), n_layers, squeeze=False, sharey="row", sharex=True)
     for row, (measure, unit) in zip(grid, MEASURES.items(), strict=True):
-        for axes, of_layer in zip(row, measured, strict=True):
-            style.draw_points(axes, names, of_layer[measure])
+        for l, axes in enumerate(row):
+            style.draw_points(axes, list(values), [of[measure][:, l] for of in values.values()])
         row[0].set_ylim(bottom=0)
         words = measure.split()
         middle = (len(words) + 1) // 2
@@ -163,7 +201,6 @@ def plot_measures(names: list[str], measured: list[dict[str, np.ndarray]]) -> Fi
         )
     for l, axes in enumerate(grid[0]):
         axes.set_title(f"layer {l}")
-    n_seeds = measured[0]["curve"].shape[1]
     figure.suptitle(f"What units are relied on for: {n_seeds} seeds, line: mean", size=10)
     return figure
 
@@ -171,14 +208,11 @@ def plot_measures(names: list[str], measured: list[dict[str, np.ndarray]]) -> Fi
 def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the predictions as judged."""
     start = perf_counter()
-    names, measured, tuning = run(size)
-    summary = summarise(names, measured)
-    figures = {
-        "curves": plot_curves(names, measured),
-        "measures": plot_measures(names, measured),
-    }
-    settings = {**size.__dict__, **tuning, "l2": study.tuned_l2(), "rate": RATE}
-    study.write(folder, settings, summary, judge(summary), figures, perf_counter() - start)
+    values, tuning = run(size)
+    summary = summarise(values)
+    settings = {**vars(size), **tuning, "l2": study.tuned_l2(), "rate": RATE}
+    judged, seconds = judge(summary), perf_counter() - start
+    study.write(folder, settings, summary, judged, figures(values), seconds, values=values)
 
 
 if __name__ == "__main__":

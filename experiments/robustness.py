@@ -4,13 +4,19 @@ Question    A lecture: dropout may make a network "robust to fluctuations in the
             the accuracy fall under noise, dropped pixels, shifts and loss of contrast?
 Predicted   P7 For dropout of hidden units the sign is open. B1 Dropout of pixels makes networks
             more accurate under dropped pixels and under noise. B2 Tuned L2 makes them more accurate
-            under noise. B3 Nothing helps by more than 2 points against shifts.
+            under noise. B3 Nothing helps by more than 2 points against shifts. B4 (before the
+            record of this version) Dropout of hidden units is more accurate at every scaling of
+            intensity to .3 or less. B5 It is less accurate on every constant background of .3 or
+            more.
+Judged      Every strength above 0 is compared; a family is one perturbation, all its strengths and
+            conditions. `More accurate` is: higher at half of the strengths or more, and lower at
+            none. Contrast was one perturbation in version 0.1: it scales and adds a background.
 Command     python -m experiments.robustness [--quick]
 Time        about two minutes on two CPU cores
 
 Scientific  none, dropout .5 of hidden units, tuned L2, dropout .2 of pixels, both dropouts
-Fixed       as in the main study; what is drawn is the same for all conditions of a seed; means over
-            the strengths above 0
+Fixed       as in the main study; what is drawn is the same for all conditions of a seed; margin 1
+            point of accuracy
 """
 
 from collections.abc import Callable
@@ -36,6 +42,9 @@ from experiments.shared import study
 from experiments.shared.study import QUICK, Size
 
 RESULTS = study.RESULTS / "robustness"
+Values = dict[str, dict[str, np.ndarray]]  # {condition: {perturbation: [S, F]}}
+MARGIN = 1.0  # points of accuracy
+SCALED = 0.3
 NOISE_SEED = 1  # apart from the keys that members descend from
 
 
@@ -55,6 +64,12 @@ PERTURBATIONS = {
         perturbations.dropped_pixels, np.linspace(0, 0.9, 10), "fraction"
     ),
     "shift": Perturbation(perturbations.shift, np.arange(7), "pixels"),
+    "intensity": Perturbation(
+        perturbations.dimmed, np.array([*np.linspace(0, 0.9, 10), 0.95]), "fraction lost"
+    ),
+    "background": Perturbation(
+        perturbations.background, np.linspace(0, 1, 11), "added to every pixel"
+    ),
     "contrast": Perturbation(
         perturbations.less_contrast, np.linspace(0, 0.95, 11), "fraction lost"
     ),
@@ -94,8 +109,8 @@ def accuracies(
     return results
 
 
-def run(size: Size) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Conditions, and accuracies [C, S, F] for every perturbation."""
+def run(size: Size) -> Values:
+    """Accuracies in percent [S, F] of every condition under every perturbation."""
     data = load_dataset(size.dataset)
     model, named = MLP((*size.features, data.n_classes)), conditions(len(size.features))
     trained = fit_population(
@@ -109,71 +124,94 @@ def run(size: Size) -> tuple[list[str], dict[str, np.ndarray]]:
     of_seed = jax.vmap(lambda seed: member_key(noise_root, seed))(np.arange(size.seeds))
     keys = jnp.broadcast_to(of_seed, (len(named), size.seeds))
     test = (data.x_test, data.y_test)
-    return list(named), map_members(accuracies, (model,), (trained.params, keys), test)
-
-
-def summarise(names: list[str], measured: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Mean accuracies in percent, and paired comparisons of their means over strengths above 0."""
-    over_strengths = np.stack([100 * of[..., 1:].mean(axis=-1) for of in measured.values()], -1)
+    found = map_members(accuracies, (model,), (trained.params, keys), test)
     return {
-        "n_seeds": over_strengths.shape[1],
+        name: {kind: study.percent(of[c]) for kind, of in found.items()}
+        for c, name in enumerate(named)
+    }
+
+
+def summarise(values: Values) -> dict[str, Any]:
+    """Mean accuracies in percent, and paired comparisons with none at every strength above 0."""
+    names = list(values)
+    pairs = [(names[0], name) for name in names[1:]]
+    comparisons = []
+    for kind, (_, strengths, _) in PERTURBATIONS.items():
+        of = {name: values[name][kind][:, 1:] for name in names}
+        rows = study.paired_conditions(pairs, [kind] * (len(strengths) - 1), of, MARGIN)
+        for row, strength in zip(rows, [*strengths[1:]] * len(pairs), strict=True):
+            comparisons.append({"strength": float(strength), **row})
+    return {
+        "n_seeds": len(values[names[0]]["noise"]),
         "strengths": {name: of.strengths.tolist() for name, of in PERTURBATIONS.items()},
         "accuracy_percent": {
-            name: {kind: (100 * of[c].mean(axis=0)).tolist() for kind, of in measured.items()}
-            for c, name in enumerate(names)
+            name: {kind: of.mean(axis=0).tolist() for kind, of in values[name].items()}
+            for name in names
         },
-        "comparisons": [
-            {"baseline": names[0], "condition": name, **row}
-            for c, name in enumerate(names[1:], start=1)
-            for row in study.paired(list(measured), over_strengths[0], over_strengths[c])
-        ],
+        "comparisons": comparisons,
     }
 
 
 def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each part of each prediction, and whether it held; for P7, whether all signs are positive."""
-    rows = {(row["condition"], row["quantity"]): row for row in summary["comparisons"]}
-    judged = []
-    for kind in PERTURBATIONS:
-        row = rows["dropout", kind]
-        claim = f"open: dropout of hidden units is more accurate under {kind}"
-        judged.append(study.judged("P7", claim, row["ci_low"] > 0, row))
-    for kind in ("dropped pixels", "noise"):
-        row = rows["pixel dropout", kind]
-        claim = f"dropout of pixels is more accurate under {kind}"
-        judged.append(study.judged("B1", claim, row["ci_low"] > 0, row))
-    row = rows["L2", "noise"]
-    judged.append(study.judged("B2", "L2 is more accurate under noise", row["ci_low"] > 0, row))
-    shifts = [row for (_, kind), row in rows.items() if kind == "shift"]
-    held = all(row["ci_high"] < 2 for row in shifts)
-    judged.append(study.judged("B3", "nothing helps by more than 2 points in shifts", held, shifts))
+    """Each part of each prediction, and whether it held."""
+
+    def rows_of(condition: str, kind: str) -> list[dict[str, Any]]:
+        rows = summary["comparisons"]
+        return [r for r in rows if (r["condition"], r["quantity"]) == (condition, kind)]
+
+    def accurate(name: str, condition: str, kind: str, claim: str) -> dict[str, Any]:
+        rows = rows_of(condition, kind)
+        higher, lower = (
+            [row["strength"] for row in rows if study.shown(row, of)] for of in ("higher", "lower")
+        )
+        held = 2 * len(higher) >= len(rows) and not lower
+        evidence = {"strengths": len(rows), "higher_at": higher, "lower_at": lower}
+        return study.judged(name, f"{claim} under {kind}", held, evidence)
+
+    hidden, pixels = (f"dropout of {of} is more accurate" for of in ("hidden units", "pixels"))
+    judged = [accurate("P7", "dropout", kind, f"open: {hidden}") for kind in PERTURBATIONS]
+    judged += [
+        accurate("B1", "pixel dropout", kind, pixels) for kind in ("dropped pixels", "noise")
+    ]
+    judged.append(accurate("B2", "L2", "noise", "L2 is more accurate"))
+    shifts = [row for row in summary["comparisons"] if row["quantity"] == "shift"]
+    largest = max(shifts, key=lambda row: row["ci_high"])
+    claim = "nothing helps by more than 2 points in shifts"
+    judged.append(study.judged("B3", claim, largest["ci_high"] < 2, largest))
+    parts = (("B4", "intensity", 1 - SCALED, "higher"), ("B5", "background", SCALED, "lower"))
+    for name, kind, least, verdict in parts:
+        rows = [row for row in rows_of("dropout", kind) if row["strength"] > least - 1e-6]
+        held = all(study.shown(row, verdict) for row in rows)
+        claim = f"{kind}: {verdict} accuracy with dropout at every strength from {least:g} on"
+        judged.append(study.judged(name, claim, held, rows))
     return judged
 
 
 @mpl.rc_context(style.STYLE)
-def plot(names: list[str], measured: dict[str, np.ndarray]) -> Figure:
+def figures(values: Values) -> dict[str, Figure]:
     """Accuracy against strength, a panel for every perturbation."""
-    figure = Figure(figsize=(7.2, 6), layout="constrained")
-    grid = figure.subplots(2, 2, sharey=True)
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    grid = figure.subplots(2, 3, sharey=True)
     for axes, (kind, of) in zip(grid.ravel(), PERTURBATIONS.items(), strict=True):
-        style.draw_bands(axes, of.strengths, 100 * measured[kind])
+        for c, of_condition in enumerate(values.values()):
+            style.draw_band(axes, of.strengths, of_condition[kind], c)
         axes.set(title=kind, xlabel=of.unit, xlim=(0, of.strengths[-1]), ylim=(0, 100))
     for row in grid:
         row[0].set_ylabel("test accuracy, %")
-    grid[0, 0].legend(handles=style.legend(names), loc="lower left")
-    n_seeds = measured["noise"].shape[1]
+    grid[0, 0].legend(handles=style.legend(list(values)), loc="lower left")
+    n_seeds = len(values["none"]["noise"])
     figure.suptitle(f"Fluctuations in the input: mean and range over {n_seeds} seeds", size=10)
-    return figure
+    return {"accuracy": figure}
 
 
 def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the predictions as judged."""
     start = perf_counter()
-    names, measured = run(size)
-    summary = summarise(names, measured)
-    settings = {**size.__dict__, "l2": study.tuned_l2(), "noise_seed": NOISE_SEED}
-    figures = {"accuracy": plot(names, measured)}
-    study.write(folder, settings, summary, judge(summary), figures, perf_counter() - start)
+    values = run(size)
+    summary = summarise(values)
+    settings = {**vars(size), "l2": study.tuned_l2(), "noise_seed": NOISE_SEED}
+    judged, seconds = judge(summary), perf_counter() - start
+    study.write(folder, settings, summary, judged, figures(values), seconds, values=values)
 
 
 if __name__ == "__main__":

@@ -176,7 +176,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     judged = []
     for name, who in (("C1", "rates"), ("C2", "rates, other scales"), ("C5", "open: L2")):
         rows = summary[name]
-        held = bool(rows) and all("negligib" in row["verdict"] for row in rows)
+        held = bool(rows) and all(study.shown(row, "negligible") for row in rows)
         largest = max(rows, key=lambda row: abs(row["difference"]), default=None)
         verdicts = [row["verdict"] for row in rows]
         evidence = {v: verdicts.count(v) for v in dict.fromkeys(verdicts)}

@@ -96,16 +96,16 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         of_rate = [rows[name, layer, view] for name in by_rate]
         means = [of_rate[0]["baseline_mean"], *(row["condition_mean"] for row in of_rate)]
         falls = all(high > low for high, low in itertools.pairwise(means))
-        held = falls and all(row["verdict"].endswith("more uniform") for row in of_rate)
+        held = falls and all(study.shown(row, "more uniform") for row in of_rate)
         claim = f"{view} of layer {layer} falls with the rate"
         evidence = {"gini_at_rates_0_.2_.5_.8": means, "comparisons": of_rate}
         judged.append(study.judged("P1", claim, held, evidence))
     row = rows["dropout", 0, "path_norm"]
-    held = row["verdict"].endswith("less uniform")
+    held = study.shown(row, "less uniform")
     judged.append(study.judged("P1b", "path_norm of layer 0 rises", held, row))
     for view, layer in itertools.product(("contribution", "path_norm"), range(last)):
         row = rows["l2", layer, view]
-        held = row["verdict"].endswith("less uniform") or row["verdict"] == "negligible"
+        held = study.shown(row, "less uniform", "negligible")
         claim = f"{view} of layer {layer} does not fall under L2"
         judged.append(study.judged("P2", claim, held, row))
     row = rows["dropout", 0, "entries"]
@@ -113,7 +113,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     judged.append(study.judged("P3", claim, row["ci_low"] > MARGIN, row))
     for layer in range(1, last):
         row = rows["dropout", layer, "entries"]
-        held = "negligibl" in row["verdict"]
+        held = study.shown(row, "negligible")
         judged.append(study.judged("P3", f"|w| of layer {layer} changes negligibly", held, row))
     row = rows["dropout", last, "entries"]
     claim = f"|w| of layer {last} falls by more than {MARGIN:g}"

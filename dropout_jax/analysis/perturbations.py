@@ -61,8 +61,32 @@ def shift(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
     return moved.ravel()
 
 
+def dimmed(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
+    """Scales the intensity: (1 - strength) x; the key is not used.
+
+    Example:
+      >>> print(dimmed(jax.random.key(0), jnp.array([0.0, 1.0]), 0.25))
+      [0.   0.75]
+    """
+    del key
+    return (1 - jnp.asarray(strength)) * x
+
+
+def background(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
+    """Adds a constant to every pixel: x + strength, which may exceed 1; the key is not used.
+
+    Example:
+      >>> print(background(jax.random.key(0), jnp.array([0.0, 1.0]), 0.25))
+      [0.25 1.25]
+    """
+    del key
+    return x + jnp.asarray(strength)
+
+
 def less_contrast(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
     """Draws x towards its mean: (1 - strength) x + strength · mean(x); the key is not used.
+
+    It is `dimmed` and a `background` of strength · mean(x), both at once.
 
     Example:
       >>> print(less_contrast(jax.random.key(0), jnp.array([0.0, 1.0]), 0.5))

@@ -3,7 +3,7 @@
 Shapes: M moments, L layers, Q points of a profile, T stretches of the last change.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +23,8 @@ POINTS = 41  # of a profile
 class Look(NamedTuple):
     """What is measured at a moment: numbers, and sorted magnitudes in units of their mean [Q]."""
 
-    numbers: dict[str, jax.Array]
-    profiles: dict[str, jax.Array]
+    numbers: dict[str, Any]
+    profiles: dict[str, Any]
 
 
 def moments(n_epochs: int, steps_per_epoch: int) -> tuple[int, ...]:

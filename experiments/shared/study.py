@@ -127,6 +127,17 @@ def error_over_seeds(errors: np.ndarray, n_examples: int) -> dict[str, float]:
     return {"mean": float(np.mean(errors)), "sd": sd, "ci_low": 100 * low, "ci_high": 100 * high}
 
 
+def shown(row: Mapping[str, Any], *directions: str) -> bool:
+    """Whether the verdict of a comparison is one of `higher`, `lower` and `negligible`.
+
+    A difference that is both significant and negligible is both.
+    """
+    return any(
+        "negligibl" in row["verdict"] if of == "negligible" else row["verdict"].endswith(of)
+        for of in directions
+    )
+
+
 def judged(prediction: str, claim: str, held: bool, evidence: Any) -> dict[str, Any]:
     """A prediction, or a part of one, and whether it held."""
     return {"prediction": prediction, "claim": claim, "held": bool(held), "evidence": evidence}

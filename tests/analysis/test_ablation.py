@@ -87,7 +87,7 @@ def test_the_interaction_of_outputs_that_multiply_units_is_their_product():
         return jnp.stack([h[:, 0] * h[:, 1], h[:, 2]], axis=1)
 
     found = output_interactions(outputs, H, jnp.array([[0, 1], [0, 2], [1, 2]]))
-    np.testing.assert_allclose(found, [jnp.abs(H[:, 0] * H[:, 1]).mean(), 0, 0], atol=1e-5)
+    np.testing.assert_allclose(found, [float(jnp.abs(H[:, 0] * H[:, 1]).mean()), 0, 0], atol=1e-5)
 
 
 def test_a_unit_that_sends_nothing_does_no_damage_and_does_not_interact():

@@ -3,11 +3,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dropout_jax.analysis.perturbations import dropped_pixels, gaussian_noise, less_contrast, shift
+from dropout_jax.analysis.perturbations import (
+    background,
+    dimmed,
+    dropped_pixels,
+    gaussian_noise,
+    less_contrast,
+    shift,
+)
 
 X = jax.random.uniform(jax.random.key(0), (25,), minval=0.1)
 N = 40_000
-ALL = (gaussian_noise, dropped_pixels, shift, less_contrast)
+ALL = (gaussian_noise, dropped_pixels, shift, less_contrast, dimmed, background)
 
 
 @pytest.mark.parametrize("perturb", ALL)
@@ -58,3 +65,16 @@ def test_contrast_keeps_the_mean_and_scales_the_deviation():
     less = less_contrast(jax.random.key(8), X, 0.8)
     np.testing.assert_allclose(less.mean(), X.mean(), rtol=1e-5)
     np.testing.assert_allclose(less.std(), 0.2 * X.std(), rtol=1e-4)
+
+
+def test_less_contrast_is_dimmed_on_a_background():
+    key = jax.random.key(0)
+    for x in X[:3]:
+        both = background(key, dimmed(key, x, 0.6), 0.6 * x.mean())
+        np.testing.assert_allclose(less_contrast(key, x, 0.6), both, rtol=1e-6)
+
+
+def test_intensity_and_background_by_hand():
+    key, x = jax.random.key(0), jnp.array([0.0, 0.5, 1.0])
+    np.testing.assert_allclose(dimmed(key, x, 0.2), [0, 0.4, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(background(key, x, 0.2), [0.2, 0.7, 1.2], rtol=1e-6)

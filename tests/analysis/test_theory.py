@@ -17,6 +17,7 @@ from dropout_jax.analysis.theory import (
     output_penalty,
     ridge,
     soft_threshold,
+    softmax_penalty,
     variance,
 )
 from dropout_jax.analysis.uniformity import gini
@@ -32,6 +33,7 @@ RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.normal(size=(3, 4)) * [1, 2, 0.5, 3], jnp.float32)
 Y = jnp.asarray(RNG.normal(size=(3, 2)), jnp.float32)
 RATES = (0.2, 0.5, 0.8)
+BIAS = jnp.array([1.0, 0.0, -1.0])
 
 
 def linear(width):
@@ -184,6 +186,32 @@ def test_dropout_of_the_last_hidden_layer_adds_the_squared_contributions(rate, a
         expected_loss(model, params, X, Y, squared_error, (0.0, 0.0, of)) for of in (rate, 0.0)
     ]
     np.testing.assert_allclose(losses[0] - losses[1], output_penalty(added, rate), rtol=1e-4)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_the_quadratic_penalty_of_a_softmax_is_exact_for_small_contributions(rate):
+    """Its error is of third order: tenfold smaller contributions bring it tenfold nearer."""
+    model, labels, apart = MLP((5, 3)), jnp.array([0, 2, 1]), []
+    params = model.init(jax.random.key(3), X)
+    hidden = model.apply(params, X, method="activations")[0]
+    for scale in (1.0, 0.1):
+        kernel = scale * layers(params)[1]["kernel"]
+        last = {"params": {"layer_0": {"kernel": kernel, "bias": BIAS}}}
+        losses = [
+            expected_loss(MLP((3,)), last, hidden, labels, cross_entropy, (of,))
+            for of in (rate, 0.0)
+        ]
+        penalty = softmax_penalty(hidden, kernel, BIAS, rate)
+        apart.append(abs(float((losses[0] - losses[1]) / penalty) - 1))
+    assert apart[1] < 0.1
+    assert apart[1] < 0.3 * apart[0]
+
+
+def test_of_two_classes_the_penalty_of_a_softmax_is_the_logistic_one():
+    w = jnp.asarray(RNG.normal(size=4), jnp.float32)
+    kernel = jnp.stack([w, jnp.zeros(4)], axis=1)
+    found = softmax_penalty(X, kernel, jnp.zeros(2), 0.5)
+    np.testing.assert_allclose(found, logistic_penalty(X, w, 0.5) / len(X), rtol=1e-5)
 
 
 TARGET = jnp.asarray(RNG.normal(size=(3, 4)), jnp.float32)
