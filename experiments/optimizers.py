@@ -263,7 +263,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     negligible = [row["verdict"] for row in summary["A4"]]
     return [
         all_of("A1", "SGD: lower at every width and level reached", summary["A1"], "lower"),
-        all_of("A2", f"Adam, 1e-3, width {widest}, level .01: higher", reversed_, "higher"),
+        all_of("A2", "Adam, 1e-3, the widest, level .01: higher", reversed_, "higher"),
         all_of("A3", "the difference rises from 1e-4 to 1e-3 at level .1", summary["A3"], "higher"),
         study.judged(
             "A4",

@@ -14,8 +14,8 @@ Fixed       784-256-256-10 ReLU on mnist5k; truncated normal init of variance 1/
             training data is left out. Seeds are not paired with those of the library
 """
 
-import csv
 import importlib
+import re
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
@@ -104,13 +104,12 @@ def run(size: Size) -> Ginis:
 
 def of_library() -> Ginis:
     """The Ginis of networks that this library trained, from the record of the main study."""
-    ginis = defaultdict(list)
-    with open(study.RESULTS / "weight_uniformity" / "metrics.csv", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["measure"] == "gini":
-                cell = row["condition"], int(row["layer"]), row["view"]
-                ginis[cell].append(float(row["value"]))
-    return dict(ginis)
+    ginis = {}
+    for condition, values in study.values_of(study.RESULTS / "weight_uniformity").items():
+        for name, of in values["measures"].items():
+            if found := re.fullmatch(r"gini of (\w+), layer (\d+)", name):
+                ginis[condition, int(found[2]), found[1]] = of.tolist()
+    return ginis
 
 
 def summarise(ginis: Ginis) -> dict[str, Any]:

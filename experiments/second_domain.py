@@ -75,7 +75,7 @@ QUICK = Size("made", (8, 8), seeds=6, made=200, divide_epochs=40)
 
 def domains(size: Size) -> dict[str, Domain]:
     """The data sets by name."""
-    made = make_classification(
+    made: Any = make_classification(
         size.made,
         n_features=50,
         n_informative=10,

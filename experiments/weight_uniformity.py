@@ -80,6 +80,27 @@ def run(size: Size = Size()) -> tuple[Run, dict[str, Any]]:
     return result, tuning
 
 
+def values_of(result: Run) -> dict[str, Any]:
+    """Every measure [S] of every condition, layer and view, and the learning curves [S, P]."""
+    curves = {"train": result.population.curve.train, "test": result.population.curve.test}
+    return {
+        name: {
+            "measures": {
+                f"{measure} of {view}, layer {l}": values[c]
+                for l, views in result.measured.values.items()
+                for view, measures in views.items()
+                for measure, values in measures.items()
+            },
+            "curves": {
+                f"{part} {metric}": getattr(curve, metric)[c]
+                for part, curve in curves.items()
+                for metric in ("loss", "error")
+            },
+        }
+        for c, name in enumerate(result.conditions)
+    }
+
+
 def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Each part of each prediction, and whether it held."""
     rows = {
@@ -174,6 +195,7 @@ def main(folder: Path, size: Size) -> None:
         "prng": study.PRNG,
     }
     write(folder, result, settings, study.root_key(), compact=True)
+    study.write_values(folder, values_of(result))
     judged = judge(result.summary)
     writers.write_json(folder / "predictions.json", judged)
     print(f"L2 coefficient of least validation loss: {tuning['l2']:g}")

@@ -39,7 +39,7 @@ def write(
 ) -> None:
     """Write a run folder, `summary.json` last.
 
-    A compact folder is small enough to commit: no weights, no page, and figures as PNG alone.
+    A compact folder is small enough to commit: no weights, tables or page, figures as PNG alone.
 
     Example:
       >>> import tempfile
@@ -53,26 +53,13 @@ def write(
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     write(Path(folder), result, {"dataset": "digits"}, key, compact=True)
       ...     print(sorted(path.name for path in Path(folder).iterdir()))
-      ['config.json', 'curves.csv', 'environment.json', 'figures', 'metrics.csv', 'summary.json']
+      ['config.json', 'environment.json', 'figures', 'summary.json']
       >>> print(tensors(result)["dropout/0/kernel"].shape)  # of two seeds
       (2, 64, 4)
     """
     writers.write_json(folder / "config.json", settings)
-    names, curve = list(result.conditions), result.population.curve
-    header = ("condition", "seed", "layer", "view", "measure", "value")
-    rows = tidy(names, result.seeds, result.population, result.measured)
-    writers.write_table(folder / "metrics.csv", header, rows)
-    writers.write_table(
-        folder / "curves.csv",
-        ("condition", "seed", "epoch", "train_loss", "train_error", "test_loss", "test_error"),
-        (
-            (name, seed, int(epoch), *(float(x[c, s, p]) for x in (*curve.train, *curve.test)))
-            for c, name in enumerate(names)
-            for s, seed in enumerate(result.seeds)
-            for p, epoch in enumerate(result.population.epochs)
-        ),
-    )
     if not compact:
+        _write_tables(folder, result)
         writers.write_tensors(folder / "weights.safetensors", tensors(result))
     start, formats = perf_counter(), ("png",) if compact else ("png", "svg")
     for name, figure in figures(result).items():
@@ -87,3 +74,21 @@ def write(
     if not compact:
         writers.write_text(folder / "report.html", page(result, settings, environment))
     writers.write_json(folder / "summary.json", result.summary)
+
+
+def _write_tables(folder: Path, result: Run) -> None:
+    """Every number of every member, and the learning curves."""
+    names, curve = list(result.conditions), result.population.curve
+    header = ("condition", "seed", "layer", "view", "measure", "value")
+    rows = tidy(names, result.seeds, result.population, result.measured)
+    writers.write_table(folder / "metrics.csv", header, rows)
+    writers.write_table(
+        folder / "curves.csv",
+        ("condition", "seed", "epoch", "train_loss", "train_error", "test_loss", "test_error"),
+        (
+            (name, seed, int(epoch), *(float(x[c, s, p]) for x in (*curve.train, *curve.test)))
+            for c, name in enumerate(names)
+            for s, seed in enumerate(result.seeds)
+            for p, epoch in enumerate(result.population.epochs)
+        ),
+    )

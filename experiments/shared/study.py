@@ -187,12 +187,17 @@ def write(
     for name, (header, rows) in tables.items():
         writers.write_table(folder / f"{name}.csv", header, rows)
     if values is not None:
-        writers.write_text(folder / VALUES, json.dumps(kept(values), separators=(",", ":")) + "\n")
+        write_values(folder, values)
     environment = {**environment_of(root_key()), "seconds": {"all": round(seconds, 1)}}
     writers.write_json(folder / "environment.json", environment)
     writers.write_json(folder / "predictions.json", list(predictions))
     writers.write_json(folder / "summary.json", summary)
     show(predictions)
+
+
+def write_values(folder: Path, values: Any) -> None:
+    """Write a tree of arrays with a number for each seed, as `kept` has it."""
+    writers.write_text(folder / VALUES, json.dumps(kept(values), separators=(",", ":")) + "\n")
 
 
 def kept(values: Any) -> Any:
