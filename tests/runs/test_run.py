@@ -244,11 +244,12 @@ def test_inspected_the_weights_give_the_metrics_again(folder, metrics):
     assert n_compared == len(MEMBERS) * N_LAYERS * 2 * len(MEASURES)
 
 
-def test_a_compact_record_has_no_weights_and_no_page(result, tmp_path, monkeypatch):
+def test_a_compact_record_has_no_weights_no_tables_and_no_page(result, tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "figures", lambda _: {})
     key = jax.random.key(ROOT_SEED, impl=PRNG)
     for compact in (False, True):
         write.write(tmp_path / str(compact), result, {}, key, compact=compact)
     full, compact = (set(os.listdir(tmp_path / kind)) for kind in ("False", "True"))
-    assert full - compact == {"weights.safetensors", "report.html"}
+    tables = {"metrics.csv", "curves.csv"}
+    assert full - compact == {"weights.safetensors", "report.html", *tables}
     assert "summary.json" in compact
