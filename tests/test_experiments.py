@@ -1,5 +1,6 @@
 import importlib
 import json
+from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.run_all import OPTIONAL, STUDIES, run_all
-from experiments.shared.study import Size, judged_within, start
+from experiments.shared.study import Size, judged_within, start, values_of
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
@@ -54,6 +55,28 @@ def test_a_record_is_summarised_and_judged_again_without_training(name):
     committed = json.loads((study.RESULTS / "predictions.json").read_text())
     again = study.judge(study.summarise(arrays(summary["values"])))
     assert [one["held"] for one in again] == [one["held"] for one in committed]
+
+
+def studies_with(text):
+    return [s for s in STUDIES if text in (EXPERIMENTS / f"{s}.py").read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("name", studies_with("def judge(summary:"))
+def test_the_predictions_of_a_record_are_those_of_its_summary(name):
+    study = importlib.import_module(f"experiments.{name}")
+    summary = json.loads((study.RESULTS / "summary.json").read_text())
+    committed = json.loads((study.RESULTS / "predictions.json").read_text())
+    again = [(one["claim"], one["held"]) for one in study.judge(summary)]
+    assert again == [(one["claim"], one["held"]) for one in committed]
+
+
+@pytest.mark.parametrize("name", studies_with("def figures("))
+def test_the_figures_of_a_record_are_drawn_again_without_training(name):
+    study = importlib.import_module(f"experiments.{name}")
+    summary = json.loads((study.RESULTS / "summary.json").read_text())
+    given = {"summary": summary, "values": values_of(study.RESULTS)}
+    drawn = study.figures(**{of: given[of] for of in signature(study.figures).parameters})
+    assert set(drawn) == {path.stem for path in (study.RESULTS / "figures").glob("*.png")}
 
 
 @pytest.mark.parametrize(

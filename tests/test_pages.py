@@ -126,6 +126,9 @@ def test_the_coverage_stated_is_that_recorded():
         r"<!-- coverage -->\n(.*?)<!-- /coverage -->", text("statistics"), re.DOTALL
     )
     assert interval_coverage.markdown(interval_coverage.RESULTS) == said
+    of_six = [row["coverage"] for row in record("interval_coverage")["coverage"] if row["n"] == 6]
+    low, high = (f"{100 * end:.0f}" for end in (min(of_six), max(of_six)))
+    assert f"six differences it does so in {low} to {high} of 100" in in_one_line("lecture")
 
 
 @pytest.mark.parametrize("module", [study_pages, study_tables])

@@ -11,8 +11,8 @@ from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
-from experiments import data_size, multiverse
-from experiments.shared import regression, study, universes
+from experiments import data_size, multiverse, optimizers, second_domain
+from experiments.shared import courses, members, pairs, regression, study, universes
 from experiments.shared.members import CHOSEN, QUANTITIES, fresh_members
 from experiments.shared.specifications import by_choice, count, say
 
@@ -98,3 +98,90 @@ def test_linear_regression_that_is_trained_with_dropout_ends_at_its_ridge():
             exact = weights[f"{which}, closed form"]
             apart = np.linalg.norm(weights[which] - exact[None], axis=1) / np.linalg.norm(exact)
             assert apart.max() < 0.02  # the noise that 2,000 masks of 200 examples leave
+
+
+# Courses of training
+
+
+def test_a_course_ends_where_a_population_ends_and_stretched_by_one_is_its_end():
+    x, y = RNG.normal(size=(24, 5)).astype(np.float32), RNG.integers(0, 3, 24).astype(np.int32)
+    data, hparams = Dataset(x, y, x[:6], y[:6]), Hparams(rates=(0.0, 0.5))
+    config = Config(MLP((4, 3)), epochs=3, batch_size=8)
+    trained = fit_population(config, [hparams], range(1), study.root_key(), data)
+    at = courses.moments(3, 3)
+    assert (at[0], at[-1]) == (0, 9)
+    assert 3 in at  # the end of the first epoch
+    (key,) = members.keys_of(1)
+    looks, stretched = jax.jit(courses.course, static_argnums=(0, 1, 2))(
+        config, at, (1.0,), hparams, key, jnp.float32(1), data
+    )
+    loss = trained.curve.train.loss[0, 0, -1]
+    np.testing.assert_allclose(looks.numbers["train loss"][-1], loss, rtol=1e-5)
+    np.testing.assert_allclose(stretched.numbers["train loss"][0], loss, rtol=1e-5)
+    kernel, start = (
+        np.asarray(of["params"]["layer_0"]["kernel"])[0, 0]
+        for of in (trained.params, trained.init_params)
+    )
+    distance = np.linalg.norm(kernel - start) / np.linalg.norm(start)
+    np.testing.assert_allclose(looks.numbers["distance, layer 0"][-1], distance, rtol=1e-5)
+    assert looks.numbers["distance, layer 0"][0] == 0
+
+
+def test_the_law_of_distance_is_linear_in_the_logarithm_and_knows_nothing_outside():
+    distance, values = np.array([0.0, 1, 10, 100]), np.array([9.0, 1, 2, 4])
+    found = courses.law(distance, values, np.array([1.0, np.sqrt(10), 1000**0.5, 0.5, 200, 0]))
+    np.testing.assert_allclose(found, [1, 1.5, 3, np.nan, np.nan, np.nan])
+
+
+def test_a_value_at_a_level_is_read_off_where_the_loss_first_falls_to_it():
+    loss, values = np.array([1.0, 0.1, 0.5, 0.01]), np.array([0.0, 1, 5, 3])
+    assert optimizers.at_level(loss, values, np.sqrt(0.1)) == 0.5
+    assert optimizers.at_level(loss, values, 0.1) == 1
+    assert np.isnan(optimizers.at_level(loss, values, 0.001))
+    assert np.isnan(optimizers.at_level(loss, values, 2.0))
+
+
+def test_the_looks_of_a_course_are_a_factor_apart_and_end_at_the_end():
+    at = np.array(optimizers.looks_at(930))
+    assert (at[0], at[-1]) == (4, 930)
+    assert np.all(at[1:] <= 1.3 * at[:-1] + 1)
+
+
+# Pairs of units
+
+
+def test_a_fitted_temperature_scales_with_the_logits():
+    model = MLP((3,))
+    x = RNG.normal(size=(200, 4)).astype(np.float32)
+    kernel = RNG.normal(size=(4, 3)).astype(np.float32)
+    y = (x @ kernel + RNG.gumbel(size=(200, 3))).argmax(axis=1).astype(np.int32)  # T = 1
+
+    def fitted(scale):
+        layer = {"kernel": jnp.asarray(scale * kernel), "bias": jnp.zeros(3)}
+        return float(pairs.fitted_temperature(model, {"params": {"layer_0": layer}}, x, y))
+
+    step = float(pairs.TEMPERATURES[1] / pairs.TEMPERATURES[0])
+    assert 0.6 < fitted(1) < 1.6
+    assert fitted(2) / fitted(1) == pytest.approx(2, rel=step - 1)
+
+
+def test_matched_damage_is_the_target_and_all_units_are_removed_where_it_is_their_own():
+    data = Dataset(
+        *(RNG.normal(size=(40, 4)).astype(np.float32), np.arange(40, dtype=np.int32) % 3) * 2
+    )
+    model = MLP((6, 5, 3))
+    params = model.init(jax.random.key(0), jnp.zeros(4))
+    examined = pairs.examination(data, (6, 5))
+    own = jnp.stack([of["mean damage"] for of in pairs.together(model, params, examined)])
+    found = pairs.at_matched_damage(model, params, own, examined)
+    np.testing.assert_allclose(found["strength"], 1, atol=2.0**-pairs.HALVINGS)
+    weaker = pairs.at_matched_damage(model, params, own / 2, examined)
+    assert np.all((weaker["strength"] > 0.2) & (weaker["strength"] < 0.8))
+
+
+def test_features_are_standardised_by_the_part_that_trains():
+    x = RNG.normal(3, 5, size=(100, 4))
+    data = second_domain.standardised(second_domain.Domain(x, np.arange(100) % 2, 10, 10))
+    np.testing.assert_allclose(data.x_train.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(data.x_train.std(axis=0), 1, rtol=1e-5)
+    assert len(data.x_test) == 20
