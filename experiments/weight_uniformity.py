@@ -4,8 +4,8 @@ Question    A lecture: with dropout a network "puts weights on all the neurons i
             weight", much as under an L2 penalty. Are the weights, or what each unit contributes,
             distributed more uniformly over every layer?
 Predicted   P1 The Gini of contributions falls in both hidden layers, and that of path norms in the
-            second, the more the higher the rate; P1b that of path norms rises in the first. P2 None
-            of these falls under a tuned L2 penalty. P3 The Gini of |w| rises by more than .01 in
+            second, the more the higher the rate; P1b that of path norms rises in the first. P2 No
+            such Gini falls under a tuned L2 penalty. P3 The Gini of |w| rises by more than .01 in
             the first layer, changes negligibly in the middle (margin .01), and falls by more than
             .01 in the output layer. Ten of the seeds were known, P3 after a pilot on this setting.
 Command     python -m experiments.weight_uniformity [--quick]

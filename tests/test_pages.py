@@ -58,6 +58,7 @@ def test_the_speeds_and_the_memory_stated_are_those_recorded():
 
 NORMS = {"baseline": "L2", "condition": "dropout, equal norm"}
 LAST = "Gini of contributions, layer 1"
+MATCHED = {"layer": 1, "quantity": "relative interaction in nats, matched damage"}
 
 
 @pytest.mark.parametrize(
@@ -65,11 +66,12 @@ LAST = "Gini of contributions, layer 1"
     [
         ("weight_uniformity", {"layer": 1, "view": "contribution", "measure": "gini"}, 3),
         ("weight_uniformity", {"layer": 0, "view": "entries", "measure": "gini"}, 3),
-        ("reliance", {"layer": 1, "quantity": "relative pair interaction"}, 3),
+        ("coadaptation", MATCHED, 3),
         ("l2", {"baseline": "none", "quantity": "norm of all weights"}, 2),
         ("l2", {**NORMS, "quantity": LAST}, 3),
-        ("robustness", {"quantity": "noise"}, 1),
-        ("robustness", {"quantity": "contrast"}, 1),
+        ("robustness", {"quantity": "noise", "strength": 0.5}, 1),
+        ("robustness", {"quantity": "intensity", "strength": 0.9}, 1),
+        ("robustness", {"quantity": "contrast", "strength": 0.76}, 1),
         ("data_size", {"examples": 1_000, "quantity": "test error, %"}, 2),
         ("data_size", {"examples": 60_000, "quantity": "test error, %"}, 2),
     ],
@@ -82,6 +84,11 @@ def test_every_interval_of_the_answer_is_recorded(study, which, digits):
     shown = [f"{row[key]:+.{digits}f}" for key in ("difference", "ci_low", "ci_high")]
     said = f"{shown[0]} [{shown[1]}, {shown[2]}]".replace("-", "−")
     assert said in in_one_line("findings")
+
+
+def test_no_other_interval_is_in_the_findings():
+    prose = text("findings").split("<!-- answer -->")[0]
+    assert len(re.findall(r"\[[−+][\d.]+, [−+][\d.]+\]", prose)) == 10
 
 
 def test_the_shares_of_the_multiverse_stated_are_those_recorded():

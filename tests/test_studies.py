@@ -158,7 +158,9 @@ def test_a_fitted_temperature_scales_with_the_logits():
 
     def fitted(scale):
         layer = {"kernel": jnp.asarray(scale * kernel), "bias": jnp.zeros(3)}
-        return float(pairs.fitted_temperature(model, {"params": {"layer_0": layer}}, x, y))
+        return float(
+            pairs.fitted_temperature(model, {"params": {"layer_0": layer}}, jnp.asarray(x), y)
+        )
 
     step = float(pairs.TEMPERATURES[1] / pairs.TEMPERATURES[0])
     assert 0.6 < fitted(1) < 1.6

@@ -218,8 +218,8 @@ def said_of_interval(n_seeds: int) -> str:
     kind = "t" if n_seeds < MIN_SEEDS else "BCa bootstrap"
     normal, least = COVERAGE[simulated[-1]]
     return (
-        f"95 % {kind} interval (with {simulated[-1]} seeds it covered {100 * normal:.1f} % of normal "
-        f"differences in simulation, and {100 * least:.1f} % of the least favourable law tried)"
+        f"95 % {kind} interval (with {simulated[-1]} seeds it covered {100 * normal:.1f} % of "
+        f"normal differences in simulation, and {100 * least:.1f} % of the worst law tried)"
     )
 
 

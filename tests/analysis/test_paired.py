@@ -241,7 +241,7 @@ def test_the_coverage_that_is_said_is_that_of_the_record():
     assert min(paired.COVERAGE) == 3
     normal_6, least_6 = paired.COVERAGE[6]
     assert f"6 seeds it covered {100 * normal_6:.1f} % of normal" in said_of_interval(6)
-    assert f"and {100 * least_6:.1f} % of the least favourable" in said_of_interval(6)
+    assert f"and {100 * least_6:.1f} % of the worst law tried" in said_of_interval(6)
     assert said_of_interval(5).startswith("95 % t interval (with 5 seeds")
     assert said_of_interval(10_000).startswith("95 % BCa bootstrap interval (with 100 seeds")
     assert said_of_interval(2) == "95 % t interval"
