@@ -235,15 +235,19 @@ def figures(values: Values) -> dict[str, Figure]:
     figure = Figure(figsize=(9.6, 3.6), layout="constrained")
     quadratic, squares, width = figure.subplots(1, 3)
     rates = values["rates"]
-    for axes, name in ((quadratic, "quadratic"), (squares, "λ Σ c²")):
+    for axes, name, unit in ((quadratic, "quadratic", "nats"), (squares, "λ Σ c²", "logits²")):
         for c, trained in enumerate(TRAINED):
             x, y = rates[name][c].ravel(), rates["inflation"][c].ravel()
             label = f"trained at {trained:g}"
             axes.loglog(x, y, style.marker(c), color=style.colour(c), ms=3, alpha=0.6, label=label)
-        ends = [rates["inflation"].min() / 1.5, 1.5 * rates["inflation"].max()]
-        axes.plot(ends, ends, color="black", lw=0.8)
-        axes.set(xlabel=f"predicted, {name}, nats", ylabel="inflation of the loss, nats")
-    quadratic.legend(loc="upper left")
+        ratios = rates["inflation"] / rates[name]
+        factor = 1 if name == "quadratic" else np.nanmedian(ratios)
+        ends = np.array([rates[name].min() / 1.5, 1.5 * rates[name].max()])
+        said = "equal" if name == "quadratic" else "one factor, fitted"
+        axes.plot(ends, factor * ends, color="black", lw=0.8, label=said)
+        axes.set(xlabel=f"predicted, {name}, {unit}", ylabel="inflation of the loss, nats")
+        *_, line = axes.get_lines()
+        axes.legend(handles=[line] if name != "quadratic" else None, loc="lower right")
     for c, rule in enumerate(("rate .5", "λ/r = 1/256")):
         of = changes(values["widths"], rule)
         x = np.array([int(w) for w in of]) * 1.04 ** (2 * c - 1)

@@ -230,7 +230,7 @@ def figures(values: Values) -> dict[str, Figure]:
     for row, quantity in zip(grid, shown, strict=True):
         for axes, of in zip(row, values.values(), strict=True):
             style.draw_points(axes, list(of), [v[quantity] for v in of.values()])
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.1 * max(v[quantity].max() for v in of.values()) or 1)
         label = quantity.replace(", ", ",\n").replace("contributions", "contri-\nbutions")
         row[0].set_ylabel(label, rotation=0, ha="right", va="center")
     for axes, name in zip(grid[0], values, strict=True):
