@@ -31,6 +31,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.figure import Figure
 
 from dropout_jax.analysis import ensemble
 from dropout_jax.analysis.ensemble import arithmetic_mean, geometric_mean
@@ -238,6 +239,15 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     return judged
 
 
+def figures(values: dict[str, Any], size: Size = Size()) -> dict[str, Figure]:
+    """Errors and likelihoods against what is averaged, and how far both means are."""
+    curves, gaps = values["curves"], values["gaps"]
+    return {
+        "passes": plot_passes(size.passes, curves, size.seeds),
+        "gaps": plot_gaps(gaps, size.seeds),
+    }
+
+
 def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the predictions as judged."""
     start = perf_counter()
@@ -245,12 +255,13 @@ def main(folder: Path, size: Size) -> None:
     curves, large = run_large(size, data)
     gaps = {**run_small(size, data), "large .5": large}
     summary = summarise(size, curves, gaps)
-    figures = {
-        "passes": plot_passes(size.passes, curves, size.seeds),
-        "gaps": plot_gaps(gaps, size.seeds),
-    }
     settings = {**size.__dict__, "rate": RATE, "masked": MASKED, "passes_seed": PASSES_SEED}
-    study.write(folder, settings, summary, judge(summary), figures, perf_counter() - start)
+    values, judged, seconds = (
+        {"curves": curves, "gaps": gaps},
+        judge(summary),
+        perf_counter() - start,
+    )
+    study.write(folder, settings, summary, judged, figures(values, size), seconds, values=values)
 
 
 if __name__ == "__main__":

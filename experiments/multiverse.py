@@ -219,7 +219,8 @@ def main(folder: Path, size: Size) -> None:
     seconds = sum(found["seconds"] for found in trained.values()) + perf_counter() - start
     settings = {**asdict(size), "fashion_dir": bool(size.fashion_dir), "level": LEVEL, "rate": RATE}
     del settings["cache"]
-    study.write(folder, settings, summary, judge(rows), figures, seconds, tables)
+    values = {" ".join(map(str, of)): np.array(f["values"], float) for of, f in trained.items()}
+    study.write(folder, settings, summary, judge(rows), figures, seconds, tables, values)
     for question in summary["questions"].values():
         print(question["said"])
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from dropout_jax.analysis.paired import compare, interval
 from dropout_jax.analysis.statistics import error_interval
 from dropout_jax.cli.backend import n_cores
-from dropout_jax.data import Dataset, split
+from dropout_jax.data import Dataset, load_dataset, split
 from dropout_jax.io import writers
 from dropout_jax.io.environment import environment as environment_of
 from dropout_jax.io.figures import write_figure
@@ -64,6 +64,17 @@ def tuned_l2() -> float:
 def validation_split(data: Dataset) -> Dataset:
     """The training data alone, a fifth of it held out as test data."""
     return split(np.asarray(data.x_train), np.asarray(data.y_train), "validation")
+
+
+def with_test_digits(data: Dataset, folder: Path | None) -> Dataset:
+    """The data, tested on the 10,000 test digits of full MNIST in a folder, if one is given.
+
+    None of them is among the digits of `mnist5k`, which are training digits of full MNIST.
+    """
+    if folder is None:
+        return data
+    full = load_dataset("mnist", folder)
+    return data._replace(x_test=full.x_test, y_test=full.y_test)
 
 
 def validate(
