@@ -12,7 +12,7 @@ Seen        A first version had linear outputs and squared error, with which man
             epochs. So the loss was changed and one seed of 3 epochs looked at: that E1 and E2 held
             there, and E4 not, was known when all four predictions were left as they were.
 Command     python -m experiments.autoencoder [--quick] [--data-dir DIR]
-Time        13 minutes on two CPU cores with full MNIST, beside other work
+Time        nine minutes on two CPU cores with full MNIST, beside other work
 
 Scientific  rate of hidden units (0, .5)
 Nuisance    learning rate, by condition: the one of least loss on a sixth of the training images,

@@ -12,7 +12,7 @@ Predicted   Of the masks of the last hidden layer exactly the normalised geometr
             pass scatters more and ends at the same; five networks beat the masks of one, five with
             dropout five without; masks disagree more (mutual information) than networks do.
 Command     python -m experiments.ensemble [--quick]
-Time        about two and a half minutes on two CPU cores
+Time        about four minutes on two CPU cores
 
 Scientific  what is averaged: nothing (scaled weights), 1 … 500 passes, each digit with its own mask
             or all with one, 1 … 5 networks; arithmetic or geometric mean. Exact: all 2^12 masks

@@ -4,15 +4,17 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from flax import linen as nn
 from scipy.stats import spearmanr
 
 from dropout_jax.data import Dataset
-from dropout_jax.networks.mlp import MLP
+from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
 from experiments import data_size, multiverse, optimizers, second_domain
-from experiments.shared import courses, members, pairs, regression, study, universes
+from experiments.shared import courses, members, pairs, recipes, regression, study, universes
 from experiments.shared.members import CHOSEN, QUANTITIES, fresh_members
 from experiments.shared.specifications import by_choice, count, say
 
@@ -187,3 +189,45 @@ def test_features_are_standardised_by_the_part_that_trains():
     np.testing.assert_allclose(data.x_train.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(data.x_train.std(axis=0), 1, rtol=1e-5)
     assert len(data.x_test) == 20
+
+
+def test_columns_above_the_bound_of_their_layer_end_at_it_and_others_where_they_went():
+    kernel = jnp.array([[3.0, 0.1], [4.0, 0.1]])
+    params = {"params": {f"layer_{l}": {"kernel": kernel, "bias": jnp.ones(2)} for l in (0, 1)}}
+    steps = jax.tree.map(jnp.ones_like, params)
+    optimizer = recipes.bounded((1.0, 100.0))
+    updates, _ = optimizer.update(steps, optimizer.init(params), params)
+    first, last = layers(optax.apply_updates(params, updates))
+    chex.assert_trees_all_close(jnp.linalg.norm(first["kernel"], axis=0), jnp.ones(2))
+    chex.assert_trees_all_close(last["kernel"], kernel + 1)
+    chex.assert_trees_all_close(first["bias"], jnp.full(2, 2.0))
+
+
+def test_the_scripts_optimizer_is_its_recursion_with_rate_and_momentum_by_epoch():
+    params = {"params": {"layer_0": {"kernel": jnp.zeros((1, 1)), "bias": jnp.zeros(1)}}}
+    grads = jax.tree.map(jnp.ones_like, params)
+    optimizer = recipes.pylearn2(2, (1e9,))(Hparams())  # two steps an epoch
+
+    def step(carry, _):
+        updates, state = optimizer.update(grads, carry[1], carry[0])
+        params = optax.apply_updates(carry[0], updates)
+        return (params, state), layers(params)[0]["bias"][0]
+
+    _, found = jax.lax.scan(step, (params, optimizer.init(params)), length=1600)
+    w, velocity, expected = 0.0, 0.0, []
+    for n in range(1600):
+        fall, rise = min(n // 2 / 560, 1), min(n // 2 / 698, 1)
+        rate = 0.097259 * (1 - (1 - 0.022292) * fall)
+        velocity = (0.5 + (0.699217 - 0.5) * rise) * velocity - rate
+        w += velocity
+        expected.append(w)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)  # 1,600 sums in float32
+
+
+def test_initial_kernels_have_the_range_of_their_layer_or_are_lecuns_times_a_factor():
+    init = recipes.uniform((50, 40), (0.1, 0.0))
+    assert 0.09 < float(jnp.abs(init(jax.random.key(0), (50, 30))).max()) <= 0.1
+    assert float(jnp.abs(init(jax.random.key(1), (40, 30))).max()) == 0
+    lecun = nn.initializers.lecun_normal()(jax.random.key(2), (50, 30))
+    fourfold = recipes.scaled(4.0)(jax.random.key(2), (50, 30))
+    chex.assert_trees_all_close(fourfold, 4 * lecun, rtol=1e-6)

@@ -1,6 +1,10 @@
 """The rows that the papers on dropout publish for MNIST, and the orders that they find.
 
-Srivastava et al. (2014), tables 2 and 9.
+Srivastava et al. (2014), tables 2 and 9, and the script of pylearn2 (Goodfellow et al. 2013),
+`papers/dropout/mnist.yaml`.
+
+The papers drop without rescaling in training and scale the weights afterwards. Here training
+rescales, so their bound c on a column's norm is c times the probability to keep its inputs.
 """
 
 from collections.abc import Callable
@@ -14,11 +18,13 @@ class Row(NamedTuple):
     """A network of the papers; `paper` is its test error there in per cent, None if not given.
 
     It is trained for `times` as many epochs as the first rows, and each learning rate is tried for
-    `tuning` epochs. `prediction` was made before.
+    `tuning` epochs. Initial kernels are LeCun's times `scale`. `bounds` are those on the norms of
+    columns, layer by layer, where the output layer has one too; `max_norm` is the one bound of all
+    hidden layers. `prediction` was made before.
     """
 
     paper: float | None
-    table: int
+    table: int | str
     dropout: bool
     max_norm: bool = False
     l2: bool = False
@@ -26,9 +32,17 @@ class Row(NamedTuple):
     times: int = 1
     tuning: int = 2
     prediction: str = "J1"
+    scale: float = 1.0
+    bounds: tuple[float, ...] | None = None
 
 
-TABLES = {2: (1024, 1024, 1024), 9: (1024, 1024, 2048)}
+SCRIPT = "pylearn2"
+TABLES: dict[int | str, tuple[int, ...]] = {
+    2: (1024, 1024, 1024),
+    9: (1024, 1024, 2048),
+    SCRIPT: (898, 1532),
+}
+SCRIPT_RANGES = (0.00891030471479, 0.0575059125935, 0.0)  # of uniform initial kernels
 ROWS = {
     "ReLU": Row(None, 2, False),
     "ReLU, dropout": Row(1.25, 2, True),
@@ -50,6 +64,19 @@ ROWS |= {
         ("ReLU, dropout, max-norm", "longest", 10, 6, "J6"),
         ("logistic, dropout", "longest", 10, 6, "J7"),
     )
+}
+_LOGISTIC = ROWS["logistic, dropout"]._replace(scale=4.0, tuning=6)
+_MAX_NORM = ROWS["dropout, max-norm"]._replace(max_norm=False, tuning=6)
+ROWS |= {
+    "logistic times 4, dropout, longer": _LOGISTIC._replace(times=3, prediction="J8"),
+    "logistic times 4, dropout, longest": _LOGISTIC._replace(times=10, prediction="J9"),
+    "ReLU, longest": ROWS["ReLU"]._replace(times=10, tuning=6, prediction="J12"),
+    "dropout, max-norm of the paper, longest": _MAX_NORM._replace(
+        times=10, bounds=(1.6, 1.0, 1.0, 1.0), prediction="J11"
+    ),
+    "pylearn2's script": Row(
+        1.05, SCRIPT, True, times=22, bounds=(4.378017, 2.970242, 4.626974), prediction="J10"
+    ),
 }
 
 
@@ -75,4 +102,5 @@ ORDERS = (
     Order("dropout, max-norm, longer", "dropout, L2, longer", "J5"),
     Order("ReLU, dropout, max-norm, longer", "ReLU, dropout, longer", "J6"),
     Order("ReLU, dropout, longer", "logistic, dropout, longer", "J6"),
+    Order("ReLU, dropout, longer", "ReLU, longest", "J12"),
 )
