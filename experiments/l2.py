@@ -176,10 +176,6 @@ def summarise(
             of,
             [MARGINS["gini"] if name.startswith("Gini") else np.nan for name in found],
         ),
-        "values": {
-            name: {q: v.round(6).tolist() for q, v in zip(found, of[name].T, strict=True)}
-            for name in names
-        },
         "regression": distances,
     }
 
@@ -215,9 +211,19 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     return judged
 
 
+def figures(values: dict[str, Any]) -> dict[str, Figure]:
+    """What was matched, and where regressions end."""
+    return {
+        "matched": plot_matched(values["matched"]),
+        "regression": regression.plot(values["regression"]),
+    }
+
+
 @mpl.rc_context(style.STYLE)
-def plot_matched(names: list[str], found: Quantities) -> Figure:
+def plot_matched(of: dict[str, Quantities]) -> Figure:
     """Every quantity under every condition: all seeds as points, their mean as a line."""
+    names = list(of)
+    found = {q: np.stack([of[name][q] for name in names]) for q in of[names[0]]}
     figure = Figure(figsize=(9.6, 9.6), layout="constrained")
     n_columns = 4
     grid = figure.subplots(-(-len(found) // n_columns), n_columns, sharex=True)
@@ -238,9 +244,11 @@ def main(folder: Path, size: Size) -> None:
     names, found, matched = run(size)
     linear = regression.run(size.seeds, size.steps)
     summary = summarise(names, found, linear)
-    figures = {"matched": plot_matched(names, found), "regression": regression.plot(linear)}
     settings = {**size.__dict__, "rate": RATE, **matched}
-    study.write(folder, settings, summary, judge(summary), figures, perf_counter() - start)
+    of = {name: {q: v[c] for q, v in found.items()} for c, name in enumerate(names)}
+    values, judged = {"matched": of, "regression": linear}, judge(summary)
+    seconds = perf_counter() - start
+    study.write(folder, settings, summary, judged, figures(values), seconds, values=values)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from dropout_jax.analysis.paired import compare
 from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MARGINS
@@ -88,14 +89,14 @@ QUESTIONS = {
 }
 
 
-def specify(universe: Universe, found: dict[str, Any]) -> list[Row]:
+def specify(universe: Universe, values: np.ndarray) -> list[Row]:
     """The rows of a universe from its values [C, S, T, Q, M].
 
     Verdicts are those of `paired.compare`, in which a direction that is negligible counts as
     negligible; a family is the quantities of one stop and measure. A
     seed is left out if a member did not reach the stop, and so is a stop with fewer than two seeds.
     """
-    rows, values = [], np.array(found["values"], float)  # what is not finite was saved as null
+    rows = []
     for (t, stopping), (m, name) in product(enumerate(STOPS), enumerate(CHOSEN)):
         family = values[:, :, t, :, m]
         pairs = np.isfinite(family).all(axis=(0, 2))
@@ -197,11 +198,31 @@ def told(universe: Universe, found: dict[str, Any]) -> dict[str, Any]:
     return {**universe._asdict(), STOPS[2]: equal, "seconds": round(found["seconds"], 1)}
 
 
+def specify_all(values: dict[str, np.ndarray]) -> list[Row]:
+    """The rows of all universes, by their names as `main` writes them."""
+    rows = []
+    for name, of in values.items():
+        initializer, optimizer, width, depth, data = name.split()
+        universe = Universe(initializer, optimizer, int(width), int(depth), data)
+        rows += specify(universe, of)
+    return rows
+
+
+def figures(values: dict[str, np.ndarray]) -> dict[str, Figure]:
+    """A specification curve for each question."""
+    rows = specify_all(values)
+    return {
+        name: plot_curve(of.about, of_question(rows, of.views, of.role), MAIN)
+        for name, of in QUESTIONS.items()
+    }
+
+
 def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the answer."""
     trained = train_all(size)
     start = perf_counter()
-    rows = [row for universe, found in trained.items() for row in specify(universe, found)]
+    values = {" ".join(map(str, of)): np.array(f["values"], float) for of, f in trained.items()}
+    rows = specify_all(values)
     answers = {name: of_question(rows, of.views, of.role) for name, of in QUESTIONS.items()}
     summary = {
         "trainings": [told(universe, found) for universe, found in trained.items()],
@@ -214,13 +235,12 @@ def main(folder: Path, size: Size) -> None:
             for name, of in answers.items()
         },
     }
-    figures = {name: plot_curve(QUESTIONS[name].about, of, MAIN) for name, of in answers.items()}
     tables = {name: table(of) for name, of in answers.items()}
     seconds = sum(found["seconds"] for found in trained.values()) + perf_counter() - start
     settings = {**asdict(size), "fashion_dir": bool(size.fashion_dir), "level": LEVEL, "rate": RATE}
     del settings["cache"]
-    values = {" ".join(map(str, of)): np.array(f["values"], float) for of, f in trained.items()}
-    study.write(folder, settings, summary, judge(rows), figures, seconds, tables, values)
+    drawn = figures(values)
+    study.write(folder, settings, summary, judge(rows), drawn, seconds, tables, values)
     for question in summary["questions"].values():
         print(question["said"])
 

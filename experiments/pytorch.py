@@ -136,8 +136,9 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @mpl.rc_context(style.STYLE)
-def plot(rows: list[dict[str, Any]]) -> Figure:
+def figures(summary: dict[str, Any]) -> dict[str, Figure]:
     """The intervals of both, side by side, a line for each condition, layer and view."""
+    rows = summary["ginis"]
     figure = Figure(figsize=(7.2, 0.3 * len(rows) + 1.4), layout="constrained")
     axes = figure.subplots()
     for c, name in enumerate(("pytorch", "library")):
@@ -153,17 +154,19 @@ def plot(rows: list[dict[str, Any]]) -> Figure:
     axes.legend()
     n_seeds = rows[0]["pytorch"]["n"]
     figure.suptitle(f"Mean and 95 % interval, n = {n_seeds} seeds of PyTorch", size=10)
-    return figure
+    return {"ginis": figure}
 
 
 def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the predictions as judged."""
     start = perf_counter()
-    summary = summarise(run(size))
-    figures = {"ginis": plot(summary["ginis"])}
+    ginis = run(size)
+    summary = summarise(ginis)
+    values = {f"{view}, layer {layer}, {name}": of for (name, layer, view), of in ginis.items()}
     versions = {"torch": importlib.import_module("torch").__version__}
     settings = {**size.__dict__, "rates": RATES, **versions}
-    study.write(folder, settings, summary, judge(summary), figures, perf_counter() - start)
+    judged, seconds = judge(summary), perf_counter() - start
+    study.write(folder, settings, summary, judged, figures(summary), seconds, values=values)
 
 
 if __name__ == "__main__":

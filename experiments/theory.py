@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from experiments.shared import study
-from experiments.shared.theory_figures import plot
+from experiments.shared.theory_figures import figures
 from experiments.shared.theory_models import (
     COPIES,
     FACTOR_RATES,
@@ -135,7 +135,8 @@ def main(folder: Path, size: Size) -> None:
     start = perf_counter()
     found = {name: model(size) for name, model in MODELS.items()}
     summary, settings = summarise(found), {**size.__dict__, "rates": RATES}
-    study.write(folder, settings, summary, judge(summary), plot(found), perf_counter() - start)
+    judged, seconds = judge(summary), perf_counter() - start
+    study.write(folder, settings, summary, judged, figures(found), seconds, values=found)
 
 
 if __name__ == "__main__":

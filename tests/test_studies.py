@@ -52,7 +52,7 @@ def found_in_a_universe(fall):
     dropout = none * np.where(rises, 1 + fall, 1 - fall)
     values = np.stack([none, dropout])
     values[1, 0, -1] = np.nan
-    return {"values": values.tolist()}
+    return values
 
 
 def test_a_universe_says_the_direction_whatever_way_its_measure_points():

@@ -21,11 +21,11 @@ from experiments.shared.theory_models import (
 _POINTS: dict[str, Any] = {"ls": "", "ms": 3.5, "mfc": "none", "mew": 0.8}
 
 
-def plot(found: dict[str, Found]) -> dict[str, Figure]:
+def figures(values: dict[str, Found]) -> dict[str, Figure]:
     """A figure for each result."""
     draw = (_linear_regression, _linear_network, _logistic, _last_layer, _products, _copies)
     with mpl.rc_context(STYLE):
-        return {name: fn(of) for fn, (name, of) in zip(draw, found.items(), strict=True)}
+        return {name: fn(of) for fn, (name, of) in zip(draw, values.items(), strict=True)}
 
 
 def _figure(title: str, n_seeds: int, n_panels: int = 1) -> tuple[Figure, list[Axes]]:
