@@ -30,7 +30,7 @@ from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.io import writers
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.runs.run import Run, compare
-from dropout_jax.runs.wording import answer
+from dropout_jax.runs.wording import verdict
 from dropout_jax.runs.write import write
 from dropout_jax.training.config import Config, Hparams
 from experiments.shared import study
@@ -199,7 +199,7 @@ def main(folder: Path, size: Size) -> None:
     judged = judge(result.summary)
     writers.write_json(folder / "predictions.json", judged)
     print(f"L2 coefficient of least validation loss: {tuning['l2']:g}")
-    print("\n".join(answer(result.summary)))
+    print("\n".join(verdict(result.summary)))
     study.show(judged)
 
 

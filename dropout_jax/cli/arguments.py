@@ -14,6 +14,7 @@ ROOT_SEED = 0
 _MAX_SEEDS = 1_000_000  # of three conditions: a month of one core, at a second a network
 HOW = (  # how a run is made, not what it is
     *("out", "overwrite", "resume", "checkpoint_seconds", "tensorboard", "data_dir", "memory"),
+    "all_views",
     *("distributed", "coordinator", "num_processes", "process_id"),
 )
 
@@ -59,6 +60,8 @@ class Training(Networks):
     """go on with the run in that folder; start it if there is none"""
     checkpoint_seconds: float = 60.0
     """seconds between checkpoints; Ctrl-C and SIGTERM write one too"""
+    all_views: tyro.conf.FlagCreatePairsOff[bool] = False
+    """print the Gini of every view, not of weights and contributions alone"""
     tensorboard: tyro.conf.FlagCreatePairsOff[bool] = False
     """also write curves and histograms of weights for TensorBoard, to tensorboard/ in the folder"""
     distributed: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -79,10 +82,14 @@ class Compare(Training):
     in words, and writes a folder with all numbers, weights and figures.
     """
 
-    rates: tuple[float, ...] = (0.0, 0.5, 0.5)
-    """P(drop) for the inputs of each layer: first the pixels, then each hidden layer"""
+    rates: tuple[float, ...] = (0.5,)
+    """P(drop) of every hidden layer; or one rate for the inputs of each layer, the pixels first"""
+    pixels: Annotated[float | None, _by_default("0", "FLOAT")] = None
+    """P(drop) of the pixels, beside one rate of all hidden layers or a sweep"""
+    sweep: Annotated[tuple[float, ...], _by_default("none")] = ()
+    """rates of all hidden layers, each a condition of its own, in place of --rates"""
     weight_decay: float = 1e-3
-    """coefficient µ of the L2 penalty ½ µ Σ w², in the condition l2"""
+    """coefficient µ of the L2 penalty ½ µ Σ w², in the condition l2; not tuned to the data"""
 
 
 @dataclass(frozen=True)
@@ -176,8 +183,20 @@ def _expectations(a: Networks) -> Iterator[tuple[str, Expected]]:
     if isinstance(a, Training):
         yield from _of_training(a)
     if isinstance(a, Compare):
-        yield "rates", expected_of("rates", a.rates, n_layers)
+        yield from _of_rates(a, n_layers)
         yield "weight-decay", expected_of("weight_decay", a.weight_decay, n_layers)
+
+
+def _of_rates(a: Compare, n_layers: int) -> Iterator[tuple[str, Expected]]:
+    one, valid = len(a.rates) == 1, all(0 <= rate <= 1 for rate in a.rates)
+    expected = "hold rates in [0, 1]: one for all hidden layers, or "
+    expected += f"{n_layers}, one for the input of each layer"
+    yield "rates", (expected, valid and (one or len(a.rates) == n_layers))
+    expected = "hold different rates in [0, 1], each a condition, and come without --rates"
+    distinct = len(set(a.sweep)) == len(a.sweep) and all(0 <= rate <= 1 for rate in a.sweep)
+    yield "sweep", (expected, distinct and (not a.sweep or a.rates == Compare.rates))
+    expected = "be a rate in [0, 1], beside one rate of all hidden layers or --sweep"
+    yield "pixels", (expected, a.pixels is None or (0 <= a.pixels <= 1 and one))
 
 
 def _of_training(a: Training) -> Iterator[tuple[str, Expected]]:

@@ -44,10 +44,7 @@ def given_conditions(arguments: Networks) -> Conditions:
       {'none': {}, 'half': {'rates': (0.0, 0.5, 0.5)}}
     """
     if not isinstance(arguments, Train):
-        usual = Compare(rates=(0.0, *(0.5,) * len(arguments.features)))
-        three = arguments if isinstance(arguments, Compare) else usual
-        dropout: dict[str, Value] = {"rates": three.rates}
-        return {"none": {}, "dropout": dropout, "l2": {"weight_decay": three.weight_decay}}
+        return _compared(arguments if isinstance(arguments, Compare) else Compare(), arguments)
     if bool(arguments.condition) == (arguments.conditions is not None):
         both = "both" if arguments.condition else "neither"
         raise ValueError(f"give --condition, once or more, or --conditions, got {both}")
@@ -61,6 +58,19 @@ def given_conditions(arguments: Networks) -> Conditions:
             if not met:
                 raise ValueError(f"{key} of condition {name} must {expected}, got {shown(value)}")
     return given
+
+
+def _compared(compare: Compare, networks: Networks) -> Conditions:
+    """No dropout, dropout as the command has it, and L2."""
+    n_hidden, pixels = len(networks.features), compare.pixels or 0.0
+
+    def alike(rate: float) -> Value:
+        return (pixels, *(rate,) * n_hidden)
+
+    one = alike(*compare.rates) if len(compare.rates) == 1 else compare.rates
+    swept: Conditions = {f"dropout {rate:g}": {"rates": alike(rate)} for rate in compare.sweep}
+    dropout: Conditions = swept or {"dropout": {"rates": one}}
+    return {"none": {}, **dropout, "l2": {"weight_decay": compare.weight_decay}}
 
 
 def _from_words(conditions: Sequence[Sequence[str]]) -> Conditions:
@@ -157,6 +167,11 @@ def settings(arguments: Networks, given: Conditions, dataset: "Dataset") -> dict
     if isinstance(arguments, Train):
         del asked["condition"]
         asked["conditions"] = given
+    if isinstance(arguments, Compare):
+        del asked["pixels"]  # which the rates hold
+        asked["rates"] = [of["rates"] for of in given.values() if "rates" in of]
+        if not asked.pop("sweep"):
+            (asked["rates"],) = asked["rates"]
     return {
         "command": type(arguments).__name__.lower(),
         **asked,

@@ -6,6 +6,7 @@ once the arguments have been understood.
 """
 
 import contextlib
+import difflib
 import io
 import logging
 import os
@@ -13,7 +14,7 @@ import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 from itertools import takewhile
@@ -28,6 +29,7 @@ from dropout_jax.cli.refused import Refused, bad_input
 from dropout_jax.cli.terminal import complain, say_plainly
 
 _HELP = ("Argument", "For full help", "Perhaps you")  # what follows the message of tyro's errors
+_LISTS = ("--features", "--rates", "--sweep")  # options whose numbers commas may separate
 COMMANDS = {"compare": Compare, "train": Train, "inspect": Inspect, "doctor": Doctor}
 
 
@@ -118,7 +120,7 @@ def _parsed(argv: Sequence[str]) -> Any:
     try:
         with contextlib.redirect_stderr(said):
             return tyro.extras.subcommand_cli_from_dict(
-                COMMANDS, prog="dropout-jax", args=list(argv)
+                COMMANDS, prog="dropout-jax", args=list(_without_commas(argv))
             )
     except SystemExit as stop:
         if stop.code:
@@ -126,9 +128,27 @@ def _parsed(argv: Sequence[str]) -> Any:
         return None
 
 
+def _without_commas(argv: Sequence[str]) -> Iterator[str]:
+    """The same words; the numbers of a list may be written as 256,256 too."""
+    in_list = False
+    for word in argv:
+        option, equals, numbers = word.partition("=")
+        if word.startswith("--"):
+            in_list = option in _LISTS
+        if in_list and word.startswith("--") and equals:
+            yield option
+        yield from (
+            numbers.split(",") if in_list and equals else word.split(",") if in_list else [word]
+        )
+
+
 def _one_line(drawn: str) -> str:
     """The message of tyro's error, however it is drawn: without frame, title and help."""
     plain = re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", "", drawn)
     lines = [stripped for line in plain.splitlines() if (stripped := line.strip(" |+-="))]
     message = " ".join(takewhile(lambda line: not line.startswith(_HELP), lines[1:] or lines))
-    return message.replace(" Available subcommands", "; available commands")
+    message = message.replace(" Available subcommands", "; available commands")
+    wrong = re.search(r"Unrecognized options: ([^\s,;]+)", message)
+    known = [*COMMANDS, *re.findall(r"^\W*?(--[a-z][a-z-]*)", plain, re.MULTILINE)]
+    near = difflib.get_close_matches(wrong[1], known, 1) if wrong else []
+    return f"{message}; did you mean {near[0]}?" if near else message

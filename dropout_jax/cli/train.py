@@ -18,7 +18,7 @@ from dropout_jax.populations import processes
 from dropout_jax.populations.population import Interrupted
 from dropout_jax.runs import folder
 from dropout_jax.runs.run import Run
-from dropout_jax.runs.wording import answer, question
+from dropout_jax.runs.wording import question
 
 
 def train(arguments: Training, given: Conditions, import_seconds: float) -> int:
@@ -76,11 +76,14 @@ def _execute(arguments: Training, job: Job, import_seconds: float) -> Run | None
         raise Refused(f"all processes must be given the same {same}", 2)
     if processes.of_first(job.mark is not None and job.mark.done):
         return None
+    if processes.is_first():
+        with contextlib.suppress(OSError, SystemExit):  # if nobody reads it, it is trained yet
+            terminal.say(tables.training_lines(job.conditions, arguments.seeds))
     result = _with_a_bar(arguments, job._replace(saved=processes.of_first(job.saved)))
     result = result._replace(seconds={"import": import_seconds, **result.seconds})
     if processes.is_first():
         with contextlib.suppress(OSError, SystemExit):  # if nobody reads it, it is written yet
-            show(result)  # before the pictures, which take seconds
+            show(result, arguments.all_views)  # before the pictures, which take seconds
         jobs.finish(arguments, job, result)
     processes.anywhere(False)  # the others wait until all is written
     return result
@@ -102,13 +105,15 @@ def _with_a_bar(arguments: Training, job: Job) -> Run:
         return jobs.train(arguments, job, show_and_stop)
 
 
-def show(result: Run) -> None:
-    """Print the errors, a table per condition and the answer in words."""
+def show(result: Run, all_views: bool = False) -> None:
+    """Print the answer in words and as a picture, and the numbers behind it."""
     summary = result.summary
     if result.interrupted:
         terminal.say([tables.interrupted_line(summary)])
-    asked = question(list(summary["conditions"]))
-    terminal.say(tables.run_lines(summary, asked, answer(summary)))
+    if len(summary["conditions"]) > 1:
+        asked = question(list(summary["conditions"]))
+        terminal.say([*tables.answer_lines(summary, asked), ""])
+    terminal.say(tables.run_lines(summary, all_views))
 
 
 def _say_where(folder: Path) -> None:

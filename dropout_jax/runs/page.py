@@ -14,6 +14,7 @@ import jinja2
 import numpy as np
 
 from dropout_jax.runs import page_figures
+from dropout_jax.runs.wording import GINI, LEGEND, SHOWN, described, picture
 
 
 class Contents(NamedTuple):
@@ -50,8 +51,9 @@ def render(contents: Contents) -> str:
     """The whole page.
 
     Example:
-      >>> error = {"mean": 0.05, "sd": 0.01}
+      >>> error = {"mean": 0.05, "sd": 0.01, "ci_low": 0.04, "ci_high": 0.06}
       >>> condition = {"train_error": error, "test_error": error, "diverged_seeds": []}
+      >>> condition |= {"rates": [0.0, 0.5], "weight_decay": 0.0}
       >>> contents = Contents(
       ...     summary={"n_seeds": 1, "conditions": {"<none>": condition}, "comparisons": []},
       ...     question="Does dropout spread the weights?",
@@ -75,6 +77,11 @@ def render(contents: Contents) -> str:
     return template.render(
         contents._asdict(),
         names=names,
+        described={name: described(of) for name, of in contents.summary["conditions"].items()},
+        picture=picture(contents.summary),
+        shown=list(SHOWN.values()),
+        legend_text=LEGEND,
+        gini_text=GINI,
         swatches=[page_figures.swatch(c) for c in range(len(names))],
         layers=list(contents.magnitudes),
         weights=page_figures.weights(contents.magnitudes),

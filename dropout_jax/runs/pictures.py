@@ -15,7 +15,7 @@ from dropout_jax.populations.population import Population
 from dropout_jax.runs import plots
 from dropout_jax.runs.page import Contents, render
 from dropout_jax.runs.run import Run
-from dropout_jax.runs.wording import answer, question
+from dropout_jax.runs.wording import question, verdict
 
 
 def _sound_seeds(result: Run) -> Run:
@@ -86,11 +86,11 @@ def page(result: Run, settings: dict[str, Any], environment: dict[str, Any]) -> 
     """The page of a run as HTML; like the figures, it leaves out the seeds that diverged."""
     shown, summary = _sound_seeds(result), result.summary
     names, titles = list(result.conditions), _titles(result)
-    magnitudes, _ = _shown_weights(shown, titles, len(names))
+    magnitudes, _ = _shown_weights(shown, titles)
     contents = Contents(
         summary=summary,
         question=question(names),
-        answer=answer(summary) if len(names) > 1 else [],
+        answer=verdict(summary) if len(names) > 1 else [],
         settings=settings,
         environment=environment,
         interrupted=result.interrupted,
@@ -114,11 +114,11 @@ def _relative(measured: Measured, view: str, titles: list[str]) -> dict[str, np.
     }
 
 
-def _shown_weights(result: Run, titles: list[str], n_conditions: int = 2) -> tuple[dict, dict]:
-    """|w| of the live entries, and their Gini, of the first seed in the first conditions."""
+def _shown_weights(result: Run, titles: list[str]) -> tuple[dict, dict]:
+    """|w| of the live entries, and their Gini, of the first seed in every condition."""
     magnitudes, gini = {}, {}
     live = [*result.measured.live_inputs, None]
-    for c, name in list(enumerate(result.conditions))[:n_conditions]:
+    for c, name in enumerate(result.conditions):
         magnitudes[name], gini[name] = {}, {}
         for l, layer in enumerate(layers(result.population.params)):
             kernel = np.abs(layer["kernel"][c, 0])

@@ -1,11 +1,46 @@
-"""The answer of a comparison in words, from its summary."""
+"""The answer of a comparison in words, from its summary: the same for terminal, page and JSON.
 
-from collections.abc import Sequence
-from typing import Any
+The *work* is what hidden units contribute; the *weights* are single magnitudes |w|.
+"""
 
-from dropout_jax.analysis import statistics
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-_SAID_OF = {"entries": "weights", "contribution": "contributions of hidden units"}
+from dropout_jax.analysis.statistics import MIN_SEEDS
+
+SHOWN = {"entries": "weights", "contribution": "contributions"}  # views that are always shown
+MARKS = {"more uniform": "▲", "less uniform": "▼", "negligible": "≈", "undecided": "?"}
+LEGEND = (
+    "Differences of the Gini index; below 0 is more uniform. Weights: the magnitudes |w| of a "
+    "layer. Contributions: rms(h) · ‖w_out‖ of each hidden unit, what it sends on."
+)
+GINI = (
+    "Gini index with the factor N/(N - 1): 0 if all N magnitudes are equal, 1 if one is all there "
+    "is."
+)
+_LEADS: dict[
+    tuple[bool | None, bool | None], str
+] = {  # whether the work, and the weights, are spread
+    (True, True): "spreads the work and the weights",
+    (True, False): "spreads the work, not the weights",
+    (False, True): "spreads the weights, not the work",
+    (False, False): "spreads neither the work nor the weights",
+}
+_CHANGES = {
+    "more uniform": "more evenly",
+    "less uniform": "less evenly",
+    "negligible": "about as evenly",
+    "undecided": "undecided",
+}
+
+
+class Cell(NamedTuple):
+    """What a picture-table shows of one layer and view: a verdict, its mark, and the difference."""
+
+    verdict: str
+    mark: str
+    difference: float
 
 
 def question(names: Sequence[str]) -> str:
@@ -15,70 +50,137 @@ def question(names: Sequence[str]) -> str:
       >>> print(question(["none", "dropout", "l2"]))
       Does dropout spread the weights?
     """
-    if list(names) == ["none", "dropout", "l2"]:
+    first, *between, last = [*names, ""] if len(names) < 2 else names
+    if first == "none" and last == "l2" and all(name.startswith("dropout") for name in between):
         return "Does dropout spread the weights?"
     if len(names) == 1:
         return f"How are the weights of {names[0]} spread?"
     return f"What spreads the weights, compared with {names[0]}?"
 
 
-def answer(summary: dict[str, Any]) -> list[str]:
-    """The answer in words, from a summary: how each condition changed the Gini of each view.
+def described(condition: Mapping[str, Any]) -> str:
+    """What was done to the networks of a condition, from a summary.
 
     Example:
-      >>> import numpy as np
-      >>> from dropout_jax.analysis.comparison import Measured, summarise
-      >>> from dropout_jax.analysis.uniformity import MEASURES
-      >>> from dropout_jax.populations.population import Population
-      >>> from dropout_jax.training.config import Hparams
-      >>> from dropout_jax.training.epochs import Curve, Metrics
-      >>> ginis = np.array([[0.5, 0.4, 0.6], [0.4, 0.3, 0.4]])  # conditions, seeds
-      >>> measures = {"entries": dict.fromkeys(MEASURES, ginis)}
-      >>> measured = Measured({0: measures}, {}, [np.ones((2, 3, 4), bool)])  # of four inputs
-      >>> metrics = Metrics(np.ones((2, 3, 1)), np.ones((2, 3, 1)))
-      >>> population = Population({}, {}, np.arange(1), Curve(metrics, metrics))
-      >>> conditions = {"none": Hparams((0.0,)), "dropout": Hparams((0.5,))}
-      >>> summary = summarise(conditions, range(3), population, measured)
-      >>> print(answer(summary)[0])
-      With 3 seeds no test can reach p < .05 (the smallest is 0.25): no direction can be decided.
-      Take at least 6 seeds.
+      >>> print(described({"rates": [0.0, 0.5, 0.5], "weight_decay": 0.0}))
+      pixels 0, hidden 0.5 0.5
+      >>> print(described({"rates": [0.0, 0.0], "weight_decay": 1e-3}))
+      no dropout, weight decay 0.001
     """
+    pixels, *hidden = map(float, condition["rates"])
+    rates = f"pixels {pixels:g}"
+    if hidden:
+        rates += f", hidden {' '.join(f'{rate:g}' for rate in hidden)}"
+    said = [rates if pixels or any(hidden) else "no dropout"]
+    for key in ("weight_decay", "max_norm"):
+        value = condition.get(key)
+        if value is not None and 0 < value < math.inf:
+            said.append(f"{key.replace('_', ' ')} {float(value):g}")
+    return ", ".join(said)
+
+
+def picture(summary: Mapping[str, Any]) -> dict[tuple[str, int], dict[str, Cell]]:
+    """The picture-table: for each condition and layer, the verdict on each view that is shown.
+
+    Example:
+      >>> row = {"condition": "dropout", "layer": 0, "view": "entries", "measure": "gini"}
+      >>> row |= {"verdict": "negligibly more uniform", "difference": -0.001}
+      >>> print(picture({"comparisons": [row]})["dropout", 0]["weights"].mark)
+      ≈
+    """
+    table: dict[tuple[str, int], dict[str, Cell]] = {}
+    for row in summary["comparisons"]:
+        if row["measure"] == "gini" and row["view"] in SHOWN:
+            verdict = "negligible" if "negligibl" in row["verdict"] else row["verdict"]
+            cell = Cell(verdict, MARKS[verdict], row["difference"])
+            table.setdefault((row["condition"], row["layer"]), {})[SHOWN[row["view"]]] = cell
+    return table
+
+
+def verdict(summary: Mapping[str, Any]) -> list[str]:
+    """One sentence a condition: does it spread the work of the units, and does it spread weights?
+
+    The work or the weights are spread if they are more uniform in more than half of the layers and
+    less in none. They are not if fewer than half are, and can be. Else the layers are named alone.
+
+    Example:
+      >>> def row(layer, view, verdict):
+      ...     of = {"condition": "dropout", "layer": layer, "view": view, "measure": "gini"}
+      ...     return of | {"verdict": verdict, "difference": -0.1}
+      >>> rows = [row(0, "contribution", "more uniform"), row(0, "entries", "less uniform")]
+      >>> rows.append(row(1, "entries", "negligible"))
+      >>> conditions = dict.fromkeys(("none", "dropout"), {"n_compared": 10})
+      >>> (sentence,) = verdict({"conditions": conditions, "comparisons": rows})
+      >>> print(sentence)
+      Dropout spreads the work, not the weights: the hidden layer's units contribute more evenly;
+      single weights are spread less evenly in the first layer, about as evenly in the output layer.
+    """
+    conditions, table = summary["conditions"], picture(summary)
+    n = min(condition["n_compared"] for condition in conditions.values())
     sentences = []
-    n = min(condition["n_compared"] for condition in summary["conditions"].values())
-    if 0 < n < statistics.MIN_SEEDS:
+    if 0 < n < MIN_SEEDS and len(conditions) > 1:
         smallest = summary["statistics"]["smallest_p"]
         sentences.append(
             f"With {n} seeds no test can reach p < .05 (the smallest is {smallest:.2g}): "
-            f"no direction can be decided. Take at least {statistics.MIN_SEEDS} seeds."
+            f"no direction can be decided. Take at least {MIN_SEEDS} seeds."
         )
-    for name, condition in list(summary["conditions"].items())[1:]:
+    for name, condition in list(conditions.items())[1:]:
         if condition["n_compared"] == 0:
             sentences.append(
                 f"With {name}, nothing can be compared: in every seed its network or that of the "
                 "baseline diverged."
             )
             continue
-        for view, what in _SAID_OF.items():
-            rows = [
-                row
-                for row in summary["comparisons"]
-                if (row["condition"], row["view"], row["measure"]) == (name, view, "gini")
-            ]
-            verdicts = [row["verdict"] for row in rows]
-            by_layer = "; ".join(_layer_words(row) for row in rows)
-            more, less = map(verdicts.count, ("more uniform", "less uniform"))
-            same = sum("negligibl" in verdict for verdict in verdicts)
-            negligible = f", and changed negligibly in {same}" if same else ""
-            sentences.append(
-                f"With {name}, {what} are more uniform in {more} of {len(rows)} layers, less in "
-                f"{less}{negligible}; Gini: {by_layer}."
-            )
+        layers = [cells for (of, _), cells in table.items() if of == name]
+        weights = [cells["weights"].verdict for cells in layers]
+        work = [cells["contributions"].verdict for cells in layers if "contributions" in cells]
+        spread = (_is_spread(work), _is_spread(weights))
+        subject = name[:1].upper() + name[1:]
+        lead = f"{subject} {_LEADS[spread]}:" if work and spread in _LEADS else f"With {name},"
+        said = [_of_units(work)] if work else []  # a network may have no hidden layer
+        sentences.append(f"{lead} {'; '.join([*said, _of_weights(weights)])}.")
     return sentences
 
 
-def _layer_words(row: dict[str, Any]) -> str:
-    return (
-        f"layer {row['layer']} {row['verdict']}, "
-        f"{row['baseline_mean']:.3f} → {row['condition_mean']:.3f} "
-        f"({row['difference']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}])"
-    )
+def _is_spread(verdicts: Sequence[str]) -> bool | None:
+    """Whether more than half of the layers are more uniform and none less; None if it is open."""
+    more, less, undecided = map(verdicts.count, ("more uniform", "less uniform", "undecided"))
+    if 2 * more > len(verdicts) and not less:
+        return True
+    return False if 2 * (more + undecided) < len(verdicts) else None
+
+
+def _of_units(verdicts: Sequence[str]) -> str:
+    """How evenly units contribute, by hidden layer."""
+    n = len(verdicts)
+    names = [f"hidden layer {l}" for l in range(n)]
+    if n > 1:
+        names[0], names[-1] = "the first hidden layer", "the last hidden layer"
+    if len(set(verdicts)) > 1:
+        return f"hidden units contribute {_by_layer(verdicts, names)}"
+    units = "the hidden layer's units" if n == 1 else "the units of every hidden layer"
+    if verdicts[0] == "undecided":
+        return f"how evenly {units} contribute is undecided"
+    return f"{units} contribute {_CHANGES[verdicts[0]]}"
+
+
+def _of_weights(verdicts: Sequence[str]) -> str:
+    """How evenly single weights are spread, by layer."""
+    names = [f"layer {l}" for l in range(len(verdicts))]
+    names[0], names[-1] = "the first layer", "the output layer"
+    if set(verdicts) == {"undecided"}:
+        return "how evenly single weights are spread is undecided"
+    if len(set(verdicts)) == 1:
+        where = " in every layer" if len(verdicts) > 1 else ""
+        return f"single weights are spread {_CHANGES[verdicts[0]]}{where}"
+    return f"single weights are spread {_by_layer(verdicts, names)}"
+
+
+def _by_layer(verdicts: Sequence[str], names: Sequence[str]) -> str:
+    """The changes, each with the layers that it holds for."""
+    said = []
+    for verdict, change in _CHANGES.items():
+        where = [name for name, of in zip(names, verdicts, strict=True) if of == verdict]
+        if where:
+            said.append(f"{change} in {' and '.join(where)}")
+    return ", ".join(said)

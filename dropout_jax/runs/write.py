@@ -14,6 +14,7 @@ from dropout_jax.io.figures import write_figure
 from dropout_jax.networks.mlp import layers
 from dropout_jax.runs.pictures import figures, page
 from dropout_jax.runs.run import Run
+from dropout_jax.runs.wording import verdict
 
 
 def tensors(result: Run) -> dict[str, np.ndarray]:
@@ -73,7 +74,8 @@ def write(
     writers.write_json(folder / "environment.json", environment)
     if not compact:
         writers.write_text(folder / "report.html", page(result, settings, environment))
-    writers.write_json(folder / "summary.json", result.summary)
+    said = {"verdict": verdict(result.summary)} if len(result.conditions) > 1 else {}
+    writers.write_json(folder / "summary.json", {**result.summary, **said})
 
 
 def _write_tables(folder: Path, result: Run) -> None:

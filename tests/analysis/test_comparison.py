@@ -21,7 +21,6 @@ from dropout_jax.analysis.statistics import error_interval
 from dropout_jax.analysis.uniformity import MARGINS, MEASURES
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import Population
-from dropout_jax.runs.wording import answer
 from dropout_jax.training.config import Hparams
 from dropout_jax.training.epochs import Curve, Metrics
 
@@ -290,23 +289,3 @@ def summary_of(verdicts, n_seeds=10):
         "conditions": conditions,
         "comparisons": comparisons,
     }
-
-
-def test_the_answer_counts_layers_and_gives_the_numbers_of_each():
-    verdicts = ["more uniform", "less uniform", "more uniform", "negligibly more uniform"]
-    weights, contributions = answer(summary_of(verdicts))
-    assert weights.startswith(
-        "With dropout, weights are more uniform in 2 of 4 layers, less in 1, and "
-        "changed negligibly in 1;"
-    )
-    assert contributions.startswith("With dropout, contributions of hidden units are more uniform")
-    for l, verdict in enumerate(verdicts):
-        assert f"layer {l} {verdict}, 0.400 → 0.300 (-0.100 [-0.120, -0.080])" in weights
-
-
-def test_the_answer_says_when_there_are_too_few_seeds_for_any_test():
-    caution, *said = answer(summary_of(["undecided"], n_seeds=4))
-    assert len(said) == 2
-    assert "With 4 seeds" in caution
-    assert "0.12" in caution  # 2 · 2⁻⁴
-    assert "at least 6 seeds" in caution

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dropout_jax.cli.arguments import Compare, Train
 from dropout_jax.cli.conditions import configuration, given_conditions, settings
-from dropout_jax.cli.main import run_command
+from dropout_jax.cli.main import _without_commas, run_command
 from dropout_jax.data import load_dataset
 
 
@@ -24,6 +24,33 @@ def configured(arguments):
 def test_compare_means_three_conditions_the_first_without_dropout():
     given = given_conditions(Compare(rates=(0.1, 0.2, 0.3), weight_decay=0.5))
     assert given == {"none": {}, "dropout": {"rates": (0.1, 0.2, 0.3)}, "l2": {"weight_decay": 0.5}}
+
+
+def test_one_rate_is_that_of_all_hidden_layers_and_pixels_have_an_option():
+    one = given_conditions(Compare(features=(8, 8, 8), rates=(0.3,), pixels=0.2))
+    assert one["dropout"] == {"rates": (0.2, 0.3, 0.3, 0.3)}
+    usual = given_conditions(Compare())
+    assert usual["dropout"] == {"rates": (0.0, 0.5, 0.5)}
+    alike = settings(Compare(), usual, load_dataset("digits"))
+    given = Compare(rates=(0.0, 0.5, 0.5))
+    assert alike == settings(given, given_conditions(given), load_dataset("digits"))
+    assert alike["rates"] == (0.0, 0.5, 0.5)
+
+
+def test_a_sweep_is_a_condition_for_each_rate():
+    swept = Compare(features=(8,), sweep=(0.2, 0.8), pixels=0.1)
+    given = given_conditions(swept)
+    assert list(given) == ["none", "dropout 0.2", "dropout 0.8", "l2"]
+    assert given["dropout 0.8"] == {"rates": (0.1, 0.8)}
+    told = settings(swept, given, load_dataset("digits"))
+    assert told["rates"] == [(0.1, 0.2), (0.1, 0.8)]
+
+
+def test_numbers_of_a_list_may_be_separated_by_commas():
+    line = "compare --features 8,16 --sweep=0.2,0.5 --seeds 3 --out a,b"
+    (words,) = [list(_without_commas(line.split()))]
+    expected = "compare --features 8 16 --sweep 0.2 0.5 --seeds 3 --out a,b"
+    assert words == expected.split()
 
 
 def test_a_condition_has_what_it_is_given_and_else_what_the_command_is_given():

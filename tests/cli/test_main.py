@@ -59,10 +59,30 @@ def place(tmp_path, monkeypatch):
 BAD = [  # arguments, what was expected, what was given
     ("compare --seeds 1", "--seeds must be at least 2", "got 1"),
     ("compare --seeds 1000001", "and at most 1,000,000", "got 1000001"),
-    ("compare --rates 0 0.5", "--rates must hold 3 rates in [0, 1]", "got 0.0 0.5"),
-    ("compare --rates 0 0.5 1.2", "--rates must hold 3 rates in [0, 1]", "got 0.0 0.5 1.2"),
-    ("compare --rates 0 -0.1 0.5", "--rates must hold 3 rates in [0, 1]", "got 0.0 -0.1 0.5"),
-    ("compare --rates 0 nan 0.5", "--rates must hold 3 rates in [0, 1]", "got 0.0 nan 0.5"),
+    ("compare --rates 0 0.5", "--rates must hold rates in [0, 1]: one for all", "got 0.0 0.5"),
+    (
+        "compare --rates 0 0.5 1.2",
+        "--rates must hold rates in [0, 1]: one for all",
+        "got 0.0 0.5 1.2",
+    ),
+    (
+        "compare --rates 0 -0.1 0.5",
+        "--rates must hold rates in [0, 1]: one for all",
+        "got 0.0 -0.1 0.5",
+    ),
+    ("compare --rate 0.5", "Unrecognized options", "did you mean --rates?"),
+    ("compare --feature 8", "Unrecognized options", "did you mean --features?"),
+    ("comapre", "available commands", "did you mean compare?"),
+    ("compare --sweep 0.2 1.2", "--sweep must hold different rates in [0, 1]", "got 0.2 1.2"),
+    ("compare --sweep 0.2 0.2", "--sweep must hold different rates in [0, 1]", "got 0.2 0.2"),
+    ("compare --sweep 0.2 --rates 0.3", "come without --rates", "got 0.2"),
+    ("compare --pixels 1.2", "--pixels must be a rate in [0, 1]", "got 1.2"),
+    ("compare --rates 0 0.5 0.5 --pixels 0.2", "beside one rate of all", "got 0.2"),
+    (
+        "compare --rates 0 nan 0.5",
+        "--rates must hold rates in [0, 1]: one for all",
+        "got 0.0 nan 0.5",
+    ),
     ("compare --features 0 8", "--features must hold positive widths", "got 0 8"),
     ("compare --epochs 0", "--epochs must be at least 1", "got 0"),
     ("compare --batch-size 0", "--batch-size must be at least 1", "got 0"),
@@ -183,9 +203,23 @@ def test_the_command_prints_errors_tables_and_the_answer(tmp_path, capsys, train
     assert f"test error {error:.2f} ±" in said
     for name in ("dropout", "l2"):
         assert f"Gini, {name} against none" in said
-        assert f"With {name}, weights are" in " ".join(said.split())
+        assert f"With {name}, " in " ".join(said.split())
     assert "n = 3 seeds" in said
     assert "Does dropout spread the weights?" in said
+    first = " ".join(said.split())
+    assert first.startswith(
+        "Training 3 networks each of none (no dropout); dropout (pixels 0, hidden"
+    )
+    assert "3 seeds the smallest adjusted p is 0.25: too few" in first
+    assert "│ path norm" not in said
+
+
+@pytest.mark.usefixtures("already_trained")
+def test_the_other_views_are_printed_if_they_are_asked_for(tmp_path, capsys):
+    assert run_command([*TOY, "--all-views", "--out", str(tmp_path / "run")]) == 0
+    assert "│ path norm" in capsys.readouterr().out
+    said = json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))["verdict"]
+    assert "With 3 seeds" in said[0]
 
 
 @pytest.mark.usefixtures("already_trained")

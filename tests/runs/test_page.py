@@ -39,6 +39,8 @@ def contents(names=NAMES, widths=(40, 30, 10), n_inputs=900):
         "test_error": error,
         "diverged_seeds": [],
         "n_compared": 3,
+        "rates": [0.0, 0.5, 0.5],
+        "weight_decay": 0.0,
     }
     profile = np.sort(rng.gamma(2, size=(len(names), N_SEEDS, 201)))
     return Contents(
@@ -118,7 +120,7 @@ def test_every_chart_says_in_words_what_it_shows_and_every_table_what_it_is(read
     assert len(charts_of) == 3 * 3 + 3 + 2 + 2 + 4  # weights, sorted, units, differences, learning
     assert all(len(a["aria-label"]) > 20 and a["role"] == "img" for a in charts_of)
     tags = [tag for tag, _ in read.tags]
-    assert tags.count("table") == tags.count("caption") == 6
+    assert tags.count("table") == tags.count("caption") == 7
     assert all("scope" in attributes for tag, attributes in read.tags if tag == "th")
     assert tags.count("h1") == 1
     labelled = {a["aria-labelledby"] for tag, a in read.tags if tag == "section"}

@@ -1,25 +1,92 @@
 """The answer of a comparison in words."""
 
-from dropout_jax.runs.wording import answer
+import pytest
+
+from dropout_jax.runs.wording import MARKS, described, picture, verdict
+
+MORE, LESS, SAME, OPEN = "more uniform", "less uniform", "negligible", "undecided"
 
 
-def summary(n_compared):
-    row = {"condition": "b", "view": "entries", "measure": "gini", "verdict": "undecided"}
-    numbers = ("baseline_mean", "condition_mean", "difference", "ci_low", "ci_high")
+def summary(work, weights, n_compared=8):
+    """Of a condition b, by the verdicts on hidden layers and on all layers."""
+    rows = [("contribution", l, said) for l, said in enumerate(work)]
+    rows += [("entries", l, said) for l, said in enumerate(weights)]
+    rows += [("columns", 0, MORE)]  # which is not said
     return {
         "conditions": {"a": {"n_compared": 8}, "b": {"n_compared": n_compared}},
         "statistics": {"smallest_p": 2.0 ** (1 - n_compared)},
-        "comparisons": [row | {"layer": 0} | dict.fromkeys(numbers, float("nan"))],
+        "comparisons": [
+            {
+                "condition": "b",
+                "view": view,
+                "layer": l,
+                "measure": measure,
+                "verdict": said if measure == "gini" else OPEN,
+                "difference": 0.1 * l,
+            }
+            for view, l, said in rows
+            for measure in ("gini", "cv")
+        ],
     }
 
 
 def test_a_condition_that_diverged_in_every_seed_gets_a_sentence_without_numbers():
-    (sentence,) = answer(summary(0))
+    (sentence,) = verdict(summary([OPEN], [OPEN] * 2, 0))
     assert sentence.startswith("With b, nothing can be compared")
     assert "nan" not in sentence
 
 
 def test_few_seeds_are_said_first_and_then_the_verdicts():
-    first, *rest = answer(summary(4))
+    first, *rest = verdict(summary([OPEN], [OPEN] * 2, 4))
     assert "With 4 seeds no test can reach p < .05 (the smallest is 0.12)" in first
-    assert all("With b, " in sentence for sentence in rest)
+    assert "Take at least 6 seeds" in first
+    assert [sentence[:8] for sentence in rest] == ["With b, "]
+
+
+@pytest.mark.parametrize(
+    ("work", "weights", "lead"),
+    [
+        ([MORE] * 2, [MORE] * 3, "B spreads the work and the weights: "),
+        ([MORE] * 2, [LESS, SAME, MORE], "B spreads the work, not the weights: "),
+        ([MORE] * 2, ["negligibly more uniform"] * 3, "B spreads the work, not the weights: "),
+        ([LESS] * 2, [MORE, MORE, SAME], "B spreads the weights, not the work: "),
+        ([SAME] * 2, [LESS] * 3, "B spreads neither the work nor the weights: "),
+        ([MORE, LESS], [LESS] * 3, "With b, "),  # half of them: neither yes nor no
+        ([MORE, MORE, LESS], [LESS] * 4, "With b, "),
+        ([OPEN] * 2, [LESS] * 3, "With b, "),  # what is undecided is no
+        ([MORE] * 2, [MORE, OPEN, OPEN], "With b, "),
+    ],
+)
+def test_the_lead_says_what_is_spread_where_the_verdicts_decide_it(work, weights, lead):
+    (sentence,) = verdict(summary(work, weights))
+    assert sentence.startswith(lead)
+
+
+def test_every_layer_is_named_with_its_verdict():
+    (sentence,) = verdict(summary([MORE, LESS, MORE], [LESS, SAME, OPEN, MORE]))
+    assert sentence == (
+        "With b, hidden units contribute more evenly in the first hidden layer and the last hidden "
+        "layer, less evenly in hidden layer 1; single weights are spread more evenly in the output "
+        "layer, less evenly in the first layer, about as evenly in layer 1, undecided in layer 2."
+    )
+    (same,) = verdict(summary([OPEN], [SAME] * 2))
+    assert "how evenly the hidden layer's units contribute is undecided" in same
+    assert "single weights are spread about as evenly in every layer" in same
+
+
+def test_a_network_without_hidden_layers_has_no_work_to_spread():
+    (sentence,) = verdict(summary([], [LESS]))
+    assert sentence == "With b, single weights are spread less evenly."
+
+
+def test_the_picture_shows_two_views_of_the_gini_each_with_mark_and_difference():
+    table = picture(summary([MORE, "negligibly less uniform"], [LESS, OPEN, MORE]))
+    assert list(table) == [("b", 0), ("b", 1), ("b", 2)]
+    assert table["b", 1]["contributions"] == (SAME, MARKS[SAME], 0.1)
+    assert table["b", 2] == {"weights": (MORE, MARKS[MORE], 0.2)}
+
+
+def test_a_condition_is_described_by_its_rates_and_its_decay():
+    both = {"rates": [0.2, 0.5], "weight_decay": 1e-4}
+    assert described(both) == "pixels 0.2, hidden 0.5, weight decay 0.0001"
+    assert described({"rates": [0.2], "weight_decay": 0.0}) == "pixels 0.2"
