@@ -16,6 +16,7 @@ the package costs nothing; JAX is loaded with the first name. The rooms, from th
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from dropout_jax.noise import drop_connect, dropout, gaussian_dropout, keep_mask
     from dropout_jax.populations.population import Population, fit_population
     from dropout_jax.runs.run import compare
+    from dropout_jax.runs.saved import load_run
     from dropout_jax.training.config import Config, Hparams
     from dropout_jax.training.epochs import evaluate, fit
 
@@ -49,6 +51,7 @@ __all__ = [
     "inspect",
     "keep_mask",
     "load_dataset",
+    "load_run",
     "measure_population",
     "summarise",
 ]
@@ -64,12 +67,15 @@ _HOMES = {
     "analysis.comparison": ("measure_population", "summarise"),
     "inspection.measures": ("inspect",),
     "runs.run": ("compare",),
+    "runs.saved": ("load_run",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     """A public name, its module loaded on first use (SPEC 1 of Scientific Python)."""
+    if name == "__version__":
+        return version("dropout_jax")
     if name not in _HOME:
         raise AttributeError(f"dropout_jax has no attribute {name!r}; it has {', '.join(__all__)}")
     return getattr(import_module(f"dropout_jax.{_HOME[name]}"), name)

@@ -36,7 +36,7 @@ BEFORE_JAX = [  # what is loaded before JAX is
     *("cli.arguments", "cli.conditions", "cli.expectations", "cli.main", "cli.refused"),
     *("cli.tables", "cli.terminal"),
 ]
-DRAW_TABLES = ("cli.tables", "cli.file_tables")
+DRAW_TABLES = ("cli.tables", "cli.file_tables", "cli.run_tables", "cli.saved")
 SAID_IN_HELP = ("cli", "io.readers", "runs.folder", "runs.tensorboard", "populations.processes")
 
 

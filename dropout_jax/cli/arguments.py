@@ -14,7 +14,7 @@ ROOT_SEED = 0
 _MAX_SEEDS = 1_000_000  # of three conditions: a month of one core, at a second a network
 HOW = (  # how a run is made, not what it is
     *("out", "overwrite", "resume", "checkpoint_seconds", "tensorboard", "data_dir", "memory"),
-    "all_views",
+    *("all_views", "open"),
     *("distributed", "coordinator", "num_processes", "process_id"),
 )
 
@@ -60,6 +60,8 @@ class Training(Networks):
     """go on with the run in that folder; start it if there is none"""
     checkpoint_seconds: float = 60.0
     """seconds between checkpoints; Ctrl-C and SIGTERM write one too"""
+    open: tyro.conf.FlagCreatePairsOff[bool] = False
+    """open the page of the run in a browser when it is done"""
     all_views: tyro.conf.FlagCreatePairsOff[bool] = False
     """print the Gini of every view, not of weights and contributions alone"""
     tensorboard: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -146,8 +148,43 @@ class Inspect:
     """file for every number, as file,seed,layer,view,measure,value; of groups, every comparison"""
 
 
-def check(arguments: Networks | Inspect) -> None:
+@dataclass(frozen=True)
+class List:
+    """Which runs are there? Prints date, data, seeds and answer of each."""
+
+    folder: tyro.conf.Positional[Path] = Path("runs")
+    """folder that holds the folders of runs"""
+
+
+@dataclass(frozen=True)
+class Diff:
+    """In which settings and verdicts do two runs differ?"""
+
+    one: tyro.conf.Positional[Path]
+    """folder of a run"""
+    other: tyro.conf.Positional[Path]
+    """folder of another"""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Draw the figures of a run again, without training."""
+
+    run: tyro.conf.Positional[Path]
+    """folder of the run"""
+    slides: tyro.conf.FlagCreatePairsOff[bool] = False
+    """for slides: 16:9, larger type, PDF and PNG at 300 dots an inch"""
+    out: Annotated[Path | None, _by_default("RUN/figures or RUN/slides", "PATH")] = None
+    """folder to write"""
+
+
+Saved = List | Diff | Figures  # commands about runs that are done
+
+
+def check(arguments: Networks | Inspect | Saved) -> None:
     """Raise ValueError unless the values make sense together."""
+    if isinstance(arguments, Saved):
+        return
     if isinstance(arguments, Inspect):
         _check_groups(arguments)
         return

@@ -23,7 +23,18 @@ from typing import Any
 
 import tyro
 
-from dropout_jax.cli.arguments import Compare, Doctor, Inspect, Train, Training, check
+from dropout_jax.cli.arguments import (
+    Compare,
+    Diff,
+    Doctor,
+    Figures,
+    Inspect,
+    List,
+    Saved,
+    Train,
+    Training,
+    check,
+)
 from dropout_jax.cli.conditions import given_conditions
 from dropout_jax.cli.refused import Refused, bad_input
 from dropout_jax.cli.terminal import complain, say_plainly
@@ -31,6 +42,7 @@ from dropout_jax.cli.terminal import complain, say_plainly
 _HELP = ("Argument", "For full help", "Perhaps you")  # what follows the message of tyro's errors
 _LISTS = ("--features", "--rates", "--sweep")  # options whose numbers commas may separate
 COMMANDS = {"compare": Compare, "train": Train, "inspect": Inspect, "doctor": Doctor}
+COMMANDS |= {"list": List, "diff": Diff, "figures": Figures}
 
 
 def main() -> None:
@@ -96,7 +108,7 @@ def _run(argv: Sequence[str]) -> int:
     return command()
 
 
-def _command(arguments: Training | Doctor | Inspect) -> Callable[[], int]:
+def _command(arguments: Training | Doctor | Inspect | Saved) -> Callable[[], int]:
     """The function that runs the command; the module that it is in loads JAX."""
     begun = perf_counter()
     check(arguments)
@@ -104,6 +116,11 @@ def _command(arguments: Training | Doctor | Inspect) -> Callable[[], int]:
         from dropout_jax.cli.inspect import inspect
 
         return partial(inspect, arguments)
+    if isinstance(arguments, Saved):
+        from dropout_jax.cli import saved
+
+        of = {List: saved.list_runs, Diff: saved.diff, Figures: saved.figures}
+        return partial(of[type(arguments)], arguments)
     given = given_conditions(arguments)
     if isinstance(arguments, Training):
         from dropout_jax.cli.train import train

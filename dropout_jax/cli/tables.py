@@ -1,28 +1,13 @@
-"""What `compare`, `train` and `doctor` show: rich tables and lines. Nothing is printed here.
+"""What all commands show: names, cells and findings, as rich text. Nothing is printed here.
 
 Names of conditions, files and tensors are users' text: never read as markup, and `escaped`.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
-from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
-
-from dropout_jax.analysis.paired import smallest_p
-from dropout_jax.analysis.statistics import MIN_SEEDS
-from dropout_jax.runs.wording import GINI, LEGEND, SHOWN, Cell, described, picture, verdict
-from dropout_jax.training.config import Hparams
-
-Picture = dict[tuple[str, int], dict[str, Cell]]
-_STYLES = {
-    "more uniform": "bold green",
-    "less uniform": "bold yellow",
-    "negligible": "dim",
-    "undecided": "dim",
-}
 
 
 def escaped(text: object) -> str:
@@ -48,71 +33,6 @@ def interrupted_line(summary: dict[str, Any]) -> Text:
     return Text.assemble(("Interrupted:", "bold"), done)
 
 
-def training_lines(conditions: dict[str, Hparams], n_seeds: int) -> Iterator[RenderableType]:
-    """What is to be trained, and what so many seeds can decide."""
-    told = (f"{name} ({described(h._asdict())})" for name, h in conditions.items())
-    yield named(f"Training {n_seeds} networks each of {'; '.join(told)}.")
-    if len(conditions) > 1:
-        few = "" if n_seeds >= MIN_SEEDS else ": too few, as no direction can be decided"
-        yield Text(
-            f"With {n_seeds} seeds the smallest adjusted p is {smallest_p(n_seeds):.2g}{few}. "
-            f"{MIN_SEEDS} seeds can decide a direction, whatever is compared.\n",
-            "dim",
-        )
-
-
-def answer_lines(summary: dict[str, Any], question: str) -> Iterator[RenderableType]:
-    """The question, a sentence a condition, and the picture-table with its legend."""
-    yield named(question, style="bold")
-    yield from (named(sentence) for sentence in verdict(summary))
-    if table := picture(summary):
-        yield _picture_table(table, len(summary["conditions"]) > 2)
-        yield Text(LEGEND, style="dim")
-
-
-def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[RenderableType]:
-    """The errors, a table per condition, and the notes."""
-    conditions, statistics = summary["conditions"], summary["statistics"]
-    width = max(8, *map(len, conditions))
-    for name, condition in conditions.items():
-        train, test = (
-            {part: f"{100 * value:.2f}" for part, value in condition[key].items()}
-            for key in ("train_error", "test_error")
-        )
-        yield named(
-            f"{name:>{width}}   train error {train['mean']} ± {train['sd']} %   test error "
-            f"{test['mean']} ± {test['sd']} % [{test['ci_low']}, {test['ci_high']}]"
-        )
-    baseline, *others = conditions
-    for name in others:
-        yield _gini_table(summary, name, all_views)
-    dead = conditions[baseline]["dead_inputs"][0]
-    compared = (
-        f"{statistics['interval']}; p by sign flips, adjusted over all conditions, layers and "
-        f"views.\nNegligible: two tests show that the Gini differs by less than "
-        f"{statistics['margins']['gini']:g}. Differences hold for these examples.\n{GINI}"
-        if others
-        else "one condition is compared with nothing."
-    )
-    yield Text(
-        f"n = {summary['n_seeds']} seeds; errors mean ± sd [95 % interval for new seeds and "
-        f"examples]; {compared}\n{dead:g} constant inputs "
-        "and all dead units are left out.",
-        style="dim",
-    )
-    if others and not all_views:
-        yield Text("Other views, such as path norms and the change of |w|: --all-views.", "dim")
-    for name, condition in conditions.items():
-        if diverged := condition["diverged_seeds"]:
-            yield Text.assemble(
-                (f"{len(diverged)} networks of {escaped(name)} diverged:", "bold"),
-                " their loss was not finite, or ten times that before training. "
-                f"Left out with their seeds, {', '.join(map(str, diverged))}; "
-                f"{condition['n_compared']} seeds are compared. "
-                "Try a smaller --learning-rate.",
-            )
-
-
 def comparison_cells(row: dict[str, Any]) -> tuple[str, ...]:
     """The cells of a comparison: means, difference, p and verdict."""
     return (
@@ -122,49 +42,6 @@ def comparison_cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['p_adjusted']:.3f}",
         row["verdict"],
     )
-
-
-def _picture_table(table: Picture, several: bool) -> RenderableType:
-    """Layers × views: a mark, a colour and the difference in Gini."""
-    drawn = Table(box=box.SIMPLE, pad_edge=False)
-    if several:
-        drawn.add_column("condition")
-    drawn.add_column("layer", justify="right")
-    for heading in SHOWN.values():
-        drawn.add_column(heading)
-    before = None
-    for (name, layer), cells in table.items():
-        told = [
-            Text(f"{cell.mark} {cell.verdict:<12} {cell.difference:+.3f}", _STYLES[cell.verdict])
-            if (cell := cells.get(of))
-            else Text("")
-            for of in SHOWN.values()
-        ]
-        first = [named(name if name != before else "")] if several else []
-        drawn.add_row(*first, str(layer), *told)
-        before = name
-    return drawn
-
-
-def _gini_table(summary: dict[str, Any], name: str, all_views: bool) -> RenderableType:
-    """Gini of every layer and view of a condition beside the baseline's."""
-    baseline = next(iter(summary["conditions"]))
-    title = named(f"Gini, {name} against {baseline}: 0 is uniform", style="italic")
-    table = Table(title=title, title_justify="left")
-    table.add_column("layer", justify="right")
-    table.add_column("view")
-    for heading in (baseline, name, "difference [95 % interval]", "p"):
-        table.add_column(named(heading), justify="right")
-    table.add_column("verdict")
-    for row in summary["comparisons"]:
-        shown = all_views or row["view"] in SHOWN
-        if (row["condition"], row["measure"]) == (name, "gini") and shown:
-            table.add_row(
-                str(row["layer"]),
-                SHOWN.get(row["view"], row["view"].replace("_", " ")),
-                *comparison_cells(row),
-            )
-    return table
 
 
 def finding(about: str, good: bool | None, said: str) -> RenderableType:

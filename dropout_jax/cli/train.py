@@ -4,12 +4,13 @@ Several processes train together; process 0 alone shows and writes.
 """
 
 import contextlib
+import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 
-from dropout_jax.cli import backend, interrupts, jobs, tables, terminal
+from dropout_jax.cli import backend, interrupts, jobs, run_tables, tables, terminal
 from dropout_jax.cli.arguments import Training
 from dropout_jax.cli.conditions import Conditions
 from dropout_jax.cli.jobs import Job
@@ -33,6 +34,8 @@ def train(arguments: Training, given: Conditions, import_seconds: float) -> int:
         return 0
     if processes.is_first():
         _say_where(job.folder)
+        if arguments.open:
+            webbrowser.open((job.folder / "report.html").resolve().as_uri())
     return _status_of(result)
 
 
@@ -78,7 +81,7 @@ def _execute(arguments: Training, job: Job, import_seconds: float) -> Run | None
         return None
     if processes.is_first():
         with contextlib.suppress(OSError, SystemExit):  # if nobody reads it, it is trained yet
-            terminal.say(tables.training_lines(job.conditions, arguments.seeds))
+            terminal.say(run_tables.training_lines(job.conditions, arguments.seeds))
     result = _with_a_bar(arguments, job._replace(saved=processes.of_first(job.saved)))
     result = result._replace(seconds={"import": import_seconds, **result.seconds})
     if processes.is_first():
@@ -112,8 +115,8 @@ def show(result: Run, all_views: bool = False) -> None:
         terminal.say([tables.interrupted_line(summary)])
     if len(summary["conditions"]) > 1:
         asked = question(list(summary["conditions"]))
-        terminal.say([*tables.answer_lines(summary, asked), ""])
-    terminal.say(tables.run_lines(summary, all_views))
+        terminal.say([*run_tables.answer_lines(summary, asked), ""])
+    terminal.say(run_tables.run_lines(summary, all_views))
 
 
 def _say_where(folder: Path) -> None:

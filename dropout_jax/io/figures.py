@@ -12,7 +12,11 @@ _DPI = 120
 
 
 def write_figure(
-    folder: Path, name: str, figure: Figure, formats: Sequence[str] = ("png", "svg")
+    folder: Path,
+    name: str,
+    figure: Figure,
+    formats: Sequence[str] = ("png", "svg"),
+    dpi: int = _DPI,
 ) -> None:
     """Write a figure in each format; the same figure makes the same bytes.
 
@@ -24,12 +28,12 @@ def write_figure(
       ['empty.png', 'empty.svg']
     """
     for kind in formats:
-        metadata = {"Date": None} if kind == "svg" else None
+        metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
         with mpl.rc_context({"svg.hashsalt": name}):
             write_atomically(
                 folder / f"{name}.{kind}",
                 lambda file, kind=kind, metadata=metadata: figure.savefig(
-                    file, format=kind, dpi=_DPI, metadata=metadata
+                    file, format=kind, dpi=dpi, metadata=metadata
                 ),
             )
         figure.set_layout_engine("none")  # the layout of the first format holds for all

@@ -29,6 +29,7 @@ FILES = (  # the summary first: a folder that is half cleared must not pass for 
     "metrics.csv",
     "curves.csv",
     "weights.safetensors",
+    "profiles.safetensors",
     "report.html",
     *(f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "svg")),
 )

@@ -12,9 +12,15 @@ from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 
 from dropout_jax.runs import page_figures
-from dropout_jax.runs.wording import GINI, LEGEND, SHOWN, described, picture
+from dropout_jax.runs.wording import GINI, LEGEND, SHOWN, described, picture, verdict
+
+_STYLE = (  # of an answer that stands alone; a page has its own
+    "<style>.picture .more-uniform { color: #00795a; font-weight: 600 } "
+    ".picture .less-uniform { color: #c04f00; font-weight: 600 }</style>"
+)
 
 
 class Contents(NamedTuple):
@@ -71,17 +77,11 @@ def render(contents: Contents) -> str:
       True
     """
     names = list(contents.summary["conditions"])
-    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
-        files("dropout_jax.runs").joinpath("page.html.jinja").read_text(encoding="utf-8")
-    )
-    return template.render(
+    return _template("page").render(
         contents._asdict(),
         names=names,
         described={name: described(of) for name, of in contents.summary["conditions"].items()},
-        picture=picture(contents.summary),
-        shown=list(SHOWN.values()),
-        legend_text=LEGEND,
-        gini_text=GINI,
+        answer_html=_answer(contents.summary, contents.answer),
         swatches=[page_figures.swatch(c) for c in range(len(names))],
         layers=list(contents.magnitudes),
         weights=page_figures.weights(contents.magnitudes),
@@ -103,6 +103,32 @@ def render(contents: Contents) -> str:
         settings=_flat(contents.settings),
         environment=_flat(contents.environment),
     )
+
+
+def answer(summary: Mapping[str, Any]) -> str:
+    """The answer of a comparison as HTML that stands alone, as in a notebook.
+
+    Example:
+      >>> row = {"condition": "<b>", "layer": 0, "view": "entries", "measure": "gini"}
+      >>> row |= {"verdict": "more uniform", "difference": -0.1}
+      >>> conditions = dict.fromkeys(("none", "<b>"), {"n_compared": 10})
+      >>> shown = answer({"conditions": conditions, "comparisons": [row]})
+      >>> print("<b>" in shown, "▲ more uniform" in shown)  # names are text
+      False True
+    """
+    return _STYLE + _answer(summary, verdict(summary))
+
+
+def _answer(summary: Mapping[str, Any], sentences: Sequence[str]) -> Markup:
+    """The sentences and the picture-table."""
+    told = {"picture": picture(summary), "shown": list(SHOWN.values()), "legend": LEGEND}
+    return Markup(_template("answer").render(told, sentences=sentences, gini=GINI))
+
+
+def _template(name: str) -> jinja2.Template:
+    text = files("dropout_jax.runs").joinpath(f"{name}.html.jinja").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(text)
 
 
 def _flat(tree: Any, name: str = "") -> dict[str, str]:

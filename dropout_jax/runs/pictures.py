@@ -13,12 +13,12 @@ from dropout_jax.analysis.comparison import Measured, sound
 from dropout_jax.networks.mlp import layers
 from dropout_jax.populations.population import Population
 from dropout_jax.runs import plots
+from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.page import Contents, render
-from dropout_jax.runs.run import Run
 from dropout_jax.runs.wording import question, verdict
 
 
-def _sound_seeds(result: Run) -> Run:
+def _sound_seeds(result: Outcome) -> Outcome:
     """The run without the seeds in which a member diverged; the whole run if no seed is left."""
     counts = np.asarray(sound(result.population).all(axis=0))
     if counts.all() or not counts.any():
@@ -35,7 +35,7 @@ def _sound_seeds(result: Run) -> Run:
     )
 
 
-def figures(result: Run) -> dict[str, Figure]:
+def figures(result: Outcome) -> dict[str, Figure]:
     """The figures of a run without the seeds that diverged, by file name; the lecture's is first.
 
     Example:
@@ -82,7 +82,7 @@ def _curves(population: Population) -> dict[str, np.ndarray]:
     }
 
 
-def page(result: Run, settings: dict[str, Any], environment: dict[str, Any]) -> str:
+def page(result: Outcome, settings: dict[str, Any], environment: dict[str, Any]) -> str:
     """The page of a run as HTML; like the figures, it leaves out the seeds that diverged."""
     shown, summary = _sound_seeds(result), result.summary
     names, titles = list(result.conditions), _titles(result)
@@ -103,7 +103,7 @@ def page(result: Run, settings: dict[str, Any], environment: dict[str, Any]) -> 
     return render(contents)
 
 
-def _titles(result: Run) -> list[str]:
+def _titles(result: Outcome) -> list[str]:
     widths = [layer["kernel"].shape[-2:] for layer in layers(result.population.params)]
     return [f"layer {l} ({i} → {o})" for l, (i, o) in enumerate(widths)]
 
@@ -114,7 +114,7 @@ def _relative(measured: Measured, view: str, titles: list[str]) -> dict[str, np.
     }
 
 
-def _shown_weights(result: Run, titles: list[str]) -> tuple[dict, dict]:
+def _shown_weights(result: Outcome, titles: list[str]) -> tuple[dict, dict]:
     """|w| of the live entries, and their Gini, of the first seed in every condition."""
     magnitudes, gini = {}, {}
     live = [*result.measured.live_inputs, None]

@@ -10,11 +10,10 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dropout_jax.runs import panels
-from dropout_jax.runs.style import GREY, STYLE, colour, draw_bands, label, legend, marker
+from dropout_jax.runs.style import GREY, STYLE, Figure, colour, draw_bands, label, legend, marker
 
 _N_INSIDE = 4  # so many conditions have their legend inside a panel
 

@@ -1,32 +1,107 @@
 """One comparison from start to finish: train, measure, compare."""
 
 import contextlib
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.monitoring
 import numpy as np
 
-from dropout_jax.analysis.comparison import Measured, measure_population, summarise
+from dropout_jax.analysis.comparison import measure_population, summarise
 from dropout_jax.data import Dataset
 from dropout_jax.populations.checkpoints import Checkpoints
-from dropout_jax.populations.population import Allocate, Interrupted, Population, fit_population
+from dropout_jax.populations.population import Allocate, Interrupted, fit_population
+from dropout_jax.runs import wording
+from dropout_jax.runs.outcome import Outcome
 from dropout_jax.training.config import Config, Hparams
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-class Run(NamedTuple):
-    """A finished comparison; `seeds` are the completed ones, fewer than asked if interrupted."""
 
-    config: Config
-    conditions: dict[str, Hparams]
-    seeds: list[int]
-    population: Population
-    measured: Measured
-    summary: dict[str, Any]
-    seconds: dict[str, float]
-    interrupted: bool
+class Run(Outcome):
+    """An `Outcome` that shows itself: a notebook prints its answer.
+
+    Example:
+      >>> from dropout_jax.data import load_dataset
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> config = Config(MLP((4, 10)), epochs=1)
+      >>> conditions = {"none": Hparams((0.0, 0.0)), "dropout": Hparams((0.0, 0.5))}
+      >>> result = compare(config, conditions, range(2), jax.random.key(0), load_dataset("digits"))
+      >>> print(result)
+      Run of 2 seeds each of none, dropout; its answer: .verdict, .table(), .figures, .save(folder)
+      >>> print(result.table(as_frame=False)[0]["verdict"])
+      undecided
+    """
+
+    __slots__ = ()
+
+    @property
+    def verdict(self) -> list[str]:
+        """The answer in words, a sentence a condition."""
+        return wording.verdict(self.summary)
+
+    @property
+    def figures(self) -> "dict[str, Figure]":
+        """The figures by name, drawn anew; a notebook shows each of them."""
+        from dropout_jax.runs.pictures import figures  # with what draws
+
+        return figures(self)
+
+    def table(self, as_frame: bool | None = None) -> Any:
+        """Every comparison as a row: a DataFrame of pandas if that is installed, or dicts.
+
+        Args:
+          as_frame: True to insist on pandas, False for dicts.
+
+        Raises:
+          ModuleNotFoundError: if pandas is asked for and not installed.
+        """
+        rows = self.summary["comparisons"]
+        if as_frame is None:
+            as_frame = importlib.util.find_spec("pandas") is not None
+        return importlib.import_module("pandas").DataFrame(rows) if as_frame else rows
+
+    def save(self, folder: str | Path) -> None:
+        """Write the run to a new or empty folder, as the command line does; `load_run` reads it.
+
+        Raises:
+          ValueError: if the folder holds something.
+        """
+        from dropout_jax.runs.write import write
+
+        folder = Path(folder)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ValueError(f"folder must be new or empty, got {folder}")
+        *features, n_classes = self.config.model.features
+        conditions = {
+            name: {
+                key: np.asarray(of).tolist() for key, of in h._asdict().items() if of is not None
+            }
+            for name, h in self.conditions.items()
+        }
+        settings = {"command": "compare", "features": features, "n_classes": n_classes}
+        settings |= {"epochs": self.config.epochs, "batch_size": self.config.batch_size}
+        write(folder, self, {**settings, "conditions": conditions}, jax.random.key(0))
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.conditions)
+        return (
+            f"Run of {len(self.seeds)} seeds each of {names}; "
+            "its answer: .verdict, .table(), .figures, .save(folder)"
+        )
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """The answer and the picture-table, for a notebook."""
+        from dropout_jax.runs.page import answer
+
+        return answer(self.summary)
 
 
 def compare(

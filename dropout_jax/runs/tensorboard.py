@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dropout_jax.networks.mlp import layers
-from dropout_jax.runs.run import Run
+from dropout_jax.runs.outcome import Outcome
 
 METRICS = [f"{split}/{metric}" for split in ("train", "test") for metric in ("loss", "error")]
 NOT_IN_A_PATH = r"[^\w .-]"  # on any system
@@ -24,7 +24,7 @@ def check_installed() -> None:
         raise ValueError(INSTALL) from None
 
 
-def write(folder: Path, result: Run) -> None:
+def write(folder: Path, result: Outcome) -> None:
     """Write a run's events to `{folder}/{number}-{condition}/{seed}`, epochs as steps.
 
     Scalars are the metrics along training, losses in nats and errors as fractions; histograms are

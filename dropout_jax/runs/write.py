@@ -12,12 +12,12 @@ from dropout_jax.io import writers
 from dropout_jax.io.environment import environment as environment_of
 from dropout_jax.io.figures import write_figure
 from dropout_jax.networks.mlp import layers
+from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.pictures import figures, page
-from dropout_jax.runs.run import Run
 from dropout_jax.runs.wording import verdict
 
 
-def tensors(result: Run) -> dict[str, np.ndarray]:
+def tensors(result: Outcome) -> dict[str, np.ndarray]:
     """All weights by name, for `weights.safetensors`.
 
     `{condition}/{layer}/kernel` is [S, in, out] and `…/bias` [S, out]; `init/{layer}/…` is the init
@@ -35,8 +35,24 @@ def tensors(result: Run) -> dict[str, np.ndarray]:
     return named
 
 
+def _profiles(result: Outcome) -> dict[str, np.ndarray]:
+    """What figures show of all seeds: `{condition}/{layer}/{view}/relative`, `…/lorenz` [S, Q]."""
+    return {
+        f"{name}/{l}/{view}/{of}": np.asarray(values[c])
+        for l, views in result.measured.profiles.items()
+        for view, profile in views.items()
+        for of, values in profile._asdict().items()
+        for c, name in enumerate(result.conditions)
+    }
+
+
 def write(
-    folder: Path, result: Run, settings: dict[str, Any], key: jax.Array, *, compact: bool = False
+    folder: Path,
+    result: Outcome,
+    settings: dict[str, Any],
+    key: jax.Array,
+    *,
+    compact: bool = False,
 ) -> None:
     """Write a run folder, `summary.json` last.
 
@@ -62,6 +78,7 @@ def write(
     if not compact:
         _write_tables(folder, result)
         writers.write_tensors(folder / "weights.safetensors", tensors(result))
+        writers.write_tensors(folder / "profiles.safetensors", _profiles(result))
     start, formats = perf_counter(), ("png",) if compact else ("png", "svg")
     for name, figure in figures(result).items():
         write_figure(folder / "figures", name, figure, formats)
@@ -78,7 +95,7 @@ def write(
     writers.write_json(folder / "summary.json", {**result.summary, **said})
 
 
-def _write_tables(folder: Path, result: Run) -> None:
+def _write_tables(folder: Path, result: Outcome) -> None:
     """Every number of every member, and the learning curves."""
     names, curve = list(result.conditions), result.population.curve
     header = ("condition", "seed", "layer", "view", "measure", "value")

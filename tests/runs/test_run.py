@@ -15,7 +15,7 @@ from dropout_jax.data import load_dataset
 from dropout_jax.inspection.measures import inspect
 from dropout_jax.runs import pictures, run, write
 
-TOY = Compare("digits", features=(16, 8), seeds=6, epochs=2)
+TOY = Compare("digits", features=(16, 8), seeds=6, epochs=2, rates=(0.0, 0.5, 0.5))
 N_INPUTS, N_LAYERS = 64, 3
 CONDITIONS = ("none", "dropout", "l2")
 MEASURES = ("gini", "cv", "entropy", "participation", "hoyer", "top10_share")
@@ -88,6 +88,7 @@ def tensors(folder):
 def test_a_run_writes_these_files_and_no_others(folder):
     expected = {"config.json", "environment.json", "summary.json", "weights.safetensors"}
     expected |= {"metrics.csv", "curves.csv", "report.html", "run.json", ".lock"}
+    expected |= {"profiles.safetensors"}
     expected |= {f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "svg")}
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert found == expected
@@ -111,7 +112,7 @@ def test_the_configuration_gives_the_arguments_back(folder):
     given = {name: value for name, value in config.items() if name in fields}
     given |= {name: tuple(given[name]) for name in ("features", "rates")}
     assert Compare(**given) == TOY
-    assert set(fields) - set(given) == set(HOW)
+    assert set(fields) - set(given) == {*HOW, "pixels", "sweep"}  # which the rates hold
 
 
 def test_the_environment_says_what_ran_on_what_and_for_how_long(folder):
@@ -251,5 +252,6 @@ def test_a_compact_record_has_no_weights_no_tables_and_no_page(result, tmp_path,
         write.write(tmp_path / str(compact), result, {}, key, compact=compact)
     full, compact = (set(os.listdir(tmp_path / kind)) for kind in ("False", "True"))
     tables = {"metrics.csv", "curves.csv"}
-    assert full - compact == {"weights.safetensors", "report.html", *tables}
+    tensors = {"weights.safetensors", "profiles.safetensors"}
+    assert full - compact == {*tensors, "report.html", *tables}
     assert "summary.json" in compact

@@ -1,0 +1,35 @@
+"""What a comparison leaves: members, measures and their summary."""
+
+from typing import Any, NamedTuple
+
+from dropout_jax.analysis.comparison import Measured
+from dropout_jax.populations.population import Population
+from dropout_jax.training.config import Config, Hparams
+
+
+class Outcome(NamedTuple):
+    """A finished comparison.
+
+    Attributes:
+      config: of the networks.
+      conditions: by name, the baseline first.
+      seeds: the completed ones, fewer than asked if interrupted.
+      population: all members, before and after training, and their learning curves.
+      measured: all measures of all members.
+      summary: as in `summary.json`.
+      seconds: spent on compilation, training and analysis.
+      interrupted: whether seeds are missing.
+
+    Example:
+      >>> print(Outcome._fields[:3])
+      ('config', 'conditions', 'seeds')
+    """
+
+    config: Config
+    conditions: dict[str, Hparams]
+    seeds: list[int]
+    population: Population
+    measured: Measured
+    summary: dict[str, Any]
+    seconds: dict[str, float]
+    interrupted: bool

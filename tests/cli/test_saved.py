@@ -1,0 +1,97 @@
+"""Commands about runs that are done: list, diff, figures."""
+
+import json
+import os
+
+import jax
+import pytest
+
+from dropout_jax.cli.main import run_command
+from dropout_jax.data import load_dataset
+from dropout_jax.networks.mlp import MLP
+from dropout_jax.runs.run import compare
+from dropout_jax.training.config import Config, Hparams
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder of two runs of three seeds, which differ in their batches, and of something else."""
+    folder = tmp_path_factory.mktemp("runs")
+    conditions = {"none": Hparams((0.0, 0.0)), "half": Hparams((0.0, 0.5))}
+    config, data = Config(MLP((4, 10)), epochs=1), load_dataset("digits")
+    result = compare(config, conditions, range(3), jax.random.key(0), data)
+    result.save(folder / "one")
+    result._replace(config=Config(MLP((4, 10)), epochs=1, batch_size=64)).save(folder / "other")
+    (folder / "thesis").mkdir()
+    (folder / "thesis" / "summary.json").write_text("[]")
+    return folder
+
+
+def test_runs_are_listed_with_their_seeds_and_what_is_no_run_is_not(runs, capsys):
+    assert run_command(["list", str(runs)]) == 0
+    said = capsys.readouterr().out
+    lines = [line.split() for line in said.splitlines()]
+    assert [line[0] for line in lines] == ["run", "one", "other"]
+    assert "thesis" not in said
+
+
+def test_a_folder_without_runs_says_so(tmp_path, capsys):
+    assert run_command(["list", str(tmp_path)]) == 0
+    assert "There is no run in" in capsys.readouterr().out
+
+
+def test_two_runs_differ_in_the_settings_that_are_shown_and_in_no_others(runs, capsys):
+    assert run_command(["diff", str(runs / "one"), str(runs / "other")]) == 0
+    said = capsys.readouterr().out.split()
+    assert said[-3:] == ["batch_size", "128", "64"]
+    assert "epochs" not in said
+    assert run_command(["diff", str(runs / "one"), str(runs / "one")]) == 0
+    assert "the same settings and verdicts" in capsys.readouterr().out
+
+
+def test_verdicts_that_differ_are_shown(runs, tmp_path, capsys):
+    for name in ("config.json", "summary.json"):
+        (tmp_path / name).write_text((runs / "one" / name).read_text("utf-8"), "utf-8")
+    summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+    rows = [r for r in summary["comparisons"] if (r["view"], r["measure"]) == ("entries", "gini")]
+    rows[0] |= {"verdict": "more uniform", "difference": -0.25}
+    (tmp_path / "summary.json").write_text(json.dumps(summary), "utf-8")
+    assert run_command(["diff", str(runs / "one"), str(tmp_path)]) == 0
+    assert "more uniform -0.250" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.slow
+def test_figures_are_drawn_again_to_the_byte_and_larger_for_slides(runs, tmp_path, capsys):
+    run = runs / "one"
+    assert run_command(["figures", str(run), "--out", str(tmp_path)]) == 0
+    drawn = sorted(path.name for path in tmp_path.iterdir())
+    assert drawn == sorted(path.name for path in (run / "figures").iterdir())
+    for name in drawn:
+        assert (tmp_path / name).read_bytes() == (run / "figures" / name).read_bytes()
+    assert run_command(["figures", str(run), "--slides", "--out", str(tmp_path / "slides")]) == 0
+    kinds = {path.suffix for path in (tmp_path / "slides").iterdir()}
+    assert kinds == {".png", ".pdf"}
+    header = (tmp_path / "slides" / "weights.png").read_bytes()[16:24]
+    width, height = int.from_bytes(header[:4]), int.from_bytes(header[4:])
+    assert abs(width / height - 16 / 9) < 0.01
+    assert width > 3000
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("list nowhere", "the folder of runs must exist, got nowhere"),
+        ("diff thesis thesis", "expected the folder of a run, got thesis"),
+        ("figures thesis", "expected the folder of a run, got thesis"),
+        ("figures nowhere", "expected the folder of a run, got nowhere, without config.json"),
+    ],
+)
+def test_what_is_no_run_is_refused_in_one_line(words, expected, runs, capsys, monkeypatch):
+    monkeypatch.chdir(runs)
+    before = sorted(os.listdir(runs))
+    assert run_command(words.split()) == 2
+    said = capsys.readouterr()
+    assert expected in said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+    assert sorted(os.listdir(runs)) == before

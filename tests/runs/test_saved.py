@@ -1,0 +1,109 @@
+"""A run read back from its folder."""
+
+import html
+import importlib.util
+import json
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from dropout_jax.data import load_dataset
+from dropout_jax.networks.mlp import MLP
+from dropout_jax.runs.pictures import figures, page
+from dropout_jax.runs.run import compare
+from dropout_jax.runs.saved import load_run
+from dropout_jax.training.config import Config, Hparams
+
+
+@pytest.fixture(scope="module")
+def result():
+    config = Config(MLP((6, 5, 10)), epochs=2)
+    conditions = {
+        "none": Hparams((0.0, 0.0, 0.0), max_norm=np.inf),
+        "<b>half</b>": Hparams((0.0, 0.5, 0.5), learning_rate=0.1, max_norm=2.0),
+    }
+    return compare(config, conditions, range(3), jax.random.key(0), load_dataset("digits"))
+
+
+@pytest.fixture(scope="module")
+def folder(result, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    result.save(folder)
+    return folder
+
+
+def test_a_run_that_is_read_back_is_the_one_that_was_written(result, folder):
+    again = load_run(str(folder))
+    assert again.config == result.config
+    assert again.seeds == result.seeds
+    assert again.verdict == result.verdict
+    for name, hparams in result.conditions.items():
+        np.testing.assert_array_equal(np.asarray(again.conditions[name].rates), hparams.rates)
+        assert again.conditions[name]._replace(rates=None) == hparams._replace(rates=None)
+    chex.assert_trees_all_equal(again.population.params, result.population.params)
+    chex.assert_trees_all_equal(again.measured.profiles, result.measured.profiles)
+    chex.assert_trees_all_equal(again.measured.live_inputs, list(result.measured.live_inputs))
+    chex.assert_trees_all_close(again.measured.values, result.measured.values, rtol=1e-6)
+    chex.assert_trees_all_close(again.population.curve, result.population.curve, rtol=1e-6)
+    assert again.population.epochs.tolist() == result.population.epochs.tolist()
+
+
+@pytest.mark.slow
+def test_a_run_that_is_read_back_shows_the_same(result, folder):
+    again = load_run(folder)
+    assert list(figures(again)) == list(figures(result))
+    assert page(again, {}, {}) == page(result, {}, {})
+
+
+def test_a_run_is_saved_to_a_new_or_empty_folder_alone(result, folder):
+    with pytest.raises(ValueError, match="must be new or empty, got"):
+        result.save(folder)
+
+
+@pytest.mark.parametrize("lost", ["summary.json", "weights.safetensors", "profiles.safetensors"])
+def test_what_is_no_run_is_refused_by_the_name_of_what_it_lacks(lost, folder, tmp_path):
+    for path in folder.iterdir():
+        if path.name != lost and path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(ValueError, match=f"expected the folder of a run, got .*without {lost}"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("summary.json", "{"), ("config.json", "[]"), ("metrics.csv", "a,b\n1,2\n")]
+)
+def test_a_damaged_run_is_refused_in_one_line(name, text, folder, tmp_path):
+    for path in folder.iterdir():
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match="expected the folder of a run, got ") as refused:
+        load_run(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_notebook_shows_the_answer_and_names_stay_text(result):
+    shown = result._repr_html_()
+    assert "&lt;b&gt;half&lt;/b&gt;" in shown
+    assert "<b>half" not in shown
+    assert all(sentence in html.unescape(shown) for sentence in result.verdict)
+    assert repr(result).startswith("Run of 3 seeds each of none, ")
+    assert len(repr(result)) < 200
+
+
+def test_a_table_is_of_pandas_if_that_is_there(result):
+    rows = result.table(as_frame=False)
+    assert rows == result.summary["comparisons"]
+    frame = result.table()
+    if importlib.util.find_spec("pandas") is None:
+        assert frame == rows
+    else:
+        assert list(frame.columns) == list(rows[0])
+        assert len(frame) == len(rows)
+
+
+def test_the_summary_on_disk_says_the_answer_in_the_same_words(result, folder):
+    told = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert told["verdict"] == result.verdict
