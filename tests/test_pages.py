@@ -4,6 +4,7 @@ import doctest
 import importlib.util
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -237,3 +238,11 @@ def test_every_link_of_a_page_leads_to_a_file(path):
 def test_every_page_is_in_a_table_of_contents():
     named = {line.strip() for line in text("index").splitlines()}
     assert {path.stem for path in PAGES.glob("*.md")} - {"index"} <= named
+
+
+def test_the_page_says_what_each_dependency_is_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    needed = [re.split(r"[<>=]", name)[0] for name in project["dependencies"]]
+    (table,) = re.findall(r"\| package \|.*?\n\n", text("promises"), re.DOTALL)
+    named = re.findall(r"^\| ([a-z][^|]*) \|", table, re.MULTILINE)[1:]
+    assert sorted(", ".join(named).split(", ")) == sorted(needed)
