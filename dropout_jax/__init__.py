@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dropout_jax.analysis.comparison import measure_population, summarise
     from dropout_jax.analysis.uniformity import gini
     from dropout_jax.data import Dataset, load_dataset
-    from dropout_jax.inspection.measures import inspect
+    from dropout_jax.inspection.measures import inspect, inspect_params
     from dropout_jax.networks.linen import Dropout
     from dropout_jax.networks.mlp import MLP
     from dropout_jax.noise import drop_connect, dropout, gaussian_dropout, keep_mask
@@ -49,6 +49,7 @@ __all__ = [
     "gaussian_dropout",
     "gini",
     "inspect",
+    "inspect_params",
     "keep_mask",
     "load_dataset",
     "load_run",
@@ -65,7 +66,7 @@ _HOMES = {
     "populations.population": ("Population", "fit_population"),
     "analysis.uniformity": ("gini",),
     "analysis.comparison": ("measure_population", "summarise"),
-    "inspection.measures": ("inspect",),
+    "inspection.measures": ("inspect", "inspect_params"),
     "runs.run": ("compare",),
     "runs.saved": ("load_run",),
 }

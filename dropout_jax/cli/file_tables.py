@@ -36,11 +36,13 @@ def file_lines(found: Inspected, references: dict[str, dict[str, float]]) -> Ite
     yield table
     seeds = f"Mean over {n_networks} seeds. " if n_networks > 1 else ""
     laws = sorted({layer.law for layer in found.layers.values()})
+    uniform = references["uniform"]["gini"]
+    keras = f" Kernels of Keras start uniform: {uniform:.3f}." if "truncated normal" in laws else ""
     yield Text(
         f"{seeds}Weights: all of a layer. Start: of a {' or '.join(laws)} law, the usual one for "
-        "such names. By unit: of the weights of one unit, the mean over units. Shuffled: the same "
-        "after the weights of the layer are shuffled. Units without any weight are left out. –: "
-        "units of one input.",
+        f"such names.{keras} By unit: of the weights of one unit, the mean over units. Shuffled: "
+        "the same after the weights of the layer are shuffled. Units without any weight are left "
+        "out. –: units of one input, or nothing to measure.",
         style="dim",
     )
 
@@ -76,6 +78,8 @@ def side_by_side_lines(found: Sequence[Inspected]) -> Iterator[Any]:
                 cells.append(_or_dash(values[1] - values[0], "+.3f"))
             table.add_row(named(name if view == "entries" else ""), of, *cells)
     yield table
+    if not any(all(name in one.layers for one in found) for name in names):
+        yield Text("These networks have no layer of one name in common.", style="bold")
     yield Text("One network each tells nothing about chance: give groups for that.", style="dim")
 
 

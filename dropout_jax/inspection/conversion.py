@@ -9,9 +9,11 @@ _PICKLED = (".pkl", ".pickle")
 _CONVERT_PYTORCH = (
     "import sys, torch, safetensors.torch as s; "
     'd = torch.load(open(sys.argv[1], "rb"), map_location="cpu", weights_only=True); '
-    'd = d.get("state_dict", d.get("model_state_dict", d)); '
-    "s.save_file({k: v.clone().contiguous() for k, v in d.items() if torch.is_tensor(v)}, "
-    "sys.argv[2])"  # a clone, as tied weights share memory, which save_file refuses
+    'usual = ("state_dict", "model_state_dict", "model", "net", "ema"); '
+    "d = next((d[k] for k in usual if isinstance(d.get(k), dict)), d); "
+    "t = {k: v.clone().contiguous() for k, v in d.items() if torch.is_tensor(v)}; "
+    't or sys.exit(f"no tensor found, but {list(d)[:9]}"); '
+    "s.save_file(t, sys.argv[2])"  # a clone, as tied weights share memory, which it refuses
 )
 _CONVERT_PICKLE = (
     "import sys, pickle, numpy as n, flax.traverse_util as t, safetensors.numpy as s; "

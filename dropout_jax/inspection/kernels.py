@@ -19,7 +19,7 @@ from dropout_jax.analysis.views import Live
 from dropout_jax.inspection.tensors import Tensor
 
 _LAYOUT_OF = {  # by a pattern for the whole last word of a name
-    "in-out": r"kernel|w",  # Flax, Haiku
+    "in-out": r"(depthwise_|pointwise_)?kernel|w",  # Flax, Keras, Haiku
     "out-in": r"weight|weight_[ih]h(_l\d+(_reverse)?)?|(in|[qkv])_proj_weight",  # PyTorch, Equinox
 }
 _LAW_OF = {"in-out": "truncated normal", "out-in": "uniform"}  # usual initial laws there
@@ -27,6 +27,7 @@ _FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8
 _BIASES = ("bias", "b", "scale", "offset", "mean", "var")  # also where they have axes of 1
 _OF_OPTIMIZERS = ("opt_state", "optimizer", "optimizer_state")  # moments have the shapes of weights
 _LOOKED_UP = ("wte", "wpe", "emb")  # embeddings that are not called so in full
+_TRANSPOSED = re.compile(r"transpose|deconv|up_?conv", re.IGNORECASE)  # PyTorch's, [in, out, …]
 _TO_HEADS = ("query", "key", "value")  # Flax's kernels of attention, [in, heads, size]
 _WRAPPERS = ("value", "raw_value")  # what Flax NNX puts below the name of a parameter
 
@@ -81,11 +82,24 @@ def layers_of(
 
 def _layer(tensor: Tensor, words: Sequence[str], layout: str) -> Layer:
     """A tensor as a layer, its axes taken together to two."""
+    if layout == "out-in" and len(tensor.shape) > 2 and _TRANSPOSED.search(".".join(words[:-1])):
+        tensor = _with_outputs_first(tensor)
     n_first = _n_first_axes(tensor.shape, words, layout)
     first, last = math.prod(tensor.shape[:n_first]), math.prod(tensor.shape[n_first:])
     shape = (first, last) if layout == "in-out" else (last, first)
     read = partial(_read, tensor, (first, last), layout)
     return Layer(tensor.name, shape, _LAW_OF[layout], 1, read)
+
+
+def _with_outputs_first(tensor: Tensor) -> Tensor:
+    """The kernel [in, out, …] of a transposed convolution as [out, in, …], as others are."""
+
+    def read(row: int | None) -> np.ndarray:
+        kernel = np.swapaxes(tensor.read(None), 0, 1)
+        return kernel if row is None else kernel[row]
+
+    n_in, n_out, *window = tensor.shape
+    return tensor._replace(shape=(n_out, n_in, *window), read=read)
 
 
 def _words(name: str) -> list[str]:
@@ -104,7 +118,8 @@ def _n_first_axes(shape: tuple[int, ...], words: Sequence[str], layout: str) -> 
     to_heads = words[-1] == "kernel" and len(words) > 1 and words[-2] in _TO_HEADS
     if layout == "out-in" or (to_heads and len(shape) == 3):
         return 1
-    return len(shape) - 1
+    by_channel = len(shape) > 2 and any("depthwise" in word.lower() for word in words)
+    return len(shape) - (2 if by_channel else 1)  # each channel has a window of its own
 
 
 def _natural(tensor: Tensor) -> list[tuple[bool, int, str]]:

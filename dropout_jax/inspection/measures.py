@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from dropout_jax.analysis.groups import compare as compare_unpaired
@@ -17,7 +18,7 @@ from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MARGINS, MEASURES
 from dropout_jax.analysis.views import Live
 from dropout_jax.inspection.kernels import Layer, layers_of
 from dropout_jax.inspection.spread import VIEWS, measure
-from dropout_jax.inspection.tensors import tensors_of
+from dropout_jax.inspection.tensors import Tensor, tensors_of
 from dropout_jax.io.readers import on_one_line
 
 
@@ -26,8 +27,8 @@ class Inspected(NamedTuple):
 
     Attributes:
       path: the file or folder.
-      layers: those measured, by name.
-      values: {layer: {view: {measure: values [S]}}}.
+      layers: those found, by name.
+      values: {layer: {view: {measure: values [S]}}}; NaN where there is nothing to measure.
       skipped: why other tensors were not measured, by name.
     """
 
@@ -67,11 +68,14 @@ def common_layers(files: Sequence[Inspected]) -> tuple[list[str], dict[str, str]
 
 
 def inspect(
-    path: Path,
+    path: str | Path,
     layout: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Inspected:
     """Measure every layer of a file, one after another.
+
+    A layer that is not finite, or 0 everywhere, is among the layers with values of NaN, and among
+    what is skipped with the reason.
 
     Args:
       path: the file or folder.
@@ -79,10 +83,42 @@ def inspect(
       progress: is called with the number of layers done and that of all.
 
     Raises:
-      ValueError: if the file cannot be read (`tensors.tensors_of`), or holds no layer.
+      ValueError: if the file cannot be read (`tensors.tensors_of`), or holds no layer that can be
+        measured.
     """
-    found, skipped = layers_of(tensors_of(path), layout)
-    layers, values = {}, {}
+    path = Path(path)
+    return _inspected(path, tensors_of(path), layout, progress)
+
+
+def inspect_params(params: Any, layout: str | None = None) -> Inspected:
+    """`inspect` for a tree of arrays in memory: parameters of Flax, a state of NNX, a dict.
+
+    Raises:
+      ValueError: if it holds no layer that can be measured.
+
+    Example:
+      >>> kernel = np.random.default_rng(0).normal(size=(64, 10))
+      >>> found = inspect_params({"params": {"layer_0": {"kernel": kernel, "bias": np.ones(10)}}})
+      >>> print(found.values["params.layer_0.kernel"]["entries"]["gini"].round(2))
+      [0.41]
+    """
+    tensors = []
+    for where, leaf in jax.tree_util.tree_leaves_with_path(params):
+        name = jax.tree_util.keystr(where, simple=True, separator=".")
+        array = np.asarray(leaf)
+        tensors.append(Tensor(name, array.shape, array.dtype.name, lambda _, array=array: array))
+    return _inspected(Path("params"), tensors, layout, lambda done, total: None)
+
+
+def _inspected(
+    path: Path,
+    tensors: Sequence[Tensor],
+    layout: str | None,
+    progress: Callable[[int, int], None],
+) -> Inspected:
+    """Every layer among these tensors, measured."""
+    found, skipped = layers_of(tensors, layout)
+    layers, values, sound = {}, {}, False
     for done, layer in enumerate(found, start=1):
         try:
             measured = [_measure_sound(*layer.read(s)) for s in range(layer.n_networks)]
@@ -97,17 +133,17 @@ def inspect(
             if of_network is None:
                 name = layer.name if layer.n_networks == 1 else f"{layer.name}[{s}]"
                 skipped[name] = "holds what is not finite, or nothing but 0"
-        if any(measured):
-            layers[layer.name] = layer
-            values[layer.name] = {
-                view: {
-                    name: np.array([row[view][name] if row else np.nan for row in measured])
-                    for name in MEASURES
-                }
-                for view in VIEWS
+        sound |= any(measured)
+        layers[layer.name] = layer
+        values[layer.name] = {
+            view: {
+                name: np.array([row[view][name] if row else np.nan for row in measured])
+                for name in MEASURES
             }
+            for view in VIEWS
+        }
         progress(done, len(found))
-    if not layers:
+    if not sound:
         some = "; ".join(f"{name} is {why}" for name, why in list(skipped.items())[:3])
         raise ValueError(f"{path}: must hold a layer's weights, got none: {some or 'no tensor'}")
     return Inspected(path, layers, values, skipped)

@@ -103,3 +103,32 @@ def test_a_file_is_that_of_a_run_by_kernels_beside_live_inputs_alone():
     assert (layer.shape, layer.n_networks) == ((35, 3), 1)
     (layer,), skipped = layers_of([kernel, live._replace(name="b/0/live_inputs")])
     assert (layer.n_networks, list(skipped)) == (1, ["b/0/live_inputs"])
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "shape"),
+    [
+        ("up.0.ConvTranspose_1.weight", (8, 4, 3, 3), (72, 4)),
+        ("deconv1.weight", (8, 4, 5), (40, 4)),
+        ("conv1.weight", (8, 4, 3, 3), (36, 8)),
+        ("deconv_head.weight", (8, 4), (4, 8)),  # of an affine layer, whatever it is called
+        ("depthwise_conv2d.kernel", (3, 3, 8, 1), (9, 8)),
+        ("sep.depthwise_kernel", (3, 3, 8, 2), (9, 16)),
+        ("sep.pointwise_kernel", (1, 1, 16, 4), (16, 4)),
+        ("conv2d.kernel", (3, 3, 8, 1), (72, 1)),
+    ],
+)
+def test_transposed_and_depthwise_convolutions_are_told_by_their_names(name, size, shape):
+    values = np.arange(np.prod(size), dtype=np.float32).reshape(size)
+    (layer,), skipped = layers_of([Tensor(name, size, "float32", lambda _: values)])
+    kernel, _ = layer.read(0)
+    assert layer.shape == kernel.shape == shape
+    assert skipped == {}
+    assert sorted(kernel.ravel()) == sorted(values.ravel())
+
+
+def test_a_unit_of_a_transposed_convolution_holds_all_that_flows_into_one_output():
+    kernel = np.zeros((8, 4, 3), np.float32)
+    kernel[:, 1] = 1  # all into the second output
+    (layer,), _ = layers_of([Tensor("deconv.weight", kernel.shape, "float32", lambda _: kernel)])
+    assert layer.read(0)[0].sum(axis=0).tolist() == [0, 24, 0, 0]

@@ -19,10 +19,11 @@ from safetensors.numpy import save_file
 
 from dropout_jax.analysis.uniformity import MEASURES
 from dropout_jax.analysis.views import Live, measure_kernel
+from dropout_jax.cli import file_tables
 from dropout_jax.cli.main import run_command
 from dropout_jax.inspection import measures
 from dropout_jax.inspection.kernels import layers_of
-from dropout_jax.inspection.measures import compare_groups, inspect
+from dropout_jax.inspection.measures import compare_groups, inspect, inspect_params
 from dropout_jax.inspection.spread import VIEWS, measure, references
 from dropout_jax.inspection.tensors import tensors_of
 
@@ -199,14 +200,37 @@ def test_shuffled_columns_tell_unlike_units_from_unlike_weights():
     assert of["columns_shuffled"]["gini"] == pytest.approx(of["columns"]["gini"], rel=0.01)
 
 
-def test_what_is_not_finite_or_all_0_is_said_and_not_measured(tmp_path):
+def test_what_is_not_finite_or_all_0_is_a_row_without_numbers_and_is_said(tmp_path):
     bad = DENSE.copy()
     bad[1, 1] = np.nan
     arrays = {"nan.kernel": bad, "zero.kernel": 0 * DENSE, "good.kernel": DENSE}
     save_file(arrays, tmp_path / "some.safetensors")
     found = inspect(tmp_path / "some.safetensors")
-    assert list(found.layers) == ["good.kernel"]
-    assert all("not finite" in found.skipped[name] for name in ("nan.kernel", "zero.kernel"))
+    assert sorted(found.layers) == sorted(arrays)
+    for name in ("nan.kernel", "zero.kernel"):
+        assert "not finite" in found.skipped[name]
+        assert np.isnan(found.values[name]["entries"]["gini"]).all()
+    assert np.isfinite(found.values["good.kernel"]["entries"]["gini"]).all()
+    lines = list(file_tables.file_lines(found, references()))
+    assert lines[0].columns[2]._cells.count("–") == 2
+
+
+def test_parameters_in_memory_are_measured_as_those_of_a_file(tmp_path):
+    arrays = {"a.kernel": DENSE, "a.bias": np.ones(3, np.float32)}
+    save_file(arrays, tmp_path / "net.safetensors")
+    of_file = inspect(str(tmp_path / "net.safetensors"))
+    of_tree = inspect_params({"a": {"kernel": jnp.asarray(DENSE), "bias": jnp.ones(3)}})
+    assert of_tree.values == of_file.values
+    assert of_tree.skipped == of_file.skipped
+    with pytest.raises(ValueError, match="params: must hold a layer's weights"):
+        inspect_params({"bias": jnp.ones(3)})
+
+
+def test_networks_without_a_layer_in_common_say_so():
+    one, other = (inspect_params({name: {"kernel": DENSE}}) for name in ("a", "b"))
+    said = " ".join(str(line) for line in file_tables.side_by_side_lines([one, other]))
+    assert "no layer of one name in common" in said
+    assert "in common" not in " ".join(map(str, file_tables.side_by_side_lines([one, one])))
 
 
 WHOLE = RNG.integers(-9, 10, (30, 20)).astype(float)  # exact in every type, at every scale below
