@@ -243,6 +243,6 @@ def test_every_page_is_in_a_table_of_contents():
 def test_the_page_says_what_each_dependency_is_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     needed = [re.split(r"[<>=]", name)[0] for name in project["dependencies"]]
-    (table,) = re.findall(r"\| package \|.*?\n\n", text("promises"), re.DOTALL)
+    (table,) = re.findall(r"\| package \|.*?\n\n", text("opinions"), re.DOTALL)
     named = re.findall(r"^\| ([a-z][^|]*) \|", table, re.MULTILINE)[1:]
     assert sorted(", ".join(named).split(", ")) == sorted(needed)
