@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dropout_jax.analysis.statistics import MIN_SEEDS
 from dropout_jax.cli.backend import n_cores
 from dropout_jax.cli.pace import duration, pace
 from dropout_jax.data import Dataset
@@ -21,6 +22,7 @@ from dropout_jax.io.environment import environment as environment_of
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.memory import n_parameters
 from dropout_jax.populations.population import fit_population
+from dropout_jax.runs.wording import seeds_suffice
 from dropout_jax.training.config import Config, Hparams
 
 _SMALL = Config(MLP((32, 10)), epochs=1, batch_size=64)
@@ -75,6 +77,7 @@ def examine(
     platforms = {device.platform for device in jax.devices()}
     free = shutil.disk_usage(Path.cwd()).free
     yield room(config, len(conditions), n_seeds, data.x_train.shape[1], free)
+    yield Finding("seeds", n_seeds >= MIN_SEEDS, seeds_suffice(n_seeds))
     yield from fast(options, platforms)
     yield speed(Machine(n_cores(), bits, _product_speed()))
     yield from exact(key, options, platforms)

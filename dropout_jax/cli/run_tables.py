@@ -8,10 +8,17 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dropout_jax.analysis.paired import smallest_p
-from dropout_jax.analysis.statistics import MIN_SEEDS
 from dropout_jax.cli.tables import comparison_cells, escaped, named
-from dropout_jax.runs.wording import GINI, LEGEND, SHOWN, Cell, described, picture, verdict
+from dropout_jax.runs.wording import (
+    GINI,
+    LEGEND,
+    SHOWN,
+    Cell,
+    described,
+    picture,
+    seeds_suffice,
+    verdict,
+)
 from dropout_jax.training.config import Hparams
 
 _STYLES = {
@@ -27,12 +34,7 @@ def training_lines(conditions: dict[str, Hparams], n_seeds: int) -> Iterator[Ren
     told = (f"{name} ({described(h._asdict())})" for name, h in conditions.items())
     yield named(f"Training {n_seeds} networks each of {'; '.join(told)}.")
     if len(conditions) > 1:
-        few = "" if n_seeds >= MIN_SEEDS else ": too few, as no direction can be decided"
-        yield Text(
-            f"With {n_seeds} seeds the smallest adjusted p is {smallest_p(n_seeds):.2g}{few}. "
-            f"{MIN_SEEDS} seeds can decide a direction, whatever is compared.\n",
-            "dim",
-        )
+        yield Text(f"{seeds_suffice(n_seeds)}\n", "dim")
 
 
 def answer_lines(summary: dict[str, Any], question: str) -> Iterator[RenderableType]:

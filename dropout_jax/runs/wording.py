@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from dropout_jax.analysis.paired import smallest_p
 from dropout_jax.analysis.statistics import MIN_SEEDS
 
 SHOWN = {"entries": "weights", "contribution": "contributions"}  # views that are always shown
@@ -77,6 +78,20 @@ def described(condition: Mapping[str, Any]) -> str:
         if value is not None and 0 < value < math.inf:
             said.append(f"{key.replace('_', ' ')} {float(value):g}")
     return ", ".join(said)
+
+
+def seeds_suffice(n_seeds: int) -> str:
+    """What so many seeds can decide, whatever the number of comparisons.
+
+    Example:
+      >>> print(seeds_suffice(4))
+      With 4 seeds the smallest adjusted p is 0.12: too few, as no direction can be decided. 6 seeds
+      can decide one, whatever is compared.
+    """
+    enough = n_seeds >= MIN_SEEDS
+    so = "" if enough else ": too few, as no direction can be decided"
+    needed = "" if enough else f" {MIN_SEEDS} seeds can decide one, whatever is compared."
+    return f"With {n_seeds} seeds the smallest adjusted p is {smallest_p(n_seeds):.2g}{so}.{needed}"
 
 
 def picture(summary: Mapping[str, Any]) -> dict[tuple[str, int], dict[str, Cell]]:
