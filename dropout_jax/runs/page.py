@@ -116,7 +116,7 @@ def answer(summary: Mapping[str, Any]) -> str:
       >>> print("<b>" in shown, "▲ more uniform" in shown)  # names are text
       False True
     """
-    return _STYLE + _answer(summary, verdict(summary))
+    return str(Markup(_STYLE) + _answer(summary, verdict(summary)))
 
 
 def _answer(summary: Mapping[str, Any], sentences: Sequence[str]) -> Markup:

@@ -88,6 +88,7 @@ def test_a_notebook_shows_the_answer_and_names_stay_text(result):
     shown = result._repr_html_()
     assert "&lt;b&gt;half&lt;/b&gt;" in shown
     assert "<b>half" not in shown
+    assert shown.startswith("<style>")
     assert all(sentence in html.unescape(shown) for sentence in result.verdict)
     assert repr(result).startswith("Run of 3 seeds each of none, ")
     assert len(repr(result)) < 200
