@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dropout_jax.analysis.comparison import measure_population, summarise
     from dropout_jax.analysis.uniformity import gini
+    from dropout_jax.analysis.views import ginis
     from dropout_jax.data import Dataset, load_dataset
     from dropout_jax.inspection.measures import inspect, inspect_params
     from dropout_jax.networks.linen import Dropout
@@ -48,6 +49,7 @@ __all__ = [
     "fit_population",
     "gaussian_dropout",
     "gini",
+    "ginis",
     "inspect",
     "inspect_params",
     "keep_mask",
@@ -65,6 +67,7 @@ _HOMES = {
     "training.epochs": ("evaluate", "fit"),
     "populations.population": ("Population", "fit_population"),
     "analysis.uniformity": ("gini",),
+    "analysis.views": ("ginis",),
     "analysis.comparison": ("measure_population", "summarise"),
     "inspection.measures": ("inspect", "inspect_params"),
     "runs.run": ("compare",),

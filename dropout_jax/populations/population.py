@@ -115,7 +115,7 @@ def stack_conditions(conditions: Sequence[Hparams], n_layers: int | None = None)
 def fit_population(
     config: Config,
     conditions: Sequence[Hparams],
-    seeds: Sequence[int],
+    seeds: Sequence[int] | int,
     key: jax.Array,
     data: Dataset,
     *,
@@ -131,9 +131,10 @@ def fit_population(
     Args:
       config: the static settings, the same for all members.
       conditions: C settings of the same hyper-parameters; their values may differ.
-      seeds: S distinct integers in 0 … 2^32 - 1. A member depends on its seed and hyper-parameters
-        alone, so a population can grow without changing its earlier members. On an accelerator its
-        last bits depend on the block too, but the number of members does not change the block.
+      seeds: S distinct integers in 0 … 2^32 - 1, or S alone for the first S. A member depends on
+        its seed and hyper-parameters alone, so a population can grow without changing its earlier
+        members. On an accelerator its last bits depend on the block too, but the number of members
+        does not change the block.
       key: the root key, of a counter-based generator (threefry or philox); only folded into.
       data: put once on every device and shared by the members there.
       devices: all by default, those of other processes too. Each process makes the same call and
@@ -164,7 +165,7 @@ def fit_population(
       >>> print(trained.curve.test.error.shape)  # conditions, seeds, points of the curve
       (2, 3, 2)
     """
-    seeds, devices = list(seeds), list(devices or jax.devices())
+    seeds, devices = seeds_of(seeds), list(devices or jax.devices())
     _validate(config, seeds, key, data, devices)
     members = members_of(stack_conditions(conditions, len(config.model.features)), seeds, key)
     n_members, n_inputs = len(members.keys), data.x_train.shape[1]
@@ -231,6 +232,16 @@ class Members(NamedTuple):
 
     hparams: Hparams
     keys: jax.Array
+
+
+def seeds_of(seeds: Sequence[int] | int) -> list[int]:
+    """The seeds as a list; a number S means the first S of them.
+
+    Example:
+      >>> print(seeds_of(3), seeds_of([5, 7]))
+      [0, 1, 2] [5, 7]
+    """
+    return list(range(seeds)) if isinstance(seeds, int) else list(seeds)
 
 
 def members_of(hparams: Hparams, seeds: Sequence[int], key: jax.Array) -> Members:

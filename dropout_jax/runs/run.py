@@ -14,7 +14,7 @@ import numpy as np
 from dropout_jax.analysis.comparison import measure_population, summarise
 from dropout_jax.data import Dataset
 from dropout_jax.populations.checkpoints import Checkpoints
-from dropout_jax.populations.population import Allocate, Interrupted, fit_population
+from dropout_jax.populations.population import Allocate, Interrupted, fit_population, seeds_of
 from dropout_jax.runs import wording
 from dropout_jax.runs.outcome import Outcome
 from dropout_jax.training.config import Config, Hparams
@@ -107,7 +107,7 @@ class Run(Outcome):
 def compare(
     config: Config,
     conditions: dict[str, Hparams],
-    seeds: Sequence[int],
+    seeds: Sequence[int] | int,
     key: jax.Array,
     data: Dataset,
     *,
@@ -130,7 +130,7 @@ def compare(
       >>> print(len(result.summary["comparisons"]))  # 8 layers and views, 6 measures
       48
     """
-    seeds, interrupted = list(seeds), False
+    seeds, interrupted = seeds_of(seeds), False
     with _timed() as training:
         try:
             population = fit_population(

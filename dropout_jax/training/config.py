@@ -1,5 +1,6 @@
 """The settings of a training: `Config` is static, `Hparams` are arrays that vmap runs over."""
 
+import reprlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -83,6 +84,7 @@ class Config:
 
     Raises:
       ValueError: unless the widths, the epochs and the batch size are positive integers.
+      TypeError: if a function is none; a transformation such as `optax.adam(1e-3)` is none.
 
     Example:
       >>> config = Config(MLP((256, 256, 10)), epochs=30)
@@ -108,6 +110,15 @@ class Config:
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < 1:
                 raise ValueError(f"{name} must be a positive integer, got {value!r}")
+        if not callable(self.make_optimizer):
+            raise TypeError(
+                "make_optimizer must be a function of Hparams, such as "
+                f"lambda h: optax.adam(h.learning_rate), got {reprlib.repr(self.make_optimizer)}"
+            )
+        if not callable(self.loss_fn):
+            raise TypeError(
+                f"loss_fn must be a function of (outputs, label), got {reprlib.repr(self.loss_fn)}"
+            )
         for name, fn in list(vars(self).items()):
             if isinstance(fn, partial):
                 with suppress(TypeError):  # of arguments that cannot be hashed

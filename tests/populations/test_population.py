@@ -13,6 +13,7 @@ from dropout_jax.populations.population import (
     Interrupted,
     fit_population,
     member_key,
+    seeds_of,
     stack_conditions,
 )
 from dropout_jax.training.config import Config, Hparams
@@ -248,3 +249,10 @@ def test_bad_arguments_are_refused_in_one_line(change, message):
     with pytest.raises(ValueError, match=message) as caught:
         fit_population(**(arguments | change), data=DATA)
     assert "\n" not in str(caught.value)
+
+
+def test_a_number_of_seeds_means_the_first_of_them():
+    assert seeds_of(3) == [0, 1, 2]
+    assert seeds_of(range(2, 4)) == [2, 3]
+    with pytest.raises(ValueError, match="seeds must be distinct integers"):
+        fit_population(CONFIG, [NONE], 0, jax.random.key(0), DATA)

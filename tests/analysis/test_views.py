@@ -1,0 +1,21 @@
+"""Views of layers, and measures of any tree of parameters."""
+
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+
+from dropout_jax.analysis.uniformity import gini
+from dropout_jax.analysis.views import ginis
+from dropout_jax.networks.mlp import MLP, layers
+
+
+def test_the_ginis_of_a_tree_are_those_of_its_kernels_and_compile_once():
+    params = MLP((5, 3)).init(jax.random.key(0), jnp.zeros(4))
+    found = ginis(params)
+    kernels = {f"params.layer_{l}.kernel": of["kernel"] for l, of in enumerate(layers(params))}
+    assert found.keys() == kernels.keys()
+    assert all(found[name] == gini(kernel) for name, kernel in kernels.items())
+    n_programs = cast(Any, ginis)._cache_size()
+    ginis(jax.tree.map(lambda leaf: leaf + 1, params))
+    assert cast(Any, ginis)._cache_size() == n_programs
