@@ -17,7 +17,7 @@ Judged      Families are the quantities of one size. D2 and D6 pick the size of 
 Seen        D1 to D4 are from a first version, where all networks had one learning rate and the
             largest size 10 epochs. There dropout raised the error with all examples.
 Command     python -m experiments.data_size [--quick] [--data-dir DIR]
-Time        half an hour on two CPU cores
+Time        35 minutes on two CPU cores, beside other work
 
 Scientific  rate of hidden units (0, .5); training examples: 100, 500, 1,000, 5,000, 10,000, 60,000
             of full MNIST if its folder is given, else up to the 4,000 of mnist5k
