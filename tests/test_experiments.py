@@ -106,14 +106,19 @@ def test_a_study_that_fails_is_named_when_the_others_have_run(monkeypatch, tmp_p
     def main(folder, size):
         if folder.name == "second":
             raise ValueError("what went wrong")
+        if folder.name == "needy":
+            raise SystemExit("needs data that are not here")
         ran.append((folder.name, size))
 
     study = SimpleNamespace(main=main, QUICK="toy", Size=lambda: "full")
     monkeypatch.setattr(importlib, "import_module", lambda _: study)
     monkeypatch.setattr(jax, "clear_caches", lambda: None)  # other tests go on with them
-    assert run_all(["first", "second", "third"], tmp_path, True, None) == ["second"]
+    names = ["first", "second", "needy", "third"]
+    assert run_all(names, tmp_path, True, None) == ["second", "needy"]
     assert ran == [("first", "toy"), ("third", "toy")]
-    assert "what went wrong" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "what went wrong" in said.err
+    assert "needs data that are not here" in said.out
 
 
 @pytest.mark.parametrize(
