@@ -145,18 +145,34 @@ def convert(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["it's a net.pt", "lightning.ckpt", "called.safetensors", "bare"])
-def test_the_line_that_converts_a_file_of_pytorch_does(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("it's a net.pt", None),
+        ("lightning.ckpt", "state_dict"),
+        ("called.safetensors", "model"),
+        ("bare", "ema"),
+    ],
+)
+def test_the_line_that_converts_a_file_of_pytorch_does(name, key, tmp_path):
     torch = pytest.importorskip("torch", reason="torch is not installed: it is of extra [bench]")
     network = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
     network[1].weight = network[0].weight  # tied: one memory under two names
     state = network.state_dict()
-    saved = {"state_dict": state, "epoch": 3} if name == "lightning.ckpt" else state
-    torch.save(saved, tmp_path / name)
+    torch.save({key: state, "epoch": 3} if key else state, tmp_path / name)
     converted = convert(tmp_path / name)
     assert set(converted) == set(state)
     for key, value in converted.items():
         np.testing.assert_array_equal(value, state[key].numpy())
+
+
+@pytest.mark.slow
+def test_a_conversion_that_finds_no_tensor_fails_and_writes_nothing(tmp_path):
+    torch = pytest.importorskip("torch", reason="torch is not installed: it is of extra [bench]")
+    torch.save({"weights_of_mine": {"a": torch.ones(2)}, "epoch": 3}, tmp_path / "net.pt")
+    with pytest.raises(subprocess.CalledProcessError):
+        convert(tmp_path / "net.pt")
+    assert [path.name for path in tmp_path.iterdir()] == ["net.pt"]
 
 
 @pytest.mark.slow
