@@ -116,7 +116,7 @@ def run(size: Size) -> tuple[dict[int, np.ndarray], dict[int, list[float]]]:
         rows = np.tile(np.arange(n, dtype=np.int32), (n_seeds, 1))
         return generator.permuted(rows, axis=1)
 
-    def train(n: int, rates: np.ndarray, seeds: slice, rows: np.ndarray, data: Dataset) -> Any:
+    def train(n: int, rates: np.ndarray, seeds: np.ndarray, rows: np.ndarray, data: Dataset) -> Any:
         """Measure members [C, S] trained with rates [C, 2], of hidden units and of learning."""
         epochs = max(size.least_epochs, -(-size.updates * size.batch_size // n))
         config = Config(model, epochs=epochs + epochs % 2, batch_size=size.batch_size)
@@ -134,12 +134,12 @@ def run(size: Size) -> tuple[dict[int, np.ndarray], dict[int, list[float]]]:
     candidates = np.array(list(product((0.0, RATE), LEARNING_RATES)))
     results, chosen = {}, {}
     for n in sorted({min(n, n_all) for n in size.sizes}):
-        tuning = slice(size.seeds, None)
+        tuning = size.seeds + np.arange(TUNING_SEEDS)
         tuned = train(min(n, n_kept), candidates, tuning, tuning_rows, held_out)
         losses = np.nan_to_num(tuned[..., -1].mean(axis=1), nan=np.inf).reshape(2, -1)
         best = candidates.reshape(*losses.shape, 2)[[0, 1], losses.argmin(axis=1)]
         chosen[n] = best[:, 1].tolist()
-        results[n] = train(n, best, slice(size.seeds), rows, data)
+        results[n] = train(n, best, np.arange(size.seeds), rows, data)
         print(n, chosen[n], results[n][..., 0].mean(axis=1).round(2), flush=True)
     return results, chosen
 

@@ -83,7 +83,7 @@ def inflations(
         return jax.vmap(cross_entropy)(logits, y).mean()
 
     def with_mask(key: jax.Array) -> jax.Array:
-        return jnp.stack([loss(dropout(key, hidden, rate)) for rate in TESTED])
+        return jax.vmap(lambda rate: loss(dropout(key, hidden, rate)))(jnp.array(TESTED))
 
     losses = jax.lax.map(with_mask, jax.random.split(key, N_MASKS))
     squares = jnp.sum(contribution(hidden, last["kernel"]) ** 2)

@@ -169,6 +169,7 @@ def test_a_fitted_temperature_scales_with_the_logits():
     assert fitted(2) / fitted(1) == pytest.approx(2, rel=step - 1)
 
 
+@pytest.mark.slow
 def test_matched_damage_is_the_target_and_all_units_are_removed_where_it_is_their_own():
     data = Dataset(
         *(RNG.normal(size=(40, 4)).astype(np.float32), np.arange(40, dtype=np.int32) % 3) * 2

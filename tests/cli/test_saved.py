@@ -12,6 +12,8 @@ from dropout_jax.networks.mlp import MLP
 from dropout_jax.runs.run import compare
 from dropout_jax.training.config import Config, Hparams
 
+pytestmark = pytest.mark.slow  # a run is trained and written
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
@@ -60,7 +62,6 @@ def test_verdicts_that_differ_are_shown(runs, tmp_path, capsys):
     assert "more uniform -0.250" in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.slow
 def test_figures_are_drawn_again_to_the_byte_and_larger_for_slides(runs, tmp_path, capsys):
     run = runs / "one"
     assert run_command(["figures", str(run), "--out", str(tmp_path)]) == 0

@@ -16,6 +16,8 @@ from dropout_jax.runs.run import compare
 from dropout_jax.runs.saved import load_run
 from dropout_jax.training.config import Config, Hparams
 
+pytestmark = pytest.mark.slow  # a run is trained and written
+
 
 @pytest.fixture(scope="module")
 def result():
@@ -50,7 +52,6 @@ def test_a_run_that_is_read_back_is_the_one_that_was_written(result, folder):
     assert again.population.epochs.tolist() == result.population.epochs.tolist()
 
 
-@pytest.mark.slow
 def test_a_run_that_is_read_back_shows_the_same(result, folder):
     again = load_run(folder)
     assert list(figures(again)) == list(figures(result))
