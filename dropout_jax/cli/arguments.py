@@ -181,10 +181,8 @@ class Figures:
 Saved = List | Diff | Figures  # commands about runs that are done
 
 
-def check(arguments: Networks | Inspect | Saved) -> None:
+def check(arguments: Networks | Inspect) -> None:
     """Raise ValueError unless the values make sense together."""
-    if isinstance(arguments, Saved):
-        return
     if isinstance(arguments, Inspect):
         _check_groups(arguments)
         return

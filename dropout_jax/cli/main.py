@@ -111,16 +111,16 @@ def _run(argv: Sequence[str]) -> int:
 def _command(arguments: Training | Doctor | Inspect | Saved) -> Callable[[], int]:
     """The function that runs the command; the module that it is in loads JAX."""
     begun = perf_counter()
-    check(arguments)
-    if isinstance(arguments, Inspect):
-        from dropout_jax.cli.inspect import inspect
-
-        return partial(inspect, arguments)
     if isinstance(arguments, Saved):
         from dropout_jax.cli import saved
 
         of = {List: saved.list_runs, Diff: saved.diff, Figures: saved.figures}
         return partial(of[type(arguments)], arguments)
+    check(arguments)
+    if isinstance(arguments, Inspect):
+        from dropout_jax.cli.inspect import inspect
+
+        return partial(inspect, arguments)
     given = given_conditions(arguments)
     if isinstance(arguments, Training):
         from dropout_jax.cli.train import train
@@ -149,14 +149,12 @@ def _without_commas(argv: Sequence[str]) -> Iterator[str]:
     """The same words; the numbers of a list may be written as 256,256 too."""
     in_list = False
     for word in argv:
-        option, equals, numbers = word.partition("=")
+        words = [word]
         if word.startswith("--"):
+            option = word.partition("=")[0]
             in_list = option in _LISTS
-        if in_list and word.startswith("--") and equals:
-            yield option
-        yield from (
-            numbers.split(",") if in_list and equals else word.split(",") if in_list else [word]
-        )
+            words = word.split("=", 1) if in_list else words
+        yield from ",".join(words).split(",") if in_list else words
 
 
 def _one_line(drawn: str) -> str:

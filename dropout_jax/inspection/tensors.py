@@ -189,7 +189,7 @@ def _of_orbax(path: Path) -> list[Tensor]:
     tree = _orbax_tree(path)
     return [
         Tensor(
-            ".".join(_key(part) for part in where),
+            jax.tree_util.keystr(where, simple=True, separator="."),
             tuple(leaf.shape),
             jnp.dtype(leaf.dtype).name,
             partial(_read_orbax, path, tree, where),
@@ -197,11 +197,6 @@ def _of_orbax(path: Path) -> list[Tensor]:
         for where, leaf in jax.tree_util.tree_leaves_with_path(tree)
         if getattr(leaf, "shape", None) is not None
     ]
-
-
-def _key(part: Any) -> str:
-    """One step of a path through a dictionary, a list or an object."""
-    return str(next(getattr(part, name) for name in ("key", "idx", "name") if hasattr(part, name)))
 
 
 def _orbax_tree(path: Path) -> Any:

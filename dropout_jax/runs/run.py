@@ -24,19 +24,7 @@ if TYPE_CHECKING:
 
 
 class Run(Outcome):
-    """An `Outcome` that shows itself: a notebook prints its answer.
-
-    Example:
-      >>> from dropout_jax.data import load_dataset
-      >>> from dropout_jax.networks.mlp import MLP
-      >>> config = Config(MLP((4, 10)), epochs=1)
-      >>> conditions = {"none": Hparams((0.0, 0.0)), "dropout": Hparams((0.0, 0.5))}
-      >>> result = compare(config, conditions, range(2), jax.random.key(0), load_dataset("digits"))
-      >>> print(result)
-      Run of 2 seeds each of none, dropout; its answer: .verdict, .table(), .figures, .save(folder)
-      >>> print(result.table(as_frame=False)[0]["verdict"])
-      undecided
-    """
+    """An `Outcome` that shows itself: a notebook prints its answer. See `compare`."""
 
     __slots__ = ()
 
@@ -95,8 +83,6 @@ class Run(Outcome):
             "its answer: .verdict, .table(), .figures, .save(folder)"
         )
 
-    __str__ = __repr__
-
     def _repr_html_(self) -> str:
         """The answer and the picture-table, for a notebook."""
         from dropout_jax.runs.page import answer
@@ -129,6 +115,10 @@ def compare(
       >>> result = compare(config, conditions, range(2), jax.random.key(0), load_dataset("digits"))
       >>> print(len(result.summary["comparisons"]))  # 8 layers and views, 6 measures
       48
+      >>> print(result)
+      Run of 2 seeds each of none, dropout; its answer: .verdict, .table(), .figures, .save(folder)
+      >>> print(result.table(as_frame=False)[0]["verdict"])
+      undecided
     """
     seeds, interrupted = seeds_of(seeds), False
     with _timed() as training:

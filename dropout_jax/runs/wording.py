@@ -20,9 +20,7 @@ GINI = (
     "Gini index with the factor N/(N - 1): 0 if all N magnitudes are equal, 1 if one is all there "
     "is."
 )
-_LEADS: dict[
-    tuple[bool | None, bool | None], str
-] = {  # whether the work, and the weights, are spread
+_LEADS: dict[tuple[bool | None, bool | None], str] = {  # are the work, and the weights, spread?
     (True, True): "spreads the work and the weights",
     (True, False): "spreads the work, not the weights",
     (False, True): "spreads the weights, not the work",
@@ -51,12 +49,14 @@ def question(names: Sequence[str]) -> str:
       >>> print(question(["none", "dropout", "l2"]))
       Does dropout spread the weights?
     """
-    first, *between, last = [*names, ""] if len(names) < 2 else names
-    if first == "none" and last == "l2" and all(name.startswith("dropout") for name in between):
+    first, *others = names
+    if not others:
+        return f"How are the weights of {first} spread?"
+    *between, last = others
+    of_dropout = between and all(name.startswith("dropout") for name in between)
+    if first == "none" and last == "l2" and of_dropout:
         return "Does dropout spread the weights?"
-    if len(names) == 1:
-        return f"How are the weights of {names[0]} spread?"
-    return f"What spreads the weights, compared with {names[0]}?"
+    return f"What spreads the weights, compared with {first}?"
 
 
 def described(condition: Mapping[str, Any]) -> str:

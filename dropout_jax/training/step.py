@@ -1,6 +1,6 @@
 """One step of the optimizer, as a function from a state to the next.
 
-Shapes: B batch, D inputs.
+Shapes: B batch, D inputs, U units.
 """
 
 from collections.abc import Sequence
@@ -91,6 +91,18 @@ def batch_loss(
     return jnp.mean(jax.vmap(config.loss_fn)(outputs, y))
 
 
+def clip_columns(kernel: jax.Array, max_norm: float | Array) -> jax.Array:
+    """A kernel [D, U] with every column scaled down to Euclidean norm `max_norm`, if it is longer.
+
+    Example:
+      >>> print(clip_columns(jnp.array([[3.0, 0.3], [4.0, 0.4]]), 1.0).round(2))
+      [[0.6 0.3]
+       [0.8 0.4]]
+    """
+    norms = jnp.linalg.norm(kernel, axis=0, keepdims=True)
+    return kernel * jnp.minimum(1, max_norm / jnp.maximum(norms, jnp.finfo(norms.dtype).tiny))
+
+
 def clip_column_norms(params: Params, max_norm: float | Array) -> Params:
     """Scale the incoming kernel column of every hidden unit down to Euclidean norm `max_norm`.
 
@@ -105,12 +117,7 @@ def clip_column_norms(params: Params, max_norm: float | Array) -> Params:
     """
     tree = dict(params["params"])
     for name in [f"layer_{l}" for l in range(len(tree) - 1)]:
-        kernel = tree[name]["kernel"]
-        norms = jnp.linalg.norm(kernel, axis=0, keepdims=True)
-        clipped = kernel * jnp.minimum(
-            1, max_norm / jnp.maximum(norms, jnp.finfo(norms.dtype).tiny)
-        )
-        tree[name] = {**tree[name], "kernel": clipped}
+        tree[name] = {**tree[name], "kernel": clip_columns(tree[name]["kernel"], max_norm)}
     return {**params, "params": tree}
 
 

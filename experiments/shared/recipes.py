@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 
 from dropout_jax.networks.mlp import layers
 from dropout_jax.training.config import Hparams, sgd
+from dropout_jax.training.step import clip_columns
 
 MakeOptimizer = Callable[[Hparams], optax.GradientTransformation]
 Initializer = Callable[..., jax.Array]
@@ -65,9 +66,7 @@ def bounded(bounds: Sequence[float]) -> optax.GradientTransformation:
     def project(updates: Any, params: Any) -> Any:
         changed = {name: dict(layer) for name, layer in updates["params"].items()}
         for l, (layer, bound) in enumerate(zip(layers(params), bounds, strict=True)):
-            kernel = layer["kernel"] + changed[f"layer_{l}"]["kernel"]
-            norms = jnp.linalg.norm(kernel, axis=0, keepdims=True)
-            kernel *= jnp.minimum(1, bound / jnp.maximum(norms, jnp.finfo(norms.dtype).tiny))
+            kernel = clip_columns(layer["kernel"] + changed[f"layer_{l}"]["kernel"], bound)
             changed[f"layer_{l}"]["kernel"] = kernel - layer["kernel"]
         return {**updates, "params": changed}
 

@@ -268,24 +268,3 @@ def test_a_summary_holds_the_last_errors_over_seeds_and_what_is_dead(measured):
         ends = (of["test_error"]["ci_low"], of["test_error"]["ci_high"])
         assert ends == error_interval(last.astype(np.float64), 400)
         assert of["dead_inputs"] == pytest.approx([6 - measured.live_inputs[0][c].sum() / 10, 0])
-
-
-def summary_of(verdicts, n_seeds=10):
-    numbers = {"baseline_mean": 0.4, "condition_mean": 0.3, "difference": -0.1}
-    interval = {"ci_low": -0.12, "ci_high": -0.08}
-    comparisons = [
-        {"condition": "dropout", "layer": l, "view": view, "measure": measure, "verdict": verdict}
-        | numbers
-        | interval
-        for l, verdict in enumerate(verdicts)
-        for view in VIEWS
-        for measure in ("gini", "participation")
-    ]
-    statistics = {"smallest_p": 2.0 ** (1 - n_seeds)}
-    conditions = {name: {"n_compared": n_seeds} for name in ("none", "dropout")}
-    return {
-        "n_seeds": n_seeds,
-        "statistics": statistics,
-        "conditions": conditions,
-        "comparisons": comparisons,
-    }

@@ -56,20 +56,13 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
+OF_RATES = "--rates must hold rates in [0, 1]: one for all"
 BAD = [  # arguments, what was expected, what was given
     ("compare --seeds 1", "--seeds must be at least 2", "got 1"),
     ("compare --seeds 1000001", "and at most 1,000,000", "got 1000001"),
-    ("compare --rates 0 0.5", "--rates must hold rates in [0, 1]: one for all", "got 0.0 0.5"),
-    (
-        "compare --rates 0 0.5 1.2",
-        "--rates must hold rates in [0, 1]: one for all",
-        "got 0.0 0.5 1.2",
-    ),
-    (
-        "compare --rates 0 -0.1 0.5",
-        "--rates must hold rates in [0, 1]: one for all",
-        "got 0.0 -0.1 0.5",
-    ),
+    ("compare --rates 0 0.5", OF_RATES, "got 0.0 0.5"),
+    ("compare --rates 0 0.5 1.2", OF_RATES, "got 0.0 0.5 1.2"),
+    ("compare --rates 0 -0.1 0.5", OF_RATES, "got 0.0 -0.1 0.5"),
     ("compare --rate 0.5", "Unrecognized options", "did you mean --rates?"),
     ("compare --feature 8", "Unrecognized options", "did you mean --features?"),
     ("comapre", "available commands", "did you mean compare?"),
@@ -78,11 +71,7 @@ BAD = [  # arguments, what was expected, what was given
     ("compare --sweep 0.2 --rates 0.3", "come without --rates", "got 0.2"),
     ("compare --pixels 1.2", "--pixels must be a rate in [0, 1]", "got 1.2"),
     ("compare --rates 0 0.5 0.5 --pixels 0.2", "beside one rate of all", "got 0.2"),
-    (
-        "compare --rates 0 nan 0.5",
-        "--rates must hold rates in [0, 1]: one for all",
-        "got 0.0 nan 0.5",
-    ),
+    ("compare --rates 0 nan 0.5", OF_RATES, "got 0.0 nan 0.5"),
     ("compare --features 0 8", "--features must hold positive widths", "got 0 8"),
     ("compare --epochs 0", "--epochs must be at least 1", "got 0"),
     ("compare --batch-size 0", "--batch-size must be at least 1", "got 0"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dropout_jax.runs.wording import MARKS, described, picture, verdict
+from dropout_jax.runs.wording import MARKS, described, picture, question, verdict
 
 MORE, LESS, SAME, OPEN = "more uniform", "less uniform", "negligible", "undecided"
 
@@ -90,3 +90,11 @@ def test_a_condition_is_described_by_its_rates_and_its_decay():
     both = {"rates": [0.2, 0.5], "weight_decay": 1e-4}
     assert described(both) == "pixels 0.2, hidden 0.5, weight decay 0.0001"
     assert described({"rates": [0.2], "weight_decay": 0.0}) == "pixels 0.2"
+
+
+def test_the_question_of_the_lecture_is_asked_where_dropout_stands_between_none_and_l2():
+    of_lecture = "Does dropout spread the weights?"
+    assert question(["none", "dropout", "l2"]) == of_lecture
+    assert question(["none", "dropout 0.2", "dropout 0.5", "l2"]) == of_lecture
+    assert question(["none", "l2"]) == "What spreads the weights, compared with none?"
+    assert question(["none"]) == "How are the weights of none spread?"
