@@ -48,6 +48,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import matplotlib as mpl
@@ -285,11 +286,14 @@ def plot(found: dict[str, dict[str, Any]]) -> Figure:
 
     The papers' errors are dotted.
     """
-    figure = Figure(figsize=(9.6, 6.4), layout="constrained")
-    grid = figure.subplots(2, 2, sharey=True)
-    columns = {"3×1024": (2,), "1024-1024-2048, or pylearn2's 898-1532": (9, SCRIPT)}
-    for column, (title, tables) in zip(grid.T, columns.items(), strict=True):
-        names = [name for name in found if ROWS[name].table in tables]
+    figure = Figure(figsize=(11, 6.4), layout="constrained")
+    grid = figure.subplots(2, 3, sharey=True)
+    logistic = {name for name in found if ROWS[name].activation is nn.sigmoid}
+    in_table_2 = {name for name in found if ROWS[name].table == 2}
+    columns = {"3×1024 ReLU": in_table_2 - logistic, "3×1024 logistic": logistic}
+    columns["1024-1024-2048, or pylearn2's 898-1532"] = set(found) - in_table_2
+    for column, (title, shown) in zip(grid.T, columns.items(), strict=True):
+        names = [name for name in found if name in shown]
         usual = [name for name in names if ROWS[name].times == 1]
         longer = [name for name in names if name not in usual or not ROWS[name].dropout]
         for axes, of_axes in zip(column, (usual, longer), strict=True):
