@@ -24,6 +24,7 @@ Fixed       784-256-784, ReLU, then logistic; cross entropy summed over pixels; 
             left out
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -109,25 +110,23 @@ def run(size: Size) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """The learning rates chosen, and what was measured [C, S, …]."""
     data = load_dataset(size.dataset, size.data_dir)
     x, x_test = np.asarray(data.x_train), np.asarray(data.x_test)
-    model, n_seeds = MLP((*size.features, x.shape[1])), size.seeds + 1  # the last one tunes
+    model, hidden_rates = MLP((*size.features, x.shape[1])), list(CONDITIONS.values())
 
-    def train(epochs: int, rates: np.ndarray, seeds: np.ndarray, *images: np.ndarray) -> Any:
+    def train(epochs: int, rates: Any, seeds: Sequence[int], *images: np.ndarray) -> Any:
         config = Config(model, epochs, size.batch_size, loss_fn=pixels_cross_entropy)
-        fresh = fresh_members(config, list(CONDITIONS.values()), n_seeds, x.shape[1])
-        hparams, states = jax.tree.map(lambda leaf: leaf[:, seeds], fresh)
-        hparams = hparams._replace(learning_rate=np.broadcast_to(rates, hparams.rates.shape[:2]))
-        return map_members(member, (config,), (hparams, states), images)
+        fresh = fresh_members(config, hidden_rates, seeds, x.shape[1], rates)
+        return map_members(member, (config,), fresh, images)
 
     parts = np.split(x, [len(x) - len(x) // HELD_OUT])
     tuning = [
-        train(min(TUNING_EPOCHS, size.epochs), np.array(rate), np.array([size.seeds]), *parts)
+        train(min(TUNING_EPOCHS, size.epochs), rate, [size.seeds], *parts)
         for rate in LEARNING_RATES
     ]
     losses = np.concatenate([of["cross entropy"] for of in tuning], axis=1)  # [C, learning rates]
     best = np.nan_to_num(losses, nan=np.inf).argmin(axis=1)
-    chosen = np.array(LEARNING_RATES, np.float32)[best][:, None]
-    measured = train(size.epochs, chosen, np.arange(size.seeds), x, x_test)
-    return {name: LEARNING_RATES[i] for name, i in zip(CONDITIONS, best, strict=True)}, measured
+    chosen = [LEARNING_RATES[i] for i in best]
+    measured = train(size.epochs, chosen, range(size.seeds), x, x_test)
+    return dict(zip(CONDITIONS, chosen, strict=True)), measured
 
 
 def summarise(measured: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ Fixed       784-256-256-10 ReLU, SGD with momentum .9; batch 100; 4,000 updates 
             whichever is more; all test digits
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
@@ -116,15 +117,13 @@ def run(size: Size) -> tuple[dict[int, np.ndarray], dict[int, list[float]]]:
         rows = np.tile(np.arange(n, dtype=np.int32), (n_seeds, 1))
         return generator.permuted(rows, axis=1)
 
-    def train(n: int, rates: np.ndarray, seeds: np.ndarray, rows: np.ndarray, data: Dataset) -> Any:
+    def train(
+        n: int, rates: np.ndarray, seeds: Sequence[int], rows: np.ndarray, data: Dataset
+    ) -> np.ndarray:
         """Measure members [C, S] trained with rates [C, 2], of hidden units and of learning."""
         epochs = max(size.least_epochs, -(-size.updates * size.batch_size // n))
         config = Config(model, epochs=epochs + epochs % 2, batch_size=size.batch_size)
-        fresh = fresh_members(config, rates[:, 0].tolist(), size.seeds + TUNING_SEEDS, n_inputs)
-        hparams, states = jax.tree.map(lambda leaf: leaf[:, seeds], fresh)
-        shape = hparams.rates.shape[:2]
-        learning_rate = np.broadcast_to(rates[:, 1:].astype(np.float32), shape)
-        members = hparams._replace(learning_rate=learning_rate), states
+        members = fresh_members(config, rates[:, 0].tolist(), seeds, n_inputs, rates[:, 1].tolist())
         rows = np.stack([rows[:, :n]] * len(rates))
         return np.asarray(map_members(member, (config,), (*members, rows), data))
 
@@ -134,12 +133,12 @@ def run(size: Size) -> tuple[dict[int, np.ndarray], dict[int, list[float]]]:
     candidates = np.array(list(product((0.0, RATE), LEARNING_RATES)))
     results, chosen = {}, {}
     for n in sorted({min(n, n_all) for n in size.sizes}):
-        tuning = size.seeds + np.arange(TUNING_SEEDS)
+        tuning = range(size.seeds, size.seeds + TUNING_SEEDS)
         tuned = train(min(n, n_kept), candidates, tuning, tuning_rows, held_out)
         losses = np.nan_to_num(tuned[..., -1].mean(axis=1), nan=np.inf).reshape(2, -1)
         best = candidates.reshape(*losses.shape, 2)[[0, 1], losses.argmin(axis=1)]
         chosen[n] = best[:, 1].tolist()
-        results[n] = train(n, best, np.arange(size.seeds), rows, data)
+        results[n] = train(n, best, range(size.seeds), rows, data)
         print(n, chosen[n], results[n][..., 0].mean(axis=1).round(2), flush=True)
     return results, chosen
 

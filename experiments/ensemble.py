@@ -256,12 +256,9 @@ def main(folder: Path, size: Size) -> None:
     gaps = {**run_small(size, data), "large .5": large}
     summary = summarise(size, curves, gaps)
     settings = {**size.__dict__, "rate": RATE, "masked": MASKED, "passes_seed": PASSES_SEED}
-    values, judged, seconds = (
-        {"curves": curves, "gaps": gaps},
-        judge(summary),
-        perf_counter() - start,
-    )
-    study.write(folder, settings, summary, judged, figures(values, size), seconds, values=values)
+    seconds, values = perf_counter() - start, {"curves": curves, "gaps": gaps}
+    drawn = figures(values, size)
+    study.write(folder, settings, summary, judge(summary), drawn, seconds, values=values)
 
 
 if __name__ == "__main__":

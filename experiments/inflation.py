@@ -241,13 +241,14 @@ def figures(values: Values) -> dict[str, Figure]:
             label = f"trained at {trained:g}"
             axes.loglog(x, y, style.marker(c), color=style.colour(c), ms=3, alpha=0.6, label=label)
         ratios = rates["inflation"] / rates[name]
-        factor = 1 if name == "quadratic" else np.nanmedian(ratios)
+        exact = name == "quadratic"
+        factor = 1 if exact else np.nanmedian(ratios)
         ends = np.array([rates[name].min() / 1.5, 1.5 * rates[name].max()])
-        said = "equal" if name == "quadratic" else "one factor, fitted"
+        said = "equal" if exact else "one factor, fitted"
         axes.plot(ends, factor * ends, color="black", lw=0.8, label=said)
         axes.set(xlabel=f"predicted, {name}, {unit}", ylabel="inflation of the loss, nats")
         *_, line = axes.get_lines()
-        axes.legend(handles=[line] if name != "quadratic" else None, loc="lower right")
+        axes.legend(handles=None if exact else [line], loc="lower right")
     for c, rule in enumerate(("rate .5", "λ/r = 1/256")):
         of = changes(values["widths"], rule)
         x = np.array([int(w) for w in of]) * 1.04 ** (2 * c - 1)

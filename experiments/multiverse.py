@@ -209,8 +209,12 @@ def specify_all(values: dict[str, np.ndarray]) -> list[Row]:
 
 
 def figures(values: dict[str, np.ndarray]) -> dict[str, Figure]:
+    """The figures from the values of a record."""
+    return draw(specify_all(values))
+
+
+def draw(rows: list[Row]) -> dict[str, Figure]:
     """A specification curve for each question."""
-    rows = specify_all(values)
     return {
         name: plot_curve(of.about, of_question(rows, of.views, of.role), MAIN)
         for name, of in QUESTIONS.items()
@@ -239,8 +243,7 @@ def main(folder: Path, size: Size) -> None:
     seconds = sum(found["seconds"] for found in trained.values()) + perf_counter() - start
     settings = {**asdict(size), "fashion_dir": bool(size.fashion_dir), "level": LEVEL, "rate": RATE}
     del settings["cache"]
-    drawn = figures(values)
-    study.write(folder, settings, summary, judge(rows), drawn, seconds, tables, values)
+    study.write(folder, settings, summary, judge(rows), draw(rows), seconds, tables, values)
     for question in summary["questions"].values():
         print(question["said"])
 

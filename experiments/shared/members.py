@@ -15,7 +15,7 @@ from dropout_jax.analysis.uniformity import MEASURES
 from dropout_jax.analysis.views import layer_views, measure_entries
 from dropout_jax.data import Array
 from dropout_jax.networks.mlp import MLP, Params
-from dropout_jax.populations.population import member_key, stack_conditions
+from dropout_jax.populations.population import member_key, seeds_of, stack_conditions
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import train_epoch
 from dropout_jax.training.step import TrainState, init, train_step
@@ -43,31 +43,33 @@ def measure(model: MLP, x: Array, params: Params) -> jax.Array:
     return jnp.concatenate([by_role, *units])
 
 
-def keys_of(n_seeds: int) -> jax.Array:
-    """The keys [S] of the members of the main study, made anew at every call."""
-    seeds = np.arange(n_seeds, dtype=np.uint32)
-    return jax.vmap(partial(member_key, study.root_key()))(seeds)
+def keys_of(seeds: Sequence[int] | int) -> jax.Array:
+    """The keys [S] of members of the main study, made anew at every call; S means the first S."""
+    return jax.vmap(partial(member_key, study.root_key()))(np.array(seeds_of(seeds), np.uint32))
 
 
 def fresh_members(
     config: Config,
     hidden_rates: Sequence[float],
-    n_seeds: int,
+    seeds: Sequence[int] | int,
     n_inputs: int,
-    learning_rate: float = 0.05,
+    learning_rates: Sequence[float] | float = 0.05,
 ) -> tuple[Hparams, TrainState]:
-    """Members [C, S], one condition a rate of hidden units, from the keys of the main study."""
+    """Members [C, S], one condition a rate of hidden units, from the keys of the main study.
+
+    Each condition has its learning rate [C], or all have one.
+    """
 
     @jax.jit
     def fresh(keys: jax.Array) -> TrainState:
         return jax.lax.map(lambda key: init(config, Hparams(), key, n_inputs), keys)
 
-    n_hidden = len(config.model.features) - 1
-    of_rates = [Hparams(study.layer_rates(r, n_hidden), learning_rate) for r in hidden_rates]
-    hparams = jax.tree.map(lambda of: np.stack([of] * n_seeds, 1), stack_conditions(of_rates))
-    return hparams, jax.tree.map(
-        lambda of: jnp.stack([of] * len(of_rates)), fresh(keys_of(n_seeds))
-    )
+    n_hidden, keys = len(config.model.features) - 1, keys_of(seeds)
+    learning = np.broadcast_to(learning_rates, len(hidden_rates)).tolist()
+    rates = [study.layer_rates(rate, n_hidden) for rate in hidden_rates]
+    conditions = stack_conditions(list(map(Hparams, rates, learning)))
+    hparams = jax.tree.map(lambda of: np.stack([of] * len(keys), 1), conditions)
+    return hparams, jax.tree.map(lambda of: jnp.stack([of] * len(rates)), fresh(keys))
 
 
 def trained(
