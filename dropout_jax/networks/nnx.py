@@ -1,4 +1,4 @@
-"""The multilayer perceptron for Flax NNX, and conversions from and to Linen."""
+"""The multilayer perceptron and dropout for Flax NNX, and conversions from and to Linen."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -7,7 +7,9 @@ from typing import cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from dropout_jax.networks import mlp
@@ -57,6 +59,64 @@ class MLP(nnx.Module):
         noise = {} if key is None and rates is None else {"key": key, "rates": rates}
         model, params = to_linen(self)
         return cast(jax.Array, model.apply(params, x, **noise))
+
+
+class Dropout(nnx.Dropout):
+    """`flax.nnx.Dropout` with a rate that may be traced, so that vmap runs over rates.
+
+    Arguments and semantics are Flax's. The masks are those of `noise.dropout`, nested in the rate;
+    for the same key they differ from Flax's. As in Flax, a concrete rate of 0 needs no key; a
+    traced rate does.
+
+    Example:
+      >>> def drop(rate):
+      ...     return Dropout(rate, rngs=nnx.Rngs(0))(jnp.ones(4))
+      >>> print(jax.vmap(drop)(jnp.array([0.0, 1.0])))
+      [[1. 1. 1. 1.]
+       [0. 0. 0. 0.]]
+    """
+
+    rate: ArrayLike
+
+    def __call__(
+        self,
+        inputs: jax.Array,
+        *,
+        deterministic: bool | None = None,
+        rngs: nnx.Rngs | nnx.RngStream | jax.Array | None = None,
+    ) -> jax.Array:
+        """The inputs dropped and scaled by 1 / (1 - rate), or as they are.
+
+        Args:
+          inputs: any shape, any floating dtype, which is kept.
+          deterministic: whether to return the inputs as they are; by default as the attribute.
+          rngs: the key, typed or legacy, consumed, or where it is drawn from; by default the
+            stream that the module was made with.
+
+        Raises:
+          TypeError: if `rngs` is none of these.
+          ValueError: if nothing says whether to drop, there is no key, or a concrete rate lies
+            outside [0, 1].
+        """
+        given = self.deterministic if deterministic is None else deterministic
+        if given is None:
+            raise ValueError("deterministic must be given here or to Dropout, got None in both")
+        never = not isinstance(self.rate, Tracer) and np.ndim(self.rate) == 0 and self.rate == 0
+        if never or given:
+            return inputs
+        source = self.rngs if rngs is None else rngs
+        if source is None:
+            raise ValueError("rngs must be given here or to Dropout, got None in both")
+        if isinstance(source, nnx.Rngs):
+            source = source[self.rng_collection]
+        if not isinstance(source, nnx.RngStream | jax.Array):
+            raise TypeError(
+                f"rngs must be Rngs, an RngStream or a key, got {type(source).__name__}"
+            )
+        key = source() if isinstance(source, nnx.RngStream) else source
+        if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+            key = jax.random.wrap_key_data(key)
+        return dropout(key, inputs, self.rate, self.broadcast_dims)
 
 
 def to_linen(model: MLP) -> tuple[mlp.MLP, Params]:

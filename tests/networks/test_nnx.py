@@ -6,11 +6,13 @@ import pytest
 from flax import nnx
 
 from dropout_jax.networks import mlp
-from dropout_jax.networks.nnx import MLP, from_linen, to_linen
-from dropout_jax.noise import drop_connect, gaussian_dropout
+from dropout_jax.networks.nnx import MLP, Dropout, from_linen, to_linen
+from dropout_jax.noise import drop_connect, dropout, gaussian_dropout
 
 X = jnp.linspace(-1, 1, 24).reshape(6, 4)
 RATES = (0.2, 0.5)
+MANY = jnp.arange(1, 4001, dtype=jnp.float32).reshape(40, 100)
+BOTH = pytest.mark.parametrize("layer", [nnx.Dropout, Dropout])
 
 
 @pytest.fixture(params=[{}, {"activation": jnp.tanh, "noise": gaussian_dropout}])
@@ -79,3 +81,88 @@ def test_noise_on_kernels_is_refused():
     model = mlp.MLP((5, 3), noise=drop_connect, noise_on_kernels=True)
     with pytest.raises(ValueError, match="noise_on_kernels must be False, got True"):
         from_linen(model, model.init(jax.random.key(0), X))
+
+
+@BOTH
+@pytest.mark.parametrize("rate", [0.2, 0.5, 0.8])
+def test_entries_are_dropped_at_the_rate_and_the_others_scaled(layer, rate):
+    y = layer(rate, rngs=nnx.Rngs(0))(MANY)
+    kept = np.asarray(y != 0)
+    np.testing.assert_allclose(y[kept], MANY[kept] / (1 - rate), rtol=1e-6)
+    assert abs(kept.mean() - (1 - rate)) < 5 * np.sqrt(rate * (1 - rate) / MANY.size)
+
+
+@BOTH
+def test_rate_0_and_a_deterministic_call_return_the_inputs_without_a_key(layer):
+    assert layer(0.0)(MANY) is MANY
+    assert layer(0.5, deterministic=True)(MANY) is MANY
+    assert layer(0.5)(MANY, deterministic=True) is MANY
+
+
+@BOTH
+def test_rate_1_leaves_nothing_and_finite_gradients(layer):
+    def kept(x):
+        return layer(1.0, rngs=nnx.Rngs(0))(x).sum()
+
+    np.testing.assert_array_equal(jax.grad(kept)(MANY), 0)
+
+
+@BOTH
+def test_train_and_eval_switch_and_a_call_comes_before_both(layer):
+    module = layer(0.5, rngs=nnx.Rngs(0))
+    module.eval()
+    assert module(MANY) is MANY
+    assert (module(MANY, deterministic=False) == 0).any()
+    module.train()
+    assert (module(MANY) == 0).any()
+    assert nnx.view(module, deterministic=True)(MANY) is MANY
+
+
+@BOTH
+@pytest.mark.parametrize("wrap", [lambda rngs: rngs, lambda rngs: rngs.noise, lambda rngs: rngs()])
+def test_the_key_is_of_the_call_or_of_a_stream_that_goes_on(layer, wrap):
+    module = layer(0.5, rng_collection="noise", rngs=nnx.Rngs(noise=3))
+    first, second = module(MANY), module(MANY)
+    assert not np.array_equal(first, second)
+    given, again = (layer(0.5)(MANY, rngs=wrap(nnx.Rngs(4))) for _ in range(2))
+    np.testing.assert_array_equal(given, again)
+
+
+@BOTH
+def test_entries_along_broadcast_dimensions_share_their_fate(layer):
+    kept = np.asarray(layer(0.5, broadcast_dims=(0,), rngs=nnx.Rngs(0))(MANY) != 0)
+    np.testing.assert_array_equal(kept, np.broadcast_to(kept[:1], kept.shape))
+    assert 0.2 < kept.mean() < 0.8
+
+
+@BOTH
+def test_nothing_to_tell_whether_to_drop_and_no_key_are_refused(layer):
+    with pytest.raises(ValueError, match="deterministic"):
+        layer(0.5, deterministic=None, rngs=nnx.Rngs(0))(MANY)
+    with pytest.raises(ValueError, match="rngs"):
+        layer(0.5)(MANY)
+    with pytest.raises(TypeError, match="rngs must be"):
+        layer(0.5)(MANY, rngs="key")
+
+
+@pytest.mark.parametrize("make_key", [jax.random.key, jax.random.PRNGKey])
+def test_the_mask_of_the_layer_is_that_of_the_pure_function(make_key):
+    y = Dropout(0.3)(MANY, rngs=make_key(3))
+    np.testing.assert_array_equal(y, dropout(jax.random.key(3), MANY, 0.3))
+
+
+def test_the_rate_of_the_layer_may_be_traced_where_flax_refuses_it():
+    def pass_with(layer, rate):
+        return layer(rate)(MANY, rngs=jax.random.key(3))
+
+    rates = jnp.array([0.0, 0.3, 1.0])
+    ys = jax.vmap(lambda rate: pass_with(Dropout, rate))(rates)
+    for rate, y in zip(rates, ys, strict=True):
+        np.testing.assert_array_equal(y, pass_with(Dropout, float(rate)))
+    with pytest.raises(jax.errors.ConcretizationTypeError):
+        jax.vmap(lambda rate: pass_with(nnx.Dropout, rate))(rates)
+
+
+def test_a_rate_of_the_layer_outside_0_to_1_is_refused():
+    with pytest.raises(ValueError, match=r"rate must lie in \[0, 1\], got 1.2"):
+        Dropout(1.2, rngs=nnx.Rngs(0))(MANY)
