@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from dropout_jax.runs.style import GREY, STRIPE, colour, draw_bands, log_scale, marker
 
+_WINDOWS, _IN_WINDOW = 40, 50  # of the band: at most so many, with about so many weights at least
 PALE = 0.35  # opacity of what is shown to be negligible
 
 
@@ -30,6 +31,8 @@ def largest(values: Iterable[np.ndarray]) -> float:
 def draw_weights(axes: Axes, magnitudes: np.ndarray, top: float, c: int) -> None:
     """Draw |w| [N] of condition c against weight index, and its mean, on a scale up to `top`.
 
+    A grey band holds the middle 90 %, window by window.
+
     Example:
       >>> from matplotlib.figure import Figure
       >>> axes = Figure().subplots()
@@ -38,6 +41,12 @@ def draw_weights(axes: Axes, magnitudes: np.ndarray, top: float, c: int) -> None
       0.2 0.2
     """
     n = len(magnitudes)
+    if n and np.isfinite(magnitudes).all():
+        windows = np.array_split(magnitudes, min(_WINDOWS, -(-n // _IN_WINDOW)))
+        low, high = np.transpose([np.quantile(window, (0.05, 0.95)) for window in windows])
+        edges = np.cumsum([0, *map(len, windows)])
+        axes.stairs(high, edges, baseline=low, fill=True, color=GREY, alpha=0.2, zorder=0)
+        axes.stairs(high, edges, baseline=None, color="black", lw=0.7, zorder=2)
     size = 0.5 if n > 20_000 else 2.5
     axes.scatter(  # not antialiased: as sharp, and the file is a third of the size
         np.arange(n), magnitudes, s=size, color=colour(c), lw=0, aa=False, rasterized=True

@@ -59,7 +59,7 @@ def figures(result: Outcome) -> dict[str, Figure]:
         {"differences": plots.plot_differences(comparisons, "gini", n_seeds)} if comparisons else {}
     )
     return {
-        "weights": plots.plot_weights(*_shown_weights(result, titles)),
+        "weights": plots.plot_weights(*_shown_weights(result, titles), _changes(result, titles)),
         "profiles": plots.plot_profiles(
             names, _profiles(result.measured, "entries", titles), "|w|", n_seeds
         ),
@@ -128,6 +128,15 @@ def _shown_weights(result: Outcome, titles: list[str]) -> tuple[dict, dict]:
             magnitudes[name][titles[l]] = kernel.ravel()
             gini[name][titles[l]] = float(result.measured.values[l]["entries"]["gini"][c, 0])
     return magnitudes, gini
+
+
+def _changes(result: Outcome, titles: list[str]) -> dict[str, dict[str, float]]:
+    """The mean difference in Gini of |w| from the baseline, {condition: {title: difference}}."""
+    changes: dict[str, dict[str, float]] = {}
+    for row in result.summary["comparisons"]:
+        if (row["view"], row["measure"]) == ("entries", "gini"):
+            changes.setdefault(row["condition"], {})[titles[row["layer"]]] = row["difference"]
+    return changes
 
 
 def _profiles(measured: Measured, view: str, titles: list[str]) -> dict[str, tuple]:

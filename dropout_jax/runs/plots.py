@@ -20,13 +20,16 @@ _N_INSIDE = 4  # so many conditions have their legend inside a panel
 
 @mpl.rc_context(STYLE)
 def plot_weights(
-    magnitudes: Mapping[str, Mapping[str, np.ndarray]], gini: Mapping[str, Mapping[str, float]]
+    magnitudes: Mapping[str, Mapping[str, np.ndarray]],
+    gini: Mapping[str, Mapping[str, float]],
+    changes: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Figure:
     """The lecture's plot: weight magnitude against weight index, conditions side by side.
 
     Args:
       magnitudes: {condition: {layer title: |w| [N]}} of one member each, on one scale per layer.
       gini: {condition: {layer title: Gini}} of the same members, written into the panels.
+      changes: {condition: {layer title: mean difference in Gini over seeds}}, written there too.
 
     Example:
       >>> a = {name: {"layer 0": np.arange(5.0)} for name in ("none", "dropout")}
@@ -45,13 +48,19 @@ def plot_weights(
             panels.draw_weights(axes, a, top, c)
             if np.isfinite(a).any():
                 said = f"mean {a.mean():.3f}   Gini {gini[name][title]:.3f}"
+                if changes and name in changes:
+                    said += f"\nGini over seeds {changes[name][title]:+.3f}"
                 axes.text(0.98, 0.97, said, transform=axes.transAxes, ha="right", va="top")
         row[0].set_ylabel(f"{title}\n|w|")
     for axes, name in zip(grid[0], names, strict=True):
         axes.set_title("\n".join(wrap(name, 36)), fontweight="bold")
     for axes in grid[-1]:
         axes.set_xlabel("weight index")
-    figure.suptitle("Weight magnitude against weight index; one network each, line: mean", size=10)
+    figure.suptitle(
+        "Weight magnitude against weight index (row by row of the kernel); one network each\n"
+        f"line: mean; grey: the middle 90 %; over seeds: mean difference in Gini from {names[0]}",
+        size=10,
+    )
     return figure
 
 
@@ -88,6 +97,8 @@ def plot_profiles(
         panels.draw_sorted(sorted_axes, relative)
         lorenz_axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
         draw_bands(lorenz_axes, fractions, lorenz)
+        below = lorenz[0].mean(axis=0)
+        lorenz_axes.fill_between(fractions, below, fractions, color=GREY, alpha=0.12, lw=0)
         lorenz_axes.set_ylim(0, 1)
         draw_bands(change_axes, fractions, change)
         change_axes.set_xlabel("fraction, from the smallest")
@@ -100,7 +111,9 @@ def plot_profiles(
     grid[1, 0].text(0.45, 0.47, "uniform", color=GREY, size=8, ha="center", va="bottom", **along)
     _add_legend(figure, grid[0, 0], names, "lower right")
     figure.suptitle(
-        f"Sorted {quantity} and Lorenz curves: mean and range over {n_seeds} seeds", size=10
+        f"Sorted {quantity} and Lorenz curves: mean and range over {n_seeds} seeds\n"
+        f"shaded: half the Gini index of {names[0]}",
+        size=10,
     )
     return figure
 

@@ -1,5 +1,8 @@
+from typing import Any
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from dropout_jax.analysis.comparison import VIEWS
 from dropout_jax.analysis.statistics import VERDICTS
@@ -98,6 +101,25 @@ def test_every_figure_is_the_same_file_each_time(name, tmp_path):
         assert first.read_bytes() == again.read_bytes()
 
 
+def test_the_band_of_weights_holds_the_middle_90_percent_of_each_window():
+    axes, a = Figure().subplots(), np.random.default_rng(0).random(2000) * np.repeat([1, 3], 1000)
+    panels.draw_weights(axes, a, 3.0, 0)
+    band: Any = axes.patches[0]
+    values, edges, low = band.get_data()
+    assert len(values) == 40
+    for start, end, of_low, of_high in zip(edges, edges[1:], low, values, strict=False):
+        window = a[int(start) : int(end)]
+        within = np.mean((window >= of_low) & (window <= of_high))
+        assert abs(within - 0.9) <= 2 / len(window)
+
+
+def test_the_mean_difference_over_seeds_is_written_beside_the_gini_of_one_network():
+    changes = {"dropout": dict.fromkeys(titles(1), -0.0123)}
+    figure = plots.plot_weights(magnitudes(1), gini(1), changes)
+    said = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert ["over seeds -0.012" in words[0] for words in said] == [False, True] * 2
+
+
 @N_HIDDEN
 def test_weights_are_shown_one_by_one_on_one_scale_a_layer(n_hidden):
     shown, numbers = magnitudes(n_hidden), gini(n_hidden)
@@ -122,7 +144,8 @@ def test_weights_are_shown_one_by_one_on_one_scale_a_layer(n_hidden):
 def assert_bands(axes, x, values):
     """A line through the means over seeds, and a band from the least to the largest."""
     lines = axes.lines[-len(values) :]
-    for line, band, of_condition in zip(lines, axes.collections, values, strict=True):
+    bands = axes.collections[: len(values)]
+    for line, band, of_condition in zip(lines, bands, values, strict=True):
         np.testing.assert_allclose(line.get_xdata(), x)
         np.testing.assert_allclose(line.get_ydata(), of_condition.mean(axis=0))
         corners = band.get_paths()[0].vertices
@@ -143,6 +166,11 @@ def test_profiles_show_mean_and_range_over_seeds_of_every_condition(n_hidden):
         assert column[0].get_title() == title
         for axes, of_row in zip(column, values, strict=True):
             assert_bands(axes, np.linspace(0, 1, 21), of_row)
+            assert len(axes.collections) == len(of_row) + (axes is column[1])
+        shaded = column[1].collections[-1].get_paths()[0].vertices  # shoelace formula of its area
+        area = abs(np.sum(np.diff(shaded[:, 0]) * (shaded[:-1, 1] + shaded[1:, 1]))) / 2
+        below = np.trapezoid(values[1][0].mean(axis=0), dx=1 / 20)
+        np.testing.assert_allclose(area, 0.5 - below, rtol=1e-6)
         np.testing.assert_array_equal(column[1].lines[0].get_ydata(), [0, 1])
         assert column[1].get_ylim() == (0, 1)
         assert column[0].get_ylim()[1] > values[0].max()
