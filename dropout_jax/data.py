@@ -25,7 +25,8 @@ _IDX = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labe
 class Dataset(NamedTuple):
     """Inputs [n, D] float32, usually in [0, 1], and classes [n] int32 in 0 … K - 1.
 
-    For losses other than cross entropy, labels may be real numbers, [n] or [n, K].
+    Inputs may have more axes, if the network takes them: images are [n, H, W, C]. For losses other
+    than cross entropy, labels may be real numbers, [n] or [n, K].
     """
 
     x_train: Array
@@ -125,15 +126,15 @@ def check_dataset(data: Dataset, n_classes: int | None = None) -> None:
     for split_name in ("train", "test"):
         x, y = getattr(data, f"x_{split_name}"), getattr(data, f"y_{split_name}")
         check_examples(x, y, n_classes, f"_{split_name}")
-    if data.x_train.shape[1] != data.x_test.shape[1]:
+    if data.x_train.shape[1:] != data.x_test.shape[1:]:
         raise ValueError(
-            f"x_train and x_test must have the same inputs, got {data.x_train.shape[1]} and "
-            f"{data.x_test.shape[1]}"
+            f"x_train and x_test must have the same inputs, got {data.x_train.shape[1:]} and "
+            f"{data.x_test.shape[1:]}"
         )
 
 
 def check_examples(x: Array, y: Array, n_classes: int | None = None, suffix: str = "") -> None:
-    """Raise ValueError unless x [n, D] are finite inputs and y [n] their labels.
+    """Raise ValueError unless x [n, …] are finite inputs and y [n] their labels.
 
     Shapes and types are always checked, values only if they are not traced.
 
@@ -150,10 +151,10 @@ def check_examples(x: Array, y: Array, n_classes: int | None = None, suffix: str
         shape, kinds, hold = "[n] or [n, K]", (jnp.floating, jnp.integer, jnp.bool_), "real numbers"
     else:
         shape, kinds, hold = "[n]", (jnp.integer,), "integer classes"
-    fit = len(shape_x) == 2 and shape_y[:1] == shape_x[:1] and x.size
+    fit = len(shape_x) > 1 and shape_y[:1] == shape_x[:1] and x.size
     if not fit or len(shape_y) > (2 if n_classes is None else 1):
         raise ValueError(
-            f"x{suffix} must be an array [n, D] and y{suffix} one of {shape} with n > 0, got "
+            f"x{suffix} must be an array [n, …] and y{suffix} one of {shape} with n > 0, got "
             f"{shape_x} and {shape_y}"
         )
     if not jnp.issubdtype(x.dtype, jnp.floating):

@@ -101,7 +101,7 @@ def member(
     before, after = (
         evaluate(config, of.params, data.x_test, data.y_test) for of in (halfway, state)
     )
-    ginis = measure(config.model, x, state.params)[:, 0]
+    ginis = measure(config.mlp, x, state.params)[:, 0]
     also = jnp.stack([100 * (after.error - before.error), after.loss])
     return jnp.concatenate([100 * after.error[None], ginis, also])
 

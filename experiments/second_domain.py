@@ -126,7 +126,7 @@ def tune(config: Config, data: Dataset, n_hidden: int) -> tuple[dict[str, Hparam
 
 def measure(config: Config, members: Population, data: Dataset) -> dict[str, np.ndarray]:
     """What is compared, and what else could have moved it: [C, S] each."""
-    of = measure_population(config.model, members, data.x_train).values
+    of = measure_population(config.mlp, members, data.x_train).values
     last = len(config.model.features) - 1
     before, after = layers(members.init_params), layers(members.params)
 

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from dropout_jax.networks.protocol import Params
 from dropout_jax.noise import check_key, check_rate, dropout
 
 Noise = Callable[[jax.Array, jax.Array, ArrayLike], jax.Array]  # of key, x, rate
-Params = Any  # {"params": {"layer_0": {"kernel": [in, out], "bias": [out]}, "layer_1": …}}
 
 
 class MLP(nn.Module):

@@ -62,7 +62,7 @@ def init_blocks(
     """`training.init` for hyper-parameters [D·M, …] and member keys [D·M], which are consumed."""
 
     def one(hparams: Hparams, key: jax.Array, data: Dataset) -> TrainState:
-        return init(config, hparams, key, data.x_train.shape[1])
+        return init(config, hparams, key, data.x_train.shape[1:])
 
     return on_every_device(mesh, one, (hparams, keys), data)
 

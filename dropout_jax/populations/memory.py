@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dropout_jax.populations.devices import Device
 from dropout_jax.training.config import Config
@@ -15,7 +15,7 @@ _MEMORY_SHARE = 0.8  # of a device's memory, by default
 BLOCK = 32  # members that keep an accelerator busy, of 256 units a layer
 
 
-def n_parameters(config: Config, n_inputs: int) -> int:
+def n_parameters(config: Config, inputs: int | tuple[int, ...]) -> int:
     """The number of weights and biases of a member, counted without making any.
 
     Example:
@@ -23,28 +23,34 @@ def n_parameters(config: Config, n_inputs: int) -> int:
       >>> print(n_parameters(Config(MLP((3, 2))), 4))  # 5 · 3 + 4 · 2
       23
     """
-    params = jax.eval_shape(partial(config.model.init, x=jnp.zeros(n_inputs)), jax.random.key(0))
+    params = jax.eval_shape(
+        lambda key: config.model.init(key, jnp.zeros(inputs)), jax.random.key(0)
+    )
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def member_bytes(config: Config, n_inputs: int) -> int:
+def member_bytes(config: Config, inputs: int | tuple[int, ...]) -> int:
     """An upper bound on the device memory of a member in training, beyond the shared data.
 
     It counts the parameters four times (with momentum, gradient and update) and the inputs and
-    outputs of all layers twice, for a batch or for all examples that are evaluated at once.
+    outputs of all layers twice, for a batch or for all examples that are evaluated at once. Of a
+    network other than an MLP it knows no more than the `features`: give `block` on an accelerator.
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
       >>> print(member_bytes(Config(MLP((256, 256, 10))), 784))
       8485152
     """
-    units = sum(config.model.features)
+    n_inputs, units = math.prod(np.atleast_1d(inputs).tolist()), sum(config.model.features)
     passed_on = max(config.batch_size * (n_inputs + units), EVALUATED_AT_ONCE * units)
-    return 4 * (4 * n_parameters(config, n_inputs) + 2 * passed_on)
+    return 4 * (4 * n_parameters(config, inputs) + 2 * passed_on)
 
 
 def block_size(
-    config: Config, n_inputs: int, devices: Sequence[Device], memory: float | None = None
+    config: Config,
+    inputs: int | tuple[int, ...],
+    devices: Sequence[Device],
+    memory: float | None = None,
 ) -> int:
     """The members that a device trains at once: 1 on a CPU, 32 on an accelerator, or what fits.
 
@@ -68,7 +74,7 @@ def block_size(
     """
     if not devices:
         raise ValueError("devices must hold at least one, got none")
-    needed = member_bytes(config, n_inputs)
+    needed = member_bytes(config, inputs)
     if memory is not None and not memory >= needed:  # NaN is too little
         raise ValueError(
             f"memory must hold one network in training, {needed / 2**30:.3g} GiB, got "

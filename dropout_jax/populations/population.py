@@ -168,13 +168,13 @@ def fit_population(
     seeds, devices = seeds_of(seeds), list(devices or jax.devices())
     _validate(config, seeds, key, data, devices)
     members = members_of(stack_conditions(conditions, len(config.model.features)), seeds, key)
-    n_members, n_inputs = len(members.keys), data.x_train.shape[1]
-    block = block_size(config, n_inputs, devices, memory) if block is None else block
+    n_members, inputs = len(members.keys), data.x_train.shape[1:]
+    block = block_size(config, inputs, devices, memory) if block is None else block
     if block < 1:
         raise ValueError(f"block must be at least 1 member, got {block}")
     mesh = mesh_of(devices, -(-n_members // block))
     shared = share(mesh, data)
-    store = make_store(config, n_inputs, len(conditions), len(seeds), allocate)
+    store = make_store(config, inputs, len(conditions), len(seeds), allocate)
     saved = checkpoints.saved if checkpoints else ()
     n_resumed = n_saved = n_done = restore(partial(rows, store), saved)
     wave, flight, saved_at = block * mesh.size, None, perf_counter()

@@ -6,7 +6,6 @@ Shapes: C conditions, S seeds, n members of a wave, P points of a curve.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -21,7 +20,11 @@ Allocate = Callable[[tuple[int, ...], np.dtype], np.ndarray]  # of a shape and a
 
 
 def make_store(
-    config: Config, n_inputs: int, n_conditions: int, n_seeds: int, allocate: Allocate = np.empty
+    config: Config,
+    inputs: int | tuple[int, ...],
+    n_conditions: int,
+    n_seeds: int,
+    allocate: Allocate = np.empty,
 ) -> Result:
     """Arrays with axes [S, C, …]; conditions share the initial parameters of a seed [S, …].
 
@@ -31,7 +34,9 @@ def make_store(
       >>> print(store.params["params"]["layer_0"]["kernel"].shape, store.curve.test.loss.shape)
       (3, 2, 4, 2) (3, 2, 2)
     """
-    params = jax.eval_shape(partial(config.model.init, x=jnp.zeros(n_inputs)), jax.random.key(0))
+    params = jax.eval_shape(
+        lambda key: config.model.init(key, jnp.zeros(inputs)), jax.random.key(0)
+    )
     metric: Any = jax.ShapeDtypeStruct((len(curve_epochs(config.epochs)),), np.float32)
     curve = Curve(Metrics(metric, metric), Metrics(metric, metric))
 

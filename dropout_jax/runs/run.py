@@ -105,7 +105,8 @@ def compare(
     """Train the conditions on the same seeds and compare all others with the first.
 
     Arguments and errors are those of `population.fit_population`; the key is only folded into. An
-    interrupted training is compared on its complete seeds if they are at least two.
+    interrupted training is compared on its complete seeds if they are at least two. A network other
+    than an MLP is a ValueError.
 
     Example:
       >>> from dropout_jax.data import load_dataset
@@ -120,7 +121,7 @@ def compare(
       >>> print(result.table(as_frame=False)[0]["verdict"])
       undecided
     """
-    seeds, interrupted = seeds_of(seeds), False
+    model, seeds, interrupted = config.mlp, seeds_of(seeds), False
     with _timed() as training:
         try:
             population = fit_population(
@@ -140,7 +141,7 @@ def compare(
             population, interrupted = stop.partial, True
             seeds = seeds[: population.curve.train.loss.shape[1]]
     with _timed() as analysis:
-        measured = measure_population(config.model, population, data.x_train)
+        measured = measure_population(model, population, data.x_train)
         summary = summarise(
             conditions, seeds, population, measured, (len(data.x_train), len(data.x_test))
         )

@@ -15,6 +15,7 @@ from jax.core import Tracer
 
 from dropout_jax.data import Array, Dataset, check_dataset
 from dropout_jax.networks.mlp import MLP, check_features, check_rates
+from dropout_jax.networks.protocol import Network, outputs_of
 from dropout_jax.noise import check_rate
 from dropout_jax.training import objectives
 
@@ -72,7 +73,7 @@ class Config:
     same object with equal arguments.
 
     Attributes:
-      model: the network; `MLP((256, 256, 10))`.
+      model: the network, `MLP((256, 256, 10))` or any other `networks.protocol.Network`.
       epochs: passes over the training data.
       batch_size: examples per step.
       loss_fn: loss of one example, a function of (outputs [K], label). Labels are classes, or for
@@ -92,7 +93,7 @@ class Config:
       128
     """
 
-    model: MLP
+    model: Network
     epochs: int = 30
     batch_size: int = 128
     loss_fn: Callable[[jax.Array, jax.Array], jax.Array] = objectives.cross_entropy
@@ -103,6 +104,20 @@ class Config:
     def n_classes(self) -> int | None:
         """The number K of classes; None if the loss takes other labels than cross entropy's."""
         return self.model.features[-1] if self.loss_fn is objectives.cross_entropy else None
+
+    @property
+    def mlp(self) -> MLP:
+        """The network, for what is measured of MLPs alone.
+
+        Raises:
+          ValueError: if it is another one.
+        """
+        if not isinstance(self.model, MLP):
+            raise ValueError(
+                f"model must be an MLP for this, got {type(self.model).__name__}: measure the "
+                "parameters of other networks with ginis"
+            )
+        return self.model
 
     def __post_init__(self) -> None:
         check_features(self.model.features)
@@ -195,6 +210,13 @@ def check_training(config: Config, data: Dataset) -> None:
       >>> check_training(Config(MLP((4, 10)), batch_size=64), load_dataset("digits"))
     """
     check_dataset(data, config.n_classes)
+    input_shape, n_outputs = data.x_train.shape[1:], config.model.features[-1]
+    outputs = outputs_of(config.model, input_shape)
+    if getattr(outputs, "shape", None) != (n_outputs,):
+        raise ValueError(
+            f"a network must make {n_outputs} outputs, the last of its features, of an example of "
+            f"shape {input_shape}, got {getattr(outputs, 'shape', type(outputs).__name__)}"
+        )
     if len(data.x_train) < config.batch_size:
         raise ValueError(
             f"a batch needs {config.batch_size} training examples, got {len(data.x_train)}"

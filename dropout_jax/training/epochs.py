@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from dropout_jax.data import Array, Dataset, batch_indices, check_examples
-from dropout_jax.networks.mlp import Params
+from dropout_jax.networks.protocol import Params
 from dropout_jax.noise import check_key
 from dropout_jax.training import objectives
 from dropout_jax.training.config import Config, Hparams, as_arrays, check_hparams, check_training
@@ -171,5 +171,5 @@ def _fit(
         state, _loss = train_epoch(config, hparams, state, data.x_train, data.y_train)
         return state, learning_point(config, state.params, data)
 
-    fresh = init(config, hparams, key, data.x_train.shape[1])
+    fresh = init(config, hparams, key, data.x_train.shape[1:])
     return jax.lax.scan(epoch, _varying(fresh, data), length=config.epochs)

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import optax
 
 from dropout_jax.data import Array
-from dropout_jax.networks.mlp import Params
+from dropout_jax.networks.mlp import layers
+from dropout_jax.networks.protocol import Params
 from dropout_jax.noise import check_key
 from dropout_jax.training.config import Config, Hparams, as_arrays
 
@@ -29,12 +30,17 @@ class TrainState(NamedTuple):
     dropout_key: jax.Array
 
 
-def init(config: Config, hparams: Hparams, key: jax.Array, n_inputs: int) -> TrainState:
+def init(
+    config: Config, hparams: Hparams, key: jax.Array, inputs: int | tuple[int, ...]
+) -> TrainState:
     """A member before its first step. `key` is split into init, shuffle and dropout keys; consumed.
+
+    Args:
+      inputs: the shape of an example, or the number D of its inputs.
 
     Raises:
       TypeError: if `key` is not a typed key.
-      ValueError: if `n_inputs` is 0.
+      ValueError: if there are no inputs.
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
@@ -46,7 +52,7 @@ def init(config: Config, hparams: Hparams, key: jax.Array, n_inputs: int) -> Tra
     check_key(key)
     hparams = as_arrays(hparams)
     init_key, shuffle_key, dropout_key = jax.random.split(key, 3)
-    params = config.model.init(init_key, jnp.zeros(n_inputs))
+    params = config.model.init(init_key, jnp.zeros(inputs))
     opt_state = config.make_optimizer(hparams).init(params)
     state = TrainState(params, opt_state, jnp.zeros((), jnp.int32), shuffle_key, dropout_key)
     return _varying(state, (shuffle_key, hparams))
@@ -108,6 +114,9 @@ def clip_column_norms(params: Params, max_norm: float | Array) -> Params:
 
     Columns of a smaller norm stay as they are.
 
+    Raises:
+      ValueError: if `params` do not belong to an MLP.
+
     Example:
       >>> layer = {"kernel": jnp.array([[3.0], [4.0]]), "bias": jnp.zeros(1)}
       >>> params = {"params": {"layer_0": layer, "layer_1": layer}}  # the last one is left alone
@@ -115,6 +124,7 @@ def clip_column_norms(params: Params, max_norm: float | Array) -> Params:
       >>> print(clipped["layer_0"]["kernel"].ravel().round(2), clipped["layer_1"]["kernel"].ravel())
       [0.6 0.8] [3. 4.]
     """
+    layers(params)  # raises, unless it is an MLP's
     tree = dict(params["params"])
     for name in [f"layer_{l}" for l in range(len(tree) - 1)]:
         tree[name] = {**tree[name], "kernel": clip_columns(tree[name]["kernel"], max_norm)}

@@ -55,7 +55,7 @@ def library(width: int, members: int, rates: Rates, data: Dataset) -> Contender:
 
     def loss() -> float:
         trees = [jax.tree.map(lambda a, m=m: a[m], s.params) for s in states for m in range(wave)]
-        return mean_loss(config.model, trees, data)
+        return mean_loss(config.mlp, trees, data)
 
     return Contender(epoch, loss)
 

@@ -41,7 +41,7 @@ def measure(config: Config, params: Params, start: Params, data: Dataset) -> Loo
     layer's.
     """
     views, curve = (
-        layer_views(config.model, params, data.x_train),
+        layer_views(config.mlp, params, data.x_train),
         learning_point(config, params, data),
     )
     numbers: dict[str, jax.Array] = {

@@ -205,7 +205,7 @@ def _train_on_copies(config: Config, n_steps: int, key: jax.Array) -> jax.Array:
     state, _ = jax.lax.scan(
         lambda state, _: train_step(config, hparams, state, *many), state, length=n_steps
     )
-    return expected_loss(config.model, state.params, x, y, squared_error, rates)
+    return expected_loss(config.mlp, state.params, x, y, squared_error, rates)
 
 
 def copies(size: Size) -> Found:

@@ -165,7 +165,7 @@ def member(
     """All numbers [T, Q, M] of a member, NaN at a level that it did not reach, and `level_loss`."""
     last, kept = train(config, hparams, state, data)
     stopped = jax.tree.map(lambda *leaves: jnp.stack(leaves), last, kept.best, kept.level)
-    values = jax.lax.map(partial(measure, config.model, data.x_train), stopped)
+    values = jax.lax.map(partial(measure, config.mlp, data.x_train), stopped)
     reached = jnp.array([True, True, False]) | (kept.level_loss < LEVEL)
     return jnp.where(reached[:, None, None], values, jnp.nan), kept.level_loss
 

@@ -24,7 +24,7 @@ KEY, HPARAMS, DATA = jax.eval_shape(
         Dataset(*[jnp.zeros((16, 5)), jnp.zeros(16, jnp.int32)] * 2),
     )
 )
-STATE = jax.eval_shape(partial(step.init, CONFIG, n_inputs=5), HPARAMS, KEY)
+STATE = jax.eval_shape(partial(step.init, CONFIG, inputs=5), HPARAMS, KEY)
 X, Y = jax.ShapeDtypeStruct((4, 5), jnp.float32), jax.ShapeDtypeStruct((4,), jnp.int32)
 HOST = r"callback|infeed|outfeed|send|recv"
 COLLECTIVE = r"all_reduce|all_gather|all_to_all|reduce_scatter|collective|partition_id"

@@ -1,0 +1,70 @@
+"""What a network has to offer so that `fit_population` trains it. `networks.mlp.MLP` is one.
+
+Shapes: B batch, L layers with a rate, K outputs.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+Params = Any  # a pytree of arrays; the MLP's is {"params": {"layer_0": {"kernel", "bias"}, …}}
+
+
+class Network(Protocol):
+    """Two pure functions, `init` and `apply`, and the number of rates: all that training asks.
+
+    A network is hashable, as it is fixed when the program is compiled. A Linen module is, if its
+    attributes are. A pass is stochastic if and only if it is given a key and rates.
+
+    Example:
+      >>> import flax.linen as nn
+      >>> from dropout_jax.noise import dropout
+      >>> class Convolutional(nn.Module):
+      ...     features: tuple[int, ...] = (4, 10)  # two rates, ten outputs
+      ...
+      ...     @nn.compact
+      ...     def __call__(self, x, *, key=None, rates=None):
+      ...         h = nn.relu(nn.Conv(4, (3, 3))(x))
+      ...         if key is not None:  # whole channels; the first rate is not used here
+      ...             h = dropout(key, h, rates[1], broadcast_dims=(-3, -2))
+      ...         return nn.Dense(10)(h.mean((-3, -2)))
+      >>> outputs_of(Convolutional(), (8, 8, 1)).shape
+      (10,)
+    """
+
+    @property
+    def features(self) -> Sequence[int]:
+        """One positive integer for each rate [L]; the last is the number K of outputs."""
+        ...
+
+    def init(self, key: jax.Array, x: jax.Array, /) -> Params:
+        """Fresh parameters for inputs like the example x; consumes the key."""
+        ...
+
+    def apply(self, params: Params, x: Any, /, **noise: Any) -> Any:
+        """Outputs [K] of an example x, or [B, K] of a batch.
+
+        Args:
+          params: what `init` made.
+          x: one example, or a batch of them.
+          **noise: nothing, or `key`, which is consumed, and `rates` [L], which may be traced.
+        """
+        ...
+
+
+def outputs_of(model: Network, input_shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
+    """The shape and type of the outputs for one example, without computing them.
+
+    Example:
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> print(outputs_of(MLP((3, 2)), (4,)).shape)
+      (2,)
+    """
+
+    def outputs(key: jax.Array) -> Any:
+        x = jnp.zeros(input_shape)
+        return model.apply(model.init(key, x), x)
+
+    return jax.eval_shape(outputs, jax.random.key(0))

@@ -1,0 +1,182 @@
+"""Networks other than the MLP, trained as populations: what `networks.protocol` promises."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from dropout_jax import Config, Dataset, Hparams, compare, fit, fit_population, ginis
+from dropout_jax.networks.linen import Dropout
+from dropout_jax.noise import dropout
+from dropout_jax.populations.population import member_key
+
+pytestmark = pytest.mark.slow
+KEY = jax.random.key(0)
+RNG = np.random.default_rng(0)
+Y = np.arange(96, dtype=np.int32) % 3
+X = (RNG.normal(size=(96, 6, 6, 2)) + 2 * np.eye(6)[Y, :, None, None]).astype(np.float32)
+CONDITIONS = [Hparams(rates=(0.0, 0.0)), Hparams(rates=(0.2, 0.5))]
+
+
+class Convolutional(nn.Module):
+    """Whole channels are dropped."""
+
+    features: tuple[int, ...] = (4, 3)
+
+    @nn.compact
+    def __call__(self, x, *, key=None, rates=None):
+        keys = None if key is None else jax.random.split(key)
+        for l, layer in enumerate((nn.Conv(4, (3, 3)), nn.Conv(3, (3, 3)))):
+            if keys is not None and rates is not None:
+                x = dropout(keys[l], x, rates[l], broadcast_dims=(-3, -2))
+            x = layer(x) if l else nn.relu(layer(x))
+        return x.mean((-3, -2))
+
+
+class Normed(nn.Module):
+    """Layer norm before dropout by the Linen module, which takes its key from a collection."""
+
+    features: tuple[int, ...] = (8, 3)
+
+    @nn.compact
+    def __call__(self, x, *, key=None, rates=None):
+        x = x.reshape(*x.shape[:-3], -1)
+        keys = None if key is None else jax.random.split(key)
+        for l, width in enumerate(self.features):
+            x = nn.LayerNorm()(nn.relu(x)) if l else x
+            if keys is not None and rates is not None:
+                x = Dropout(rates[l], deterministic=False)(x, rng=keys[l])
+            x = nn.Dense(width)(x)
+        return x
+
+
+class Transformer(nn.Module):
+    """One block on the rows of an image as tokens; the residual branches are dropped."""
+
+    features: tuple[int, ...] = (8, 3)
+
+    @nn.compact
+    def __call__(self, x, *, key=None, rates=None):
+        x = nn.Dense(8)(x.reshape(*x.shape[:-2], -1))
+        keys = None if key is None else jax.random.split(key)
+        for l, branch in enumerate((nn.MultiHeadDotProductAttention(2), nn.Dense(8))):
+            h = branch(nn.LayerNorm()(x))
+            if keys is not None and rates is not None:
+                h = dropout(keys[l], h, rates[l])
+            x = x + h
+        return nn.Dense(3)(x.mean(-2))
+
+
+class NnxNetwork(nnx.Module):
+    def __init__(self, rngs):
+        self.hidden, self.out = nnx.Linear(72, 8, rngs=rngs), nnx.Linear(8, 3, rngs=rngs)
+
+    def __call__(self, x, *, key=None, rates=None):
+        x = x.reshape(*x.shape[:-3], -1)
+        keys = None if key is None else jax.random.split(key)
+        for l, layer in enumerate((self.hidden, self.out)):
+            if keys is not None and rates is not None:
+                x = dropout(keys[l], x, rates[l])
+            x = layer(x) if l else nnx.relu(layer(x))
+        return x
+
+
+@dataclass(frozen=True)
+class Split:
+    """An NNX module as pure functions, by `split` and `merge`."""
+
+    make: Callable[[nnx.Rngs], Any]
+    features: tuple[int, ...] = (8, 3)
+
+    def init(self, key, x, /):
+        return nnx.state(self.make(nnx.Rngs(key)), nnx.Param)
+
+    def apply(self, params, x, /, **noise):
+        graph, _ = nnx.split(nnx.eval_shape(lambda: self.make(nnx.Rngs(0))), nnx.Param)
+        return nnx.merge(graph, params)(x, **noise)
+
+
+NETWORKS = [Convolutional(), Normed(), Transformer(), Split(NnxNetwork)]
+
+
+@pytest.fixture(scope="module", params=NETWORKS, ids=lambda network: type(network).__name__)
+def trained(request):
+    config = Config(request.param, epochs=8, batch_size=16)
+    data = Dataset(X[:64], Y[:64], X[64:], Y[64:])
+    return config, data, fit_population(config, CONDITIONS, 2, KEY, data)
+
+
+def test_any_network_learns_and_its_conditions_start_alike(trained):
+    _, _, population = trained
+    loss = population.curve.train.loss
+    assert (loss[..., -1] < loss[..., 0]).all()
+    assert (loss[0, :, -1] < 0.8 * loss[0, :, 0]).all()
+    np.testing.assert_array_equal(loss[0, :, 0], loss[1, :, 0])
+    assert (loss[0, :, -1] != loss[1, :, -1]).all()
+
+
+def test_a_member_is_the_same_alone_and_in_the_population(trained):
+    config, data, population = trained
+    state, curve = fit(config, CONDITIONS[1], member_key(KEY, 1), data)
+    of_member = jax.tree.map(lambda leaf: leaf[1, 1], population.params)
+    for alone, together in zip(*map(jax.tree.leaves, (state.params, of_member)), strict=True):
+        np.testing.assert_allclose(alone, together, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(curve.test.loss[-1], population.curve.test.loss[1, 1, -1], rtol=1e-4)
+
+
+def test_kernels_of_all_members_are_measured_at_once(trained):
+    found = jax.vmap(jax.vmap(ginis))(trained[2].params)
+    kernels = [leaf for leaf in jax.tree.leaves(trained[2].params) if leaf.ndim > 3]
+    assert 2 <= len(found) <= len(kernels)
+    for values in found.values():
+        assert values.shape == (2, 2)
+        assert ((values > 0) & (values < 1)).all()
+
+
+def test_the_comparison_and_max_norm_of_mlps_refuse_another_network_in_a_line(trained):
+    config, data, _ = trained
+    with pytest.raises(ValueError, match="model must be an MLP for this, got"):
+        compare(config, {"none": CONDITIONS[0]}, 2, KEY, data)
+    with pytest.raises(ValueError, match="params must be those of an MLP"):
+        fit(config, CONDITIONS[0]._replace(max_norm=1.0), KEY, data)
+
+
+def test_outputs_that_do_not_fit_the_features_or_the_data_are_refused():
+    data = Dataset(X[:64], Y[:64], X[64:], Y[64:])
+    config = Config(Convolutional((4, 5)), epochs=1, batch_size=16)
+    with pytest.raises(ValueError, match=r"must make 5 outputs.*shape \(6, 6, 2\), got \(3,\)"):
+        fit_population(config, CONDITIONS, 2, KEY, data)
+    with pytest.raises(ValueError, match="must have the same inputs"):
+        fit_population(config, CONDITIONS, 2, KEY, data._replace(x_test=X[64:, :5]))
+
+
+def test_an_mlp_refuses_images_in_a_line():
+    from dropout_jax import MLP
+
+    data = Dataset(X[:64], Y[:64], X[64:], Y[64:])
+    with pytest.raises(ValueError, match=r"must make 3 outputs.*got \(6, 6, 3\)"):
+        fit_population(Config(MLP((4, 3)), batch_size=16), CONDITIONS, 2, KEY, data)
+
+
+def test_own_loss_and_own_optimizer_serve_regression():
+    import optax
+
+    from dropout_jax.training.objectives import squared_error
+
+    targets = X[:, 0, 0, :1].astype(np.float32)
+    data = Dataset(X[:64], targets[:64], X[64:], targets[64:])
+    config = Config(
+        Convolutional((4, 3)),
+        epochs=1,
+        batch_size=16,
+        loss_fn=lambda outputs, target: squared_error(outputs[:1], target),
+        make_optimizer=lambda hparams: optax.adam(hparams.learning_rate),
+    )
+    population = fit_population(config, CONDITIONS, 2, KEY, data)
+    assert np.isfinite(population.curve.test.loss).all()
+    assert np.isnan(population.curve.test.error).all()
