@@ -112,20 +112,21 @@ def split(x: np.ndarray, y: np.ndarray, name: str) -> Dataset:
     return Dataset(x[train], y[train], x[test], y[test])
 
 
-def check_dataset(data: Dataset, n_classes: int | None = None) -> None:
+def check_dataset(data: Dataset, n_classes: int | None = None, vectors: bool = False) -> None:
     """Raise ValueError unless a network can be trained on `data`.
 
     The values of traced arrays are not checked.
 
     Args:
       n_classes: K, if labels are classes 0 … K - 1; None if they may be numbers or vectors.
+      vectors: whether an example must be a vector of inputs, as an MLP takes it.
 
     Example:
       >>> check_dataset(load_dataset("digits"))
     """
     for split_name in ("train", "test"):
         x, y = getattr(data, f"x_{split_name}"), getattr(data, f"y_{split_name}")
-        check_examples(x, y, n_classes, f"_{split_name}")
+        check_examples(x, y, n_classes, f"_{split_name}", vectors)
     if data.x_train.shape[1:] != data.x_test.shape[1:]:
         raise ValueError(
             f"x_train and x_test must have the same inputs, got {data.x_train.shape[1:]} and "
@@ -133,7 +134,9 @@ def check_dataset(data: Dataset, n_classes: int | None = None) -> None:
         )
 
 
-def check_examples(x: Array, y: Array, n_classes: int | None = None, suffix: str = "") -> None:
+def check_examples(
+    x: Array, y: Array, n_classes: int | None = None, suffix: str = "", vectors: bool = False
+) -> None:
     """Raise ValueError unless x [n, …] are finite inputs and y [n] their labels.
 
     Shapes and types are always checked, values only if they are not traced.
@@ -142,6 +145,7 @@ def check_examples(x: Array, y: Array, n_classes: int | None = None, suffix: str
       n_classes: K, if labels are classes 0 … K - 1; None if a label may be any finite number, or a
         vector of numbers: y [n, K].
       suffix: what errors add to the names x and y.
+      vectors: whether an example must be a vector of inputs, as an MLP takes it: x [n, D].
 
     Example:
       >>> check_examples(np.ones((2, 3), np.float32), np.array([0, 1]), 2)
@@ -151,11 +155,12 @@ def check_examples(x: Array, y: Array, n_classes: int | None = None, suffix: str
         shape, kinds, hold = "[n] or [n, K]", (jnp.floating, jnp.integer, jnp.bool_), "real numbers"
     else:
         shape, kinds, hold = "[n]", (jnp.integer,), "integer classes"
-    fit = len(shape_x) > 1 and shape_y[:1] == shape_x[:1] and x.size
+    inputs, ranked = ("D", len(shape_x) == 2) if vectors else ("…", len(shape_x) > 1)
+    fit = ranked and shape_y[:1] == shape_x[:1] and x.size
     if not fit or len(shape_y) > (2 if n_classes is None else 1):
         raise ValueError(
-            f"x{suffix} must be an array [n, …] and y{suffix} one of {shape} with n > 0, got "
-            f"{shape_x} and {shape_y}"
+            f"x{suffix} must be an array [n, {inputs}] and y{suffix} one of {shape} with n > 0, "
+            f"got {shape_x} and {shape_y}"
         )
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f"x{suffix} must hold floating-point numbers, got {x.dtype}")

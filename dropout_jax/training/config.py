@@ -209,7 +209,7 @@ def check_training(config: Config, data: Dataset) -> None:
       >>> from dropout_jax.data import load_dataset
       >>> check_training(Config(MLP((4, 10)), batch_size=64), load_dataset("digits"))
     """
-    check_dataset(data, config.n_classes)
+    check_dataset(data, config.n_classes, isinstance(config.model, MLP))
     input_shape, n_outputs = data.x_train.shape[1:], config.model.features[-1]
     outputs = outputs_of(config.model, input_shape)
     if getattr(outputs, "shape", None) != (n_outputs,):

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from dropout_jax.data import Array, Dataset, batch_indices, check_examples
+from dropout_jax.networks.mlp import MLP
 from dropout_jax.networks.protocol import Params
 from dropout_jax.noise import check_key
 from dropout_jax.training import objectives
@@ -97,7 +98,7 @@ def evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
       >>> print(evaluate(config, params, jnp.ones((4, 64)), jnp.array([0, 0, 0, 1])).error)
       0.25
     """
-    check_examples(x, y, config.n_classes)
+    check_examples(x, y, config.n_classes, vectors=isinstance(config.model, MLP))
     return _evaluate(config, params, x, y)
 
 

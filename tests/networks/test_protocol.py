@@ -159,7 +159,7 @@ def test_an_mlp_refuses_images_in_a_line():
     from dropout_jax import MLP
 
     data = Dataset(X[:64], Y[:64], X[64:], Y[64:])
-    with pytest.raises(ValueError, match=r"must make 3 outputs.*got \(6, 6, 3\)"):
+    with pytest.raises(ValueError, match=r"x_train must be an array \[n, D\].*got \(64, 6, 6, 2\)"):
         fit_population(Config(MLP((4, 3)), batch_size=16), CONDITIONS, 2, KEY, data)
 
 
