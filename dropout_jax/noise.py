@@ -55,6 +55,27 @@ def check_rate(rate: ArrayLike | Sequence[float], name: str = "rate") -> None:
         raise ValueError(f"{name} must lie in [0, 1], got {values[wrong].flat[0]!s}{layer}")
 
 
+def never_drops(rate: ArrayLike) -> bool:
+    """Whether a rate is a concrete 0, so that a layer needs no key; a traced one may be anything.
+
+    Example:
+      >>> print(never_drops(0.0), never_drops(0.5))
+      True False
+    """
+    return not isinstance(rate, Tracer) and np.ndim(rate) == 0 and bool(rate == 0)
+
+
+def typed(key: jax.Array) -> jax.Array:
+    """The key as a typed one, also if it is a legacy key; it is not consumed.
+
+    Example:
+      >>> print(typed(jax.random.PRNGKey(3)) == jax.random.key(3))
+      True
+    """
+    is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    return key if is_typed else jax.random.wrap_key_data(key)
+
+
 def _validate(key: jax.Array, rate: ArrayLike, x: jax.Array | None = None) -> None:
     """Raise what `dropout` says it raises for its key, its rate and, if there is one, its array."""
     check_key(key)

@@ -112,7 +112,9 @@ def run(size: Size) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     x, x_test = np.asarray(data.x_train), np.asarray(data.x_test)
     model, hidden_rates = MLP((*size.features, x.shape[1])), list(CONDITIONS.values())
 
-    def train(epochs: int, rates: Any, seeds: Sequence[int], *images: np.ndarray) -> Any:
+    def train(
+        epochs: int, rates: Sequence[float] | float, seeds: Sequence[int], *images: np.ndarray
+    ) -> Any:
         config = Config(model, epochs, size.batch_size, loss_fn=pixels_cross_entropy)
         fresh = fresh_members(config, hidden_rates, seeds, x.shape[1], rates)
         return map_members(member, (config,), fresh, images)

@@ -4,12 +4,9 @@ from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from dropout_jax.noise import dropout
+from dropout_jax.noise import dropout, never_drops, typed
 
 
 class Dropout(nn.Module):
@@ -26,6 +23,7 @@ class Dropout(nn.Module):
       rng_collection: the collection that the key is made from, unless the call gives a key.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> def drop(rate):
       ...     layer = Dropout(rate, deterministic=False)
       ...     return layer.apply({}, jnp.ones(4), rng=jax.random.key(0))
@@ -56,10 +54,7 @@ class Dropout(nn.Module):
           flax.errors.InvalidRngError: if there is no key.
         """
         deterministic = nn.merge_param("deterministic", self.deterministic, deterministic)
-        never = not isinstance(self.rate, Tracer) and np.ndim(self.rate) == 0 and self.rate == 0
-        if never or deterministic:
+        if deterministic or never_drops(self.rate):
             return inputs
         key = self.make_rng(self.rng_collection) if rng is None else rng
-        if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-            key = jax.random.wrap_key_data(key)
-        return dropout(key, inputs, self.rate, self.broadcast_dims)
+        return dropout(typed(key), inputs, self.rate, self.broadcast_dims)

@@ -7,14 +7,12 @@ from typing import cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
-from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from dropout_jax.networks import mlp
 from dropout_jax.networks.mlp import Noise, Params, layers
-from dropout_jax.noise import dropout
+from dropout_jax.noise import dropout, never_drops, typed
 
 _LECUN_NORMAL = nn.initializers.lecun_normal()
 
@@ -101,8 +99,7 @@ class Dropout(nnx.Dropout):
         given = self.deterministic if deterministic is None else deterministic
         if given is None:
             raise ValueError("deterministic must be given here or to Dropout, got None in both")
-        never = not isinstance(self.rate, Tracer) and np.ndim(self.rate) == 0 and self.rate == 0
-        if never or given:
+        if given or never_drops(self.rate):
             return inputs
         source = self.rngs if rngs is None else rngs
         if source is None:
@@ -114,9 +111,7 @@ class Dropout(nnx.Dropout):
                 f"rngs must be Rngs, an RngStream or a key, got {type(source).__name__}"
             )
         key = source() if isinstance(source, nnx.RngStream) else source
-        if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-            key = jax.random.wrap_key_data(key)
-        return dropout(key, inputs, self.rate, self.broadcast_dims)
+        return dropout(typed(key), inputs, self.rate, self.broadcast_dims)
 
 
 def to_linen(model: MLP) -> tuple[mlp.MLP, Params]:

@@ -54,17 +54,29 @@ class Network(Protocol):
         ...
 
 
-def outputs_of(model: Network, input_shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
+def params_of(model: Network, inputs: int | tuple[int, ...]) -> Params:
+    """The shapes and types of fresh parameters, without making any.
+
+    Args:
+      model: the network.
+      inputs: the shape of an example, or the number D of its inputs.
+
+    Example:
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> print(params_of(MLP((3, 2)), 4)["params"]["layer_0"]["kernel"].shape)
+      (4, 3)
+    """
+    x = jnp.zeros(inputs)
+    return jax.eval_shape(lambda key: model.init(key, x), jax.random.key(0))
+
+
+def outputs_of(model: Network, inputs: int | tuple[int, ...]) -> jax.ShapeDtypeStruct:
     """The shape and type of the outputs for one example, without computing them.
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
-      >>> print(outputs_of(MLP((3, 2)), (4,)).shape)
+      >>> print(outputs_of(MLP((3, 2)), 4).shape)
       (2,)
     """
-
-    def outputs(key: jax.Array) -> Any:
-        x = jnp.zeros(input_shape)
-        return model.apply(model.init(key, x), x)
-
-    return jax.eval_shape(outputs, jax.random.key(0))
+    x = jnp.zeros(inputs)
+    return jax.eval_shape(lambda params: model.apply(params, x), params_of(model, inputs))

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from dropout_jax.networks.protocol import params_of
 from dropout_jax.populations.devices import Device
 from dropout_jax.training.config import Config
 from dropout_jax.training.epochs import EVALUATED_AT_ONCE
@@ -23,10 +23,7 @@ def n_parameters(config: Config, inputs: int | tuple[int, ...]) -> int:
       >>> print(n_parameters(Config(MLP((3, 2))), 4))  # 5 · 3 + 4 · 2
       23
     """
-    params = jax.eval_shape(
-        lambda key: config.model.init(key, jnp.zeros(inputs)), jax.random.key(0)
-    )
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
+    return sum(leaf.size for leaf in jax.tree.leaves(params_of(config.model, inputs)))
 
 
 def member_bytes(config: Config, inputs: int | tuple[int, ...]) -> int:

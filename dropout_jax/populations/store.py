@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from dropout_jax.networks.protocol import params_of
 from dropout_jax.populations.blocks import Result, curve_epochs
 from dropout_jax.training.config import Config
 from dropout_jax.training.epochs import Curve, Metrics
@@ -34,9 +34,7 @@ def make_store(
       >>> print(store.params["params"]["layer_0"]["kernel"].shape, store.curve.test.loss.shape)
       (3, 2, 4, 2) (3, 2, 2)
     """
-    params = jax.eval_shape(
-        lambda key: config.model.init(key, jnp.zeros(inputs)), jax.random.key(0)
-    )
+    params = params_of(config.model, inputs)
     metric: Any = jax.ShapeDtypeStruct((len(curve_epochs(config.epochs)),), np.float32)
     curve = Curve(Metrics(metric, metric), Metrics(metric, metric))
 

@@ -28,7 +28,6 @@ from experiments.shared.averages import scores
 from experiments.shared.published import ROWS, SCRIPT, SCRIPT_RANGES, TABLES, Row
 
 MOMENTUM, MAX_NORM, L2 = 0.95, 2.0, 1e-4
-AT_ONCE = 2  # seeds
 LEARNING_RATES = (0.01, 0.03, 0.1, 0.3)
 HELD_OUT = 6  # a sixth of the training images: 10,000
 RATES = (0.2, 0.5, 0.5, 0.5)
@@ -142,8 +141,7 @@ def train_row(path: Path, name: str, n_seeds: int, size: Size, data: Dataset) ->
         tuning = [[rate, loss if np.isfinite(loss) else None] for rate, loss in losses.items()]
         updates = size.epochs * ROWS[name].times * (len(data.x_train) // size.batch_size)
         found = {"row": name, "learning_rate": rate, "tuning": tuning, "updates": updates}
-    while len(found.get("errors", [])) < n_seeds:
-        seeds = list(range(n_seeds))[len(found.get("errors", [])) :][:AT_ONCE]
+    if seeds := list(range(n_seeds))[len(found.get("errors", [])) :]:
         of_seeds = train(name, seeds, found["learning_rate"], size, data)
         epochs = of_seeds.pop("epochs")
         found |= {key: found.get(key, []) + value for key, value in of_seeds.items()}

@@ -7,13 +7,15 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
-from dropout_jax import Config, Dataset, Hparams, compare, fit, fit_population, ginis
+from dropout_jax import MLP, Config, Dataset, Hparams, compare, fit, fit_population, ginis
 from dropout_jax.networks.linen import Dropout
 from dropout_jax.noise import dropout
 from dropout_jax.populations.population import member_key
+from dropout_jax.training.objectives import squared_error
 
 pytestmark = pytest.mark.slow
 KEY = jax.random.key(0)
@@ -39,7 +41,7 @@ class Convolutional(nn.Module):
 
 
 class Normed(nn.Module):
-    """Layer norm before dropout by the Linen module, which takes its key from a collection."""
+    """Layer norm, and dropout by the Linen module, whose rate is traced."""
 
     features: tuple[int, ...] = (8, 3)
 
@@ -156,18 +158,12 @@ def test_outputs_that_do_not_fit_the_features_or_the_data_are_refused():
 
 
 def test_an_mlp_refuses_images_in_a_line():
-    from dropout_jax import MLP
-
     data = Dataset(X[:64], Y[:64], X[64:], Y[64:])
     with pytest.raises(ValueError, match=r"x_train must be an array \[n, D\].*got \(64, 6, 6, 2\)"):
         fit_population(Config(MLP((4, 3)), batch_size=16), CONDITIONS, 2, KEY, data)
 
 
 def test_own_loss_and_own_optimizer_serve_regression():
-    import optax
-
-    from dropout_jax.training.objectives import squared_error
-
     targets = X[:, 0, 0, :1].astype(np.float32)
     data = Dataset(X[:64], targets[:64], X[64:], targets[64:])
     config = Config(
