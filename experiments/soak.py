@@ -26,6 +26,7 @@ from dropout_jax.data import load_dataset
 from dropout_jax.io import writers
 from dropout_jax.io.environment import environment
 from dropout_jax.networks.mlp import MLP
+from dropout_jax.populations.moment import Moment
 from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import run as runs
 from dropout_jax.runs.write import write
@@ -68,9 +69,9 @@ def run(size: Size, folder: Path) -> list[dict[str, float]]:
     rows = [{"members": 0, "peak_mib": resident(), "seconds": 0.0} for _ in range(size.parts)]
     start = perf_counter()
 
-    def watch(done: int, total: int) -> None:
-        row = rows[min(size.parts * done // total, size.parts - 1)]
-        row["members"] = done
+    def watch(moment: Moment) -> None:
+        row = rows[min(size.parts * moment.done // moment.total, size.parts - 1)]
+        row["members"] = moment.done
         row["peak_mib"] = max(row["peak_mib"], resident())
         row["seconds"] = perf_counter() - start
 
@@ -81,7 +82,7 @@ def run(size: Size, folder: Path) -> list[dict[str, float]]:
         jax.random.key(0),
         data,
         allocate=writers.scratch(folder),
-        progress=watch,
+        callback=watch,
     )
     assert np.isfinite(trained.curve.train.loss).all()
     return rows

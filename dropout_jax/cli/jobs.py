@@ -6,7 +6,7 @@ Several processes all prepare and train; process 0 alone reads and writes.
 import json
 import tempfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
@@ -22,6 +22,7 @@ from dropout_jax.cli.conditions import Conditions, configuration, settings
 from dropout_jax.io import writers
 from dropout_jax.populations import checkpoints, processes
 from dropout_jax.populations.memory import block_size
+from dropout_jax.populations.moment import Callback
 from dropout_jax.runs import folder, run, tensorboard
 from dropout_jax.runs.folder import Mark
 from dropout_jax.training.config import Config, Hparams, check_training
@@ -144,7 +145,7 @@ def _identity(
     return json.loads(json.dumps(identity))  # as other processes and files have it
 
 
-def train(arguments: Training, job: Job, progress: Callable[[int, int], None]) -> run.Run:
+def train(arguments: Training, job: Job, callback: Callback) -> run.Run:
     """Train and compare, with the folder marked and checkpoints written by process 0."""
     way = job.folder / folder.CHECKPOINTS
     if job.lock:
@@ -164,7 +165,7 @@ def train(arguments: Training, job: Job, progress: Callable[[int, int], None]) -
             [checkpoints.Saved(*one) for one in job.saved],
             arguments.checkpoint_seconds,
         ),
-        progress=progress,
+        callback=callback,
     )
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dropout_jax.cli.tables import comparison_cells, escaped, named
+from dropout_jax.populations.moment import Moment
 from dropout_jax.runs.wording import (
     GINI,
     LEGEND,
@@ -35,6 +36,17 @@ def training_lines(conditions: dict[str, Hparams], n_seeds: int) -> Iterator[Ren
     yield named(f"Training {n_seeds} networks each of {'; '.join(told)}.")
     if len(conditions) > 1:
         yield Text(f"{seeds_suffice(n_seeds)}\n", "dim")
+
+
+def errors_line(moment: Moment, names: list[str]) -> Text:
+    """The current test error of each condition, the mean over the networks in training."""
+    errors = 100 * moment.curve.test.error[:, -1]
+    told = (
+        f"{name} {errors[moment.conditions == c].mean():.1f} %"
+        for c, name in enumerate(names)
+        if (moment.conditions == c).any()
+    )
+    return named(f"test error: {', '.join(told)}", style="dim")
 
 
 def answer_lines(summary: dict[str, Any], question: str) -> Iterator[RenderableType]:

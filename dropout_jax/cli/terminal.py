@@ -40,9 +40,21 @@ def complain(why: object) -> None:
     print(f"dropout-jax: {said[:_LONGEST]}{more}", file=sys.stderr)
 
 
-def progress_bar(shown: bool) -> Progress:
+class Bar(Progress):
+    """Bars of progress, and a line below them."""
+
+    below: RenderableType = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """What is drawn, each time anew."""
+        yield from super().get_renderables()
+        if self.below:
+            yield self.below
+
+
+def progress_bar(shown: bool) -> Bar:
     """A bar on standard error with the time left."""
-    return Progress(
+    return Bar(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),

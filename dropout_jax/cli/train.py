@@ -16,6 +16,7 @@ from dropout_jax.cli.conditions import Conditions
 from dropout_jax.cli.jobs import Job
 from dropout_jax.cli.refused import Refused, bad_input
 from dropout_jax.populations import processes
+from dropout_jax.populations.moment import Moment
 from dropout_jax.populations.population import Interrupted
 from dropout_jax.runs import folder
 from dropout_jax.runs.run import Run
@@ -101,9 +102,10 @@ def _with_a_bar(arguments: Training, job: Job) -> Run:
     ):
         task = bar.add_task(title, total=None)
 
-        def show_and_stop(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-            stop_if_asked(done, total)
+        def show_and_stop(moment: Moment) -> None:
+            bar.update(task, completed=moment.done, total=moment.total)
+            bar.below = run_tables.errors_line(moment, list(job.conditions))
+            stop_if_asked(moment.done, moment.total)
 
         return jobs.train(arguments, job, show_and_stop)
 

@@ -3,7 +3,7 @@
 Shapes: B batch, L layers with a rate, K outputs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -17,6 +17,10 @@ class Network(Protocol):
 
     A network is hashable, as it is fixed when the program is compiled. A Linen module is, if its
     attributes are. A pass is stochastic if and only if it is given a key and rates.
+
+    Parameters may hold other collections of Flax beside `params`, such as `batch_stats`. A pass of
+    training then changes them: it is given their names as `mutable`, and returns outputs and their
+    new values, as `apply` of a Linen module does.
 
     Example:
       >>> import flax.linen as nn
@@ -49,9 +53,21 @@ class Network(Protocol):
         Args:
           params: what `init` made.
           x: one example, or a batch of them.
-          **noise: nothing, or `key`, which is consumed, and `rates` [L], which may be traced.
+          **noise: nothing, or `key`, which is consumed, and `rates` [L], which may be traced; in
+            training `mutable`, if there are collections that a pass changes.
         """
         ...
+
+
+def moving_collections(params: Params) -> list[str]:
+    """The names of Flax's collections beside `params`, which a pass of training changes.
+
+    Example:
+      >>> moving_collections({"params": {}, "batch_stats": {}})
+      ['batch_stats']
+    """
+    collections = params if isinstance(params, Mapping) and "params" in params else {}
+    return [name for name in collections if name != "params"]
 
 
 def params_of(model: Network, inputs: int | tuple[int, ...]) -> Params:

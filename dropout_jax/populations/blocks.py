@@ -11,12 +11,13 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import Params
-from dropout_jax.populations.devices import on_every_device
+from dropout_jax.populations.devices import deal, on_every_device
 from dropout_jax.populations.processes import fetch
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import Curve, learning_point, train_epoch
@@ -47,12 +48,14 @@ class Flight(NamedTuple):
       state: the state after that epoch, on the devices.
       init_params: their parameters before training.
       curve: metrics so far [D·M, P'].
+      stopped: which of them are not trained any further [D·M].
     """
 
     epoch: int
     state: TrainState
     init_params: Params
     curve: Curve
+    stopped: np.ndarray
 
 
 @partial(jax.jit, static_argnames=("config", "mesh"))
@@ -69,14 +72,31 @@ def init_blocks(
 
 @partial(jax.jit, static_argnames=("config", "mesh"), donate_argnames="state")
 def train_blocks(
-    config: Config, mesh: Mesh, hparams: Hparams, state: TrainState, data: Dataset
+    config: Config,
+    mesh: Mesh,
+    hparams: Hparams,
+    state: TrainState,
+    data: Dataset,
+    stopped: jax.Array | None = None,
 ) -> TrainState:
-    """The next state of members [D·M, …], an epoch later; it reuses the memory of `state`."""
+    """The next state of members [D·M, …], an epoch later; it reuses the memory of `state`.
 
-    def one(hparams: Hparams, state: TrainState, data: Dataset) -> TrainState:
-        return train_epoch(config, hparams, state, data.x_train, data.y_train)[0]
+    Members that are `stopped` [D·M] keep their state.
+    """
 
-    return on_every_device(mesh, one, (hparams, state), data)
+    def one(
+        hparams: Hparams, state: TrainState, stopped: jax.Array | None, data: Dataset
+    ) -> TrainState:
+        trained, _ = train_epoch(config, hparams, state, data.x_train, data.y_train)
+        if stopped is None:
+            return trained
+        keys = {"shuffle_key": None, "dropout_key": None}  # which never change
+        kept = jax.tree.map(
+            partial(jnp.where, stopped), state._replace(**keys), trained._replace(**keys)
+        )
+        return kept._replace(shuffle_key=trained.shuffle_key, dropout_key=trained.dropout_key)
+
+    return on_every_device(mesh, one, (hparams, state, stopped), data)
 
 
 @partial(jax.jit, static_argnames=("config", "mesh"))
@@ -128,19 +148,40 @@ def start(config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: D
     """
     state = init_blocks(config, mesh, hparams, keys, data)
     curve = fetch(evaluate_blocks(config, mesh, state.params, data))
-    return Flight(
-        0, state, _copy(state.params), jax.tree.map(lambda metric: metric[:, None], curve)
-    )
+    curve = jax.tree.map(lambda metric: metric[:, None], curve)
+    return Flight(0, state, _copy(state.params), curve, np.zeros(len(keys), bool))
 
 
 def advance(config: Config, mesh: Mesh, hparams: Hparams, flight: Flight, data: Dataset) -> Flight:
     """The members after one more epoch, which reuses the memory of `flight.state`."""
-    epoch, curve = flight.epoch + 1, flight.curve
-    state = jax.block_until_ready(train_blocks(config, mesh, hparams, flight.state, data))
+    epoch, curve, state = flight.epoch + 1, flight.curve, flight.state
+    if not flight.stopped.all():
+        stopped = deal(mesh, flight.stopped) if flight.stopped.any() else None
+        state = jax.block_until_ready(train_blocks(config, mesh, hparams, state, data, stopped))
     if epoch in curve_epochs(config.epochs):
         point = fetch(evaluate_blocks(config, mesh, state.params, data))
         curve = jax.tree.map(lambda before, now: np.c_[before, now], curve, point)
-    return Flight(epoch, state, flight.init_params, curve)
+    return flight._replace(epoch=epoch, state=state, curve=curve)
+
+
+def stop(flight: Flight, which: np.ndarray | None) -> Flight:
+    """The same members, of which these [n] are not trained any further, nor those that follow them.
+
+    Raises:
+      ValueError: unless `which` is None, or holds at most D·M bools.
+
+    Example:
+      >>> flight = Flight(1, (), (), (), np.array([True, False, False]))
+      >>> print(stop(flight, np.array([False, True])).stopped)
+      [ True  True  True]
+    """
+    if which is None:
+        return flight
+    if np.ndim(which) != 1 or len(which) > len(flight.stopped) or np.asarray(which).dtype != bool:
+        shown = f"{np.asarray(which).dtype} of shape {np.shape(which)}"
+        raise ValueError(f"a callback must return None or a bool for each member, got {shown}")
+    others = np.ones(len(flight.stopped) - len(which), bool)
+    return flight._replace(stopped=flight.stopped | np.r_[which, others])
 
 
 def finish(flight: Flight) -> Result:

@@ -1,14 +1,14 @@
 """Populations: conditions × seeds trained by one compiled program.
 
 The members are trained in waves of one block per device (`populations.blocks`). A loop on the host
-runs the waves epoch by epoch, so a caller can follow the progress and interrupt it. Only one wave
-is in training at a time; `populations.store` keeps the trained members.
+runs the waves epoch by epoch, so a callback can follow them, stop members, or interrupt all. Only
+one wave is in training at a time; `populations.store` keeps the trained members.
 
 Shapes: C conditions, S seeds, N = S·C members, P points of a curve.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -20,11 +20,12 @@ from jax.core import Tracer
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import Params
 from dropout_jax.noise import check_key
-from dropout_jax.populations.blocks import Result, advance, curve_epochs, finish, start
+from dropout_jax.populations.blocks import Result, advance, curve_epochs, finish, start, stop
 from dropout_jax.populations.checkpoints import Checkpoints
 from dropout_jax.populations.devices import Device, deal, mesh_of, share
 from dropout_jax.populations.memory import block_size
-from dropout_jax.populations.processes import anywhere
+from dropout_jax.populations.moment import Callback, Moment
+from dropout_jax.populations.processes import anywhere, of_first
 from dropout_jax.populations.resuming import pack, restore, unpack
 from dropout_jax.populations.store import Allocate, by_condition, keep, make_store, rows
 from dropout_jax.training.config import Config, Hparams, as_arrays, check_hparams, check_training
@@ -124,7 +125,7 @@ def fit_population(
     memory: float | None = None,
     allocate: Allocate = np.empty,
     checkpoints: Checkpoints | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    callback: Callback = lambda moment: None,
 ) -> Population:
     """Train conditions × seeds. A seed fixes init, batches and mask bits in all conditions.
 
@@ -145,13 +146,16 @@ def fit_population(
         mapped to files hold a population that is larger than memory.
       checkpoints: how to save the population on its way, and what to resume from. A resumed run
         ends with the bits of a run that never stopped.
-      progress: called after every epoch of a wave with the epochs of members done, and their total.
+      callback: called after every epoch of a wave with a `moment.Moment`: parameters, curve, how
+        much is done. It may return which of these members to stop [N], for good: they keep their
+        parameters, and their curves stay flat. Of several processes, the first decides.
 
     Raises:
       TypeError: for a legacy key, a condition that is not an `Hparams`, or rates that are not real.
       ValueError: for no seed or a repeated one, conditions that `stack_conditions` refuses, data
         that cannot be trained on (`training.check_training`), block or memory for less than one
-        member, a checkpoint of another population, or a key of another generator.
+        member, a checkpoint of another population, a key of another generator, or a callback that
+        returns what are not N bools.
       Interrupted: on Ctrl-C, with the seeds completed so far.
 
     Example:
@@ -182,6 +186,9 @@ def fit_population(
         for first in range(n_resumed, n_members, wave):
             last = min(first + wave, n_members)
             places = np.arange(first, first + wave) % n_members  # wraps, to fill the last wave
+            seed_of, condition_of = np.divmod(np.arange(first, last), len(conditions))
+            told = {"conditions": condition_of, "seeds": np.array(seeds)[seed_of]}
+            tell = partial(Moment, total=n_members * config.epochs, **told)
             hparams, keys = deal(mesh, jax.tree.map(lambda leaf, at=places: leaf[at], members))
             if first == n_resumed:
                 flight = unpack(config, mesh, hparams, keys, shared, saved)
@@ -189,7 +196,7 @@ def fit_population(
             while flight.epoch < config.epochs:
                 flight = advance(config, mesh, hparams, flight, shared)
                 done = first * config.epochs + (last - first) * flight.epoch
-                progress(done, n_members * config.epochs)
+                flight = stop(flight, of_first(callback(tell(done=done, flight=flight))))
                 if checkpoints and anywhere(perf_counter() - saved_at > checkpoints.seconds):
                     checkpoints.save(pack(n_saved, rows(store, n_saved, n_done), flight))
                     n_saved, saved_at = n_done, perf_counter()

@@ -30,7 +30,7 @@ def pack(first: int, rows: Result, flight: Flight | None) -> Saved:
     done = [np.asarray(leaf) for leaf in jax.tree.leaves(rows) if leaf.size]
     if flight is None or any(leaf.is_deleted() for leaf in jax.tree.leaves(flight.state)):
         return Saved(first, done, 0, [])
-    leaves = jax.tree.leaves((flight.state, flight.init_params, flight.curve))
+    leaves = jax.tree.leaves(flight._replace(epoch=()))
     plain = fetch([jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in leaves])
     return Saved(first, done, flight.epoch, list(map(np.array, plain)))
 
@@ -99,10 +99,11 @@ def unpack(
     last = saved[-1]
     like = jax.eval_shape(partial(init_blocks, config, mesh), hparams, keys, data)
     metrics = Metrics(like.step, like.step)
-    leaves, structure = jax.tree.flatten((like, like.params, Curve(metrics, metrics)))
+    flight = Flight(0, like, like.params, Curve(metrics, metrics), like.step)
+    leaves, structure = jax.tree.flatten(flight._replace(epoch=()))
     impl = jax.random.key_impl(keys)
-    state, init_params, curve = structure.unflatten(
+    flight = structure.unflatten(
         jax.random.wrap_key_data(jnp.asarray(leaf), impl=impl) if _is_key(of) else leaf
         for of, leaf in zip(leaves, last.flight, strict=True)
     )
-    return Flight(last.epoch, deal(mesh, state), init_params, curve)
+    return flight._replace(epoch=last.epoch, state=deal(mesh, flight.state))

@@ -2,7 +2,7 @@
 
 import contextlib
 import importlib.util
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import numpy as np
 from dropout_jax.analysis.comparison import measure_population, summarise
 from dropout_jax.data import Dataset
 from dropout_jax.populations.checkpoints import Checkpoints
+from dropout_jax.populations.moment import Callback
 from dropout_jax.populations.population import Allocate, Interrupted, fit_population, seeds_of
 from dropout_jax.runs import wording
 from dropout_jax.runs.outcome import Outcome
@@ -100,7 +101,7 @@ def compare(
     memory: float | None = None,
     allocate: Allocate = np.empty,
     checkpoints: Checkpoints | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    callback: Callback = lambda moment: None,
 ) -> Run:
     """Train the conditions on the same seeds and compare all others with the first.
 
@@ -133,7 +134,7 @@ def compare(
                 memory=memory,
                 allocate=allocate,
                 checkpoints=checkpoints,
-                progress=progress,
+                callback=callback,
             )
         except Interrupted as stop:
             if stop.partial is None or stop.partial.curve.train.loss.shape[1] < 2:

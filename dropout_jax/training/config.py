@@ -78,6 +78,8 @@ class Config:
       batch_size: examples per step.
       loss_fn: loss of one example, a function of (outputs [K], label). Labels are classes, or for
         `objectives.squared_error` one number or K.
+      error_fn: another metric of one example, a function like `loss_fn`; by default the error rate
+        where labels are classes, else NaN.
       make_optimizer: a function that makes an optax transformation of the hyper-parameters, which
         are traced.
       rate_schedule: factor on the rates, a function of the fraction of all steps that are done,
@@ -98,6 +100,7 @@ class Config:
     batch_size: int = 128
     loss_fn: Callable[[jax.Array, jax.Array], jax.Array] = objectives.cross_entropy
     make_optimizer: Callable[[Hparams], optax.GradientTransformation] = sgd
+    error_fn: Callable[[jax.Array, jax.Array], jax.Array] | None = None
     rate_schedule: Callable[[jax.Array], jax.Array] | None = None
 
     @property
@@ -130,10 +133,11 @@ class Config:
                 "make_optimizer must be a function of Hparams, such as "
                 f"lambda h: optax.adam(h.learning_rate), got {reprlib.repr(self.make_optimizer)}"
             )
-        if not callable(self.loss_fn):
-            raise TypeError(
-                f"loss_fn must be a function of (outputs, label), got {reprlib.repr(self.loss_fn)}"
-            )
+        for name in ("loss_fn", "error_fn"):
+            fn = getattr(self, name)
+            if not callable(fn) and (fn is not None or name == "loss_fn"):
+                shown = reprlib.repr(fn)
+                raise TypeError(f"{name} must be a function of (outputs, label), got {shown}")
         for name, fn in list(vars(self).items()):
             if isinstance(fn, partial):
                 with suppress(TypeError):  # of arguments that cannot be hashed

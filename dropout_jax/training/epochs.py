@@ -25,9 +25,10 @@ EVALUATED_AT_ONCE = 1_000  # examples
 
 
 class Metrics(NamedTuple):
-    """Mean loss (nats for cross entropy) and error rate (a fraction) of deterministic passes.
+    """Mean loss (nats for cross entropy) and error of deterministic passes.
 
-    The error rate is NaN unless labels are classes, one integer per example.
+    The error is the mean of `Config.error_fn`. Without one it is the error rate, a fraction, or NaN
+    if labels are no classes, one integer per example.
     """
 
     loss: jax.Array
@@ -110,11 +111,15 @@ def _evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
         inputs, label = example
         outputs = cast(jax.Array, config.model.apply(params, inputs))
         is_class = label.ndim == 0 and jnp.issubdtype(label.dtype, jnp.integer)
-        error = objectives.error_rate(outputs, label) if is_class else jnp.full((), jnp.nan)
-        return Metrics(config.loss_fn(outputs, label), error)
+        error_fn = config.error_fn or (objectives.error_rate if is_class else _no_error)
+        return Metrics(config.loss_fn(outputs, label), error_fn(outputs, label))
 
     each = jax.lax.map(one, (x, y), batch_size=min(EVALUATED_AT_ONCE, len(x)))
     return Metrics(each.loss.mean(), each.error.mean())
+
+
+def _no_error(outputs: jax.Array, label: jax.Array) -> jax.Array:
+    return jnp.full((), jnp.nan)
 
 
 def learning_point(config: Config, params: Params, data: Dataset) -> Curve:

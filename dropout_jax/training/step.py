@@ -13,7 +13,7 @@ import optax
 
 from dropout_jax.data import Array
 from dropout_jax.networks.mlp import layers
-from dropout_jax.networks.protocol import Params
+from dropout_jax.networks.protocol import Params, moving_collections
 from dropout_jax.noise import check_key
 from dropout_jax.training.config import Config, Hparams, as_arrays
 
@@ -92,9 +92,23 @@ def batch_loss(
       >>> print(batch_loss(config, params, x, y, jax.random.key(1), (0.2, 0.5)))  # ln 10
       2.303
     """
+    return _loss_and_moved(config, params, x, y, key, rates)[0]
+
+
+def _loss_and_moved(
+    config: Config,
+    params: Params,
+    x: jax.Array,
+    y: jax.Array,
+    key: jax.Array,
+    rates: Array | Sequence[float] | None,
+) -> tuple[jax.Array, dict[str, Any]]:
+    """`batch_loss`, and new values of what the pass itself changes, such as running averages."""
     noise = {} if rates is None else {"key": key, "rates": rates}
-    outputs = cast(jax.Array, config.model.apply(params, x, **noise))
-    return jnp.mean(jax.vmap(config.loss_fn)(outputs, y))
+    moving = moving_collections(params)
+    passed = config.model.apply(params, x, **noise, **({"mutable": moving} if moving else {}))
+    outputs, moved = passed if moving else (passed, {})
+    return jnp.mean(jax.vmap(config.loss_fn)(cast(jax.Array, outputs), y)), dict(moved)
 
 
 def clip_columns(kernel: jax.Array, max_norm: float | Array) -> jax.Array:
@@ -170,7 +184,7 @@ def _train_step(
 ) -> tuple[TrainState, jax.Array]:
     """`train_step`, compiled."""
     key = jax.random.fold_in(state.dropout_key, state.step)
-    loss, grads = jax.value_and_grad(partial(batch_loss, config))(
+    (loss, moved), grads = jax.value_and_grad(partial(_loss_and_moved, config), has_aux=True)(
         state.params, x, y, key, hparams.rates
     )
     grads = jax.lax.platform_dependent(
@@ -181,4 +195,6 @@ def _train_step(
     params = optax.apply_updates(state.params, updates)
     if hparams.max_norm is not None:
         params = clip_column_norms(params, hparams.max_norm)
+    if moved:
+        params = {**cast(dict[str, Any], params), **moved}
     return state._replace(params=params, opt_state=opt_state, step=state.step + 1), loss

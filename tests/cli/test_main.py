@@ -258,13 +258,13 @@ def interrupt_after(n_members, monkeypatch):
     """Ctrl-C during the member that follows so many; on one device they come one by one."""
     fit = population.fit_population
 
-    def fit_and_stop(*args, progress, **kwargs):
-        def stop(done, total):
-            progress(done, total)
-            if done > n_members * args[0].epochs:
+    def fit_and_stop(*args, callback, **kwargs):
+        def stop(moment):
+            callback(moment)
+            if moment.done > n_members * args[0].epochs:
                 raise KeyboardInterrupt
 
-        return fit(*args, progress=stop, devices=jax.devices()[:1], **kwargs)
+        return fit(*args, callback=stop, devices=jax.devices()[:1], **kwargs)
 
     monkeypatch.setattr(run, "fit_population", fit_and_stop)
 

@@ -16,6 +16,7 @@ from dropout_jax.networks.linen import Dropout
 from dropout_jax.noise import dropout
 from dropout_jax.populations.population import member_key
 from dropout_jax.training.objectives import squared_error
+from dropout_jax.training.step import init, train_step
 
 pytestmark = pytest.mark.slow
 KEY = jax.random.key(0)
@@ -53,6 +54,24 @@ class Normed(nn.Module):
             x = nn.LayerNorm()(nn.relu(x)) if l else x
             if keys is not None and rates is not None:
                 x = Dropout(rates[l], deterministic=False)(x, rng=keys[l])
+            x = nn.Dense(width)(x)
+        return x
+
+
+class BatchNormed(nn.Module):
+    """Batch norm, whose running averages a pass of training changes."""
+
+    features: tuple[int, ...] = (8, 3)
+
+    @nn.compact
+    def __call__(self, x, *, key=None, rates=None):
+        x = x.reshape(*x.shape[:-3], -1)
+        keys = None if key is None else jax.random.split(key)
+        training = self.is_mutable_collection("batch_stats")
+        for l, width in enumerate(self.features):
+            x = nn.relu(nn.BatchNorm(not training, momentum=0.9)(x)) if l else x
+            if keys is not None and rates is not None:
+                x = dropout(keys[l], x, rates[l])
             x = nn.Dense(width)(x)
         return x
 
@@ -103,7 +122,7 @@ class Split:
         return nnx.merge(graph, params)(x, **noise)
 
 
-NETWORKS = [Convolutional(), Normed(), Transformer(), Split(NnxNetwork)]
+NETWORKS = [Convolutional(), Normed(), BatchNormed(), Transformer(), Split(NnxNetwork)]
 
 
 @pytest.fixture(scope="module", params=NETWORKS, ids=lambda network: type(network).__name__)
@@ -176,3 +195,31 @@ def test_own_loss_and_own_optimizer_serve_regression():
     population = fit_population(config, CONDITIONS, 2, KEY, data)
     assert np.isfinite(population.curve.test.loss).all()
     assert np.isnan(population.curve.test.error).all()
+
+
+def test_an_own_metric_takes_the_place_of_the_error_rate():
+    def off_by(outputs, label):
+        return abs(outputs.argmax() - label).astype(float)
+
+    config, hparams = Config(Normed(), epochs=1, batch_size=16, error_fn=off_by), CONDITIONS[0]
+    data = Dataset(X[:64], Y[:64], X[64:], Y[64:])
+    state, curve = fit(config, hparams, jax.random.key(0), data)
+    chosen = config.model.apply(state.params, data.x_test).argmax(-1)
+    assert float(curve.test.error[0]) == pytest.approx(np.abs(chosen - data.y_test).mean())
+    with pytest.raises(TypeError, match=r"error_fn must be a function of .* got 'mae'"):
+        Config(Normed(), error_fn="mae")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_step_moves_the_running_averages_of_batch_norm_towards_the_batch_and_trains_the_rest():
+    config = Config(BatchNormed(), epochs=1, batch_size=16)
+    hparams = Hparams(rates=(0.0, 0.0), weight_decay=0.1)
+    state = init(config, hparams, jax.random.key(0), X.shape[1:])
+    after, _ = train_step(config, hparams, state, X[:16], Y[:16])
+    dense = state.params["params"]["Dense_0"]
+    h = np.asarray(X[:16].reshape(16, -1) @ dense["kernel"]) + np.asarray(dense["bias"])
+    stats = after.params["batch_stats"]["BatchNorm_0"]
+    np.testing.assert_allclose(stats["mean"], 0.1 * h.mean(0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(stats["var"], 0.9 + 0.1 * h.var(0), rtol=1e-4)
+    assert (
+        after.params["params"]["Dense_1"]["kernel"] != state.params["params"]["Dense_1"]["kernel"]
+    ).all()

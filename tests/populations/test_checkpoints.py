@@ -14,6 +14,7 @@ import pytest
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.checkpoints import Checkpoints, Saved, load, remove, save
+from dropout_jax.populations.moment import Moment
 from dropout_jax.populations.population import Interrupted, fit_population
 from dropout_jax.training.config import Config, Hparams
 
@@ -66,14 +67,28 @@ def test_an_interrupted_population_is_saved_where_it_stands(whole):
     trained, _ = whole
     way: list[Saved] = []
 
-    def stop(done: int, total: int) -> None:
-        if done == 2 * 4 + 2 * 3:  # the third epoch of the second wave
+    def stop(moment: Moment) -> None:
+        if moment.done == 2 * 4 + 2 * 3:  # the third epoch of the second wave
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted):
-        train(checkpoints=Checkpoints(way.append), progress=stop)
+        train(checkpoints=Checkpoints(way.append), callback=stop)
     assert [(one.first, one.epoch) for one in way] == [(0, 3)]
     chex.assert_trees_all_equal(train(checkpoints=Checkpoints(way.append, way)), trained)
+
+
+def test_a_member_that_was_stopped_stays_so_when_its_wave_is_resumed():
+    way: list[Saved] = []
+
+    def stop_the_first(moment: Moment) -> np.ndarray:
+        return (moment.conditions == 0) & (moment.epoch == 1)
+
+    options = {"block": 3, "devices": jax.devices()[:1], "callback": stop_the_first}
+    trained = train(checkpoints=Checkpoints(way.append, seconds=0), **options)
+    assert way[1].epoch == 2
+    resumed = train(checkpoints=Checkpoints(lambda _: None, way[:2]), **options)
+    chex.assert_trees_all_equal(resumed, trained)
+    assert (trained.curve.test.loss[0, :, 1] == trained.curve.test.loss[0, :, -1]).all()
 
 
 def test_checkpoints_of_another_population_are_refused(whole):

@@ -9,6 +9,7 @@ import pytest
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.populations import blocks, devices, memory, population
+from dropout_jax.populations.moment import Moment
 from dropout_jax.populations.population import (
     Interrupted,
     fit_population,
@@ -199,21 +200,81 @@ def test_members_are_kept_where_the_caller_says(trained, tmp_path):
 def test_progress_counts_the_epochs_of_members_up_to_the_total():
     calls = []
     fit_population(
-        CONFIG, [NONE, L2], range(3), root(), DATA, progress=lambda *call: calls.append(call)
+        CONFIG, [NONE, L2], range(3), root(), DATA, callback=lambda moment: calls.append(moment)
     )
-    done = [call[0] for call in calls]
+    done = [moment.done for moment in calls]
     assert done == sorted(done)
-    assert calls[-1] == (18, 18)
-    assert {call[1] for call in calls} == {18}
+    assert done[-1] == 18
+    assert {moment.total for moment in calls} == {18}
+
+
+def test_a_callback_sees_each_member_after_each_epoch(trained):
+    seen = {}
+
+    def note(moment: Moment) -> None:
+        for n, member in enumerate(zip(moment.seeds, moment.conditions, strict=True)):
+            seen[*member, moment.epoch] = jax.tree.map(lambda a, n=n: a[n], moment.params)
+            assert not moment.stopped.any()
+
+    fit_population(CONFIG, CONDITIONS, range(3), root(), DATA, callback=note, block=1)
+    assert len(seen) == 3 * 3 * CONFIG.epochs
+    for (seed, c, epoch), params in seen.items():
+        alone, _ = fit(
+            Config(CONFIG.model, epoch, 16), CONDITIONS[c], member_key(root(), seed), DATA
+        )
+        chex.assert_trees_all_close(params, alone.params, rtol=1e-4, atol=1e-5)
+        if epoch == CONFIG.epochs:
+            chex.assert_trees_all_equal(params, member(trained, c, seed))
+
+
+@pytest.mark.parametrize("block", [1, 2])
+def test_a_stopped_member_keeps_its_weights_and_the_others_go_on_as_before(block):
+    def stop_dropout(moment: Moment) -> np.ndarray:
+        return (moment.conditions == 1) & (moment.epoch == 2)
+
+    options = {"block": block, "devices": jax.devices()[:1]}
+    whole = fit_population(CONFIG, CONDITIONS, range(2), root(), DATA, **options)
+    two = Config(CONFIG.model, epochs=2, batch_size=16)
+    shorter = fit_population(two, CONDITIONS, range(2), root(), DATA, **options)
+    stopped = fit_population(
+        CONFIG, CONDITIONS, range(2), root(), DATA, callback=stop_dropout, **options
+    )
+    chex.assert_trees_all_equal(
+        jax.tree.map(lambda a: a[1], stopped.params), jax.tree.map(lambda a: a[1], shorter.params)
+    )
+    for c in (0, 2):
+        chex.assert_trees_all_equal(
+            jax.tree.map(lambda a, c=c: a[c], stopped.params),
+            jax.tree.map(lambda a, c=c: a[c], whole.params),
+        )
+    loss = stopped.curve.test.loss
+    np.testing.assert_array_equal(loss[1, :, 2], loss[1, :, 3])
+    assert (loss[0, :, 2] != loss[0, :, 3]).all()
+
+
+def test_a_wave_that_is_stopped_is_not_trained_any_further(monkeypatch):
+    epochs = []
+    train = blocks.train_blocks
+    monkeypatch.setattr(blocks, "train_blocks", lambda *args: epochs.append(0) or train(*args))
+    fit_population(
+        CONFIG, [NONE], 2, root(), DATA, block=2, callback=lambda moment: np.ones(2, bool)
+    )
+    assert len(epochs) == 1
+
+
+@pytest.mark.parametrize("wrong", [True, np.ones(3, int), np.ones((1, 3), bool), np.ones(99, bool)])
+def test_a_callback_that_returns_no_bools_of_members_is_refused(wrong):
+    with pytest.raises(ValueError, match="must return None or a bool for each member, got"):
+        fit_population(CONFIG, CONDITIONS, 1, root(), DATA, callback=lambda moment: wrong)
 
 
 def test_an_interrupt_keeps_the_seeds_that_are_complete(trained):
-    def stop(done: int, total: int) -> None:
-        if done > 8 * CONFIG.epochs:  # within the last wave: two seeds are complete
+    def stop(moment: Moment) -> None:
+        if moment.done > 8 * CONFIG.epochs:  # within the last wave: two seeds are complete
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted) as caught:
-        fit_population(CONFIG, CONDITIONS, range(3), root(), DATA, progress=stop)
+        fit_population(CONFIG, CONDITIONS, range(3), root(), DATA, callback=stop)
     assert caught.value.partial is not None
     assert caught.value.partial.curve.train.loss.shape[:2] == (3, 2)
     expected = jax.tree.map(lambda leaf: leaf[:, :2], trained.params)
@@ -221,11 +282,11 @@ def test_an_interrupt_keeps_the_seeds_that_are_complete(trained):
 
 
 def test_an_interrupt_before_the_first_seed_keeps_nothing():
-    def stop(done: int, total: int) -> None:
+    def stop(moment: Moment) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(Interrupted) as caught:
-        fit_population(CONFIG, CONDITIONS, range(3), root(), DATA, progress=stop)
+        fit_population(CONFIG, CONDITIONS, range(3), root(), DATA, callback=stop)
     assert caught.value.partial is None
 
 
