@@ -5,6 +5,8 @@ import doctest
 import re
 import subprocess
 import sys
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ import pytest
 import dropout_jax
 
 PACKAGE = Path(dropout_jax.__file__).parent
+ROOT = Path(__file__).parents[1]
+OPINIONS = ROOT / "experiments" / "tutorials" / "opinions.md"
 PATHS = sorted(PACKAGE.rglob("*.py"))
 TREES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(path.read_text("utf-8"))
@@ -101,12 +105,37 @@ def test_what_draws_needs_only_numpy_and_matplotlib_without_its_global_state():
     assert not any("pyplot" in name for tree in TREES.values() for name in imports(tree))
 
 
+def test_each_dependency_is_imported_and_each_import_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.split("[<>=]", line)[0] for line in project["dependencies"]}
+    optional = {"tensorboardX"}
+    of_module = metadata.packages_distributions()
+    used = {room(name) for tree in TREES.values() for name in roots(imports(tree))} - {
+        "dropout_jax"
+    }
+    providers = {
+        module: {name if name in optional else name.lower() for name in of_module[module]}
+        & (declared | optional)
+        for module in used
+    }
+    assert all(providers.values()), providers
+    assert set().union(*providers.values()) - optional == declared
+    (table,) = re.findall(r"\| package .*?\n\n", (OPINIONS).read_text("utf-8"), re.DOTALL)
+    listed = {
+        name
+        for row in table.splitlines()[2:]
+        if row
+        for name in row.split("|")[1].strip().split(", ")
+    }
+    assert listed == declared
+
+
 @pytest.mark.slow
 def test_the_library_is_loaded_without_what_draws_and_what_parses():
     code = "import sys; from dropout_jax import *; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    draws = {"matplotlib", "PIL", "jinja2"}
-    parses = {"tyro", "pandas", "sklearn", "mlxtend", "orbax", "tensorboardX"}
+    draws = {"matplotlib", "PIL", "jinja2", "markupsafe"}
+    parses = {"tyro", "pandas", "sklearn", "mlxtend", "orbax", "safetensors", "tensorboardX"}
     assert not (draws | parses) & set(done.stdout.split())
 
 

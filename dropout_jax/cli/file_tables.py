@@ -1,7 +1,7 @@
 """What `inspect` shows: rich tables of the layers in files. Nothing is printed here."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import isnan, nan
+from math import hypot, isnan, nan
 from typing import Any
 
 from rich import box
@@ -11,7 +11,7 @@ from rich.text import Text
 from dropout_jax.analysis.paired import said_of_interval
 from dropout_jax.analysis.uniformity import MARGINS
 from dropout_jax.cli.tables import comparison_cells, named
-from dropout_jax.inspection.measures import Inspected, mean
+from dropout_jax.inspection.measures import SIZE, Inspected, mean
 
 _SHOWN = 8  # names of tensors that are skipped for one reason
 
@@ -19,7 +19,8 @@ _SHOWN = 8  # names of tensors that are skipped for one reason
 def file_lines(found: Inspected, references: dict[str, dict[str, float]]) -> Iterator[Any]:
     """Gini of every layer of a file, beside its value under the laws that weights start from."""
     n_networks = max(layer.n_networks for layer in found.layers.values())
-    table = _table_of_layers(f"Gini of |w|, {found.path}: 0 is uniform")
+    yield _unbroken(str(found.path))
+    table = _table_of_layers("Gini of |w|: 0 is uniform")
     for heading in ("in → out", "weights", "start", "Gaussian", "by unit", "shuffled"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, layer in found.layers.items():
@@ -45,11 +46,51 @@ def file_lines(found: Inspected, references: dict[str, dict[str, float]]) -> Ite
         "out. –: units of one input, or nothing to measure.",
         style="dim",
     )
+    yield _sizes(found)
+    yield Text(
+        "Norm: root of the sum of squares. Spectral norm: the most that a layer lengthens a "
+        "vector. Stable rank: (norm / spectral norm)². Dead units: constant, or without a weight.",
+        style="dim",
+    )
+
+
+def _sizes(found: Inspected) -> Table:
+    """How large the weights of each layer are, and of a single network all of them."""
+    table = _table_of_layers("Size of the weights")
+    for heading in ("weights", "norm", "spectral norm", "stable rank", "dead units"):
+        table.add_column(heading, justify="right")
+    sizes = {
+        name: {of: mean(v) for of, v in views[SIZE].items()} for name, views in found.values.items()
+    }
+    for name, size in sizes.items():
+        layer = found.layers[name]
+        table.add_row(
+            named(name),
+            f"{layer.shape[0] * layer.shape[1]:,}",
+            _or_dash(size["norm"], ".3g"),
+            _or_dash(size["spectral_norm"], ".3g"),
+            _or_dash(size["stable_rank"], ".1f"),
+            _or_dash(size["dead_units"], ".3g"),
+        )
+    known = [size for size in sizes.values() if not isnan(size["norm"])]
+    if len(known) == len(sizes) > 1 and all(one.n_networks == 1 for one in found.layers.values()):
+        weights, dead = (int(sum(size[of] for size in known)) for of in ("weights", "dead_units"))
+        norm = hypot(*(size["norm"] for size in known))
+        table.add_section()
+        table.add_row("all layers", f"{weights:,}", f"{norm:.3g}", "", "", str(dead))
+    return table
 
 
 def _or_dash(value: float, form: str) -> str:
     """A number, or a dash for none."""
     return "–" if isnan(value) else f"{value:{form}}"
+
+
+def _unbroken(line: str) -> Text:
+    """A line that is not folded, so that a name of a file can be copied."""
+    text = named(line)
+    text.no_wrap, text.overflow = True, "ignore"
+    return text
 
 
 def _table_of_layers(title: str) -> Table:
@@ -64,8 +105,9 @@ def side_by_side_lines(found: Sequence[Inspected]) -> Iterator[Any]:
     names = list(dict.fromkeys(name for one in found for name in one.layers))
     table = _table_of_layers("Gini of |w|: 0 is uniform")
     table.add_column("of")
-    for one in found:
-        table.add_column(named(one.path), justify="right", overflow="fold")
+    for i, one in enumerate(found, start=1):
+        yield _unbroken(f"file {i}: {one.path}")
+        table.add_column(f"file {i}", justify="right", no_wrap=True)
     if len(found) == 2:
         table.add_column("difference", justify="right")
     for name in names:

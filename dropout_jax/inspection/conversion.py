@@ -1,4 +1,4 @@
-"""Files that can run code when they are loaded, and the line that converts each of them."""
+"""Files that are not read, as that can run code or takes h5py, and the lines that convert them."""
 
 import shlex
 import zipfile
@@ -6,6 +6,7 @@ from pathlib import Path
 
 _PYTORCH = (".pt", ".pth", ".bin", ".ckpt")
 _PICKLED = (".pkl", ".pickle")
+_HDF5 = (".h5", ".hdf5", ".keras")
 _CONVERT_PYTORCH = (
     "import sys, torch, safetensors.torch as s; "
     'd = torch.load(open(sys.argv[1], "rb"), map_location="cpu", weights_only=True); '
@@ -20,10 +21,18 @@ _CONVERT_PICKLE = (
     'd = t.flatten_dict(pickle.load(open(sys.argv[1], "rb")), sep="."); '
     "s.save_file({k: n.ascontiguousarray(v) for k, v in d.items()}, sys.argv[2])"
 )
+_CONVERT_HDF5 = (  # Keras numbers the variables of a layer; the first is the kernel
+    "import io, re, sys, zipfile, h5py, numpy as n; p, t = sys.argv[1], {}; "
+    'p = io.BytesIO(zipfile.ZipFile(p).read("model.weights.h5")) if zipfile.is_zipfile(p) else p; '
+    'first = lambda k: "embeddings" if "embedding" in k else "kernel"; '
+    'named = lambda k: re.sub("vars/0$", first(k), k.removesuffix(":0")); '
+    "keep = lambda k, d: t.update({named(k): d[()]}) if isinstance(d, h5py.Dataset) else None; "
+    'h5py.File(p).visititems(keep); t or sys.exit("no array found"); n.savez(sys.argv[2], **t)'
+)
 
 
 def conversion(path: Path) -> str | None:
-    """Why a file is not loaded, and the line that converts it; None if it cannot run code.
+    """Why a file is not loaded, and the line that converts it; None if there is no need.
 
     Its format is recognised by its content, then by its name.
 
@@ -37,18 +46,23 @@ def conversion(path: Path) -> str | None:
     program = _converter(path)
     if program is None:
         return None
-    into = path.with_suffix(".safetensors")
+    kind = ".npz" if program == _CONVERT_HDF5 else ".safetensors"
+    into = path.with_suffix(kind)
     if into.exists():
-        into = path.with_suffix(".converted.safetensors")
+        into = path.with_suffix(f".converted{kind}")
     line = f"python -c {shlex.quote(program)} {shlex.quote(str(path))} {shlex.quote(str(into))}"
+    if program == _CONVERT_HDF5:
+        return f"{path} is in HDF5, which is not read; convert it once, where h5py is: {line}"
     trusted = "" if program == _CONVERT_PYTORCH else ", if you trust who made it, as that runs it"
     return f"{path} can run code when it is loaded; convert it once{trusted}: {line}"
 
 
 def _converter(path: Path) -> str | None:
-    """The program that converts a file that can run code, None if it cannot."""
+    """The program that converts a file, None if none is needed or known."""
     with path.open("rb") as file:
         start = file.read(2)
+    if path.suffix in _HDF5 or start == b"\x89H":
+        return _CONVERT_HDF5
     if path.suffix in _PYTORCH or _holds_data_pkl(path):
         return _CONVERT_PYTORCH
     is_pickle = start[:1] == b"\x80" and start[1:] in (b"\2", b"\3", b"\4", b"\5")

@@ -40,14 +40,22 @@ class Layer(NamedTuple):
       shape: [in, out].
       law: the usual law of its initial weights, inferred from the name.
       n_networks: S; 1 unless the file belongs to a run.
-      read: returns the kernel [in, out] of network s, by `in_float32`, and what of it is alive.
+      read: returns what `Read` names, of network s.
     """
 
     name: str
     shape: tuple[int, int]
     law: str
     n_networks: int
-    read: Callable[[int], tuple[np.ndarray, Live]]
+    read: Callable[[int], "Read"]
+
+
+class Read(NamedTuple):
+    """A kernel [in, out] by `in_float32`, what of it is alive, and e if it was scaled by 2^-e."""
+
+    kernel: np.ndarray
+    live: Live
+    exponent: int = 0
 
 
 def layers_of(
@@ -158,10 +166,10 @@ def _is_embedding(words: Sequence[str], n_axes: int) -> bool:
     )
 
 
-def _read(tensor: Tensor, size: tuple[int, int], layout: str, _: int) -> tuple[np.ndarray, Live]:
-    kernel = in_float32(np.asarray(tensor.read(None))).reshape(size)
-    kernel = kernel if layout == "in-out" else kernel.T
-    return kernel, all_alive(kernel)
+def _read(tensor: Tensor, size: tuple[int, int], layout: str, _: int) -> Read:
+    scaled, exponent = _scaled(np.asarray(tensor.read(None)))
+    kernel = scaled.reshape(size) if layout == "in-out" else scaled.reshape(size).T
+    return Read(kernel, all_alive(kernel), exponent)
 
 
 def in_float32(kernel: np.ndarray) -> np.ndarray:
@@ -173,11 +181,17 @@ def in_float32(kernel: np.ndarray) -> np.ndarray:
       >>> print(in_float32(np.array([1e-300, -3e-300])).round(4))  # the largest in [.5, 1)
       [ 0.1674 -0.5023]
     """
+    return _scaled(kernel)[0]
+
+
+def _scaled(kernel: np.ndarray) -> tuple[np.ndarray, int]:
+    """`in_float32`, and the exponent e if it was scaled by 2^-e."""
     if kernel.dtype != np.float64:
-        return kernel.astype(np.float32, copy=False)
+        return kernel.astype(np.float32, copy=False), 0
     _, exponent = np.frexp(max(kernel.max(initial=0), -kernel.min(initial=0)))
     single = np.empty(kernel.shape, np.float32)
-    return np.ldexp(kernel, -exponent, out=single, casting="same_kind")  # by pieces: no copy
+    np.ldexp(kernel, -exponent, out=single, casting="same_kind")  # by pieces: no copy
+    return single, int(exponent)
 
 
 def all_alive(kernel: np.ndarray) -> Live:
@@ -207,9 +221,8 @@ def _layers_of_run(tensors: Mapping[str, Tensor]) -> list[Layer]:
     return found
 
 
-def _read_of_run(
-    tensor: Tensor, inputs: Tensor, outputs: Tensor | None, s: int
-) -> tuple[np.ndarray, Live]:
-    kernel = in_float32(tensor.read(s))
+def _read_of_run(tensor: Tensor, inputs: Tensor, outputs: Tensor | None, s: int) -> Read:
+    kernel, exponent = _scaled(tensor.read(s))
     alive = all_alive(kernel)._replace(inputs=inputs.read(s).astype(bool))
-    return kernel, alive if outputs is None else alive._replace(outputs=outputs.read(s) != 0)
+    alive = alive if outputs is None else alive._replace(outputs=outputs.read(s) != 0)
+    return Read(kernel, alive, exponent)

@@ -15,11 +15,13 @@ import numpy as np
 from dropout_jax.analysis.groups import compare as compare_unpaired
 from dropout_jax.analysis.paired import compare as compare_paired
 from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MARGINS, MEASURES
-from dropout_jax.analysis.views import Live
-from dropout_jax.inspection.kernels import Layer, layers_of
+from dropout_jax.inspection.kernels import Layer, Read, layers_of
+from dropout_jax.inspection.size import Size, size_of
 from dropout_jax.inspection.spread import VIEWS, measure
 from dropout_jax.inspection.tensors import Tensor, tensors_of
 from dropout_jax.io.readers import on_one_line
+
+SIZE = "size"  # a view beside those of `spread`
 
 
 class Inspected(NamedTuple):
@@ -28,7 +30,8 @@ class Inspected(NamedTuple):
     Attributes:
       path: the file or folder.
       layers: those found, by name.
-      values: {layer: {view: {measure: values [S]}}}; NaN where there is nothing to measure.
+      values: {layer: {view: {measure: values [S]}}}; NaN where there is nothing to measure. The
+        views are `spread.VIEWS`, and `size` has the numbers of `size.Size`.
       skipped: why other tensors were not measured, by name.
     """
 
@@ -38,9 +41,11 @@ class Inspected(NamedTuple):
     skipped: dict[str, str]
 
 
-def _measure_sound(kernel: np.ndarray, live: Live) -> dict[str, dict[str, float]] | None:
+def _measure_sound(read: Read) -> dict[str, dict[str, float]] | None:
     """All measures of a kernel; None if it is not finite, or 0 everywhere."""
-    return measure(kernel, live) if np.isfinite(kernel).all() and kernel.any() else None
+    if not (np.isfinite(read.kernel).all() and read.kernel.any()):
+        return None
+    return measure(read.kernel, read.live) | {SIZE: size_of(*read)._asdict()}
 
 
 def mean(values: np.ndarray) -> float:
@@ -121,7 +126,7 @@ def _inspected(
     layers, values, sound = {}, {}, False
     for done, layer in enumerate(found, start=1):
         try:
-            measured = [_measure_sound(*layer.read(s)) for s in range(layer.n_networks)]
+            measured = [_measure_sound(layer.read(s)) for s in range(layer.n_networks)]
         except Exception as error:  # what a damaged file can make a reader raise has no end
             n_bytes = 5 * 4 * layer.shape[0] * layer.shape[1]
             why = (
@@ -138,9 +143,9 @@ def _inspected(
         values[layer.name] = {
             view: {
                 name: np.array([row[view][name] if row else np.nan for row in measured])
-                for name in MEASURES
+                for name in names
             }
-            for view in VIEWS
+            for view, names in (*((view, MEASURES) for view in VIEWS), (SIZE, Size._fields))
         }
         progress(done, len(found))
     if not sound:
@@ -176,8 +181,8 @@ def compare_groups(
       ...     files = [inspect(path) for path in sorted(Path(folder).iterdir())]
       >>> print(files[0].skipped["bias"])
       a vector or a number, as biases and scales are
-      >>> print(common_layers(files)[0], len(tidy(files)))  # 4 files, 3 views, 6 measures
-      ['kernel'] 72
+      >>> print(common_layers(files)[0], len(tidy(files)))  # 4 files, 3 views, 6 measures, size
+      ['kernel'] 92
       >>> row, *_ = compare_groups(files[:2], files[2:], paired=False)
       >>> print(row["measure"], row["verdict"])
       gini undecided

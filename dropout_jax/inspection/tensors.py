@@ -14,13 +14,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import safe_open
 
 from dropout_jax.inspection.conversion import conversion
 from dropout_jax.io import readers
 
 _READ = ".safetensors, .npz or a folder of orbax"
-_SAVE_ARRAYS = (".npy", ".h5", ".hdf5", ".keras")  # formats that are not read, harmless or not
 _INDEX = ".safetensors.index.json"  # of shards, as Hugging Face's libraries write it
 _IN_FOLDERS = ("weights.safetensors", "model.safetensors", f"model{_INDEX}")
 _DTYPES: dict[str, str] = {
@@ -83,7 +81,7 @@ def tensors_of(path: Path) -> list[Tensor]:
             raise ValueError(why) from error
         damaged = "" if isinstance(error, ValueError) else "cannot be read, perhaps damaged: "
         raise ValueError(f"{path}: {damaged}{readers.on_one_line(error)[:300]}") from error
-    if path.suffix in _SAVE_ARRAYS:
+    if path.suffix == ".npy":
         raise ValueError(
             f"a file of weights must be {_READ}, got {path}: save its arrays with numpy.savez"
         )
@@ -111,6 +109,8 @@ def _in_folder(path: Path) -> Path:
 
 
 def _of_safetensors(path: Path) -> list[Tensor]:
+    from safetensors import safe_open
+
     with safe_open(path, "np"):
         pass  # sound: what its header promises is there
     with path.open("rb") as file:

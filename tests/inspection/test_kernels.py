@@ -121,7 +121,7 @@ def test_a_file_is_that_of_a_run_by_kernels_beside_live_inputs_alone():
 def test_transposed_and_depthwise_convolutions_are_told_by_their_names(name, size, shape):
     values = np.arange(np.prod(size), dtype=np.float32).reshape(size)
     (layer,), skipped = layers_of([Tensor(name, size, "float32", lambda _: values)])
-    kernel, _ = layer.read(0)
+    kernel = layer.read(0).kernel
     assert layer.shape == kernel.shape == shape
     assert skipped == {}
     assert sorted(kernel.ravel()) == sorted(values.ravel())

@@ -212,7 +212,8 @@ def test_what_is_not_finite_or_all_0_is_a_row_without_numbers_and_is_said(tmp_pa
         assert np.isnan(found.values[name]["entries"]["gini"]).all()
     assert np.isfinite(found.values["good.kernel"]["entries"]["gini"]).all()
     lines = list(file_tables.file_lines(found, references()))
-    assert lines[0].columns[2]._cells.count("–") == 2
+    assert lines[0].plain == str(tmp_path / "some.safetensors")
+    assert lines[1].columns[2]._cells.count("–") == 2
 
 
 def test_parameters_in_memory_are_measured_as_those_of_a_file(tmp_path):
@@ -234,6 +235,7 @@ def test_networks_without_a_layer_in_common_say_so():
 
 
 WHOLE = RNG.integers(-9, 10, (30, 20)).astype(float)  # exact in every type, at every scale below
+STABLE_RANK = (np.linalg.norm(WHOLE) / np.linalg.norm(WHOLE, 2)) ** 2
 
 
 @pytest.mark.parametrize(
@@ -256,7 +258,12 @@ def test_a_layer_is_measured_the_same_at_every_scale_of_its_type(dtype, powers, 
         values = inspect(path).values
         assert len(values) == len(powers)
         for name, of in values.items():
-            assert jax.tree.map(np.ndarray.item, of) == measure(WHOLE.astype(np.float32)), name
+            views, size = ({v: of[v] for v in VIEWS}, of["size"])
+            assert jax.tree.map(np.ndarray.item, views) == measure(WHOLE.astype(np.float32)), name
+            with np.errstate(over="ignore"):  # the norm of the largest is inf in double precision
+                norm = np.ldexp(np.linalg.norm(WHOLE), int(name.removesuffix(".kernel")))
+            assert size["norm"] == pytest.approx(norm, rel=1e-6), name
+            assert size["stable_rank"] == pytest.approx(STABLE_RANK, rel=1e-4), name
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-38, 1e37, 1e300])
@@ -414,7 +421,7 @@ def test_the_command_shows_one_file_two_and_groups(tmp_path, capsys):
     assert run_command(["inspect", str(a[0]), str(b[0]), "--csv", str(table)]) == 0
     rows = table.read_text(encoding="utf-8").splitlines()
     assert rows[0] == "file,seed,layer,view,measure,value"
-    assert len(rows) == 1 + 2 * 2 * 3 * 6  # files, layers, views, measures
+    assert len(rows) == 1 + 2 * 2 * (3 * 6 + 5)  # files, layers, views, measures, sizes
     capsys.readouterr()
     groups = ["--baseline", *map(str, a), "--against", *map(str, b)]
     assert run_command(["inspect", *groups, "--csv", str(table)]) == 0

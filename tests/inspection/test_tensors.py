@@ -7,6 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import h5py
 import jax
 import jax.numpy as jnp
 import ml_dtypes
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from dropout_jax.inspection.kernels import layers_of
 from dropout_jax.inspection.tensors import tensors_of
 from dropout_jax.io import readers
 from tests.memory import memory_below
@@ -324,3 +326,28 @@ def test_what_is_no_file_of_weights_is_refused_with_what_is(name, why, tmp_path)
     write_orbax(tmp_path / "two")
     with pytest.raises(ValueError, match=why):
         tensors_of(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["net.weights.h5", "net.keras", "legacy.h5"])
+def test_the_line_for_hdf5_gives_kernels_their_names(name, tmp_path):
+    kernel, table = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones((5, 2))
+    path = tmp_path / name
+    written = tmp_path / "model.weights.h5" if name == "net.keras" else path
+    with h5py.File(written, "w") as file:
+        if name == "legacy.h5":
+            file["model_weights/dense/dense/kernel:0"] = kernel
+        else:
+            file["layers/dense/vars/0"], file["layers/dense/vars/1"] = kernel, np.ones(3)
+            file["layers/embedding/vars/0"] = table
+            file["optimizer/vars/0"] = np.ones((2, 2))
+    if name == "net.keras":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(written, "model.weights.h5")
+    with pytest.raises(ValueError, match="is in HDF5, which is not read; convert it once") as told:
+        tensors_of(path)
+    line = str(told.value).partition("h5py is: ")[2]
+    words = [sys.executable, *shlex.split(line)[1:]]
+    subprocess.run(words, check=True)
+    (found,), _ = layers_of(tensors_of(Path(words[-1])))
+    np.testing.assert_array_equal(found.read(0).kernel, kernel)
+    assert found.name.rpartition("/")[2] == "kernel"

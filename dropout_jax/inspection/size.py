@@ -1,0 +1,62 @@
+"""How large the weights of one layer are, and how many of its directions they use."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.sparse.linalg import svds
+
+from dropout_jax.analysis.views import Live
+
+_TOLERANCE = 1e-5  # of the largest singular value, relative
+
+
+class Size(NamedTuple):
+    """Numbers of one kernel W [in, out].
+
+    Attributes:
+      weights: how many there are, in · out.
+      norm: Frobenius norm ‖W‖, the root of the sum of squares.
+      spectral_norm: the largest singular value σ, the most that W lengthens a vector.
+      stable_rank: ‖W‖² / σ² (Rudelson & Vershynin 2007, §1), from 1 to the rank.
+      dead_units: outputs that are constant, or have no incoming weight but 0.
+    """
+
+    weights: int
+    norm: float
+    spectral_norm: float
+    stable_rank: float
+    dead_units: int
+
+
+def size_of(kernel: np.ndarray, live: Live, exponent: int = 0) -> Size:
+    """The size of a kernel [in, out] · 2^exponent that is finite and not 0 everywhere.
+
+    Example:
+      >>> from dropout_jax.inspection.kernels import all_alive
+      >>> kernel = np.array([[3.0, 0.0, 0.0], [0.0, 4.0, 0.0]], np.float32)
+      >>> size = size_of(kernel, all_alive(kernel))
+      >>> print(size.weights, size.norm, round(size.spectral_norm, 3), size.dead_units)
+      6 5.0 4.0 1
+    """
+    _, own = np.frexp(max(kernel.max(), -kernel.min()))
+    kernel = np.ldexp(kernel, -own)  # the largest in [.5, 1): squares neither overflow nor vanish
+    norm = float(np.sqrt(np.einsum("io,io->", kernel, kernel, dtype=np.float64)))
+    spectral = norm if min(kernel.shape) == 1 else _largest_singular_value(kernel)
+    weighed = kernel.any(axis=0, where=np.asarray(live.inputs)[:, None])
+    with np.errstate(over="ignore", under="ignore"):  # a norm beyond double precision is inf
+        true_norm, true_spectral = np.ldexp((norm, spectral), own + exponent)
+    return Size(
+        kernel.size,
+        float(true_norm),
+        float(true_spectral),
+        (norm / spectral) ** 2,
+        int((~(np.asarray(live.outputs) & weighed)).sum()),
+    )
+
+
+def _largest_singular_value(kernel: np.ndarray) -> float:
+    """By Lanczos iteration from a start that is always the same."""
+    start = np.random.default_rng(0).normal(size=min(kernel.shape)).astype(kernel.dtype)
+    tolerance: Any = _TOLERANCE
+    found: Any = svds(kernel, k=1, v0=start, tol=tolerance, return_singular_vectors=False)
+    return float(found[0])
