@@ -146,6 +146,10 @@ class Inspect:
     """order of the axes of every kernel"""
     csv: Annotated[Path | None, _by_default("none", "PATH")] = None
     """file for every number, as file,seed,layer,view,measure,value; of groups, every comparison"""
+    report: Annotated[Path | None, _by_default("none", "PATH")] = None
+    """file for one page of HTML: figures of every layer, and the tables"""
+    figures: Annotated[Path | None, _by_default("none", "DIR")] = None
+    """folder for the same figures as PNG and SVG"""
 
 
 @dataclass(frozen=True)

@@ -21,16 +21,19 @@ def inspect(arguments: Inspect) -> int:
         backend.configure()
         backend.start()
         paths = (*arguments.files, *arguments.baseline, *arguments.against)
-        if arguments.csv:
+        for target in _targets(arguments):
             inputs = (file for path in paths for file in tensors.read_from(path))
-            writers.check_target(arguments.csv, inputs)
+            writers.check_target(target, inputs)
+        draws = arguments.report is not None or arguments.figures is not None
         with warnings.catch_warnings(action="ignore"):  # as other libraries do
-            found = _measure(paths, arguments.layout)
+            found = _measure(paths, arguments.layout, profiled=draws)
         n = len(arguments.baseline), len(arguments.against)
         groups = (found[: n[0]], found[n[0] :])
         compared = measures.compare_groups(*groups, arguments.paired) if n[0] else []
         if arguments.csv:
             _write(arguments.csv, found, compared)
+        if draws:
+            _draw(arguments, found, compared)
     skipped = [one.skipped for one in found]
     if compared:
         skipped.append(measures.common_layers(found)[1])
@@ -43,7 +46,28 @@ def inspect(arguments: Inspect) -> int:
     return 0
 
 
-def _measure(paths: Sequence[Path], layout: str | None) -> list[Inspected]:
+def _targets(arguments: Inspect) -> list[Path]:
+    """The files to write, as far as they are known."""
+    drawn = [arguments.figures / "depth.png"] if arguments.figures else []
+    return [path for path in (arguments.csv, arguments.report, *drawn) if path]
+
+
+def _draw(arguments: Inspect, found: list[Inspected], compared: list[dict[str, Any]]) -> None:
+    """Write the page and the figures that were asked for."""
+    from dropout_jax.cli import file_pictures
+    from dropout_jax.io.figures import write_figure
+    from dropout_jax.runs import layers_page
+
+    with warnings.catch_warnings(action="ignore"):  # of characters that no font has
+        shown = file_pictures.layers_shown(found, compared, len(arguments.baseline))
+        if arguments.report:
+            writers.write_text(arguments.report, layers_page.page(shown))
+        if arguments.figures:
+            for name, figure in layers_page.figures(shown).items():
+                write_figure(arguments.figures, name, figure)
+
+
+def _measure(paths: Sequence[Path], layout: str | None, *, profiled: bool) -> list[Inspected]:
     """What is in each of the files, with a progress bar a file."""
     found = []
     with terminal.progress_bar(shown=sys.stderr.isatty()) as bar:
@@ -53,7 +77,7 @@ def _measure(paths: Sequence[Path], layout: str | None) -> list[Inspected]:
             def tell(done: int, total: int, task: Any = task) -> None:
                 bar.update(task, completed=done, total=total, visible=True)
 
-            found.append(measures.inspect(path, layout, tell))
+            found.append(measures.inspect(path, layout, tell, profiled=profiled))
     return found
 
 

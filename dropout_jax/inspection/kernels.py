@@ -194,6 +194,17 @@ def _scaled(kernel: np.ndarray) -> tuple[np.ndarray, int]:
     return single, int(exponent)
 
 
+def weighed(kernel: np.ndarray, live: Live) -> np.ndarray:
+    """Which live units [out] of a kernel [in, out] have a weight other than 0 from a live input.
+
+    Example:
+      >>> kernel = np.array([[1.0, 0.0]])
+      >>> print(weighed(kernel, all_alive(kernel)))
+      [ True False]
+    """
+    return np.asarray(live.outputs) & kernel.any(axis=0, where=np.asarray(live.inputs)[:, None])
+
+
 def all_alive(kernel: np.ndarray) -> Live:
     """Every input and output of a kernel [in, out] counts.
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from dropout_jax.analysis.groups import compare as compare_unpaired
 from dropout_jax.analysis.paired import compare as compare_paired
-from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MARGINS, MEASURES
+from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MARGINS, MEASURES, Profile
 from dropout_jax.inspection.kernels import Layer, Read, layers_of
 from dropout_jax.inspection.size import Size, size_of
-from dropout_jax.inspection.spread import VIEWS, measure
+from dropout_jax.inspection.spread import VIEWS, measure, profile_of
 from dropout_jax.inspection.tensors import Tensor, tensors_of
 from dropout_jax.io.readers import on_one_line
 
@@ -33,18 +33,24 @@ class Inspected(NamedTuple):
       values: {layer: {view: {measure: values [S]}}}; NaN where there is nothing to measure. The
         views are `spread.VIEWS`, and `size` has the numbers of `size.Size`.
       skipped: why other tensors were not measured, by name.
+      profiles: {layer: |w| sorted, with Lorenz curve, of each sound network [≤ S, Q]}, if asked.
     """
 
     path: Path
     layers: dict[str, Layer]
     values: dict[str, dict[str, dict[str, np.ndarray]]]
     skipped: dict[str, str]
+    profiles: dict[str, Profile]
 
 
-def _measure_sound(read: Read) -> dict[str, dict[str, float]] | None:
-    """All measures of a kernel; None if it is not finite, or 0 everywhere."""
+def _measure_sound(
+    read: Read, profiles: list[Profile] | None
+) -> dict[str, dict[str, float]] | None:
+    """All measures of a kernel, its profile appended; None if it is not finite, or 0 everywhere."""
     if not (np.isfinite(read.kernel).all() and read.kernel.any()):
         return None
+    if profiles is not None:
+        profiles.append(profile_of(read.kernel, read.live))
     return measure(read.kernel, read.live) | {SIZE: size_of(*read)._asdict()}
 
 
@@ -76,6 +82,8 @@ def inspect(
     path: str | Path,
     layout: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    profiled: bool = False,
 ) -> Inspected:
     """Measure every layer of a file, one after another.
 
@@ -86,13 +94,14 @@ def inspect(
       path: the file or folder.
       layout: `in-out` or `out-in`, for all kernels; by default inferred from the names.
       progress: is called with the number of layers done and that of all.
+      profiled: whether to keep the profile of each layer, too, for figures.
 
     Raises:
       ValueError: if the file cannot be read (`tensors.tensors_of`), or holds no layer that can be
         measured.
     """
     path = Path(path)
-    return _inspected(path, tensors_of(path), layout, progress)
+    return _inspected(path, tensors_of(path), layout, progress, profiled=profiled)
 
 
 def inspect_params(params: Any, layout: str | None = None) -> Inspected:
@@ -112,7 +121,7 @@ def inspect_params(params: Any, layout: str | None = None) -> Inspected:
         name = jax.tree_util.keystr(where, simple=True, separator=".")
         array = np.asarray(leaf)
         tensors.append(Tensor(name, array.shape, array.dtype.name, lambda _, array=array: array))
-    return _inspected(Path("params"), tensors, layout, lambda done, total: None)
+    return _inspected(Path("params"), tensors, layout, lambda done, total: None, profiled=False)
 
 
 def _inspected(
@@ -120,13 +129,17 @@ def _inspected(
     tensors: Sequence[Tensor],
     layout: str | None,
     progress: Callable[[int, int], None],
+    *,
+    profiled: bool,
 ) -> Inspected:
     """Every layer among these tensors, measured."""
     found, skipped = layers_of(tensors, layout)
-    layers, values, sound = {}, {}, False
+    layers, values, profiles = {}, {}, {}
+    sound = False
     for done, layer in enumerate(found, start=1):
+        kept: list[Profile] | None = [] if profiled else None
         try:
-            measured = [_measure_sound(layer.read(s)) for s in range(layer.n_networks)]
+            measured = [_measure_sound(layer.read(s), kept) for s in range(layer.n_networks)]
         except Exception as error:  # what a damaged file can make a reader raise has no end
             n_bytes = 5 * 4 * layer.shape[0] * layer.shape[1]
             why = (
@@ -147,11 +160,13 @@ def _inspected(
             }
             for view, names in (*((view, MEASURES) for view in VIEWS), (SIZE, Size._fields))
         }
+        if kept:
+            profiles[layer.name] = jax.tree.map(lambda *of: np.stack(of), *kept)
         progress(done, len(found))
     if not sound:
         some = "; ".join(f"{name} is {why}" for name, why in list(skipped.items())[:3])
         raise ValueError(f"{path}: must hold a layer's weights, got none: {some or 'no tensor'}")
-    return Inspected(path, layers, values, skipped)
+    return Inspected(path, layers, values, skipped, profiles)
 
 
 def compare_groups(
@@ -159,8 +174,8 @@ def compare_groups(
 ) -> list[dict[str, Any]]:
     """Differences, against minus baseline, in the layers that all files have.
 
-    The file of a run counts once, with the mean over its seeds. Holm's p-values hold over a family:
-    one measure of all layers and both views, wherever every file has a value.
+    The file of a run counts once, with the mean over its seeds. p-values are adjusted over a
+    family: one measure of all layers and both views, wherever every file has a value.
 
     Args:
       baseline: the files to compare with.

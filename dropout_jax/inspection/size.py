@@ -6,6 +6,7 @@ import numpy as np
 from scipy.sparse.linalg import svds
 
 from dropout_jax.analysis.views import Live
+from dropout_jax.inspection.kernels import weighed
 
 _TOLERANCE = 1e-5  # of the largest singular value, relative
 
@@ -42,7 +43,6 @@ def size_of(kernel: np.ndarray, live: Live, exponent: int = 0) -> Size:
     kernel = np.ldexp(kernel, -own)  # the largest in [.5, 1): squares neither overflow nor vanish
     norm = float(np.sqrt(np.einsum("io,io->", kernel, kernel, dtype=np.float64)))
     spectral = norm if min(kernel.shape) == 1 else _largest_singular_value(kernel)
-    weighed = kernel.any(axis=0, where=np.asarray(live.inputs)[:, None])
     with np.errstate(over="ignore", under="ignore"):  # a norm beyond double precision is inf
         true_norm, true_spectral = np.ldexp((norm, spectral), own + exponent)
     return Size(
@@ -50,7 +50,7 @@ def size_of(kernel: np.ndarray, live: Live, exponent: int = 0) -> Size:
         float(true_norm),
         float(true_spectral),
         (norm / spectral) ** 2,
-        int((~(np.asarray(live.outputs) & weighed)).sum()),
+        int((~weighed(kernel, live)).sum()),
     )
 
 

@@ -11,20 +11,27 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from dropout_jax.analysis.uniformity import MEASURES
+from dropout_jax.analysis.uniformity import MEASURES, Profile, profile
 from dropout_jax.analysis.views import Live, measure_columns, measure_entries
-from dropout_jax.inspection.kernels import all_alive, in_float32
+from dropout_jax.inspection.kernels import all_alive, in_float32, weighed
 
 VIEWS = ("entries", "columns", "columns_shuffled")
 _N_UNITS = 256  # measured at once, and enough for the mean over shuffled columns
 # Measures that sort share the sort; all six in one program would take eight times the memory.
 _TOGETHER = (("gini", "top10_share"), ("cv", "hoyer"), ("entropy", "participation"))
 _N_QUANTILES = 100_000
+N_POINTS = 101  # of a profile
+_profile = partial(profile, n_points=N_POINTS)
 
 
 @partial(jax.jit, static_argnums=0)
 def _of_entries(names: Sequence[str], kernel: jax.Array, live: Live) -> dict[str, jax.Array]:
     return {name: measure_entries(MEASURES[name], kernel, live) for name in names}
+
+
+@jax.jit
+def _profile_of(kernel: jax.Array, live: Live) -> Profile:
+    return measure_entries(_profile, kernel, live)
 
 
 @jax.jit
@@ -55,8 +62,7 @@ def measure(
     """
     kernel = in_float32(kernel)
     live = live or all_alive(kernel)
-    weighed = kernel.any(axis=0, where=np.asarray(live.inputs)[:, None])
-    live = live._replace(outputs=jnp.asarray(live.outputs) & weighed)
+    live = live._replace(outputs=jnp.asarray(weighed(kernel, live)))
     once = jnp.asarray(kernel)
     return {
         "entries": {
@@ -67,6 +73,18 @@ def measure(
         "columns": _mean_over_units(kernel, live),
         "columns_shuffled": _mean_over_units(*_dealt_anew(kernel, live, seed)),
     }
+
+
+def profile_of(kernel: np.ndarray, live: Live) -> Profile:
+    """|w| of what is alive of a kernel [in, out], sorted, and its Lorenz curve at 101 fractions.
+
+    Example:
+      >>> kernel = np.array([[1.0, 3.0]], np.float32)
+      >>> print(profile_of(kernel, all_alive(kernel)).lorenz[50])  # the smaller half has a quarter
+      0.25
+    """
+    live = live._replace(outputs=jnp.asarray(weighed(kernel, live)))
+    return jax.tree.map(np.asarray, _profile_of(jnp.asarray(in_float32(kernel)), live))
 
 
 def _mean_over_units(kernel: np.ndarray, live: Live) -> dict[str, float]:
@@ -106,13 +124,29 @@ def references() -> dict[str, dict[str, float]]:
       >>> print({law: round(of["gini"], 3) for law, of in references().items()})
       {'uniform': 0.333, 'truncated normal': 0.392, 'Gaussian': 0.414}
     """
+    return {
+        law: {name: float(m(a)) for name, m in MEASURES.items()}
+        for law, a in _magnitudes_of_laws().items()
+    }
+
+
+def profiles_of_laws() -> dict[str, Profile]:
+    """{law: its magnitudes, sorted, and their Lorenz curve at 101 fractions}.
+
+    Example:
+      >>> print(profiles_of_laws()["uniform"].lorenz[50].round(3))  # the smaller half: a quarter
+      0.25
+    """
+    laws = _magnitudes_of_laws()
+    return {law: jax.tree.map(np.asarray, _profile(a)) for law, a in laws.items()}
+
+
+def _magnitudes_of_laws() -> dict[str, jax.Array]:
+    """Quantiles of |w| under each law; the scale does not matter."""
     u = (np.arange(_N_QUANTILES) + 0.5) / _N_QUANTILES
     laws = {
         "uniform": u,
         "truncated normal": stats.truncnorm.ppf(u, 0, 2),
         "Gaussian": stats.halfnorm.ppf(u),
     }
-    return {
-        law: {name: float(m(jnp.asarray(a, jnp.float32))) for name, m in MEASURES.items()}
-        for law, a in laws.items()
-    }
+    return {law: jnp.asarray(a, jnp.float32) for law, a in laws.items()}

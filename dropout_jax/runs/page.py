@@ -7,7 +7,6 @@ Shapes: C conditions, S seeds, P points of a learning curve, Q points of a profi
 """
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any, NamedTuple
 
 import jinja2
@@ -77,7 +76,7 @@ def render(contents: Contents) -> str:
       True
     """
     names = list(contents.summary["conditions"])
-    return _template("page").render(
+    return template("page").render(
         contents._asdict(),
         names=names,
         described={name: described(of) for name, of in contents.summary["conditions"].items()},
@@ -122,13 +121,19 @@ def answer(summary: Mapping[str, Any]) -> str:
 def _answer(summary: Mapping[str, Any], sentences: Sequence[str]) -> Markup:
     """The sentences and the picture-table."""
     told = {"picture": picture(summary), "shown": list(SHOWN.values()), "legend": LEGEND}
-    return Markup(_template("answer").render(told, sentences=sentences, gini=GINI))
+    return Markup(template("answer").render(told, sentences=sentences, gini=GINI))
 
 
-def _template(name: str) -> jinja2.Template:
-    text = files("dropout_jax.runs").joinpath(f"{name}.html.jinja").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(text)
+def template(name: str) -> jinja2.Template:
+    """A template of this folder; it escapes every name.
+
+    Example:
+      >>> print(template("script").render()[:8])
+      <script>
+    """
+    here = jinja2.PackageLoader("dropout_jax.runs", "")
+    environment = jinja2.Environment(loader=here, autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.get_template(f"{name}.html.jinja")
 
 
 def _flat(tree: Any, name: str = "") -> dict[str, str]:

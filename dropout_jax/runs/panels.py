@@ -63,8 +63,8 @@ def _thousands(value: float, _: float) -> str:
     return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
 
 
-def draw_sorted(axes: Axes, relative: np.ndarray) -> None:
-    """Draw magnitudes in units of their mean, sorted [C, S, Q]; flat at 1 is uniform.
+def draw_sorted(axes: Axes, relative: Sequence[np.ndarray] | np.ndarray) -> None:
+    """Draw magnitudes in units of their mean, sorted, [S, Q] a condition; flat at 1 is uniform.
 
     Example:
       >>> from matplotlib.figure import Figure
@@ -73,11 +73,12 @@ def draw_sorted(axes: Axes, relative: np.ndarray) -> None:
       >>> print(axes.get_yscale())
       log
     """
-    n_points = relative.shape[-1]
+    n_points = relative[0].shape[-1]
     axes.axhline(1, color=GREY, lw=0.8, ls=":")
     draw_bands(axes, np.linspace(0, 1, n_points), relative)
     log_scale(axes, (1, 3))
-    low = np.nan_to_num(relative[..., n_points // 20 :], nan=1).min()  # the smallest go to 0
+    shown = [of[..., n_points // 20 :] for of in relative]  # the smallest go to 0
+    low = min(np.nan_to_num(of, nan=1).min() for of in shown)
     axes.set_ylim(max(0.8 * low, 1e-2), 1.3 * largest(relative))
 
 
@@ -118,10 +119,13 @@ def draw_differences(
             mfc=_fill(row["verdict"], colour(c)),
             capsize=2,
         )
+    layers = list(dict.fromkeys(layer for layer, _ in cells))
     for y, (layer, _) in enumerate(cells):
-        if layer % 2:
+        if layers.index(layer) % 2:
             axes.axhspan(y - 0.5, y + 0.5, color=STRIPE, lw=0, zorder=-1)
-    axes.set_yticks(range(len(cells)), [f"layer {l}   {v.replace('_', ' ')}" for l, v in cells])
+    titles = [f"layer {layer}" if isinstance(layer, int) else layer for layer, _ in cells]
+    views = [view.replace("_", " ") for _, view in cells]
+    axes.set_yticks(range(len(cells)), map("{}   {}".format, titles, views))
     axes.set_ylim(len(cells) - 0.5, -0.5)
 
 

@@ -115,8 +115,8 @@ def log_scale(axes: Axes, subs: Sequence[float]) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def draw_bands(axes: Axes, x: np.ndarray, values: np.ndarray) -> None:
-    """Draw `draw_band` for each condition of values [C, S, len(x)].
+def draw_bands(axes: Axes, x: np.ndarray, values: Iterable[np.ndarray]) -> None:
+    """Draw `draw_band` for each condition, with values [S, len(x)].
 
     Example:
       >>> from matplotlib.figure import Figure

@@ -17,15 +17,17 @@ import pytest
 from flax import nnx, traverse_util
 from safetensors.numpy import save_file
 
-from dropout_jax.analysis.uniformity import MEASURES
+from dropout_jax.analysis.uniformity import MEASURES, profile
 from dropout_jax.analysis.views import Live, measure_kernel
 from dropout_jax.cli import file_tables
+from dropout_jax.cli.file_pictures import layers_shown
 from dropout_jax.cli.main import run_command
 from dropout_jax.inspection import measures
 from dropout_jax.inspection.kernels import layers_of
 from dropout_jax.inspection.measures import compare_groups, inspect, inspect_params
 from dropout_jax.inspection.spread import VIEWS, measure, references
 from dropout_jax.inspection.tensors import tensors_of
+from dropout_jax.runs.layers_page import page
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.normal(size=(6, 4)).astype(np.float32)  # [in, out]
@@ -437,6 +439,45 @@ def test_the_command_shows_one_file_two_and_groups(tmp_path, capsys):
     assert float(changes[0]["ci_low"]) <= float(changes[0]["difference"])
 
 
+def test_the_command_draws_one_file_several_and_groups(tmp_path):
+    a, b = group(tmp_path, "a", 1, 3), group(tmp_path, "b", 30, 3)
+    groups = ["--baseline", *map(str, a), "--against", *map(str, b)]
+    for given, n_drawn in ([str(a[0])], 3), ([str(a[0]), str(b[0])], 3), (groups, 4):
+        out = tmp_path / f"out{len(given)}"
+        drawn = ["--report", str(out / "page.html"), "--figures", str(out / "figures")]
+        assert run_command(["inspect", *given, *drawn]) == 0
+        assert len(list((out / "figures").iterdir())) == 2 * n_drawn
+        assert "a.kernel: Lorenz curve" in (out / "page.html").read_text(encoding="utf-8")
+
+
+def test_the_profiles_of_a_file_are_kept_if_asked_and_are_those_of_its_weights(tmp_path):
+    bad = DENSE.copy()
+    bad[0, 0] = np.inf
+    save_file({"a.kernel": DENSE, "b.kernel": bad}, tmp_path / "net.safetensors")
+    assert inspect(tmp_path / "net.safetensors").profiles == {}
+    kept = inspect(tmp_path / "net.safetensors", profiled=True).profiles
+    assert list(kept) == ["a.kernel"]
+    wanted = profile(jnp.asarray(DENSE), n_points=101)
+    np.testing.assert_allclose(kept["a.kernel"].relative, wanted.relative[None], rtol=1e-6)
+    np.testing.assert_allclose(kept["a.kernel"].lorenz, wanted.lorenz[None], rtol=1e-5)
+
+
+def test_the_page_holds_the_numbers_of_layers_that_only_some_files_have(tmp_path):
+    save_file({"a.kernel": DENSE, "b.kernel": 0 * DENSE}, tmp_path / "one.safetensors")
+    save_file({"a.kernel": DENSE, "c.kernel": DENSE}, tmp_path / "two.safetensors")
+    found = [inspect(tmp_path / f"{n}.safetensors", profiled=True) for n in ("one", "two")]
+    shown = layers_shown(found, [], 0)
+    assert list(shown.starts) == ["a.kernel", "b.kernel", "c.kernel"]
+    assert list(shown.groups) == ["file 1: one.safetensors", "file 2: two.safetensors"]
+    gini = found[0].values["a.kernel"]["entries"]["gini"].item()
+    first, second = shown.lines.values()
+    np.testing.assert_array_equal(first, [[gini, np.nan, np.nan]])
+    np.testing.assert_array_equal(second, [[gini, np.nan, gini]])
+    (table,) = shown.tables
+    assert [row[1] for row in table.rows] == ["a.kernel", "b.kernel", "a.kernel", "c.kernel"]
+    assert page(shown).startswith("<!doctype html>")
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -446,6 +487,7 @@ def test_the_command_shows_one_file_two_and_groups(tmp_path, capsys):
         ("--baseline x y --against a b c --paired", "as large, got 2 and 3"),
         ("absent.npz", "not there"),
         ("x --layout sideways", "sideways"),
+        ("x --report .", "a file must be written to a new name or over a file"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(line, why, capsys, tmp_path, monkeypatch):

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from dropout_jax.cli.main import run_command
+from dropout_jax.runs import layers_page
 from dropout_jax.runs.page import Contents, render
+from tests.runs.test_layers_page import layers_shown
 
 EVIL = "<img src=x onerror=alert(1)>"
 NAMES = ("none", EVIL, "$x_{")
@@ -249,6 +251,15 @@ def test_the_page_renders_and_the_name_runs_nothing(opened):
     assert opened.find_element("css selector", "h1").text == "Of none?"
     assert EVIL in opened.find_element("css selector", "#answer").text
     assert opened.find_elements("css selector", "img") == []
+
+
+@pytest.mark.slow
+def test_the_page_of_layers_renders_and_its_names_run_nothing(browser, tmp_path):
+    (tmp_path / "layers.html").write_text(layers_page.page(layers_shown()), encoding="utf-8")
+    browser.get(f"file://{tmp_path}/layers.html")
+    assert len(shown(browser, "layers")) == 6
+    assert browser.find_elements("css selector", "img") == []
+    assert browser.get_log("browser") == []
 
 
 @pytest.mark.slow

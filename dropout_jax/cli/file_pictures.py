@@ -1,0 +1,115 @@
+"""What `inspect` draws: layers of files, or of two groups of files, as arrays and tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from dropout_jax.analysis.uniformity import Profile
+from dropout_jax.cli.tables import escaped
+from dropout_jax.inspection import spread
+from dropout_jax.inspection.measures import SIZE, Inspected, common_layers, mean
+from dropout_jax.runs.layers_page import LayersShown, Start, Table
+
+_VIEWS = {"entries": "all weights", "columns": "of one unit", "columns_shuffled": "shuffled"}
+
+
+def layers_shown(
+    found: Sequence[Inspected], compared: Sequence[dict[str, Any]], n_baseline: int
+) -> LayersShown:
+    """What the page and the figures hold. A group is a file, or one side of a comparison."""
+    if compared:
+        names = common_layers(found)[0]
+        groups = {"baseline": found[:n_baseline], "against": found[n_baseline:]}
+    else:
+        names = list(dict.fromkeys(name for one in found for name in one.layers))
+        groups = {_title(i, one, len(found)): [one] for i, one in enumerate(found, start=1)}
+    laws, ginis = spread.profiles_of_laws(), spread.references()
+    law_of = {name: layer.law for one in found for name, layer in one.layers.items()}
+    (first, *others) = groups.values()
+    if others:
+        lines = {group: _gini(of, names, "entries") for group, of in groups.items()}
+    else:
+        lines = {title: _gini(first, names, view) for view, title in _VIEWS.items()}
+    return LayersShown(
+        groups={group: [escaped(one.path) for one in of] for group, of in groups.items()},
+        lines=lines,
+        starts={
+            escaped(name): Start(law_of[name], laws[law_of[name]], ginis[law_of[name]]["gini"])
+            for name in names
+        },
+        profiles={escaped(name): [_profile(of, name) for of in groups.values()] for name in names},
+        differences=[
+            {**row, **_names_of(row), "condition": "against"}
+            for row in compared
+            if row["measure"] == "gini"
+        ],
+        tables=[*_table_of_comparisons(compared), _table_of_layers(found, ginis)],
+        skipped={escaped(k): escaped(why) for one in found for k, why in one.skipped.items()},
+    )
+
+
+def _names_of(row: Mapping[str, Any]) -> dict[str, str]:
+    """The layer and the view of a comparison, as they are shown."""
+    return {"layer": escaped(row["layer"]), "view": _VIEWS[row["view"]]}
+
+
+def _title(i: int, one: Inspected, n_files: int) -> str:
+    """The name of a file, with a number if there are others."""
+    return escaped(one.path.name) if n_files == 1 else f"file {i}: {escaped(one.path.name)}"
+
+
+def _profile(files: Sequence[Inspected], layer: str) -> Profile:
+    """Of each network of one file, or the mean of each of several files [S, Q]; NaN if none."""
+    kept = [one.profiles[layer] for one in files if layer in one.profiles]
+    if len(files) > 1:
+        kept = [jax.tree.map(lambda leaf: leaf.mean(axis=0, keepdims=True), one) for one in kept]
+    nothing: Any = np.full((1, spread.N_POINTS), np.nan)
+    return jax.tree.map(lambda *of: np.concatenate(of), *(kept or [Profile(nothing, nothing)]))
+
+
+def _gini(files: Sequence[Inspected], layers: Sequence[str], view: str) -> np.ndarray:
+    """Gini of each network of one file, or the mean of each of several files [S, L]; or NaN."""
+    of = [[_of_file(one, layer, view) for layer in layers] for one in files]
+    if len(files) > 1:
+        return np.array([[mean(values) for values in one] for one in of])
+    n = max(len(values) for values in of[0])
+    return np.stack([np.broadcast_to(values, n) for values in of[0]], axis=1)
+
+
+def _of_file(one: Inspected, layer: str, view: str) -> np.ndarray:
+    return one.values[layer][view]["gini"] if layer in one.values else np.array([np.nan])
+
+
+def _table_of_layers(found: Sequence[Inspected], ginis: Mapping[str, Mapping[str, float]]) -> Table:
+    """Every layer of every file in numbers, means over its networks."""
+    header = ("file", "layer", "in", "out", "Gini", "start", "of one unit", "shuffled")
+    header += ("norm", "spectral norm", "stable rank", "dead units")
+    rows = []
+    for one in found:
+        for name, layer in one.layers.items():
+            values = one.values[name]
+            gini = [mean(values[view]["gini"]) for view in _VIEWS]
+            size = [
+                mean(values[SIZE][of.replace(" ", "_")])
+                for of in ("norm", "spectral norm", "stable rank", "dead units")
+            ]
+            start = ginis[layer.law]["gini"]
+            cells = (*layer.shape, gini[0], start, *gini[1:], *size)
+            rows.append((escaped(one.path), escaped(name), *cells))
+    return Table(
+        "layers", "Gini index of |w|, and size; means over the networks of a file", header, rows
+    )
+
+
+def _table_of_comparisons(compared: Sequence[dict[str, Any]]) -> list[Table]:
+    """Every comparison in numbers; none if groups are not compared."""
+    if not compared:
+        return []
+    columns = ("layer", "view", "measure", "baseline_mean", "condition_mean", "difference")
+    columns += ("ci_low", "ci_high", "p_adjusted", "verdict")
+    header = ("layer", "of", "measure", "baseline", "against", "difference", "from", "to")
+    header += ("p, adjusted", "verdict")
+    rows = [[(row | _names_of(row))[name] for name in columns] for row in compared]
+    return [Table("comparisons", "Against minus baseline", header, rows)]

@@ -1,0 +1,249 @@
+"""Figures and the page of layers of any networks: arrays in, a matplotlib Figure or HTML out.
+
+Shapes: G groups, S networks of a group, L layers, Q points of a profile.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from dropout_jax.analysis.uniformity import Profile
+from dropout_jax.runs import page_figures, panels
+from dropout_jax.runs.page import template
+from dropout_jax.runs.page_figures import Panel, new_panel
+from dropout_jax.runs.style import GREY, STYLE, Figure, colour, draw_band, legend, line, marker
+from dropout_jax.runs.svg import inline
+
+_IN_A_ROW = 4  # panels of layers
+_FROM = 0.05  # of the mean, where the axis of sorted weights begins: the smallest go to 0
+_LONGEST = 34  # characters of a layer's name beside an axis
+_PANEL_STYLE = {**STYLE, "font.size": 8}
+
+
+class Start(NamedTuple):
+    """The law that weights of a layer usually start from: its name, its profile [Q], its Gini."""
+
+    law: str
+    profile: Profile
+    gini: float
+
+
+class Table(NamedTuple):
+    """A table of text and numbers."""
+
+    name: str
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str | float]]
+
+
+class LayersShown(NamedTuple):
+    """What is drawn of the layers of networks.
+
+    Attributes:
+      groups: {name: its files}. A group is a file, or one side of a comparison [G].
+      lines: {title: Gini of every layer [S, L]}, from the first layer to the last.
+      starts: {layer: `Start`}.
+      profiles: {layer: its profile [S, Q] in each group [G]}.
+      differences: rows in Gini, see `panels.draw_differences`; empty if nothing is compared.
+      tables: of the same in numbers.
+      skipped: {tensor: why it was not measured}.
+    """
+
+    groups: Mapping[str, Sequence[str]]
+    lines: Mapping[str, np.ndarray]
+    starts: Mapping[str, Start]
+    profiles: Mapping[str, Sequence[Profile]]
+    differences: Sequence[Mapping[str, Any]]
+    tables: Sequence[Table]
+    skipped: Mapping[str, str]
+
+
+@mpl.rc_context(STYLE)
+def figures(shown: LayersShown) -> dict[str, Figure]:
+    """The figures of layers by file name: along the depth, sorted, Lorenz curves, differences.
+
+    Example:
+      >>> half = np.linspace(0, 2, 3)
+      >>> profile = Profile(half, half**2 / 4)  # of a uniform law
+      >>> of_network = Profile(half[None], half[None] ** 2 / 4)
+      >>> shown = LayersShown(
+      ...     groups={"a.npz": ["a.npz"]},
+      ...     lines={"all weights": np.array([[0.33]])},
+      ...     starts={"kernel": Start("uniform", profile, 1 / 3)},
+      ...     profiles={"kernel": [of_network]},
+      ...     differences=[],
+      ...     tables=[Table("layers", "Gini index", ("layer", "Gini"), [("kernel", 0.33)])],
+      ...     skipped={"bias": "a vector"},
+      ... )
+      >>> print(list(figures(shown)))
+      ['depth', 'sorted', 'lorenz']
+      >>> print("kernel: Lorenz curve" in page(shown))
+      True
+    """
+    depth = Figure(figsize=(7.2, 1.4 + 0.2 * len(shown.starts)), layout="constrained")
+    axes = depth.subplots()
+    _draw_depth(axes, shown)
+    axes.legend(handles=_legend_of_depth(shown), loc="upper left", bbox_to_anchor=(1, 1))
+    depth.suptitle("Gini index of |w|, layer by layer", size=10)
+    drawn = {
+        "depth": depth,
+        "sorted": _of_layers(shown, _draw_sorted, "Sorted |w|, in units of its mean"),
+        "lorenz": _of_layers(shown, _draw_lorenz, "Lorenz curves of |w|: share of the sum"),
+    }
+    if shown.differences:
+        figure = Figure(figsize=(7.2, 1.2 + 0.24 * len(shown.differences)), layout="constrained")
+        _draw_differences(figure.subplots(), shown)
+        figure.suptitle("Difference in Gini, against minus baseline; 95 % interval", size=10)
+        drawn["differences"] = figure
+    return drawn
+
+
+def page(shown: LayersShown) -> str:
+    """All of it as one page of HTML that needs no other file."""
+    tables = {table.name: table for table in shown.tables}
+    return template("layers").render(
+        shown._asdict() | {"tables": tables},
+        names=list(shown.groups),
+        swatches=[page_figures.swatch(c) for c in range(len(shown.lines))],
+        compares=len(shown.groups) > 1,
+        laws=sorted({start.law for start in shown.starts.values()}),
+        n_networks=max(len(values) for values in shown.lines.values()),
+        **_panels(shown),
+    )
+
+
+@mpl.rc_context(_PANEL_STYLE)
+def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
+    """The small pictures of the page, with the same in words."""
+    left = 0.35 + 0.064 * max(len(_short(name)) for name in shown.starts)
+    height = 0.6 + 0.17 * len(shown.starts)
+    figure, axes = new_panel("", height=height, left=left)
+    _draw_depth(axes, shown)
+    told = "; ".join(
+        f"{title}: " + ", ".join(f"{gini:.3f}" for gini in _mean(values))
+        for title, values in shown.lines.items()
+    )
+    depth = [Panel(inline(figure, "depth", f"Gini of |w|, layer by layer: {told}"), "", {})]
+    of_layers = []
+    for l, name in enumerate(shown.starts):
+        for kind, draw, caption in (
+            ("sorted", _draw_sorted, "sorted |w|, in units of its mean"),
+            ("lorenz", _draw_lorenz, "Lorenz curve"),
+        ):
+            figure, axes = new_panel("fraction, from the smallest", left=0.5)
+            draw(axes, shown, name)
+            said = f"{name}: {caption}"
+            of_layers.append(Panel(inline(figure, f"{kind}{l}", said), said, {}))
+    differences = []
+    if shown.differences:
+        height = 0.6 + 0.17 * len(shown.differences)
+        figure, axes = new_panel("", height=height, left=min(left + 0.7, 2.4))
+        _draw_differences(axes, shown)
+        told = "; ".join(
+            f"{row['layer']} {row['view']} {row['difference']:+.3f}, {row['verdict']}"
+            for row in shown.differences
+        )
+        svg = inline(figure, "differences", f"Difference in Gini, against minus baseline: {told}")
+        differences.append(Panel(svg, "against minus baseline", {}))
+    return {"depth": depth, "of_layers": of_layers, "of_differences": differences}
+
+
+def _of_layers(
+    shown: LayersShown, draw: Callable[[Axes, LayersShown, str], None], title: str
+) -> Figure:
+    """A panel for each layer."""
+    n = len(shown.starts)
+    n_columns = min(n, _IN_A_ROW)
+    n_rows = ceil(n / n_columns)
+    figure = Figure(figsize=(max(2.6 * n_columns, 4), 2.3 * n_rows + 1), layout="constrained")
+    grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
+    for axes, name in zip(grid.ravel(), shown.starts, strict=False):
+        draw(axes, shown, name)
+        axes.set_title(_short(name), size=8)
+    for axes in grid.ravel()[n:]:
+        axes.remove()
+    for axes in grid.ravel()[max(n - n_columns, 0) : n]:
+        axes.set_xlabel("fraction, from the smallest")
+        axes.tick_params(labelbottom=True)
+    start = Line2D([], [], color=GREY, ls="--", label="start: the usual law")
+    figure.legend(handles=[*legend(list(shown.groups)), start], loc="outside lower center", ncols=3)
+    figure.suptitle(title, size=10)
+    return figure
+
+
+def _draw_sorted(axes: Axes, shown: LayersShown, name: str) -> None:
+    """Draw |w| of one layer, sorted, in all groups, beside the law of its start, on one scale."""
+    panels.draw_sorted(axes, [np.asarray(profile.relative) for profile in shown.profiles[name]])
+    start = shown.starts[name].profile.relative
+    axes.plot(np.linspace(0, 1, len(start)), start, color=GREY, lw=0.9, ls="--")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(_FROM, 1.3 * _largest(shown))
+
+
+def _largest(shown: LayersShown) -> float:
+    """The largest weight of all layers and groups, in units of the mean of its layer."""
+    ends = (p.relative[..., -1] for of_layer in shown.profiles.values() for p in of_layer)
+    return panels.largest(np.asarray(end) for end in ends)
+
+
+def _draw_lorenz(axes: Axes, shown: LayersShown, name: str) -> None:
+    """Draw the Lorenz curves of one layer, beside that of its start."""
+    axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
+    for c, profile in enumerate(shown.profiles[name]):
+        fractions = np.linspace(0, 1, profile.lorenz.shape[-1])
+        draw_band(axes, fractions, np.asarray(profile.lorenz), c)
+    start = shown.starts[name].profile.lorenz
+    axes.plot(np.linspace(0, 1, len(start)), start, color=GREY, lw=0.9, ls="--")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+
+
+def _draw_depth(axes: Axes, shown: LayersShown) -> None:
+    """Draw the Gini index of each layer, the first on top: mean and range of each line."""
+    y = np.arange(len(shown.starts))
+    axes.plot([start.gini for start in shown.starts.values()], y, color=GREY, ls="--", marker="|")
+    for c, values in enumerate(shown.lines.values()):
+        known = np.ma.masked_invalid(values)
+        low, high = (of.filled(np.nan) for of in (known.min(axis=0), known.max(axis=0)))
+        axes.fill_betweenx(y, low, high, color=colour(c), alpha=0.25, lw=0)
+        axes.plot(_mean(values), y, color=colour(c), ls=line(c), lw=1.2, marker=marker(c), ms=4)
+    axes.set_yticks(y, map(_short, shown.starts))
+    axes.set_ylim(len(y) - 0.5, -0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.set_xlabel("Gini of |w| (left: more uniform)", loc="right")
+
+
+def _legend_of_depth(shown: LayersShown) -> list[Line2D]:
+    """Handles of what `_draw_depth` drew."""
+    handles = legend(list(shown.lines))
+    for c, handle in enumerate(handles):
+        handle.set_marker(marker(c))
+    return [*handles, Line2D([], [], color=GREY, ls="--", marker="|", label="start: the usual law")]
+
+
+def _draw_differences(axes: Axes, shown: LayersShown) -> None:
+    """Draw differences between the groups with intervals."""
+    rows = [{**row, "layer": _short(row["layer"])} for row in shown.differences]
+    panels.draw_differences(axes, rows, {"against": 1})
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.set_xlabel("difference in Gini (left: more uniform)", loc="right")
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """The mean over networks that have a value [L]; NaN if none has."""
+    return np.ma.masked_invalid(values).mean(axis=0).filled(np.nan)
+
+
+def _short(name: str) -> str:
+    """The last words of a name for which there is room; they tell layers apart."""
+    if len(name) <= _LONGEST:
+        return name
+    end = name[1 - _LONGEST :]
+    return f"…{end[end.find('.') + 1 :] if '.' in end[:-1] else end}"
