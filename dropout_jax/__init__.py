@@ -15,9 +15,13 @@ the package costs nothing; JAX is loaded with the first name. The rooms, from th
   cli            the commands, and all that prints
 """
 
+import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+if sys.version_info < (3, 11):  # noqa: UP036  pip refuses, but not every install is by pip
+    raise ImportError(f"dropout_jax needs Python 3.11 or newer, got {sys.version.split()[0]}")
 
 if TYPE_CHECKING:
     from dropout_jax.analysis.comparison import measure_population, summarise

@@ -130,6 +130,13 @@ def test_each_dependency_is_imported_and_each_import_is_declared():
     assert listed == declared
 
 
+def test_an_older_python_is_refused_in_one_line():
+    code = "import sys; sys.version_info = (3, 10, 4); import dropout_jax"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    *_, last = done.stderr.splitlines()
+    assert last.startswith("ImportError: dropout_jax needs Python 3.11 or newer, got ")
+
+
 @pytest.mark.slow
 def test_the_library_is_loaded_without_what_draws_and_what_parses():
     code = "import sys; from dropout_jax import *; print(*sys.modules)"

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse.linalg import svds
+from scipy.sparse import linalg
 
 from dropout_jax.analysis.views import Live
 from dropout_jax.inspection.kernels import weighed
@@ -58,5 +58,5 @@ def _largest_singular_value(kernel: np.ndarray) -> float:
     """By Lanczos iteration from a start that is always the same."""
     start = np.random.default_rng(0).normal(size=min(kernel.shape)).astype(kernel.dtype)
     tolerance: Any = _TOLERANCE
-    found: Any = svds(kernel, k=1, v0=start, tol=tolerance, return_singular_vectors=False)
+    found: Any = linalg.svds(kernel, k=1, v0=start, tol=tolerance, return_singular_vectors=False)
     return float(found[0])

@@ -1,6 +1,7 @@
 """Figures and the page of the layers of any networks."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,7 +76,7 @@ def test_each_layer_has_a_panel_with_its_groups_and_its_law():
         for axes, layer in zip(panels, LAYERS, strict=True):
             wanted = [getattr(p, of).mean(axis=0) for p in shown.profiles[layer]]
             wanted.append(getattr(shown.starts[layer].profile, of))
-            curves = [np.asarray(line.get_ydata()) for line in axes.lines]
+            curves: list[Any] = [np.asarray(line.get_ydata()) for line in axes.lines]
             curves = [curve for curve in curves if len(curve) == 101]
             np.testing.assert_array_equal(curves, wanted)
 
