@@ -62,7 +62,7 @@ def test_a_line_goes_through_the_mean_gini_of_each_layer_from_top_to_bottom():
     start, *lines = axes.lines
     np.testing.assert_array_equal(start.get_xdata(), [1 / 3] * 3)
     for drawn, values in zip(lines, shown.lines.values(), strict=True):
-        np.testing.assert_allclose(drawn.get_xdata(), values.mean(axis=0))
+        np.testing.assert_allclose(np.asarray(drawn.get_xdata(), float), values.mean(axis=0))
         np.testing.assert_array_equal(drawn.get_ydata(), [0, 1, 2])
     assert axes.yaxis_inverted()
 
