@@ -23,10 +23,16 @@ def layers_shown(
         names = common_layers(found)[0]
         groups = {"baseline": found[:n_baseline], "against": found[n_baseline:]}
     else:
-        names = list(dict.fromkeys(name for one in found for name in one.layers))
-        groups = {_title(i, one, len(found)): [one] for i, one in enumerate(found, start=1)}
+        groups = {
+            f"file {i}: {name}" if len(found) > 1 else name: [part]
+            for i, one in enumerate(found, start=1)
+            for name, part in _conditions(one).items()
+        }
+        names = list(dict.fromkeys(name for (one,) in groups.values() for name in one.layers))
     laws, ginis = spread.profiles_of_laws(), spread.references()
-    law_of = {name: layer.law for one in found for name, layer in one.layers.items()}
+    law_of = {
+        n: layer.law for of in groups.values() for one in of for n, layer in one.layers.items()
+    }
     (first, *others) = groups.values()
     if others:
         lines = {group: _gini(of, names, "entries") for group, of in groups.items()}
@@ -55,9 +61,19 @@ def _names_of(row: Mapping[str, Any]) -> dict[str, str]:
     return {"layer": escaped(row["layer"]), "view": _VIEWS[row["view"]]}
 
 
-def _title(i: int, one: Inspected, n_files: int) -> str:
-    """The name of a file, with a number if there are others."""
-    return escaped(one.path.name) if n_files == 1 else f"file {i}: {escaped(one.path.name)}"
+def _conditions(one: Inspected) -> dict[str, Inspected]:
+    """The conditions of a run, with layers `condition/layer/kernel`; any other file as it is."""
+    if all(layer.n_networks == 1 for layer in one.layers.values()):
+        return {escaped(one.path.name): one}
+    parts: dict[str, Inspected] = {}
+    for name, layer in one.layers.items():
+        condition, number, _ = name.rsplit("/", 2)
+        part = parts.setdefault(escaped(condition), Inspected(one.path, {}, {}, {}, {}))
+        title = f"layer {number}"
+        part.layers[title], part.values[title] = layer, one.values[name]
+        if name in one.profiles:
+            part.profiles[title] = one.profiles[name]
+    return parts
 
 
 def _profile(files: Sequence[Inspected], layer: str) -> Profile:

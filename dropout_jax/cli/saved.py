@@ -30,10 +30,7 @@ def list_runs(arguments: List) -> int:
         try:
             told, summary = _read(run)
             written = datetime.fromtimestamp((run / "summary.json").stat().st_mtime)
-            said = [
-                one.partition(": ")[0] for one in verdict(summary) if not one.startswith("With ")
-            ]
-            answer = "; ".join(said) or "nothing clear"
+            answer = "; ".join(map(_in_short, verdict(summary))) or "nothing is compared"
             cells = (
                 run.name,
                 f"{written:%Y-%m-%d %H:%M}",
@@ -48,6 +45,12 @@ def list_runs(arguments: List) -> int:
     else:
         terminal.say_plainly(f"There is no run in {escaped(arguments.folder)}.")
     return 0
+
+
+def _in_short(sentence: str) -> str:
+    """What a sentence of the verdict says of all layers, or that it says nothing of all."""
+    lead, colon, _ = sentence.partition(": ")
+    return lead if colon else f"{sentence.partition(',')[0]} no answer for all layers"
 
 
 def diff(arguments: Diff) -> int:

@@ -478,6 +478,32 @@ def test_the_page_holds_the_numbers_of_layers_that_only_some_files_have(tmp_path
     assert page(shown).startswith("<!doctype html>")
 
 
+def test_the_conditions_of_a_run_are_drawn_side_by_side(tmp_path):
+    kernels = np.random.default_rng(0).normal(size=(2, 2, 3, 6, 6)).astype(np.float32)
+    run = {}
+    for c, condition in enumerate(("none", "a b")):
+        for l in range(2):
+            run[f"{condition}/{l}/kernel"] = kernels[c, l]
+            run[f"{condition}/{l}/live_inputs"] = np.ones((3, 6), np.float32)
+    save_file(run, tmp_path / "weights.safetensors")
+    found = inspect(tmp_path, profiled=True)
+    shown = layers_shown([found], [], 0)
+    assert {name: values.shape for name, values in shown.lines.items()} == {
+        "a b": (3, 2),
+        "none": (3, 2),
+    }
+    assert list(shown.starts) == ["layer 0", "layer 1"]
+    gini = found.values["none/1/kernel"]["entries"]["gini"]
+    np.testing.assert_array_equal(shown.lines["none"][:, 1], gini)
+    np.testing.assert_array_equal(
+        shown.profiles["layer 1"][list(shown.lines).index("none")].lorenz,
+        found.profiles["none/1/kernel"].lorenz,
+    )
+    text = page(shown)
+    assert "Lines are means over networks" in text
+    assert "tells nothing about chance" not in text
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
