@@ -120,7 +120,7 @@ def test_each_dependency_is_imported_and_each_import_is_declared():
     }
     assert all(providers.values()), providers
     assert set().union(*providers.values()) - optional == declared
-    (table,) = re.findall(r"\| package .*?\n\n", (OPINIONS).read_text("utf-8"), re.DOTALL)
+    (table,) = re.findall(r"\| package .*?\n\n", OPINIONS.read_text("utf-8"), re.DOTALL)
     listed = {
         name
         for row in table.splitlines()[2:]

@@ -10,6 +10,7 @@ from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.cli.tables import escaped
 from dropout_jax.inspection import spread
 from dropout_jax.inspection.measures import SIZE, Inspected, common_layers, mean
+from dropout_jax.inspection.size import Size
 from dropout_jax.runs.layers_page import LayersShown, Start, Table
 
 _VIEWS = {"entries": "all weights", "columns": "of one unit", "columns_shuffled": "shuffled"}
@@ -101,16 +102,14 @@ def _of_file(one: Inspected, layer: str, view: str) -> np.ndarray:
 def _table_of_layers(found: Sequence[Inspected], ginis: Mapping[str, Mapping[str, float]]) -> Table:
     """Every layer of every file in numbers, means over its networks."""
     header = ("file", "layer", "in", "out", "Gini", "start", "of one unit", "shuffled")
-    header += ("norm", "spectral norm", "stable rank", "dead units")
+    sizes = Size._fields[1:]  # without the number of weights
+    header += tuple(size.replace("_", " ") for size in sizes)
     rows = []
     for one in found:
         for name, layer in one.layers.items():
             values = one.values[name]
             gini = [mean(values[view]["gini"]) for view in _VIEWS]
-            size = [
-                mean(values[SIZE][of.replace(" ", "_")])
-                for of in ("norm", "spectral norm", "stable rank", "dead units")
-            ]
+            size = [mean(values[SIZE][of]) for of in sizes]
             start = ginis[layer.law]["gini"]
             cells = (*layer.shape, gini[0], start, *gini[1:], *size)
             rows.append((escaped(one.path), escaped(name), *cells))

@@ -12,6 +12,7 @@ from dropout_jax.analysis.paired import said_of_interval
 from dropout_jax.analysis.uniformity import MARGINS
 from dropout_jax.cli.tables import comparison_cells, named
 from dropout_jax.inspection.measures import SIZE, Inspected, mean
+from dropout_jax.runs.wording import SIZES
 
 _SHOWN = 8  # names of tensors that are skipped for one reason
 
@@ -47,11 +48,7 @@ def file_lines(found: Inspected, references: dict[str, dict[str, float]]) -> Ite
         style="dim",
     )
     yield _sizes(found)
-    yield Text(
-        "Norm: root of the sum of squares. Spectral norm: the most that a layer lengthens a "
-        "vector. Stable rank: (norm / spectral norm)². Dead units: constant, or without a weight.",
-        style="dim",
-    )
+    yield Text(SIZES, style="dim")
 
 
 def _sizes(found: Inspected) -> Table:

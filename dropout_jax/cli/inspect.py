@@ -21,9 +21,10 @@ def inspect(arguments: Inspect) -> int:
         backend.configure()
         backend.start()
         paths = (*arguments.files, *arguments.baseline, *arguments.against)
-        for target in _targets(arguments):
-            inputs = (file for path in paths for file in tensors.read_from(path))
-            writers.check_target(target, inputs)
+        if targets := _targets(arguments):
+            inputs = [file for path in paths for file in tensors.read_from(path)]
+            for target in targets:
+                writers.check_target(target, inputs)
         draws = arguments.report is not None or arguments.figures is not None
         with warnings.catch_warnings(action="ignore"):  # as other libraries do
             found = _measure(paths, arguments.layout, profiled=draws)

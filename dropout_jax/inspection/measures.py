@@ -43,14 +43,13 @@ class Inspected(NamedTuple):
     profiles: dict[str, Profile]
 
 
-def _measure_sound(
-    read: Read, profiles: list[Profile] | None
-) -> dict[str, dict[str, float]] | None:
-    """All measures of a kernel, its profile appended; None if it is not finite, or 0 everywhere."""
-    if not (np.isfinite(read.kernel).all() and read.kernel.any()):
-        return None
-    if profiles is not None:
-        profiles.append(profile_of(read.kernel, read.live))
+def _is_sound(read: Read) -> bool:
+    """Whether a kernel is finite and not 0 everywhere, so that it can be measured."""
+    return bool(np.isfinite(read.kernel).all() and read.kernel.any())
+
+
+def _measured(read: Read) -> dict[str, dict[str, float]]:
+    """All measures of a kernel."""
     return measure(read.kernel, read.live) | {SIZE: size_of(*read)._asdict()}
 
 
@@ -137,9 +136,14 @@ def _inspected(
     layers, values, profiles = {}, {}, {}
     sound = False
     for done, layer in enumerate(found, start=1):
-        kept: list[Profile] | None = [] if profiled else None
+        measured: list[dict[str, dict[str, float]] | None] = []
+        kept: list[Profile] = []
         try:
-            measured = [_measure_sound(layer.read(s), kept) for s in range(layer.n_networks)]
+            for s in range(layer.n_networks):
+                read = layer.read(s)
+                measured.append(_measured(read) if _is_sound(read) else None)
+                if profiled and measured[-1]:
+                    kept.append(profile_of(read.kernel, read.live))
         except Exception as error:  # what a damaged file can make a reader raise has no end
             n_bytes = 5 * 4 * layer.shape[0] * layer.shape[1]
             why = (

@@ -111,6 +111,7 @@ def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header:
     name = info.filename
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name} must be stored or deflated, not compressed otherwise")
+    # ignored: what NumPy warns of headers by Python 2 and of old types; they are checked below
     with archive.open(info) as member, warnings.catch_warnings(action="ignore"):
         start = io.BytesIO(member.read(_HEADER))
         version = np.lib.format.read_magic(start)

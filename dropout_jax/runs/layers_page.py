@@ -4,6 +4,7 @@ Shapes: G groups, S networks of a group, L layers, Q points of a profile.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -16,14 +17,14 @@ from matplotlib.ticker import MaxNLocator
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.runs import page_figures, panels
 from dropout_jax.runs.page import template
-from dropout_jax.runs.page_figures import Panel, new_panel
-from dropout_jax.runs.style import GREY, STYLE, Figure, colour, draw_band, legend, line, marker
+from dropout_jax.runs.page_figures import PANEL_STYLE, Panel, new_panel
+from dropout_jax.runs.style import GREY, STYLE, Figure, colour, legend, line, marker
 from dropout_jax.runs.svg import inline
+from dropout_jax.runs.wording import SIZES
 
 _IN_A_ROW = 4  # panels of layers
 _FROM = 0.05  # of the mean, where the axis of sorted weights begins: the smallest go to 0
 _LONGEST = 34  # characters of a layer's name beside an axis
-_PANEL_STYLE = {**STYLE, "font.size": 8}
 
 
 class Start(NamedTuple):
@@ -94,7 +95,9 @@ def figures(shown: LayersShown) -> dict[str, Figure]:
     depth.suptitle("Gini index of |w|, layer by layer", size=10)
     drawn = {
         "depth": depth,
-        "sorted": _of_layers(shown, _draw_sorted, "Sorted |w|, in units of its mean"),
+        "sorted": _of_layers(
+            shown, _sorted_on_one_scale(shown), "Sorted |w|, in units of its mean"
+        ),
         "lorenz": _of_layers(shown, _draw_lorenz, "Lorenz curves of |w|: share of the sum"),
     }
     if shown.differences:
@@ -111,6 +114,7 @@ def page(shown: LayersShown) -> str:
     return template("layers").render(
         shown._asdict() | {"tables": tables},
         names=list(shown.groups),
+        sizes=SIZES,
         swatches=[page_figures.swatch(c) for c in range(len(shown.lines))],
         compares=len(shown.groups) > 1,
         laws=sorted({start.law for start in shown.starts.values()}),
@@ -119,7 +123,7 @@ def page(shown: LayersShown) -> str:
     )
 
 
-@mpl.rc_context(_PANEL_STYLE)
+@mpl.rc_context(PANEL_STYLE)
 def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
     """The small pictures of the page, with the same in words."""
     left = 0.35 + 0.064 * max(len(_short(name)) for name in shown.starts)
@@ -131,10 +135,10 @@ def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
         for title, values in shown.lines.items()
     )
     depth = [Panel(inline(figure, "depth", f"Gini of |w|, layer by layer: {told}"), "", {})]
-    of_layers = []
+    of_layers, draw_sorted = [], _sorted_on_one_scale(shown)
     for l, name in enumerate(shown.starts):
         for kind, draw, caption in (
-            ("sorted", _draw_sorted, "sorted |w|, in units of its mean"),
+            ("sorted", draw_sorted, "sorted |w|, in units of its mean"),
             ("lorenz", _draw_lorenz, "Lorenz curve"),
         ):
             figure, axes = new_panel("fraction, from the smallest", left=0.5)
@@ -178,31 +182,27 @@ def _of_layers(
     return figure
 
 
-def _draw_sorted(axes: Axes, shown: LayersShown, name: str) -> None:
-    """Draw |w| of one layer, sorted, in all groups, beside the law of its start, on one scale."""
+def _sorted_on_one_scale(shown: LayersShown) -> Callable[[Axes, LayersShown, str], None]:
+    """`_draw_sorted`, up to the largest weight of all layers in units of its layer's mean."""
+    ends = (p.relative[..., -1] for of_layer in shown.profiles.values() for p in of_layer)
+    return partial(_draw_sorted, top=panels.largest(np.asarray(end) for end in ends))
+
+
+def _draw_sorted(axes: Axes, shown: LayersShown, name: str, top: float) -> None:
+    """Draw |w| of one layer, sorted, in all groups, beside the law of its start."""
     panels.draw_sorted(axes, [np.asarray(profile.relative) for profile in shown.profiles[name]])
     start = shown.starts[name].profile.relative
     axes.plot(np.linspace(0, 1, len(start)), start, color=GREY, lw=0.9, ls="--")
     axes.set_xlim(0, 1)
-    axes.set_ylim(_FROM, 1.3 * _largest(shown))
-
-
-def _largest(shown: LayersShown) -> float:
-    """The largest weight of all layers and groups, in units of the mean of its layer."""
-    ends = (p.relative[..., -1] for of_layer in shown.profiles.values() for p in of_layer)
-    return panels.largest(np.asarray(end) for end in ends)
+    axes.set_ylim(_FROM, 1.3 * top)
 
 
 def _draw_lorenz(axes: Axes, shown: LayersShown, name: str) -> None:
     """Draw the Lorenz curves of one layer, beside that of its start."""
-    axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
-    for c, profile in enumerate(shown.profiles[name]):
-        fractions = np.linspace(0, 1, profile.lorenz.shape[-1])
-        draw_band(axes, fractions, np.asarray(profile.lorenz), c)
+    panels.draw_lorenz(axes, [np.asarray(profile.lorenz) for profile in shown.profiles[name]])
     start = shown.starts[name].profile.lorenz
     axes.plot(np.linspace(0, 1, len(start)), start, color=GREY, lw=0.9, ls="--")
     axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
 
 
 def _draw_depth(axes: Axes, shown: LayersShown) -> None:

@@ -18,7 +18,7 @@ from dropout_jax.runs import panels
 from dropout_jax.runs.style import STYLE, colour, line
 from dropout_jax.runs.svg import inline
 
-_STYLE = {**STYLE, "font.size": 8, "axes.labelpad": 6}  # a page may enlarge the text
+PANEL_STYLE = {**STYLE, "font.size": 8, "axes.labelpad": 6}  # a page may enlarge the text
 _EVERY = 2  # of the points of a profile
 _UNITS = {"loss": "nats", "error": "%"}
 
@@ -68,7 +68,7 @@ def swatch(c: int) -> Markup:
     return inline(figure, f"swatch{c}")
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(PANEL_STYLE)
 def weights(magnitudes: Mapping[str, Mapping[str, np.ndarray]]) -> list[Panel]:
     """|w| [N] against weight index, a panel per layer and condition, on one scale per layer.
 
@@ -93,7 +93,7 @@ def weights(magnitudes: Mapping[str, Mapping[str, np.ndarray]]) -> list[Panel]:
     return drawn
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(PANEL_STYLE)
 def profiles(
     relative: Mapping[str, np.ndarray], names: Sequence[str], quantity: str
 ) -> list[Panel]:
@@ -116,7 +116,7 @@ def profiles(
     return drawn
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(PANEL_STYLE)
 def differences(comparisons: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[Panel]:
     """Differences in Gini from the baseline, a panel per other condition, all on one scale.
 
@@ -147,7 +147,7 @@ def differences(comparisons: Sequence[Mapping[str, Any]], names: Sequence[str]) 
     return drawn
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(PANEL_STYLE)
 def curves(
     epochs: np.ndarray, values: Mapping[str, np.ndarray], names: Sequence[str]
 ) -> list[Panel]:

@@ -82,6 +82,21 @@ def draw_sorted(axes: Axes, relative: Sequence[np.ndarray] | np.ndarray) -> None
     axes.set_ylim(max(0.8 * low, 1e-2), 1.3 * largest(relative))
 
 
+def draw_lorenz(axes: Axes, lorenz: Sequence[np.ndarray] | np.ndarray) -> None:
+    """Draw Lorenz curves, [S, Q] a condition, and the diagonal, which is uniform.
+
+    Example:
+      >>> from matplotlib.figure import Figure
+      >>> axes = Figure().subplots()
+      >>> draw_lorenz(axes, np.ones((2, 3, 101)))  # conditions, seeds, fractions
+      >>> print(len(axes.lines))  # the diagonal, and one of each condition
+      3
+    """
+    axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
+    draw_bands(axes, np.linspace(0, 1, lorenz[0].shape[-1]), lorenz)
+    axes.set_ylim(0, 1)
+
+
 def draw_differences(
     axes: Axes, rows: Sequence[Mapping[str, Any]], conditions: Mapping[str, int]
 ) -> None:

@@ -95,11 +95,9 @@ def plot_profiles(
         sorted_axes, lorenz_axes, change_axes = grid[:, column]
         sorted_axes.set_title(title)
         panels.draw_sorted(sorted_axes, relative)
-        lorenz_axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
-        draw_bands(lorenz_axes, fractions, lorenz)
+        panels.draw_lorenz(lorenz_axes, lorenz)
         below = lorenz[0].mean(axis=0)
         lorenz_axes.fill_between(fractions, below, fractions, color=GREY, alpha=0.12, lw=0)
-        lorenz_axes.set_ylim(0, 1)
         draw_bands(change_axes, fractions, change)
         change_axes.set_xlabel("fraction, from the smallest")
         change_axes.set_xlim(0, 1)

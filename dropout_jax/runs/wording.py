@@ -16,6 +16,10 @@ LEGEND = (
     "Differences of the Gini index; below 0 is more uniform. Weights: the magnitudes |w| of a "
     "layer. Contributions: rms(h) · ‖w_out‖ of each hidden unit, what it sends on."
 )
+SIZES = (
+    "Norm: root of the sum of squares. Spectral norm: the most that a layer lengthens a vector. "
+    "Stable rank: (norm / spectral norm)². Dead units: constant, or without a weight."
+)
 GINI = (
     "Gini index with the factor N/(N - 1): 0 if all N magnitudes are equal, 1 if one is all there "
     "is."

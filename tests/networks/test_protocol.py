@@ -207,7 +207,7 @@ def test_an_own_metric_takes_the_place_of_the_error_rate():
     chosen = config.model.apply(state.params, data.x_test).argmax(-1)
     assert float(curve.test.error[0]) == pytest.approx(np.abs(chosen - data.y_test).mean())
     with pytest.raises(TypeError, match=r"error_fn must be a function of .* got 'mae'"):
-        Config(Normed(), error_fn="mae")  # pyright: ignore[reportArgumentType]
+        Config(Normed(), error_fn="mae")  # pyright: ignore[reportArgumentType]  that is the test
 
 
 def test_a_step_moves_the_running_averages_of_batch_norm_towards_the_batch_and_trains_the_rest():

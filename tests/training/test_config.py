@@ -12,4 +12,4 @@ def test_what_is_no_function_of_hyper_parameters_is_refused_with_an_example(wron
     with pytest.raises(TypeError, match=r"make_optimizer must be a function of Hparams, such as"):
         Config(MLP((3,)), make_optimizer=wrong)
     with pytest.raises(TypeError, match="loss_fn must be a function of"):
-        Config(MLP((3,)), loss_fn="mse")  # pyright: ignore[reportArgumentType]
+        Config(MLP((3,)), loss_fn="mse")  # pyright: ignore[reportArgumentType]  that is the test
