@@ -148,7 +148,7 @@ def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
     differences = []
     if shown.differences:
         height = 0.6 + 0.17 * len(shown.differences)
-        figure, axes = new_panel("", height=height, left=min(left + 0.7, 2.4))
+        figure, axes = new_panel("", height=height, left=min(left + 0.9, 2.6))
         _draw_differences(axes, shown)
         told = "; ".join(
             f"{row['layer']} {row['view']} {row['difference']:+.3f}, {row['verdict']}"
