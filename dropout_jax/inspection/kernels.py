@@ -205,6 +205,19 @@ def weighed(kernel: np.ndarray, live: Live) -> np.ndarray:
     return np.asarray(live.outputs) & kernel.any(axis=0, where=np.asarray(live.inputs)[:, None])
 
 
+def alive(kernel: np.ndarray, live: Live | None = None) -> np.ndarray:
+    """The rows and columns of a kernel [in, out] that count: live inputs, and units `weighed`.
+
+    Example:
+      >>> print(alive(np.array([[1.0, 0.0], [2.0, 0.0]])))
+      [[1.]
+       [2.]]
+    """
+    live = live or all_alive(kernel)
+    counted = np.asarray(live.inputs), weighed(kernel, live)
+    return kernel if all(of.all() for of in counted) else kernel[np.ix_(*counted)]
+
+
 def all_alive(kernel: np.ndarray) -> Live:
     """Every input and output of a kernel [in, out] counts.
 

@@ -1,6 +1,10 @@
 """How evenly the weights of one kernel are spread, and references to set the numbers beside.
 
-To save memory, two measures of all entries are computed at a time, and 256 units at a time.
+What counts of a kernel is gathered and filled up with zeros to one of a few sizes, as each size is
+compiled anew, which takes seconds. To save memory, two measures of all entries are computed at a
+time, and the measures of 64 units.
+
+Shapes: M entries with those filled up, of which N count.
 """
 
 from collections.abc import Sequence
@@ -12,11 +16,13 @@ import numpy as np
 from scipy import stats
 
 from dropout_jax.analysis.uniformity import MEASURES, Profile, profile
-from dropout_jax.analysis.views import Live, measure_columns, measure_entries
-from dropout_jax.inspection.kernels import all_alive, in_float32, weighed
+from dropout_jax.analysis.views import Live, measure_columns
+from dropout_jax.inspection.kernels import alive, in_float32
 
 VIEWS = ("entries", "columns", "columns_shuffled")
-_N_UNITS = 256  # measured at once, and enough for the mean over shuffled columns
+_N_SHUFFLED = 256  # units, enough for their mean
+_BLOCK = 64  # units measured at once
+_LEAST_ENTRIES, _LEAST_INPUTS = 1 << 14, 64  # fewer are filled up: it takes under a millisecond
 # Measures that sort share the sort; all six in one program would take eight times the memory.
 _TOGETHER = (("gini", "top10_share"), ("cv", "hoyer"), ("entropy", "participation"))
 _N_QUANTILES = 100_000
@@ -25,18 +31,20 @@ _profile = partial(profile, n_points=N_POINTS)
 
 
 @partial(jax.jit, static_argnums=0)
-def _of_entries(names: Sequence[str], kernel: jax.Array, live: Live) -> dict[str, jax.Array]:
-    return {name: measure_entries(MEASURES[name], kernel, live) for name in names}
+def _of_entries(names: Sequence[str], entries: jax.Array, n: int) -> dict[str, jax.Array]:
+    where = jnp.arange(len(entries)) < n
+    return {name: MEASURES[name](entries, where) for name in names}
 
 
 @jax.jit
-def _profile_of(kernel: jax.Array, live: Live) -> Profile:
-    return measure_entries(_profile, kernel, live)
+def _profile_of(entries: jax.Array, n: int) -> Profile:
+    return _profile(entries, jnp.arange(len(entries)) < n)
 
 
 @jax.jit
-def _of_units(kernel: jax.Array, live: Live) -> dict[str, jax.Array]:
-    return {name: measure_columns(m, kernel, live) for name, m in MEASURES.items()}
+def _of_units(block: jax.Array, n_inputs: int, n_units: int) -> dict[str, jax.Array]:
+    live = Live(*(jnp.arange(m) < n for m, n in zip(block.shape, (n_inputs, n_units), strict=True)))
+    return {name: measure_columns(measure, block, live) for name, measure in MEASURES.items()}
 
 
 def measure(
@@ -60,59 +68,63 @@ def measure(
       >>> print(round(found["columns"]["gini"], 3))  # the weights of one unit are alike
       0.0
     """
-    kernel = in_float32(kernel)
-    live = live or all_alive(kernel)
-    live = live._replace(outputs=jnp.asarray(weighed(kernel, live)))
-    once = jnp.asarray(kernel)
+    kernel = alive(in_float32(kernel), live)
+    entries = _filled_up(kernel)
     return {
         "entries": {
             name: float(value)
             for names in _TOGETHER
-            for name, value in _of_entries(names, once, live).items()
+            for name, value in _of_entries(names, entries, kernel.size).items()
         },
-        "columns": _mean_over_units(kernel, live),
-        "columns_shuffled": _mean_over_units(*_dealt_anew(kernel, live, seed)),
+        "columns": _mean_over_units(kernel),
+        "columns_shuffled": _mean_over_units(_dealt_anew(kernel, seed)),
     }
 
 
-def profile_of(kernel: np.ndarray, live: Live) -> Profile:
+def profile_of(kernel: np.ndarray, live: Live | None = None) -> Profile:
     """|w| of what is alive of a kernel [in, out], sorted, and its Lorenz curve at 101 fractions.
 
     Example:
       >>> kernel = np.array([[1.0, 3.0]], np.float32)
-      >>> print(profile_of(kernel, all_alive(kernel)).lorenz[50])  # the smaller half has a quarter
+      >>> print(profile_of(kernel).lorenz[50])  # the smaller half has a quarter
       0.25
     """
-    live = live._replace(outputs=jnp.asarray(weighed(kernel, live)))
-    return jax.tree.map(np.asarray, _profile_of(jnp.asarray(in_float32(kernel)), live))
+    kernel = alive(in_float32(kernel), live)
+    return jax.tree.map(np.asarray, _profile_of(_filled_up(kernel), kernel.size))
 
 
-def _mean_over_units(kernel: np.ndarray, live: Live) -> dict[str, float]:
-    """Every measure of the weights into one unit, averaged over live units, a block at a time."""
-    counted = np.flatnonzero(np.asarray(live.outputs))
-    sums = dict.fromkeys(MEASURES, 0.0)
-    width = min(_N_UNITS, kernel.shape[1])  # of every block, so that one program does
-    for start in range(0, len(counted), width):
-        units = counted[start : start + width]
-        block = np.zeros((len(kernel), width), np.float32)
-        block[:, : len(units)] = kernel[:, units]
-        means = _of_units(block, Live(live.inputs, jnp.arange(width) < len(units)))
-        for name, mean in means.items():
-            sums[name] += float(mean) * len(units)
-    return {name: total / len(counted) if len(counted) else np.nan for name, total in sums.items()}
+def _size(n: int, least: int) -> int:
+    """The size that n numbers are filled up to: one of four between a power of two and the next."""
+    step = max(least, 1 << max(n.bit_length() - 3, 0))
+    return max(-(-n // step), 1) * step
 
 
-def _dealt_anew(kernel: np.ndarray, live: Live, seed: int) -> tuple[np.ndarray, Live]:
-    """Units [in, ≤ 256] whose live weights are drawn from all of the layer, none twice."""
-    inputs, outputs = np.asarray(live.inputs), np.asarray(live.outputs)
-    units = np.arange(min(kernel.shape[1], _N_UNITS)) < outputs.sum()
-    counts = np.outer(inputs, units)
-    n_inputs, n_outputs = inputs.sum(), outputs.sum()
-    drawn = np.random.default_rng(seed).choice(n_inputs * n_outputs, counts.sum(), replace=False)
-    rows, columns = np.flatnonzero(inputs), np.flatnonzero(outputs)
-    dealt = np.zeros(counts.shape, kernel.dtype)
-    dealt[counts] = kernel[rows[drawn // n_outputs], columns[drawn % n_outputs]]
-    return dealt, Live(live.inputs, jnp.asarray(units))
+def _filled_up(kernel: np.ndarray) -> np.ndarray:
+    """The entries of a kernel [M], with zeros behind them."""
+    entries = np.zeros(_size(kernel.size, _LEAST_ENTRIES), kernel.dtype)
+    entries[: kernel.size] = kernel.ravel()
+    return entries
+
+
+def _mean_over_units(kernel: np.ndarray) -> dict[str, float]:
+    """Every measure of the weights into one unit, averaged over units, a block at a time."""
+    n_inputs, n_units = kernel.shape
+    sums = dict.fromkeys(MEASURES, 0.0 if n_units else np.nan)
+    for start in range(0, n_units, _BLOCK):
+        units = kernel[:, start : start + _BLOCK]
+        block = np.zeros((_size(n_inputs, _LEAST_INPUTS), _BLOCK), kernel.dtype)
+        block[:n_inputs, : units.shape[1]] = units
+        for name, mean in _of_units(block, *units.shape).items():
+            sums[name] += float(mean) * units.shape[1]
+    return {name: total / max(n_units, 1) for name, total in sums.items()}
+
+
+def _dealt_anew(kernel: np.ndarray, seed: int) -> np.ndarray:
+    """Units [in, ≤ 256] whose weights are drawn from all of the layer, none twice."""
+    n_inputs, n_units = kernel.shape
+    shape = (n_inputs, min(n_units, _N_SHUFFLED))
+    drawn = np.random.default_rng(seed).choice(kernel.size, shape[0] * shape[1], replace=False)
+    return kernel[drawn // n_units, drawn % n_units].reshape(shape)
 
 
 def references() -> dict[str, dict[str, float]]:

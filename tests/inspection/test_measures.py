@@ -8,6 +8,7 @@ from typing import Any
 import equinox as eqx
 import flax.linen as nn
 import haiku as hk
+import hypothesis
 import jax
 import jax.numpy as jnp
 import ml_dtypes
@@ -15,6 +16,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from flax import nnx, traverse_util
+from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from dropout_jax.analysis.uniformity import MEASURES, profile
@@ -22,7 +24,7 @@ from dropout_jax.analysis.views import Live, measure_kernel
 from dropout_jax.cli import file_tables
 from dropout_jax.cli.file_pictures import layers_shown
 from dropout_jax.cli.main import run_command
-from dropout_jax.inspection import measures
+from dropout_jax.inspection import measures, spread
 from dropout_jax.inspection.kernels import layers_of
 from dropout_jax.inspection.measures import compare_groups, inspect, inspect_params
 from dropout_jax.inspection.spread import VIEWS, measure, references
@@ -616,3 +618,22 @@ def test_no_warning_precedes_the_line_of_an_error(write, tmp_path, capsys):
         assert run_command(["inspect", str(path)]) == 2
     assert told == []
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_layers_of_many_shapes_share_few_compiled_programs():
+    shapes = [(2, 3), (9, 5), (30, 60), (64, 300)]
+    for shape in shapes:  # up to 64 inputs and 2¹⁴ weights, or a few more
+        measure(RNG.laplace(size=shape).astype(np.float32))
+    programs: list[Any] = [spread._of_entries, spread._of_units]  # Any: what jit returns has more
+    compiled = [of._cache_size() for of in programs]
+    for n_in, n_out in shapes:
+        measure(RNG.laplace(size=(n_in - 1, n_out + 1)).astype(np.float32))
+    assert [of._cache_size() for of in programs] == compiled
+
+
+@hypothesis.given(st.integers(0, 10**9), st.sampled_from([1, 64, 1 << 14]))
+def test_what_is_filled_up_grows_by_a_quarter_at_most_and_to_few_sizes(n, least):
+    size = spread._size(n, least)
+    assert size % least == 0
+    assert n <= size <= max(least, n + max(least, n / 4))
+    assert spread._size(size, least) == size  # so that it is one of few
