@@ -2,9 +2,9 @@
 
 What counts of a kernel is gathered and filled up with zeros to one of a few sizes, as each size is
 compiled anew, which takes seconds. To save memory, two measures of all entries are computed at a
-time, and the measures of 64 units.
+time, and 64 units at a time.
 
-Shapes: M entries with those filled up, of which N count.
+Shapes: M entries, with the zeros behind them.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def _profile_of(entries: jax.Array, n: int) -> Profile:
 
 @jax.jit
 def _of_units(block: jax.Array, n_inputs: int, n_units: int) -> dict[str, jax.Array]:
-    live = Live(*(jnp.arange(m) < n for m, n in zip(block.shape, (n_inputs, n_units), strict=True)))
+    live = Live(jnp.arange(len(block)) < n_inputs, jnp.arange(_BLOCK) < n_units)
     return {name: measure_columns(measure, block, live) for name, measure in MEASURES.items()}
 
 
@@ -94,9 +94,12 @@ def profile_of(kernel: np.ndarray, live: Live | None = None) -> Profile:
 
 
 def _size(n: int, least: int) -> int:
-    """The size that n numbers are filled up to: one of four between a power of two and the next."""
-    step = max(least, 1 << max(n.bit_length() - 3, 0))
-    return max(-(-n // step), 1) * step
+    """The size that n numbers are filled up to: at most four from a power of two to the next.
+
+    It is a multiple of `least`.
+    """
+    step = max(least, (1 << n.bit_length()) >> 3)
+    return -(-max(n, 1) // step) * step
 
 
 def _filled_up(kernel: np.ndarray) -> np.ndarray:
@@ -109,14 +112,14 @@ def _filled_up(kernel: np.ndarray) -> np.ndarray:
 def _mean_over_units(kernel: np.ndarray) -> dict[str, float]:
     """Every measure of the weights into one unit, averaged over units, a block at a time."""
     n_inputs, n_units = kernel.shape
-    sums = dict.fromkeys(MEASURES, 0.0 if n_units else np.nan)
+    sums = dict.fromkeys(MEASURES, 0.0)
     for start in range(0, n_units, _BLOCK):
         units = kernel[:, start : start + _BLOCK]
         block = np.zeros((_size(n_inputs, _LEAST_INPUTS), _BLOCK), kernel.dtype)
         block[:n_inputs, : units.shape[1]] = units
         for name, mean in _of_units(block, *units.shape).items():
             sums[name] += float(mean) * units.shape[1]
-    return {name: total / max(n_units, 1) for name, total in sums.items()}
+    return {name: total / n_units if n_units else np.nan for name, total in sums.items()}
 
 
 def _dealt_anew(kernel: np.ndarray, seed: int) -> np.ndarray:

@@ -622,7 +622,7 @@ def test_no_warning_precedes_the_line_of_an_error(write, tmp_path, capsys):
 
 def test_layers_of_many_shapes_share_few_compiled_programs():
     shapes = [(2, 3), (9, 5), (30, 60), (64, 300)]
-    for shape in shapes:  # up to 64 inputs and 2¹⁴ weights, or a few more
+    for shape in shapes:  # one size of inputs, two of weights
         measure(RNG.laplace(size=shape).astype(np.float32))
     programs: list[Any] = [spread._of_entries, spread._of_units]  # Any: what jit returns has more
     compiled = [of._cache_size() for of in programs]
