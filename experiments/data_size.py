@@ -249,10 +249,12 @@ def figures(values: dict[str, np.ndarray]) -> dict[str, Figure]:
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     error, gain, spread = figure.subplots(1, 3)
     sizes, of = np.array([int(n) for n in values]), np.stack(list(values.values()))
-    style.draw_bands(error, sizes, of[..., 0].transpose(1, 2, 0))  # of [sizes, C, S, K]
+    names = ["none", f"dropout {RATE:g}"]
+    errors = of[..., 0].transpose(1, 2, 0)  # of [sizes, C, S, K]
+    style.draw_bands(error, sizes, dict(zip(names, errors, strict=True)))
     style.log_scale(error, (1, 2, 5))
     error.set(title="test error, %", ylabel="%")
-    error.legend(handles=style.legend(["none", f"dropout {RATE:g}"]))
+    error.legend(handles=style.legend(names))
     changes = of[:, 1] - of[:, 0]
     _draw_intervals(gain, sizes, 0, -changes[..., 0], "")
     gain.set(title="gain from dropout", ylabel="points of test error")

@@ -162,15 +162,16 @@ def figures(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Figure]:
     quantities = [name for name in values["none"] if name != "epochs"]
     figure = Figure(figsize=(7.2, 6), layout="constrained")
     along, *panels = figure.subplots(2, 2).ravel()
-    errors = np.stack([values[name][ERROR] for name in names])
+    errors = {name: values[name][ERROR] for name in names}
     style.draw_bands(along, values["none"]["epochs"], errors)
-    low, high = 0.9 * errors.min(), 2 * np.median(errors[..., -1])
+    every = np.stack(list(errors.values()))
+    low, high = 0.9 * every.min(), 2 * np.median(every[..., -1])
     along.set(xlabel="epoch", title=ERROR, ylim=(low, high))
     along.legend(handles=style.legend(names))
     for axes, name in zip(panels, quantities, strict=True):
         style.draw_points(axes, names, [at_end(values[condition][name]) for condition in names])
         axes.set_title(f"{name}, at the end" if name == ERROR else name)
-    n_seeds = errors.shape[1]
+    n_seeds = every.shape[1]
     figure.suptitle(f"When to drop: mean and range, or points, of {n_seeds} seeds", size=10)
     return {"schedules": figure}
 

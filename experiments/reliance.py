@@ -173,8 +173,8 @@ def plot_curves(values: Values) -> Figure:
     figure = Figure(figsize=(4 * n_layers, 3.6), layout="constrained")
     grid = figure.subplots(1, n_layers, sharey=True, squeeze=False)[0]
     for l, axes in enumerate(grid):
-        for c, of in enumerate(values.values()):
-            style.draw_band(axes, FRACTIONS, 100 * of["curve"][:, l], c)
+        of_layer = {name: 100 * of["curve"][:, l] for name, of in values.items()}
+        style.draw_bands(axes, FRACTIONS, of_layer)
         axes.axvline(RATE, color=style.GREY, lw=0.8, ls=":")
         axes.set(title=f"units of layer {l}", xlabel="fraction taken out", xlim=(0, 1))
     grid[0].set(ylabel="test error, %", ylim=(0, 100))

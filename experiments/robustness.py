@@ -193,8 +193,7 @@ def figures(values: Values) -> dict[str, Figure]:
     figure = Figure(figsize=(9, 6), layout="constrained")
     grid = figure.subplots(2, 3, sharey=True)
     for axes, (kind, of) in zip(grid.ravel(), PERTURBATIONS.items(), strict=True):
-        for c, of_condition in enumerate(values.values()):
-            style.draw_band(axes, of.strengths, of_condition[kind], c)
+        style.draw_bands(axes, of.strengths, {name: found[kind] for name, found in values.items()})
         axes.set(title=kind, xlabel=of.unit, xlim=(0, of.strengths[-1]), ylim=(0, 100))
     for row in grid:
         row[0].set_ylabel("test accuracy, %")

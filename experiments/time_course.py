@@ -51,6 +51,7 @@ from experiments.shared.members import keys_of
 RESULTS = study.RESULTS / "time_course"
 RATES = {"none": 0.0, "dropout .2": 0.2, "dropout .5": 0.5, "dropout .8": 0.8}
 NAMES = (*RATES, "L2")
+NUMBERS = style.numbers(NAMES)  # of their colours
 SCALES = (0.1, 0.5, 1.0, 2.0)
 STRETCHES = (1.25, 1.5, 2.0, 3.0, 4.0, 6.0)
 SAME, LOWER = 0.005, 0.01  # Gini
@@ -212,7 +213,7 @@ def plot_distance(values: Values, beyond: Values) -> Figure:
         for s, axes in enumerate(row):
             distance = values[f"distance, layer {quantity[-1]}"][s].mean(axis=1)[:, 1:]
             gini = values[quantity][s].mean(axis=1)[:, 1:]
-            for c, (x, y) in enumerate(zip(distance, gini, strict=True)):
+            for c, x, y in zip(NUMBERS.values(), distance, gini, strict=True):
                 axes.plot(x, y, color=style.colour(c), ls=style.line(c), lw=1.3)
                 axes.plot(x[-1], y[-1], style.marker(c), color=style.colour(c), ms=4)
             x = np.append(distance[0, -1], beyond[f"distance, layer {quantity[-1]}"][s])
@@ -241,7 +242,7 @@ def plot_course(values: Values, steps: np.ndarray) -> Figure:
     grid = figure.subplots(2, 3, sharex=True).ravel()
     for axes, quantity in zip(grid, quantities, strict=False):
         differences = values[quantity][one, 1:] - values[quantity][one, 0]
-        for c, of in enumerate(differences, start=1):
+        for c, of in zip(list(NUMBERS.values())[1:], differences, strict=True):
             _draw_interval(axes, steps[1:], of[:, 1:], c)
         axes.axhline(0, color="black", lw=0.8)
         axes.set(title=quantity, xscale="log")

@@ -208,6 +208,8 @@ def weighed(kernel: np.ndarray, live: Live) -> np.ndarray:
 def alive(kernel: np.ndarray, live: Live | None = None) -> np.ndarray:
     """The rows and columns of a kernel [in, out] that count: live inputs, and units `weighed`.
 
+    A unit without any weight, as pruning leaves it, is dead.
+
     Example:
       >>> print(alive(np.array([[1.0, 0.0], [2.0, 0.0]])))
       [[1.]

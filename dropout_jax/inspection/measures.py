@@ -15,7 +15,7 @@ import numpy as np
 from dropout_jax.analysis.groups import compare as compare_unpaired
 from dropout_jax.analysis.paired import compare as compare_paired
 from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MARGINS, MEASURES, Profile
-from dropout_jax.inspection.kernels import Layer, Read, layers_of
+from dropout_jax.inspection.kernels import Layer, Read, alive, layers_of
 from dropout_jax.inspection.size import Size, size_of
 from dropout_jax.inspection.spread import VIEWS, measure, profile_of
 from dropout_jax.inspection.tensors import Tensor, tensors_of
@@ -46,11 +46,6 @@ class Inspected(NamedTuple):
 def _is_sound(read: Read) -> bool:
     """Whether a kernel is finite and not 0 everywhere, so that it can be measured."""
     return bool(np.isfinite(read.kernel).all() and read.kernel.any())
-
-
-def _measured(read: Read) -> dict[str, dict[str, float]]:
-    """All measures of a kernel."""
-    return measure(read.kernel, read.live) | {SIZE: size_of(*read)._asdict()}
 
 
 def mean(values: np.ndarray) -> float:
@@ -141,9 +136,13 @@ def _inspected(
         try:
             for s in range(layer.n_networks):
                 read = layer.read(s)
-                measured.append(_measured(read) if _is_sound(read) else None)
-                if profiled and measured[-1]:
-                    kept.append(profile_of(read.kernel, read.live))
+                if not _is_sound(read):
+                    measured.append(None)
+                    continue
+                counted = alive(read.kernel, read.live)
+                measured.append(measure(counted) | {SIZE: size_of(*read)._asdict()})
+                if profiled:
+                    kept.append(profile_of(counted))
         except Exception as error:  # what a damaged file can make a reader raise has no end
             n_bytes = 5 * 4 * layer.shape[0] * layer.shape[1]
             why = (

@@ -1,8 +1,8 @@
 """How evenly the weights of one kernel are spread, and references to set the numbers beside.
 
-What counts of a kernel is gathered and filled up with zeros to one of a few sizes, as each size is
-compiled anew, which takes seconds. To save memory, two measures of all entries are computed at a
-time, and 64 units at a time.
+A kernel is filled up with zeros to one of a few sizes, as each size is compiled anew, which takes
+seconds. To save memory, two measures of all entries are computed at a time, and 64 units at a time.
+All entries count: `kernels.alive` gives those that do.
 
 Shapes: M entries, with the zeros behind them.
 """
@@ -17,7 +17,7 @@ from scipy import stats
 
 from dropout_jax.analysis.uniformity import MEASURES, Profile, profile
 from dropout_jax.analysis.views import Live, measure_columns
-from dropout_jax.inspection.kernels import alive, in_float32
+from dropout_jax.inspection.kernels import in_float32
 
 VIEWS = ("entries", "columns", "columns_shuffled")
 _N_SHUFFLED = 256  # units, enough for their mean
@@ -47,28 +47,21 @@ def _of_units(block: jax.Array, n_inputs: int, n_units: int) -> dict[str, jax.Ar
     return {name: measure_columns(measure, block, live) for name, measure in MEASURES.items()}
 
 
-def measure(
-    kernel: np.ndarray, live: Live | None = None, seed: int = 0
-) -> dict[str, dict[str, float]]:
-    """All measures {view: {measure: value}} of |w| of a kernel [in, out], or what is alive of it.
+def measure(kernel: np.ndarray, seed: int = 0) -> dict[str, dict[str, float]]:
+    """All measures {view: {measure: value}} of |w| of a kernel [in, out].
 
     `entries` are all weights; `columns` are those of one unit, measured and averaged over units.
     `columns_shuffled` is the same after the weights were dealt anew over the layer, to at most 256
     units. It differs from `columns` only if some units have larger weights than others, or a law of
-    their own. A unit without any weight, as pruning leaves it, is dead. A value is NaN where there
-    is no distribution, as with a single input.
-
-    Args:
-      kernel: [in, out].
-      live: the inputs and outputs that count, by default all.
-      seed: the seed of the shuffle.
+    their own; `seed` is that of the dealing. A value is NaN where there is no distribution, as with
+    a single input.
 
     Example:
       >>> found = measure(np.array([[1.0, 10.0], [1.0, 10.0]], np.float32))
       >>> print(round(found["columns"]["gini"], 3))  # the weights of one unit are alike
       0.0
     """
-    kernel = alive(in_float32(kernel), live)
+    kernel = in_float32(kernel)
     entries = _filled_up(kernel)
     return {
         "entries": {
@@ -81,15 +74,15 @@ def measure(
     }
 
 
-def profile_of(kernel: np.ndarray, live: Live | None = None) -> Profile:
-    """|w| of what is alive of a kernel [in, out], sorted, and its Lorenz curve at 101 fractions.
+def profile_of(kernel: np.ndarray) -> Profile:
+    """|w| of a kernel [in, out], sorted, and its Lorenz curve at 101 fractions.
 
     Example:
       >>> kernel = np.array([[1.0, 3.0]], np.float32)
       >>> print(profile_of(kernel).lorenz[50])  # the smaller half has a quarter
       0.25
     """
-    kernel = alive(in_float32(kernel), live)
+    kernel = in_float32(kernel)
     return jax.tree.map(np.asarray, _profile_of(_filled_up(kernel), kernel.size))
 
 

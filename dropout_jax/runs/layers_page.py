@@ -18,7 +18,7 @@ from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.runs import page_figures, panels
 from dropout_jax.runs.page import template
 from dropout_jax.runs.page_figures import PANEL_STYLE, Panel, new_panel
-from dropout_jax.runs.style import GREY, STYLE, Figure, colour, legend, line, marker
+from dropout_jax.runs.style import GREY, STYLE, Figure, colour, legend, line, marker, numbers
 from dropout_jax.runs.svg import inline
 from dropout_jax.runs.wording import SIZES
 
@@ -115,7 +115,7 @@ def page(shown: LayersShown) -> str:
         shown._asdict() | {"tables": tables},
         names=list(shown.groups),
         sizes=SIZES,
-        swatches=[page_figures.swatch(c) for c in range(len(shown.lines))],
+        swatches=page_figures.swatches(list(shown.lines)),
         compares=len(shown.groups) > 1,
         laws=sorted({start.law for start in shown.starts.values()}),
         n_networks=max(len(values) for values in shown.lines.values()),
@@ -190,7 +190,8 @@ def _sorted_on_one_scale(shown: LayersShown) -> Callable[[Axes, LayersShown, str
 
 def _draw_sorted(axes: Axes, shown: LayersShown, name: str, top: float) -> None:
     """Draw |w| of one layer, sorted, in all groups, beside the law of its start."""
-    panels.draw_sorted(axes, [np.asarray(profile.relative) for profile in shown.profiles[name]])
+    of_groups = zip(shown.groups, shown.profiles[name], strict=True)
+    panels.draw_sorted(axes, {group: np.asarray(of.relative) for group, of in of_groups})
     start = shown.starts[name].profile.relative
     axes.plot(np.linspace(0, 1, len(start)), start, color=GREY, lw=0.9, ls="--")
     axes.set_xlim(0, 1)
@@ -199,7 +200,8 @@ def _draw_sorted(axes: Axes, shown: LayersShown, name: str, top: float) -> None:
 
 def _draw_lorenz(axes: Axes, shown: LayersShown, name: str) -> None:
     """Draw the Lorenz curves of one layer, beside that of its start."""
-    panels.draw_lorenz(axes, [np.asarray(profile.lorenz) for profile in shown.profiles[name]])
+    of_groups = zip(shown.groups, shown.profiles[name], strict=True)
+    panels.draw_lorenz(axes, {group: np.asarray(of.lorenz) for group, of in of_groups})
     start = shown.starts[name].profile.lorenz
     axes.plot(np.linspace(0, 1, len(start)), start, color=GREY, lw=0.9, ls="--")
     axes.set_xlim(0, 1)
@@ -209,7 +211,8 @@ def _draw_depth(axes: Axes, shown: LayersShown) -> None:
     """Draw the Gini index of each layer, the first on top: mean and range of each line."""
     y = np.arange(len(shown.starts))
     axes.plot([start.gini for start in shown.starts.values()], y, color=GREY, ls="--", marker="|")
-    for c, values in enumerate(shown.lines.values()):
+    for title, c in numbers(shown.lines).items():
+        values = shown.lines[title]
         known = np.ma.masked_invalid(values)
         low, high = (of.filled(np.nan) for of in (known.min(axis=0), known.max(axis=0)))
         axes.fill_betweenx(y, low, high, color=colour(c), alpha=0.25, lw=0)
@@ -223,7 +226,7 @@ def _draw_depth(axes: Axes, shown: LayersShown) -> None:
 def _legend_of_depth(shown: LayersShown) -> list[Line2D]:
     """Handles of what `_draw_depth` drew."""
     handles = legend(list(shown.lines))
-    for c, handle in enumerate(handles):
+    for handle, c in zip(handles, numbers(shown.lines).values(), strict=True):
         handle.set_marker(marker(c))
     return [*handles, Line2D([], [], color=GREY, ls="--", marker="|", label="start: the usual law")]
 

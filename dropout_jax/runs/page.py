@@ -81,7 +81,7 @@ def render(contents: Contents) -> str:
         names=names,
         described={name: described(of) for name, of in contents.summary["conditions"].items()},
         answer_html=_answer(contents.summary, contents.answer),
-        swatches=[page_figures.swatch(c) for c in range(len(names))],
+        swatches=page_figures.swatches(names),
         layers=list(contents.magnitudes),
         weights=page_figures.weights(contents.magnitudes),
         sorted_weights=page_figures.profiles(contents.profiles, names, "|w|"),

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from dropout_jax.runs import panels
-from dropout_jax.runs.style import STYLE, colour, line
+from dropout_jax.runs.style import STYLE, colour, line, numbers
 from dropout_jax.runs.svg import inline
 
 PANEL_STYLE = {**STYLE, "font.size": 8, "axes.labelpad": 6}  # a page may enlarge the text
@@ -56,16 +56,19 @@ def _ends(names: Sequence[str], values: np.ndarray, unit: str = "") -> str:
     return ", ".join(f"{name} {end:.3g}{unit}" for name, end in zip(names, last, strict=True))
 
 
-def swatch(c: int) -> Markup:
-    """The line of condition c, for a legend.
+def swatches(names: Sequence[str]) -> list[Markup]:
+    """The line of each condition, for a legend.
 
     Example:
-      >>> print("stroke: var(--k1)" in swatch(1))
+      >>> print("stroke: var(--k1)" in swatches(["none", "dropout"])[1])
       True
     """
-    figure = Figure(figsize=(0.42, 0.11))
-    figure.add_artist(Line2D([0, 1], [0.5, 0.5], color=colour(c), ls=line(c)))
-    return inline(figure, f"swatch{c}")
+    drawn = []
+    for c in numbers(names).values():
+        figure = Figure(figsize=(0.42, 0.11))
+        figure.add_artist(Line2D([0, 1], [0.5, 0.5], color=colour(c), ls=line(c)))
+        drawn.append(inline(figure, f"swatch{c}"))
+    return drawn
 
 
 @mpl.rc_context(PANEL_STYLE)
@@ -81,13 +84,15 @@ def weights(magnitudes: Mapping[str, Mapping[str, np.ndarray]]) -> list[Panel]:
     drawn = []
     for l, (layer, of_conditions) in enumerate(magnitudes.items()):
         top = panels.largest(of_conditions.values())
-        for c, (name, a) in enumerate(of_conditions.items()):
+        baseline = next(iter(of_conditions))
+        for name, c in numbers(of_conditions).items():
+            a = of_conditions[name]
             figure, axes = new_panel("weight index", "|w|")
             panels.draw_weights(axes, a, top, c)
             a = a[np.isfinite(a)]
             mean = f"mean {a.mean():.3g}, largest {a.max():.3g}" if len(a) else "diverged"
             told = f"|w| against weight index, {name}, {layer}: {len(a):,} weights, {mean}"
-            chosen = {"condition": name} if c else {}  # the baseline is shown with all others
+            chosen = {"condition": name} if name != baseline else {}  # which all are shown beside
             svg = inline(figure, f"weights{l}-{c}", told, c)
             drawn.append(Panel(svg, told, {"layer": layer, **chosen}))
     return drawn
@@ -108,7 +113,7 @@ def profiles(
     drawn = []
     for l, (title, values) in enumerate(relative.items()):
         figure, axes = new_panel("fraction, from the smallest", f"{quantity} / mean")
-        panels.draw_sorted(axes, values[..., ::_EVERY])
+        panels.draw_sorted(axes, dict(zip(names, values[..., ::_EVERY], strict=True)))
         axes.set_xlim(0, 1)
         told = f"{quantity} sorted, in units of its mean, {title}; largest: {_ends(names, values)}"
         svg = inline(figure, f"sorted-{quantity.strip('|')}{l}", told)
@@ -131,7 +136,7 @@ def differences(comparisons: Sequence[Mapping[str, Any]], names: Sequence[str]) 
     ends = np.array([[row["ci_low"], row["ci_high"]] for row in rows], float)
     top = 1.05 * (panels.largest(np.abs(ends)) or 1.0)
     drawn = []
-    for c, name in list(enumerate(names))[1:]:
+    for name, c in list(numbers(names).items())[1:]:
         of_condition = [row for row in rows if row["condition"] == name]
         x_label = "difference in Gini (left: more uniform)"
         figure, axes = new_panel(x_label, height=0.6 + 0.17 * len(of_condition), left=1.4)
@@ -162,7 +167,7 @@ def curves(
     for which, of_metric in values.items():
         split, metric = which.split("_")
         figure, axes = new_panel("epoch")
-        panels.draw_curve(axes, epochs, of_metric, metric)
+        panels.draw_curve(axes, epochs, dict(zip(names, of_metric, strict=True)), metric)
         shown = 100 * of_metric if metric == "error" else of_metric
         told = f"{split} {metric} along training; at the end "
         told += _ends(names, shown, f" {_UNITS[metric]}")

@@ -1,4 +1,6 @@
-"""One panel each: arrays in, drawn on given axes; the figures and the page of a run share them.
+"""One panel each: arrays in, drawn on axes of the caller, as `draw_curve(ax, …)`.
+
+The figures and the page of a run share them. A condition has one colour in all of them.
 
 Shapes: C conditions, S seeds, N weights of a layer, Q points of a profile, P points of a curve.
 """
@@ -63,37 +65,37 @@ def _thousands(value: float, _: float) -> str:
     return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
 
 
-def draw_sorted(axes: Axes, relative: Sequence[np.ndarray] | np.ndarray) -> None:
-    """Draw magnitudes in units of their mean, sorted, [S, Q] a condition; flat at 1 is uniform.
+def draw_sorted(axes: Axes, relative: Mapping[str, np.ndarray]) -> None:
+    """Draw magnitudes in units of their mean, sorted, {condition: [S, Q]}; flat at 1 is uniform.
 
     Example:
       >>> from matplotlib.figure import Figure
       >>> axes = Figure().subplots()
-      >>> draw_sorted(axes, np.ones((2, 3, 101)))  # conditions, seeds, fractions
+      >>> draw_sorted(axes, {"none": np.ones((3, 101))})  # seeds, fractions
       >>> print(axes.get_yscale())
       log
     """
-    n_points = relative[0].shape[-1]
+    n_points = next(iter(relative.values())).shape[-1]
     axes.axhline(1, color=GREY, lw=0.8, ls=":")
     draw_bands(axes, np.linspace(0, 1, n_points), relative)
     log_scale(axes, (1, 3))
-    shown = [of[..., n_points // 20 :] for of in relative]  # the smallest go to 0
+    shown = [of[..., n_points // 20 :] for of in relative.values()]  # the smallest go to 0
     low = min(np.nan_to_num(of, nan=1).min() for of in shown)
-    axes.set_ylim(max(0.8 * low, 1e-2), 1.3 * largest(relative))
+    axes.set_ylim(max(0.8 * low, 1e-2), 1.3 * largest(relative.values()))
 
 
-def draw_lorenz(axes: Axes, lorenz: Sequence[np.ndarray] | np.ndarray) -> None:
-    """Draw Lorenz curves, [S, Q] a condition, and the diagonal, which is uniform.
+def draw_lorenz(axes: Axes, lorenz: Mapping[str, np.ndarray]) -> None:
+    """Draw Lorenz curves, {condition: [S, Q]}, and the diagonal, which is uniform.
 
     Example:
       >>> from matplotlib.figure import Figure
       >>> axes = Figure().subplots()
-      >>> draw_lorenz(axes, np.ones((2, 3, 101)))  # conditions, seeds, fractions
+      >>> draw_lorenz(axes, {"none": np.ones((3, 101))})  # seeds, fractions
       >>> print(len(axes.lines))  # the diagonal, and one of each condition
-      3
+      2
     """
     axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
-    draw_bands(axes, np.linspace(0, 1, lorenz[0].shape[-1]), lorenz)
+    draw_bands(axes, np.linspace(0, 1, next(iter(lorenz.values())).shape[-1]), lorenz)
     axes.set_ylim(0, 1)
 
 
@@ -151,25 +153,28 @@ def _fill(verdict: str, of: str) -> Any:
     return (of, PALE) if verdict.startswith("negligibl") else of
 
 
-def draw_curve(axes: Axes, epochs: np.ndarray, values: np.ndarray, metric: str) -> None:
-    """Draw losses in nats or error rates, given as fractions, in per cent [C, S, P].
+def draw_curve(
+    axes: Axes, epochs: np.ndarray, values: Mapping[str, np.ndarray], metric: str
+) -> None:
+    """Draw losses in nats, or error rates in per cent, given as fractions {condition: [S, P]}.
 
     Example:
       >>> from matplotlib.figure import Figure
       >>> axes = Figure().subplots()
-      >>> draw_curve(axes, np.arange(4), np.ones((2, 3, 4)), "error")
+      >>> draw_curve(axes, np.arange(4), {"none": np.ones((3, 4))}, "error")
       >>> print(axes.get_ylabel())
       %
     """
     if metric == "loss":
-        draw_bands(axes, epochs, np.maximum(values, 1e-6))
-        if np.isfinite(values).any():  # an empty axis has no logarithmic scale
+        draw_bands(axes, epochs, {name: np.maximum(of, 1e-6) for name, of in values.items()})
+        if any(np.isfinite(of).any() for of in values.values()):  # an empty axis has no log scale
             log_scale(axes, (1, 2, 5))
         axes.set_ylabel("nats")
     else:
-        per_cent = 100 * values
+        per_cent = {name: 100 * of for name, of in values.items()}
         draw_bands(axes, epochs, per_cent)
-        whole, late = largest(per_cent), largest(per_cent[..., len(epochs) // 4 :])
+        late = largest(of[..., len(epochs) // 4 :] for of in per_cent.values())
+        whole = largest(per_cent.values())
         axes.set_ylim(0, max(1.05 * whole if whole < 3 * late else 1.3 * late, 1))
         axes.set_ylabel("%")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

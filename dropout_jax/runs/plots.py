@@ -1,5 +1,7 @@
 """Figures of a comparison: arrays in, a matplotlib Figure out; nothing is computed or saved here.
 
+For one panel on axes of your own, see `panels`.
+
 Shapes: C conditions, S seeds, N weights of a layer, Q points of a profile, P points of a curve.
 """
 
@@ -13,7 +15,17 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from dropout_jax.runs import panels
-from dropout_jax.runs.style import GREY, STYLE, Figure, colour, draw_bands, label, legend, marker
+from dropout_jax.runs.style import (
+    GREY,
+    STYLE,
+    Figure,
+    colour,
+    draw_bands,
+    label,
+    legend,
+    marker,
+    numbers,
+)
 
 _N_INSIDE = 4  # so many conditions have their legend inside a panel
 
@@ -43,7 +55,7 @@ def plot_weights(
     grid = figure.subplots(len(titles), len(names), sharey="row", squeeze=False)
     for row, title in zip(grid, titles, strict=True):
         top = panels.largest(magnitudes[name][title] for name in names)
-        for c, (axes, name) in enumerate(zip(row, names, strict=True)):
+        for axes, (name, c) in zip(row, numbers(names).items(), strict=True):
             a = magnitudes[name][title]
             panels.draw_weights(axes, a, top, c)
             if np.isfinite(a).any():
@@ -90,13 +102,14 @@ def plot_profiles(
     """
     figure = Figure(figsize=(3.2 * len(profiles) + 0.4, 8.2), layout="constrained")
     grid = figure.subplots(3, len(profiles), squeeze=False, sharex=True)
-    for column, (title, (relative, lorenz, change)) in enumerate(profiles.items()):
-        fractions = np.linspace(0, 1, relative.shape[-1])
+    for column, (title, drawn) in enumerate(profiles.items()):
+        relative, lorenz, change = (dict(zip(names, of, strict=True)) for of in drawn)
+        fractions = np.linspace(0, 1, drawn[0].shape[-1])
         sorted_axes, lorenz_axes, change_axes = grid[:, column]
         sorted_axes.set_title(title)
         panels.draw_sorted(sorted_axes, relative)
         panels.draw_lorenz(lorenz_axes, lorenz)
-        below = lorenz[0].mean(axis=0)
+        below = lorenz[names[0]].mean(axis=0)
         lorenz_axes.fill_between(fractions, below, fractions, color=GREY, alpha=0.12, lw=0)
         draw_bands(change_axes, fractions, change)
         change_axes.set_xlabel("fraction, from the smallest")
@@ -148,21 +161,23 @@ def plot_differences(
       difference in Gini from none
     """
     rows = [row for row in comparisons if row["measure"] == measure]
-    numbers = {name: c for c, name in enumerate(dict.fromkeys(r["condition"] for r in rows), 1)}
+    baseline = rows[0]["baseline"]
+    shown = numbers(dict.fromkeys([baseline, *(row["condition"] for row in rows)]))
+    del shown[baseline]
     n_cells = len({(row["layer"], row["view"]) for row in rows})
-    row_height = 0.12 * len(numbers) + 0.12
+    row_height = 0.12 * len(shown) + 0.12
     figure = Figure(figsize=(7.2, row_height * n_cells + 1.4), layout="constrained")
     axes = figure.subplots()
-    panels.draw_differences(axes, rows, numbers)
+    panels.draw_differences(axes, rows, shown)
     named = measure.replace("_", " ").capitalize()
-    axes.set_xlabel("\n".join(wrap(f"difference in {named} from {rows[0]['baseline']}", 72)))
+    axes.set_xlabel("\n".join(wrap(f"difference in {named} from {baseline}", 72)))
     less, more = ("less", "more") if higher_is_uniform else ("more", "less")
     above = axes.get_xaxis_transform()
     axes.text(0, 1.01, f"{less} uniform ← ", transform=above, ha="right", va="bottom")
     axes.text(0, 1.01, f" → {more} uniform", transform=above, ha="left", va="bottom")
     marks = [
         Line2D([], [], color=colour(c), marker=marker(c), ls="", label=label(name))
-        for name, c in numbers.items()
+        for name, c in shown.items()
     ]
     told = (("negligible", (GREY, panels.PALE)), ("undecided", "white"))
     marks += [Line2D([], [], color=GREY, marker="o", mfc=c, ls="", label=l) for l, c in told]
@@ -195,7 +210,7 @@ def plot_curves(
     grid = figure.subplots(2, 2, sharex=True)
     for axes, (name, values) in zip(grid.ravel(), curves.items(), strict=True):
         split, metric = name.split("_")
-        panels.draw_curve(axes, epochs, values, metric)
+        panels.draw_curve(axes, epochs, dict(zip(names, values, strict=True)), metric)
         axes.set_title(f"{split} {metric}")
     for axes in grid[-1]:
         axes.set_xlabel("epoch")

@@ -4,7 +4,8 @@ Shapes: C conditions, S seeds.
 """
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from textwrap import wrap
 from typing import Any
 
@@ -28,6 +29,7 @@ STYLE: dict[Any, Any] = {
 }
 _LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 _MARKERS = "vos^D"
+_USUAL = {"none": 0, "dropout": 1, "dropout 0.5": 1, "dropout .5": 1, "l2": 2}
 
 
 class Figure(_Figure):
@@ -42,6 +44,22 @@ class Figure(_Figure):
         file = io.BytesIO()
         self.savefig(file, format="png", dpi=100)
         return file.getvalue()
+
+
+def numbers(names: Iterable[str]) -> dict[str, int]:
+    """The number c of each condition, which decides its colour, line and mark.
+
+    No dropout, dropout of a half, and L2 have the same in every figure. Others take the next that
+    is free.
+
+    Example:
+      >>> print(numbers(["none", "dropout 0.2", "dropout 0.5", "l2"]))
+      {'none': 0, 'dropout 0.2': 3, 'dropout 0.5': 1, 'l2': 2}
+    """
+    names = list(names)
+    usual = {c: n for n in reversed(names) if (c := _USUAL.get(n.lower())) is not None}
+    own, free = {name: c for c, name in usual.items()}, (c for c in count() if c not in usual)
+    return {name: own[name] if name in own else next(free) for name in names}
 
 
 def colour(c: int) -> str:
@@ -95,7 +113,7 @@ def legend(names: Sequence[str]) -> list[Line2D]:
     """
     return [
         Line2D([], [], color=colour(c), ls=line(c), label=label(name))
-        for c, name in enumerate(names)
+        for name, c in numbers(names).items()
     ]
 
 
@@ -115,18 +133,18 @@ def log_scale(axes: Axes, subs: Sequence[float]) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def draw_bands(axes: Axes, x: np.ndarray, values: Iterable[np.ndarray]) -> None:
-    """Draw `draw_band` for each condition, with values [S, len(x)].
+def draw_bands(axes: Axes, x: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
+    """Draw `draw_band` for each condition, {name: values [S, len(x)]}.
 
     Example:
       >>> from matplotlib.figure import Figure
       >>> axes = Figure().subplots()
-      >>> draw_bands(axes, np.arange(4), np.ones((2, 3, 4)))  # conditions, seeds, x
+      >>> draw_bands(axes, np.arange(4), dict.fromkeys(["none", "l2"], np.ones((3, 4))))
       >>> print(len(axes.lines), len(axes.collections))
       2 2
     """
-    for c, of_condition in enumerate(values):
-        draw_band(axes, x, of_condition, c)
+    for name, c in numbers(values).items():
+        draw_band(axes, x, values[name], c)
 
 
 def draw_band(axes: Axes, x: np.ndarray, values: np.ndarray, c: int) -> None:
@@ -153,7 +171,7 @@ def draw_points(axes: Axes, names: Sequence[str], values: Iterable[np.ndarray]) 
       >>> print([tick.get_text() for tick in axes.get_xticklabels()])
       ['none', 'dropout']
     """
-    for c, of_condition in enumerate(values):
-        axes.plot(np.full(len(of_condition), c), of_condition, ".", color=colour(c), alpha=0.6)
-        axes.plot([c - 0.3, c + 0.3], [of_condition.mean()] * 2, color="black", lw=1)
+    for x, (c, of) in enumerate(zip(numbers(names).values(), values, strict=True)):
+        axes.plot(np.full(len(of), x), of, ".", color=colour(c), alpha=0.6)
+        axes.plot([x - 0.3, x + 0.3], [of.mean()] * 2, color="black", lw=1)
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")

@@ -19,9 +19,9 @@ def plot_passes(sizes: Sequence[int], curves: dict[str, Values], n_groups: int) 
     *panels, corner = figure.subplots(2, 4).ravel()
     for axes, quantity in zip(panels, QUANTITIES, strict=True):
         scaled = curves["networks, dropout"][quantity][:, :1]
-        differences = np.full((len(curves), n_groups, len(sizes)), np.nan)
-        for c, of_kind in enumerate(curves.values()):
-            differences[c, :, : of_kind[quantity].shape[1]] = of_kind[quantity] - scaled
+        differences = {kind: np.full((n_groups, len(sizes)), np.nan) for kind in curves}
+        for kind, of in curves.items():
+            differences[kind][:, : of[quantity].shape[1]] = of[quantity] - scaled
         axes.axhline(0, color=style.GREY, lw=0.8, ls=":")
         style.draw_bands(axes, np.array(sizes), differences)
         axes.set(title=quantity, xscale="log")

@@ -40,7 +40,8 @@ def plot_sweep(results: Results, rates: Sequence[float]) -> Figure:
 
 def _draw(axes: Axes, rates: Sequence[float], results: Results, labels: Mapping[str, str]) -> None:
     """The results that have a label as bands, and a legend."""
-    style.draw_bands(axes, np.array(rates), np.stack([results[name].T for name in labels]))
+    shown = {label: results[name].T for name, label in labels.items()}
+    style.draw_bands(axes, np.array(rates), shown)
     axes.legend(handles=style.legend(list(labels.values())), loc="upper left")
 
 
@@ -81,7 +82,7 @@ def plot_width(
     _draw(widths, rates, results, labels)
     style.log_scale(widths, _TICKS)
     widths.set(xlabel="rate of both hidden layers", ylabel="test error, %", title="width")
-    style.draw_bands(pixels, np.array(pixel_rates), results["pixels"].T[None])
+    style.draw_bands(pixels, np.array(pixel_rates), {"test": results["pixels"].T})
     pixels.set(xlabel="rate of pixels, beside .5 of units", title="pixels", ylim=(0, None))
     n_seeds = results["pixels"].shape[1]
     figure.suptitle(f"Test error: mean and range over {n_seeds} seeds", size=10)

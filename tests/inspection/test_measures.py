@@ -25,7 +25,7 @@ from dropout_jax.cli import file_tables
 from dropout_jax.cli.file_pictures import layers_shown
 from dropout_jax.cli.main import run_command
 from dropout_jax.inspection import measures, spread
-from dropout_jax.inspection.kernels import layers_of
+from dropout_jax.inspection.kernels import alive, layers_of
 from dropout_jax.inspection.measures import compare_groups, inspect, inspect_params
 from dropout_jax.inspection.spread import VIEWS, measure, references
 from dropout_jax.inspection.tensors import tensors_of
@@ -290,7 +290,7 @@ def test_units_measured_in_blocks_are_those_measured_at_once(shape):
     inputs[:2] = outputs[:1] = True
     live = Live(jnp.asarray(inputs), jnp.asarray(outputs))
     expected = measure_kernel(jnp.asarray(kernel), jnp.zeros(shape), live)[0]
-    found = measure(kernel, live)
+    found = measure(alive(kernel, live))
     for view in ("entries", "columns"):
         for name in MEASURES:
             np.testing.assert_allclose(found[view][name], expected[view][name], rtol=1e-5)
@@ -298,7 +298,7 @@ def test_units_measured_in_blocks_are_those_measured_at_once(shape):
 
 def test_a_unit_without_weights_is_left_out():
     pruned = np.append(DENSE, np.zeros((6, 1), np.float32), axis=1)
-    found, expected = measure(pruned), measure(DENSE)
+    found, expected = measure(alive(pruned)), measure(DENSE)
     for view in ("entries", "columns"):
         assert found[view]["gini"] == pytest.approx(expected[view]["gini"], rel=1e-6)
 
@@ -306,7 +306,8 @@ def test_a_unit_without_weights_is_left_out():
 def test_a_unit_with_weights_of_dead_inputs_alone_is_left_out():
     live = Live(jnp.asarray([True, True, True, True, True, False]), jnp.ones(5, bool))
     of_dead = np.append(DENSE, np.eye(6, dtype=np.float32)[:, 5:], axis=1)
-    assert measure(of_dead, live)["columns"] == pytest.approx(measure(DENSE[:5])["columns"])
+    found, expected = measure(alive(of_dead, live)), measure(DENSE[:5])
+    assert found["columns"] == pytest.approx(expected["columns"])
 
 
 def test_units_of_one_input_have_no_spread_and_a_dash(tmp_path, capsys):

@@ -2,6 +2,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from dropout_jax.analysis.comparison import VIEWS
@@ -230,3 +232,26 @@ def test_many_conditions_of_any_name_are_told_apart():
     assert len(legend.get_texts()) == len(names)
     looks = {(style.colour(c), str(style.line(c))) for c in range(36)}
     assert len(looks) == 36
+
+
+@given(
+    st.lists(st.sampled_from(["none", "dropout", "dropout .5", "l2", "L2", "a", "b"]), unique=True)
+)
+def test_conditions_differ_in_colour_and_the_usual_ones_keep_theirs(names):
+    colours = {handle.get_label(): handle.get_color() for handle in style.legend(names)}
+    assert len(set(colours.values())) == len(names) or len(names) > len(style.COLOURS)
+    for c, (name, other) in enumerate((("none", ""), ("dropout", "dropout .5"), ("l2", "L2"))):
+        if (name in names) != (other in names):
+            assert colours[name if name in names else other] == style.COLOURS[c]
+
+
+def test_the_lines_and_marks_of_all_figures_have_the_colours_of_the_legend():
+    names = ["none", "dropout 0.2", "dropout 0.5", "l2"]
+    colours = {handle.get_label(): handle.get_color() for handle in style.legend(names)}
+    axes = Figure().subplots()
+    panels.draw_curve(axes, EPOCHS, {name: np.ones((2, len(EPOCHS))) for name in names}, "error")
+    assert [line.get_color() for line in axes.lines] == list(colours.values())
+    row = {"baseline": "none", "layer": 0, "view": "entries", "measure": "gini", "difference": 0}
+    rows = [row | {"condition": n, "ci_low": 0, "ci_high": 0, "verdict": ""} for n in names[1:]]
+    marks: Any = plots.plot_differences(rows, "gini", 2).axes[0].containers
+    assert [mark.lines[0].get_color() for mark in marks] == list(colours.values())[1:]
