@@ -6,7 +6,7 @@ Question    With few seeds a bootstrap interval is too narrow; ours is Student's
 Predicted   V1 t intervals for 3 to 5 seeds cover 93 to 97 % of normal differences. V2 From 6 seeds
             BCa intervals cover 92 to 97 % under every law tried.
 Command     python -m experiments.interval_coverage [--quick]
-Time        about ten minutes on one CPU core
+Time        about twenty minutes on one CPU core
 
 Scientific  law of the differences; number of seeds
 Fixed       10,000 repetitions (2,000 from 30 seeds on, for their time), seed 0; 9,999 resamples
