@@ -1,7 +1,6 @@
 """`dropout-jax list`, `diff` and `figures`: runs that are done, from their folders."""
 
 import json
-from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from dropout_jax.cli import terminal
 from dropout_jax.cli.arguments import Diff, Figures, List
 from dropout_jax.cli.refused import bad_input
 from dropout_jax.cli.tables import escaped, named
-from dropout_jax.runs.wording import picture, verdict
+from dropout_jax.runs.wording import flat, in_short, picture
 
 _SLIDE = (10.67, 6.0)  # inches, 16:9; projected at 13.33 inches, type grows by a quarter
 
@@ -30,16 +29,16 @@ def list_runs(arguments: List) -> int:
         try:
             told, summary = _read(run)
             written = datetime.fromtimestamp((run / "summary.json").stat().st_mtime)
-            answer = "; ".join(map(_in_short, verdict(summary))) or "nothing is compared"
             cells = (
                 run.name,
                 f"{written:%Y-%m-%d %H:%M}",
                 told.get("dataset", "own"),
                 summary["n_seeds"],
+                in_short(summary) or "nothing is compared",
             )
         except (ValueError, KeyError, TypeError):
             continue  # another's folder
-        table.add_row(*map(named, (*cells, answer)))
+        table.add_row(*map(named, cells))
     if table.row_count:
         terminal.say([table])
     else:
@@ -47,17 +46,11 @@ def list_runs(arguments: List) -> int:
     return 0
 
 
-def _in_short(sentence: str) -> str:
-    """What a sentence of the verdict says of all layers, or that it says nothing of all."""
-    lead, colon, _ = sentence.partition(": ")
-    return lead if colon else f"{sentence.partition(',')[0]} no answer for all layers"
-
-
 def diff(arguments: Diff) -> int:
     """Print what differs between two runs: settings first, then verdicts."""
     with bad_input():
         both = [_read(run) for run in (arguments.one, arguments.other)]
-        settings = [dict(_flat(told)) for told, _ in both]
+        settings = [flat(told) for told, _ in both]
         verdicts = [
             {
                 f"{name}, layer {layer}, {view}": f"{cell.verdict} {cell.difference:+.3f}"
@@ -113,12 +106,3 @@ def _read(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"expected the folder of a run, got {run}") from error
     return told, summary
-
-
-def _flat(tree: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, str]]:
-    """Settings as (dotted name, text)."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{name}{key}.")
-        else:
-            yield f"{name}{key}", str(value)

@@ -14,7 +14,7 @@ import numpy as np
 from markupsafe import Markup
 
 from dropout_jax.runs import page_figures
-from dropout_jax.runs.wording import GINI, LEGEND, SHOWN, described, picture, verdict
+from dropout_jax.runs.wording import GINI, LEGEND, SHOWN, described, flat, picture, verdict
 
 _STYLE = (  # of an answer that stands alone; a page has its own
     "<style>.picture .more-uniform { color: #00795a; font-weight: 600 } "
@@ -99,8 +99,8 @@ def render(contents: Contents) -> str:
         ],
         weight_table=_weight_table(contents.magnitudes),
         measures=list(dict.fromkeys(row["measure"] for row in contents.summary["comparisons"])),
-        settings=_flat(contents.settings),
-        environment=_flat(contents.environment),
+        settings=flat(contents.settings),
+        environment=flat(contents.environment),
     )
 
 
@@ -134,16 +134,6 @@ def template(name: str) -> jinja2.Template:
     here = jinja2.PackageLoader("dropout_jax.runs", "")
     environment = jinja2.Environment(loader=here, autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.get_template(f"{name}.html.jinja")
-
-
-def _flat(tree: Any, name: str = "") -> dict[str, str]:
-    """Nested settings as {dotted name: text}."""
-    if isinstance(tree, Mapping) and tree:
-        parts = [_flat(value, f"{name}.{key}" if name else str(key)) for key, value in tree.items()]
-        return {key: text for part in parts for key, text in part.items()}
-    if isinstance(tree, list | tuple):
-        return {name: ", ".join(map(str, tree))}
-    return {name: str(tree)}
 
 
 def _weight_table(magnitudes: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict[str, Any]]:

@@ -63,6 +63,21 @@ def question(names: Sequence[str]) -> str:
     return f"What spreads the weights, compared with {first}?"
 
 
+def flat(tree: Any, name: str = "") -> dict[str, str]:
+    """Nested settings as {dotted name: text}.
+
+    Example:
+      >>> print(flat({"seconds": {"training": 2.5}, "rates": [0.0, 0.5]}))
+      {'seconds.training': '2.5', 'rates': '0.0, 0.5'}
+    """
+    if isinstance(tree, Mapping) and tree:
+        parts = [flat(value, f"{name}.{key}" if name else str(key)) for key, value in tree.items()]
+        return {key: text for part in parts for key, text in part.items()}
+    if isinstance(tree, list | tuple):
+        return {name: ", ".join(map(str, tree))}
+    return {name: str(tree)}
+
+
 def described(condition: Mapping[str, Any]) -> str:
     """What was done to the networks of a condition, from a summary.
 
@@ -150,15 +165,43 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
                 "baseline diverged."
             )
             continue
-        layers = [cells for (of, _), cells in table.items() if of == name]
-        weights = [cells["weights"].verdict for cells in layers]
-        work = [cells["contributions"].verdict for cells in layers if "contributions" in cells]
-        spread = (_is_spread(work), _is_spread(weights))
-        subject = name[:1].upper() + name[1:]
-        lead = f"{subject} {_LEADS[spread]}:" if work and spread in _LEADS else f"With {name},"
+        work, weights = _verdicts(table, name)
+        lead = _lead(work, weights)
+        lead = f"{name[:1].upper()}{name[1:]} {lead}:" if lead else f"With {name},"
         said = [_of_units(work)] if work else []  # a network may have no hidden layer
         sentences.append(f"{lead} {'; '.join([*said, _of_weights(weights)])}.")
     return sentences
+
+
+def in_short(summary: Mapping[str, Any]) -> str:
+    """What each condition spreads, without the layers; empty if nothing is compared.
+
+    Example:
+      >>> row = {"condition": "dropout", "layer": 0, "view": "entries", "measure": "gini"}
+      >>> row |= {"verdict": "undecided", "difference": -0.1}
+      >>> print(in_short({"comparisons": [row]}))
+      dropout: no answer for all layers
+    """
+    table = picture(summary)
+    leads = {name: _lead(*_verdicts(table, name)) for name, _ in table}
+    return "; ".join(
+        f"{name} {lead}" if lead else f"{name}: no answer for all layers"
+        for name, lead in leads.items()
+    )
+
+
+def _verdicts(
+    table: Mapping[tuple[str, int], Mapping[str, Cell]], name: str
+) -> tuple[list[str], list[str]]:
+    """The verdicts on the work of each hidden layer, and on the weights of each layer."""
+    layers = [cells for (of, _), cells in table.items() if of == name]
+    work = [cells["contributions"].verdict for cells in layers if "contributions" in cells]
+    return work, [cells["weights"].verdict for cells in layers]
+
+
+def _lead(work: Sequence[str], weights: Sequence[str]) -> str | None:
+    """What is spread in all layers together; None if that is open."""
+    return _LEADS.get((_is_spread(work), _is_spread(weights)))
 
 
 def _is_spread(verdicts: Sequence[str]) -> bool | None:

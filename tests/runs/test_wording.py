@@ -2,7 +2,7 @@
 
 import pytest
 
-from dropout_jax.runs.wording import MARKS, described, picture, question, verdict
+from dropout_jax.runs.wording import MARKS, described, in_short, picture, question, verdict
 
 MORE, LESS, SAME, OPEN = "more uniform", "less uniform", "negligible", "undecided"
 
@@ -60,6 +60,10 @@ def test_few_seeds_are_said_first_and_then_the_verdicts():
 def test_the_lead_says_what_is_spread_where_the_verdicts_decide_it(work, weights, lead):
     (sentence,) = verdict(summary(work, weights))
     assert sentence.startswith(lead)
+    is_open = lead == "With b, "
+    assert in_short(summary(work, weights)) == (
+        "b: no answer for all layers" if is_open else lead.removesuffix(": ").replace("B", "b")
+    )
 
 
 def test_every_layer_is_named_with_its_verdict():
