@@ -67,7 +67,8 @@ def _as_mask(image: re.Match[str], c: int) -> str:
     alpha.point([0] + 255 * [255], "1").save(file, "png")
     bits = base64.b64encode(file.getvalue()).decode()
     colour = _VARIABLES[COLOURS[c % len(COLOURS)].lower()]
-    return (
+    return (  # not up to the edges, where print would show a line
         f'<mask id="points">{opened}{bits}{closed}</mask>'
-        f'<rect width="100%" height="100%" mask="url(#points)" style="fill: {colour}"/>'
+        '<rect x="1%" y="1%" width="98%" height="98%" mask="url(#points)" '
+        f'style="fill: {colour}"/>'
     )

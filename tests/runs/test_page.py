@@ -322,8 +322,15 @@ def test_nothing_is_cut_off_on_a_phone_in_either_scheme(opened, scheme):
 
 
 @pytest.mark.slow
-def test_in_print_every_chart_is_shown(opened):
+def test_in_print_every_chart_is_shown_and_no_table_is_cut_off(opened):
+    size = {"width": 700, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     assert len(shown(opened, "weights")) == 9
     assert not opened.find_element("css selector", "button").is_displayed()
+    opened.execute_script("dispatchEvent(new Event('beforeprint'))")  # opens every table
+    tables = opened.find_elements("css selector", "table")
+    assert all(table.is_displayed() for table in tables)
+    assert max(table.rect["x"] + table.rect["width"] for table in tables) <= 700
+    opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
