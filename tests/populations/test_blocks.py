@@ -1,3 +1,4 @@
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,8 @@ from dropout_jax.noise import dropout
 from dropout_jax.populations.blocks import curve_epochs, train_blocks
 from dropout_jax.populations.devices import deal, map_members, mesh_of, on_every_device, share
 from dropout_jax.populations.memory import block_size, member_bytes
-from dropout_jax.training.config import Config, Hparams
+from dropout_jax.training.config import Config, Hparams, as_arrays
+from dropout_jax.training.epochs import learning_point, train_epoch
 from dropout_jax.training.step import init
 
 MESH = mesh_of(jax.local_devices()[:2])
@@ -82,6 +84,56 @@ def test_a_member_needs_no_more_memory_than_is_said_and_more_than_a_third_of_it(
     assert used is not None
     needed = used.temp_size_in_bytes + used.output_size_in_bytes
     assert member_bytes(config, 784) / 3 < needed < member_bytes(config, 784)
+
+
+class Convolutional(nn.Module):
+    features: tuple[int, ...] = (8, 10)
+
+    @nn.compact
+    def __call__(self, x, *, key=None, rates=None):
+        x = nn.relu(nn.Conv(8, (3, 3))(x))
+        x = x if key is None or rates is None else dropout(key, x, rates[1])
+        return nn.Dense(10)(x.reshape(*x.shape[:-3], -1))
+
+
+@pytest.mark.slow
+def test_a_further_member_of_any_network_needs_no_more_memory_than_is_said():
+    config = Config(Convolutional(), batch_size=64)
+    x, y = jnp.zeros((1000, 16, 16, 1)), jnp.zeros(1000, jnp.int32)
+    hparams = as_arrays(Hparams(rates=(0.0, 0.5)))
+    member = hparams, init(config, hparams, jax.random.key(0), (16, 16, 1))
+
+    def bytes_of(n, function):
+        members = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((n, *leaf.shape), leaf.dtype), member
+        )
+        used = jax.jit(jax.vmap(function)).lower(*members).compile().memory_analysis()
+        assert used is not None
+        return used.temp_size_in_bytes + used.output_size_in_bytes
+
+    def train(hparams, state):
+        return train_epoch(config, hparams, state, x, y)
+
+    def measure(_, state):
+        return learning_point(config, state.params, Dataset(x, y, x, y))
+
+    needed = max(bytes_of(3, function) - bytes_of(2, function) for function in (train, measure))
+    said = member_bytes(config, (16, 16, 1))
+    assert said / 3 < needed < said
+
+
+def test_a_loop_in_a_network_counts_as_often_as_it_turns():
+    class Looped:
+        features = (8, 8)
+
+        def init(self, key, x, /):
+            return jnp.ones((8, 8))
+
+        def apply(self, params, x, /, **noise):
+            return jax.lax.fori_loop(0, 5, lambda _, x: jnp.tanh(x @ params), x)
+
+    once = member_bytes(Config(MLP((8,))), 8) - 4 * 4 * 72  # of its parameters
+    assert member_bytes(Config(Looped()), 8) - 4 * 4 * 64 == 5 * once
 
 
 def test_curves_are_measured_first_last_and_evenly_between():
