@@ -30,16 +30,16 @@ def largest(values: Iterable[np.ndarray]) -> float:
     return float(finite.max()) if len(finite) else 1.0
 
 
-def draw_weights(axes: Axes, magnitudes: np.ndarray, top: float, c: int) -> None:
+def draw_weights(ax: Axes, magnitudes: np.ndarray, top: float, c: int) -> None:
     """Draw |w| [N] of condition c against weight index, and its mean, on a scale up to `top`.
 
     A grey band holds the middle 90 %, window by window.
 
     Example:
       >>> from matplotlib.figure import Figure
-      >>> axes = Figure().subplots()
-      >>> draw_weights(axes, np.array([0.1, 0.3]), 0.3, 0)
-      >>> print(*axes.lines[0].get_ydata())
+      >>> ax = Figure().subplots()
+      >>> draw_weights(ax, np.array([0.1, 0.3]), 0.3, 0)
+      >>> print(*ax.lines[0].get_ydata())
       0.2 0.2
     """
     n = len(magnitudes)
@@ -47,60 +47,60 @@ def draw_weights(axes: Axes, magnitudes: np.ndarray, top: float, c: int) -> None
         windows = np.array_split(magnitudes, min(_WINDOWS, -(-n // _IN_WINDOW)))
         low, high = np.transpose([np.quantile(window, (0.05, 0.95)) for window in windows])
         edges = np.cumsum([0, *map(len, windows)])
-        axes.stairs(high, edges, baseline=low, fill=True, color=GREY, alpha=0.2, zorder=0)
-        axes.stairs(high, edges, baseline=None, color="black", lw=0.7, zorder=2)
+        ax.stairs(high, edges, baseline=low, fill=True, color=GREY, alpha=0.2, zorder=0)
+        ax.stairs(high, edges, baseline=None, color="black", lw=0.7, zorder=2)
     size = 0.5 if n > 20_000 else 2.5
-    axes.scatter(  # not antialiased: as sharp, and the file is a third of the size
+    ax.scatter(  # not antialiased: as sharp, and the file is a third of the size
         np.arange(n), magnitudes, s=size, color=colour(c), lw=0, aa=False, rasterized=True
     )
-    axes.axhline(magnitudes.mean() if n else np.nan, color="black", lw=0.8)
+    ax.axhline(magnitudes.mean() if n else np.nan, color="black", lw=0.8)
     if not np.isfinite(magnitudes).any():
-        axes.text(0.5, 0.5, "diverged", transform=axes.transAxes, ha="center", va="center")
-    axes.set_xlim(0, max(n, 1))
-    axes.set_ylim(0, 1.18 * top)
-    axes.xaxis.set_major_formatter(_thousands)
+        ax.text(0.5, 0.5, "diverged", transform=ax.transAxes, ha="center", va="center")
+    ax.set_xlim(0, max(n, 1))
+    ax.set_ylim(0, 1.18 * top)
+    ax.xaxis.set_major_formatter(_thousands)
 
 
 def _thousands(value: float, _: float) -> str:
     return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
 
 
-def draw_sorted(axes: Axes, relative: Mapping[str, np.ndarray]) -> None:
+def draw_sorted(ax: Axes, relative: Mapping[str, np.ndarray]) -> None:
     """Draw magnitudes in units of their mean, sorted, {condition: [S, Q]}; flat at 1 is uniform.
 
     Example:
       >>> from matplotlib.figure import Figure
-      >>> axes = Figure().subplots()
-      >>> draw_sorted(axes, {"none": np.ones((3, 101))})  # seeds, fractions
-      >>> print(axes.get_yscale())
+      >>> ax = Figure().subplots()
+      >>> draw_sorted(ax, {"none": np.ones((3, 101))})  # seeds, fractions
+      >>> print(ax.get_yscale())
       log
     """
     n_points = next(iter(relative.values())).shape[-1]
-    axes.axhline(1, color=GREY, lw=0.8, ls=":")
-    draw_bands(axes, np.linspace(0, 1, n_points), relative)
-    log_scale(axes, (1, 3))
+    ax.axhline(1, color=GREY, lw=0.8, ls=":")
+    draw_bands(ax, np.linspace(0, 1, n_points), relative)
+    log_scale(ax, (1, 3))
     shown = [of[..., n_points // 20 :] for of in relative.values()]  # the smallest go to 0
     low = min(np.nan_to_num(of, nan=1).min() for of in shown)
-    axes.set_ylim(max(0.8 * low, 1e-2), 1.3 * largest(relative.values()))
+    ax.set_ylim(max(0.8 * low, 1e-2), 1.3 * largest(relative.values()))
 
 
-def draw_lorenz(axes: Axes, lorenz: Mapping[str, np.ndarray]) -> None:
+def draw_lorenz(ax: Axes, lorenz: Mapping[str, np.ndarray]) -> None:
     """Draw Lorenz curves, {condition: [S, Q]}, and the diagonal, which is uniform.
 
     Example:
       >>> from matplotlib.figure import Figure
-      >>> axes = Figure().subplots()
-      >>> draw_lorenz(axes, {"none": np.ones((3, 101))})  # seeds, fractions
-      >>> print(len(axes.lines))  # the diagonal, and one of each condition
+      >>> ax = Figure().subplots()
+      >>> draw_lorenz(ax, {"none": np.ones((3, 101))})  # seeds, fractions
+      >>> print(len(ax.lines))  # the diagonal, and one of each condition
       2
     """
-    axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
-    draw_bands(axes, np.linspace(0, 1, next(iter(lorenz.values())).shape[-1]), lorenz)
-    axes.set_ylim(0, 1)
+    ax.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
+    draw_bands(ax, np.linspace(0, 1, next(iter(lorenz.values())).shape[-1]), lorenz)
+    ax.set_ylim(0, 1)
 
 
 def draw_differences(
-    axes: Axes, rows: Sequence[Mapping[str, Any]], conditions: Mapping[str, int]
+    ax: Axes, rows: Sequence[Mapping[str, Any]], conditions: Mapping[str, int]
 ) -> None:
     """Draw differences with intervals, a line per layer and view.
 
@@ -114,19 +114,19 @@ def draw_differences(
       >>> from matplotlib.figure import Figure
       >>> row = {"condition": "dropout", "layer": 0, "view": "entries", "difference": -0.1}
       >>> row |= {"ci_low": -0.2, "ci_high": -0.05, "verdict": "more uniform"}
-      >>> axes = Figure().subplots()
-      >>> draw_differences(axes, [row], {"dropout": 1})
-      >>> print(axes.get_yticklabels()[0].get_text())
+      >>> ax = Figure().subplots()
+      >>> draw_differences(ax, [row], {"dropout": 1})
+      >>> print(ax.get_yticklabels()[0].get_text())
       layer 0   entries
     """
     cells = list(dict.fromkeys((row["layer"], row["view"]) for row in rows))
     names, n = list(conditions), len(conditions)
-    axes.axvline(0, color="black", lw=0.8)
+    ax.axvline(0, color="black", lw=0.8)
     for row in rows:
         y = cells.index((row["layer"], row["view"]))
         offset = 0.8 / n * (names.index(row["condition"]) - (n - 1) / 2)
         c, middle = conditions[row["condition"]], row["difference"]
-        axes.errorbar(
+        ax.errorbar(
             middle,
             y + offset,
             xerr=np.maximum([[middle - row["ci_low"]], [row["ci_high"] - middle]], 0),  # rounded
@@ -139,11 +139,11 @@ def draw_differences(
     layers = list(dict.fromkeys(layer for layer, _ in cells))
     for y, (layer, _) in enumerate(cells):
         if layers.index(layer) % 2:
-            axes.axhspan(y - 0.5, y + 0.5, color=STRIPE, lw=0, zorder=-1)
+            ax.axhspan(y - 0.5, y + 0.5, color=STRIPE, lw=0, zorder=-1)
     titles = [f"layer {layer}" if isinstance(layer, int) else layer for layer, _ in cells]
     views = [view.replace("_", " ") for _, view in cells]
-    axes.set_yticks(range(len(cells)), map("{}   {}".format, titles, views))
-    axes.set_ylim(len(cells) - 0.5, -0.5)
+    ax.set_yticks(range(len(cells)), map("{}   {}".format, titles, views))
+    ax.set_ylim(len(cells) - 0.5, -0.5)
 
 
 def _fill(verdict: str, of: str) -> Any:
@@ -153,28 +153,26 @@ def _fill(verdict: str, of: str) -> Any:
     return (of, PALE) if verdict.startswith("negligibl") else of
 
 
-def draw_curve(
-    axes: Axes, epochs: np.ndarray, values: Mapping[str, np.ndarray], metric: str
-) -> None:
+def draw_curve(ax: Axes, epochs: np.ndarray, values: Mapping[str, np.ndarray], metric: str) -> None:
     """Draw losses in nats, or error rates in per cent, given as fractions {condition: [S, P]}.
 
     Example:
       >>> from matplotlib.figure import Figure
-      >>> axes = Figure().subplots()
-      >>> draw_curve(axes, np.arange(4), {"none": np.ones((3, 4))}, "error")
-      >>> print(axes.get_ylabel())
+      >>> ax = Figure().subplots()
+      >>> draw_curve(ax, np.arange(4), {"none": np.ones((3, 4))}, "error")
+      >>> print(ax.get_ylabel())
       %
     """
     if metric == "loss":
-        draw_bands(axes, epochs, {name: np.maximum(of, 1e-6) for name, of in values.items()})
+        draw_bands(ax, epochs, {name: np.maximum(of, 1e-6) for name, of in values.items()})
         if any(np.isfinite(of).any() for of in values.values()):  # an empty axis has no log scale
-            log_scale(axes, (1, 2, 5))
-        axes.set_ylabel("nats")
+            log_scale(ax, (1, 2, 5))
+        ax.set_ylabel("nats")
     else:
         per_cent = {name: 100 * of for name, of in values.items()}
-        draw_bands(axes, epochs, per_cent)
+        draw_bands(ax, epochs, per_cent)
         late = largest(of[..., len(epochs) // 4 :] for of in per_cent.values())
         whole = largest(per_cent.values())
-        axes.set_ylim(0, max(1.05 * whole if whole < 3 * late else 1.3 * late, 1))
-        axes.set_ylabel("%")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set_ylim(0, max(1.05 * whole if whole < 3 * late else 1.3 * late, 1))
+        ax.set_ylabel("%")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -117,61 +117,61 @@ def legend(names: Sequence[str]) -> list[Line2D]:
     ]
 
 
-def log_scale(axes: Axes, subs: Sequence[float]) -> None:
+def log_scale(ax: Axes, subs: Sequence[float]) -> None:
     """Make the y axis logarithmic, with plain numbers at these multiples of powers of ten.
 
     Example:
       >>> from matplotlib.figure import Figure
-      >>> axes = Figure().subplots()
-      >>> log_scale(axes, (1, 3))
-      >>> print(axes.get_yscale())
+      >>> ax = Figure().subplots()
+      >>> log_scale(ax, (1, 3))
+      >>> print(ax.get_yscale())
       log
     """
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=subs))
-    axes.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=subs))
+    ax.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-def draw_bands(axes: Axes, x: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
+def draw_bands(ax: Axes, x: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
     """Draw `draw_band` for each condition, {name: values [S, len(x)]}.
 
     Example:
       >>> from matplotlib.figure import Figure
-      >>> axes = Figure().subplots()
-      >>> draw_bands(axes, np.arange(4), dict.fromkeys(["none", "l2"], np.ones((3, 4))))
-      >>> print(len(axes.lines), len(axes.collections))
+      >>> ax = Figure().subplots()
+      >>> draw_bands(ax, np.arange(4), dict.fromkeys(["none", "l2"], np.ones((3, 4))))
+      >>> print(len(ax.lines), len(ax.collections))
       2 2
     """
     for name, c in numbers(values).items():
-        draw_band(axes, x, values[name], c)
+        draw_band(ax, x, values[name], c)
 
 
-def draw_band(axes: Axes, x: np.ndarray, values: np.ndarray, c: int) -> None:
+def draw_band(ax: Axes, x: np.ndarray, values: np.ndarray, c: int) -> None:
     """Draw the mean of values [S, len(x)] as a line and their range as a band, for condition c.
 
     Example:
       >>> from matplotlib.figure import Figure
-      >>> axes = Figure().subplots()
-      >>> draw_band(axes, np.arange(4), np.ones((3, 4)), 1)
-      >>> print(axes.lines[0].get_color())
+      >>> ax = Figure().subplots()
+      >>> draw_band(ax, np.arange(4), np.ones((3, 4)), 1)
+      >>> print(ax.lines[0].get_color())
       #D55E00
     """
-    axes.fill_between(x, values.min(axis=0), values.max(axis=0), color=colour(c), alpha=0.25, lw=0)
-    axes.plot(x, values.mean(axis=0), color=colour(c), lw=1.3, ls=line(c))
+    ax.fill_between(x, values.min(axis=0), values.max(axis=0), color=colour(c), alpha=0.25, lw=0)
+    ax.plot(x, values.mean(axis=0), color=colour(c), lw=1.3, ls=line(c))
 
 
-def draw_points(axes: Axes, names: Sequence[str], values: Iterable[np.ndarray]) -> None:
+def draw_points(ax: Axes, names: Sequence[str], values: Iterable[np.ndarray]) -> None:
     """Draw a column of points for each condition, one per seed of its values [S], and their mean.
 
     Example:
       >>> from matplotlib.figure import Figure
-      >>> axes = Figure().subplots()
-      >>> draw_points(axes, ["none", "dropout"], np.ones((2, 3)))  # conditions, seeds
-      >>> print([tick.get_text() for tick in axes.get_xticklabels()])
+      >>> ax = Figure().subplots()
+      >>> draw_points(ax, ["none", "dropout"], np.ones((2, 3)))  # conditions, seeds
+      >>> print([tick.get_text() for tick in ax.get_xticklabels()])
       ['none', 'dropout']
     """
     for x, (c, of) in enumerate(zip(numbers(names).values(), values, strict=True)):
-        axes.plot(np.full(len(of), x), of, ".", color=colour(c), alpha=0.6)
-        axes.plot([x - 0.3, x + 0.3], [of.mean()] * 2, color="black", lw=1)
-    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+        ax.plot(np.full(len(of), x), of, ".", color=colour(c), alpha=0.6)
+        ax.plot([x - 0.3, x + 0.3], [of.mean()] * 2, color="black", lw=1)
+    ax.set_xticks(range(len(names)), names, rotation=30, ha="right")
