@@ -17,7 +17,7 @@ Judged      A claim holds if the 95 % interval over seeds supports it. An undeci
             .5: of path norms and of |w| they were predicted there, not here. Differences hold for
             these test digits.
 Command     python -m experiments.rates [--quick] [--test-dir DIR]
-Time        forty minutes on two CPU cores, beside other work
+Time        three quarters of an hour on two CPU cores, beside other work
 
 Scientific  one rate for both hidden layers, two rates, the rate of pixels; width
 Fixed       as in the main study; all 10,000 test digits of full MNIST if its folder is given, else

@@ -10,7 +10,7 @@ Judged      The family is all data sets and both conditions, quantity by quantit
             distance from the start and training loss too; the record has both. Fashion-MNIST could
             not be had where this was run: the data are those that scikit-learn ships or makes.
 Command     python -m experiments.second_domain [--quick]
-Time        about ten minutes on two CPU cores
+Time        about four minutes on two CPU cores
 
 Scientific  data (breast cancer, 30 features, 2 classes; wine, 13 features, 3 classes; a problem
             like Madelon: 20,000 examples of 50 features, 10 of them informative, 4 classes, 3

@@ -12,7 +12,7 @@ Predicted   Each as its source says (`analysis.theory`). A1 Linear regression en
             coefficient on a product of k inputs is (1 - rate)^k within 2 %. A7 Two copies of an
             input: no network of weights ≥ 0 is below 4/3, the best of signed weights is below 1.05.
 Command     python -m experiments.theory [--quick]
-Time        about two minutes on two CPU cores
+Time        about three minutes on two CPU cores
 
 Scientific  rate
 Fixed       all examples a step, averaged over the second half of the steps where there is one

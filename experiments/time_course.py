@@ -15,7 +15,7 @@ Judged      The distance is ‖w - w₀‖ / ‖w₀‖. The reference is the me
             out. Equal distances are reached at other moments and losses. The reference's own error
             over seeds is not counted.
 Command     python -m experiments.time_course [--quick]
-Time        about a quarter of an hour on two CPU cores
+Time        about twenty minutes on two CPU cores
 
 Scientific  rate of hidden layers (0, .2, .5, .8), tuned L2; initial kernels × .1, .5, 1, 2
 Fixed       as in the main study; 30 seeds; 16 moments on a logarithmic scale, the first before

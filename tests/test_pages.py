@@ -70,6 +70,7 @@ MATCHED = {"layer": 1, "quantity": "relative interaction in nats, matched damage
         ("coadaptation", MATCHED, 3),
         ("l2", {"baseline": "none", "quantity": "norm of all weights"}, 2),
         ("l2", {**NORMS, "quantity": LAST}, 3),
+        ("l2", {**NORMS, "condition": "dropout, equal error", "quantity": LAST}, 3),
         ("robustness", {"quantity": "noise", "strength": 0.5}, 1),
         ("robustness", {"quantity": "intensity", "strength": 0.9}, 1),
         ("robustness", {"quantity": "contrast", "strength": 0.76}, 1),
@@ -89,7 +90,7 @@ def test_every_interval_of_the_answer_is_recorded(study, which, digits):
 
 def test_no_other_interval_is_in_the_findings():
     prose = text("findings").split("<!-- answer -->")[0]
-    assert len(re.findall(r"\[[−+][\d.]+, [−+][\d.]+\]", prose)) == 10
+    assert len(re.findall(r"\[[−+][\d.]+, [−+][\d.]+\]", prose)) == 11
 
 
 def test_the_shares_of_the_multiverse_stated_are_those_recorded():
