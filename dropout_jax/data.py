@@ -151,12 +151,13 @@ def check_examples(
       >>> check_examples(np.ones((2, 3), np.float32), np.array([0, 1]), 2)
     """
     shape_x, shape_y = (getattr(array, "shape", type(array).__name__) for array in (x, y))
+    arrays = hasattr(x, "shape") and hasattr(y, "shape")
     if n_classes is None:
         shape, kinds, hold = "[n] or [n, K]", (jnp.floating, jnp.integer, jnp.bool_), "real numbers"
     else:
         shape, kinds, hold = "[n]", (jnp.integer,), "integer classes"
     inputs, ranked = ("D", len(shape_x) == 2) if vectors else ("…", len(shape_x) > 1)
-    fit = ranked and shape_y[:1] == shape_x[:1] and x.size
+    fit = arrays and ranked and shape_y[:1] == shape_x[:1] and x.size
     if not fit or len(shape_y) > (2 if n_classes is None else 1):
         raise ValueError(
             f"x{suffix} must be an array [n, {inputs}] and y{suffix} one of {shape} with n > 0, "

@@ -62,7 +62,7 @@ def never_drops(rate: ArrayLike) -> bool:
       >>> print(never_drops(0.0), never_drops(0.5))
       True False
     """
-    return not isinstance(rate, Tracer) and np.ndim(rate) == 0 and bool(rate == 0)
+    return not isinstance(rate, Tracer) and np.ndim(rate) == 0 and bool(np.asarray(rate) == 0)
 
 
 def typed(key: jax.Array) -> jax.Array:

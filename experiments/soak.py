@@ -104,7 +104,7 @@ def compare(size: Size) -> dict[str, float]:
             allocate=writers.scratch(where),
         )
         start = perf_counter()
-        write(where, result, {}, key)
+        write(where, result, {})
         written = perf_counter() - start
     after = result.seconds["analysis"] + written
     share = after / result.seconds["training"]

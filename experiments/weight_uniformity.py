@@ -194,7 +194,7 @@ def main(folder: Path, size: Size) -> None:
         "root_seed": study.ROOT_SEED,
         "prng": study.PRNG,
     }
-    write(folder, result, settings, study.root_key(), compact=True)
+    write(folder, result, settings, compact=True)
     study.write_values(folder, values_of(result))
     judged = judge(result.summary)
     writers.write_json(folder / "predictions.json", judged)

@@ -5,6 +5,7 @@ import gzip
 import pickle
 import zipfile
 from http.client import IncompleteRead
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,7 +14,7 @@ import sklearn.datasets
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropout_jax.data import Dataset, batch_indices, load_dataset, permutation
+from dropout_jax.data import Dataset, batch_indices, check_examples, load_dataset, permutation
 
 IDX = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 X, Y = np.linspace(0, 1, 60, dtype=np.float32).reshape(20, 3), np.arange(20) % 2
@@ -338,3 +339,9 @@ def test_a_failed_download_is_one_line_with_advice(monkeypatch, error):
     monkeypatch.setattr(sklearn.datasets, "fetch_openml", fetch)
     with refused("^mnist: could not be fetched .*; download its four IDX files .* --data-dir$"):
         load_dataset("mnist")
+
+
+def test_lists_are_no_arrays_of_examples():
+    lists: Any = [[1.0]], [0]
+    with refused(r"x must be an array \[n, …\] .*, got list and list"):
+        check_examples(*lists)

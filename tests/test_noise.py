@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dropout_jax.networks.linen import Dropout
-from dropout_jax.noise import _hash, _mask, drop_connect, dropout, gaussian_dropout, keep_mask
+from dropout_jax.noise import (
+    _hash,
+    _mask,
+    drop_connect,
+    dropout,
+    gaussian_dropout,
+    keep_mask,
+    never_drops,
+)
 
 IMPLS = ("threefry2x32", "philox2x32", "rbg")
 DTYPES = (jnp.float16, jnp.bfloat16, jnp.float32)
@@ -391,3 +399,8 @@ def test_more_than_one_rate_is_refused(drop):
 def test_entries_that_are_not_floating_point_are_refused(drop, dtype):
     with pytest.raises(TypeError, match=f"floating-point entries, got {jnp.dtype(dtype)}"):
         drop(jax.random.key(0), jnp.ones(3, dtype), 0.5)
+
+
+def test_a_rate_of_0_that_a_program_closes_over_never_drops():
+    rate = jnp.zeros(())
+    assert jax.jit(lambda x: x if never_drops(rate) else x + 1)(jnp.ones(2)).tolist() == [1, 1]

@@ -101,7 +101,8 @@ def measure_population(
 def sound(population: Population) -> np.ndarray:
     """Which members [C, S] did not diverge at any point of their learning curve.
 
-    Their losses are finite, and their training loss is at most ten times that before training.
+    Their losses are finite, and their training loss exceeds that before training by nine times its
+    size at most.
 
     Example:
       >>> from dropout_jax.training.epochs import Curve, Metrics
@@ -111,7 +112,8 @@ def sound(population: Population) -> np.ndarray:
       [[ True False]]
     """
     train, test = population.curve.train.loss, population.curve.test.loss
-    fine = np.isfinite(train) & np.isfinite(test) & (train <= _DIVERGED * train[..., :1])
+    largest = train[..., :1] + (_DIVERGED - 1) * np.abs(train[..., :1])
+    fine = np.isfinite(train) & np.isfinite(test) & (train <= largest)
     return np.asarray(fine.all(axis=-1))
 
 
@@ -177,7 +179,7 @@ def summarise(
     seeds: Sequence[int],
     population: Population,
     measured: Measured,
-    n_examples: tuple[int, int],
+    n_examples: tuple[int, int] | None,
 ) -> dict[str, Any]:
     """The record of a comparison: conditions with their errors, and all paired comparisons.
 
@@ -186,7 +188,8 @@ def summarise(
 
     Args:
       n_examples: how many the training and the test errors were measured on. The intervals of
-        errors are for new seeds and new examples; comparisons hold for these examples.
+        errors are for new seeds and new examples; comparisons hold for these examples. None if
+        errors are no rates (`Config.error_fn`): then all hold for these examples.
 
     Example:
       >>> from dropout_jax.training.epochs import Curve, Metrics
@@ -206,8 +209,10 @@ def summarise(
     counts = sound(population)
     comparisons = compare_conditions(names, measured, counts) if len(names) > 1 else []
     n_compared = (counts & counts[0]).sum(axis=1)
+    fewest = min((int(n) for n in n_compared if n), default=0)
+    n_train, n_test = n_examples or (np.inf, np.inf)
 
-    def errors(curves: Any, n: int, c: int) -> dict[str, float]:
+    def errors(curves: Any, n: float, c: int) -> dict[str, float]:
         last = np.asarray(curves, np.float64)[c, counts[c], -1]
         if not len(last):
             return dict.fromkeys(("mean", "sd", "ci_low", "ci_high"), np.nan)
@@ -223,16 +228,18 @@ def summarise(
         "schema_version": _SCHEMA_VERSION,
         "n_seeds": len(seeds),
         "statistics": {
-            "interval": paired.said_of_interval(int(n_compared.min())),
+            "interval": paired.said_of_interval(fewest),
             "margins": MARGINS,
-            "smallest_p": paired.smallest_p(int(n_compared.min())),
+            "smallest_p": paired.smallest_p(fewest) if fewest else np.nan,
         },
         "conditions": {
             name: {
-                "rates": np.asarray(hparams.rates, float).tolist(),
+                "rates": [0.0] * len(measured.values)
+                if hparams.rates is None
+                else np.asarray(hparams.rates, float).tolist(),
                 "weight_decay": float(hparams.weight_decay),
-                "train_error": errors(population.curve.train.error, n_examples[0], c),
-                "test_error": errors(population.curve.test.error, n_examples[1], c),
+                "train_error": errors(population.curve.train.error, n_train, c),
+                "test_error": errors(population.curve.test.error, n_test, c),
                 "dead_inputs": dead(c),
                 "diverged_seeds": [
                     seed for seed, ok in zip(seeds, counts[c], strict=True) if not ok

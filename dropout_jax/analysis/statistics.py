@@ -131,13 +131,14 @@ def t_interval(values: np.ndarray) -> tuple[float, float]:
     return float((values.mean() - half) * scale), float((values.mean() + half) * scale)
 
 
-def error_interval(errors: ArrayLike, n_examples: int) -> tuple[float, float]:
+def error_interval(errors: ArrayLike, n_examples: float) -> tuple[float, float]:
     """Interval for the mean error rate of new seeds on new examples.
 
     Errors [S] are fractions, measured on the same `n_examples`. Two variances add up: that of the
     mean over seeds, s²/S, and that of the examples, e(1 - e)/n, with e the mean error. The second
     is an upper bound: it counts the part that differs between seeds twice. The quantile is that of
-    Student's t with S - 1 degrees, or the normal one for a single seed.
+    Student's t with S - 1 degrees, or the normal one for a single seed. With `n_examples` infinite
+    the examples are given, as for errors that are no rates.
 
     Example:
       >>> low, high = error_interval([0.06, 0.06, 0.06], 1000)  # seeds agree, digits are few

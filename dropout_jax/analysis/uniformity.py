@@ -114,7 +114,9 @@ def cv(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
       0.5
     """
     u, n = _relative(a, where)
-    return jnp.sqrt(jnp.sum(jnp.where(_which(a, where).ravel(), (u - 1) ** 2, 0)) / n)
+    variance = jnp.sum(jnp.where(_which(a, where).ravel(), (u - 1) ** 2, 0)) / n
+    spread = variance > 0  # the root has no slope at 0
+    return jnp.where(spread, jnp.sqrt(jnp.where(spread, variance, 1)), variance)
 
 
 def entropy(a: jax.Array, where: jax.Array | None = None) -> jax.Array:

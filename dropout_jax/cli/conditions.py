@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from dropout_jax.training.config import Config, Hparams
 
 _KEYS = ("rates", "learning_rate", "momentum", "weight_decay", "max_norm")
-_MAX_NAME = 60  # characters
-_RESERVED = "init"  # what conditions share, in the file of weights
 Value = float | tuple[float, ...]
 Conditions = dict[str, dict[str, Value]]  # {name: {key: value}}, the baseline first
 
@@ -48,11 +46,13 @@ def given_conditions(arguments: Networks) -> Conditions:
     if bool(arguments.condition) == (arguments.conditions is not None):
         both = "both" if arguments.condition else "neither"
         raise ValueError(f"give --condition, once or more, or --conditions, got {both}")
+    from dropout_jax.runs.folder import check_name
+
     path = arguments.conditions
     given = _from_words(arguments.condition) if path is None else _read(path)
     n_layers = len(arguments.features) + 1
     for name, values in given.items():
-        _check_name(name)
+        check_name(name)
         for key, value in values.items():
             expected, met = expected_of(key, value, n_layers)
             if not met:
@@ -81,15 +81,6 @@ def _from_words(conditions: Sequence[Sequence[str]]) -> Conditions:
             raise ValueError(f"each --condition must have its own name, got {name!r} twice")
         given[name] = dict(_parse(name, word) for word in words)
     return given
-
-
-def _check_name(name: str) -> None:
-    """Refuse a name that cannot be a key of a file and a word on a page."""
-    if not name.isprintable() or not name.strip() or "/" in name or len(name) > _MAX_NAME:
-        expected = f"1 … {_MAX_NAME} printable characters without a slash"
-        raise ValueError(f"the name of a condition must be {expected}, got {name!r:.80}")
-    if name == _RESERVED:
-        raise ValueError(f"the name of a condition must not be {_RESERVED}, which all share")
 
 
 def _parse(name: str, word: str) -> tuple[str, Value]:

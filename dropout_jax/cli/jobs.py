@@ -181,7 +181,7 @@ def finish(arguments: Training, job: Job, result: run.Run) -> None:
         written = (path for path in set(events.rglob("*")) - of_others if path.is_file())
         names = sorted(path.relative_to(job.folder).as_posix() for path in written)
         folder.update(job.folder, files=names)
-    write.write(job.folder, result, job.settings, root_key())
+    write.write(job.folder, result, job.settings)
     folder.update(job.folder, done=not result.interrupted)
     if not result.interrupted:
         checkpoints.remove(job.folder / folder.CHECKPOINTS)

@@ -112,7 +112,7 @@ def _picture_table(table: dict[tuple[str, int], dict[str, Cell]], several: bool)
     before = None
     for (name, layer), cells in table.items():
         told = [
-            Text(f"{cell.mark} {cell.verdict:<12} {cell.difference:+.3f}", _STYLES[cell.verdict])
+            Text(f"{cell.mark} {cell.verdict:<12} {cell.said}", _STYLES[cell.verdict])
             if (cell := cells.get(of))
             else Text("")
             for of in SHOWN.values()

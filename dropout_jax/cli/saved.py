@@ -53,7 +53,7 @@ def diff(arguments: Diff) -> int:
         settings = [flat(told) for told, _ in both]
         verdicts = [
             {
-                f"{name}, layer {layer}, {view}": f"{cell.verdict} {cell.difference:+.3f}"
+                f"{name}, layer {layer}, {view}": f"{cell.verdict} {cell.said}"
                 for (name, layer), cells in picture(summary).items()
                 for view, cell in cells.items()
             }

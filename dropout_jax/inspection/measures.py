@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dropout_jax.analysis.groups import compare as compare_unpaired
@@ -101,6 +102,8 @@ def inspect(
 def inspect_params(params: Any, layout: str | None = None) -> Inspected:
     """`inspect` for a tree of arrays in memory: parameters of Flax, a state of NNX, a dict.
 
+    Keys of generators are passed over.
+
     Raises:
       ValueError: if it holds no layer that can be measured.
 
@@ -112,6 +115,8 @@ def inspect_params(params: Any, layout: str | None = None) -> Inspected:
     """
     tensors = []
     for where, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            continue
         name = jax.tree_util.keystr(where, simple=True, separator=".")
         array = np.asarray(leaf)
         tensors.append(Tensor(name, array.shape, array.dtype.name, lambda _, array=array: array))

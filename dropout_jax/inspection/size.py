@@ -58,5 +58,10 @@ def _largest_singular_value(kernel: np.ndarray) -> float:
     """By Lanczos iteration from a start that is always the same."""
     start = np.random.default_rng(0).normal(size=min(kernel.shape)).astype(kernel.dtype)
     tolerance: Any = _TOLERANCE
-    found: Any = linalg.svds(kernel, k=1, v0=start, tol=tolerance, return_singular_vectors=False)
+    try:
+        found: Any = linalg.svds(
+            kernel, k=1, v0=start, tol=tolerance, return_singular_vectors=False
+        )
+    except linalg.ArpackError:  # as where all singular values are equal
+        return float(np.linalg.norm(kernel, 2))
     return float(found[0])

@@ -47,14 +47,13 @@ def _of_units(block: jax.Array, n_inputs: int, n_units: int) -> dict[str, jax.Ar
     return {name: measure_columns(measure, block, live) for name, measure in MEASURES.items()}
 
 
-def measure(kernel: np.ndarray, seed: int = 0) -> dict[str, dict[str, float]]:
+def measure(kernel: np.ndarray) -> dict[str, dict[str, float]]:
     """All measures {view: {measure: value}} of |w| of a kernel [in, out].
 
     `entries` are all weights; `columns` are those of one unit, measured and averaged over units.
     `columns_shuffled` is the same after the weights were dealt anew over the layer, to at most 256
     units. It differs from `columns` only if some units have larger weights than others, or a law of
-    their own; `seed` is that of the dealing. A value is NaN where there is no distribution, as with
-    a single input.
+    their own. A value is NaN where there is no distribution, as with a single input.
 
     Example:
       >>> found = measure(np.array([[1.0, 10.0], [1.0, 10.0]], np.float32))
@@ -70,7 +69,7 @@ def measure(kernel: np.ndarray, seed: int = 0) -> dict[str, dict[str, float]]:
             for name, value in _of_entries(names, entries, kernel.size).items()
         },
         "columns": _mean_over_units(kernel),
-        "columns_shuffled": _mean_over_units(_dealt_anew(kernel, seed)),
+        "columns_shuffled": _mean_over_units(_dealt_anew(kernel)),
     }
 
 
@@ -115,11 +114,11 @@ def _mean_over_units(kernel: np.ndarray) -> dict[str, float]:
     return {name: total / n_units if n_units else np.nan for name, total in sums.items()}
 
 
-def _dealt_anew(kernel: np.ndarray, seed: int) -> np.ndarray:
+def _dealt_anew(kernel: np.ndarray) -> np.ndarray:
     """Units [in, ≤ 256] whose weights are drawn from all of the layer, none twice."""
     n_inputs, n_units = kernel.shape
     shape = (n_inputs, min(n_units, _N_SHUFFLED))
-    drawn = np.random.default_rng(seed).choice(kernel.size, shape[0] * shape[1], replace=False)
+    drawn = np.random.default_rng(0).choice(kernel.size, shape[0] * shape[1], replace=False)
     return kernel[drawn // n_units, drawn % n_units].reshape(shape)
 
 

@@ -129,13 +129,18 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
         with io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="") as text:
             writer = csv.writer(text, lineterminator="\n")
             writer.writerow(header)
-            writer.writerows([_as_text(cell) for cell in row] for row in rows)
+            writer.writerows([as_text(cell) for cell in row] for row in rows)
 
     write_atomically(path, save)
 
 
-def _as_text(cell: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula, nor for two rows; numbers as they are."""
+def as_text(cell: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula, nor for two rows; numbers as they are.
+
+    Example:
+      >>> print(as_text("=1+1"), as_text(0.4))
+      '=1+1 0.4
+    """
     if not isinstance(cell, str):
         return cell
     cell = cell.replace("\r", r"\r")  # which csv does not quote

@@ -20,6 +20,8 @@ MARK = "run.json"
 LOCK = ".lock"
 OF_ANY = rf"{re.escape(LOCK)}|{writers.PARTIAL}"  # left by a run that was killed before its mark
 CHECKPOINTS = "checkpoint"  # of a run that is not done
+_MAX_NAME = 60  # characters
+_RESERVED = "init"  # what conditions share, in the file of weights
 MADE_BY = "dropout_jax"
 FIGURES = ("weights", "profiles", "units", "differences", "curves")
 FILES = (  # the summary first: a folder that is half cleared must not pass for a whole run
@@ -33,6 +35,22 @@ FILES = (  # the summary first: a folder that is half cleared must not pass for 
     "report.html",
     *(f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "svg")),
 )
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError unless the name of a condition can be a key of a file and a word on a page.
+
+    Example:
+      >>> check_name("dropout .5")
+      >>> check_name("init")
+      Traceback (most recent call last):
+      ValueError: the name of a condition must not be init, which all share
+    """
+    if not name.isprintable() or not name.strip() or "/" in name or len(name) > _MAX_NAME:
+        expected = f"1 … {_MAX_NAME} printable characters without a slash"
+        raise ValueError(f"the name of a condition must be {expected}, got {name!r:.80}")
+    if name == _RESERVED:
+        raise ValueError(f"the name of a condition must not be {_RESERVED}, which all share")
 
 
 class Mark(NamedTuple):

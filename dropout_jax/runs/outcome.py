@@ -19,6 +19,7 @@ class Outcome(NamedTuple):
       summary: as in `summary.json`.
       seconds: spent on compilation, training and analysis.
       interrupted: whether seeds are missing.
+      prng: the generator of the key that all members descend from.
 
     Example:
       >>> print(Outcome._fields[:3])
@@ -33,3 +34,4 @@ class Outcome(NamedTuple):
     summary: dict[str, Any]
     seconds: dict[str, float]
     interrupted: bool
+    prng: str

@@ -56,19 +56,16 @@ def figures(result: Outcome) -> dict[str, Figure]:
     titles, n_seeds = _titles(result), len(result.seeds)
     comparisons = result.summary["comparisons"]
     differences = (
-        {"differences": plots.plot_differences(comparisons, "gini", n_seeds)} if comparisons else {}
+        {"differences": plots.plot_differences(comparisons, "gini")} if comparisons else {}
     )
+    hidden = [f"units of {title}" for title in titles[:-1]]
+    units = _profiles(result.measured, "contribution", hidden)
     return {
         "weights": plots.plot_weights(*_shown_weights(result, titles), _changes(result, titles)),
         "profiles": plots.plot_profiles(
             names, _profiles(result.measured, "entries", titles), "|w|", n_seeds
         ),
-        "units": plots.plot_profiles(
-            names,
-            _profiles(result.measured, "contribution", [f"units of {t}" for t in titles[:-1]]),
-            "contribution",
-            n_seeds,
-        ),
+        **({"units": plots.plot_profiles(names, units, "contribution", n_seeds)} if units else {}),
         **differences,
         "curves": plots.plot_curves(names, population.epochs, _curves(population), n_seeds),
     }

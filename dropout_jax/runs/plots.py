@@ -139,24 +139,19 @@ def _add_legend(figure: Figure, axes: Axes, names: Sequence[str], loc: Any = "be
 
 @mpl.rc_context(STYLE)
 def plot_differences(
-    comparisons: Sequence[Mapping[str, Any]],
-    measure: str,
-    n_seeds: int,
-    *,
-    higher_is_uniform: bool = False,
+    comparisons: Sequence[Mapping[str, Any]], measure: str, *, higher_is_uniform: bool = False
 ) -> Figure:
     """Differences from the baseline with intervals, for every layer and view of one measure.
 
     Args:
       comparisons: rows of a summary, see `comparison.compare_conditions`.
       measure: the measure to show.
-      n_seeds: stated in the title.
       higher_is_uniform: whether the measure grows with uniformity.
 
     Example:
       >>> row = {"baseline": "none", "condition": "dropout", "layer": 0, "view": "entries"}
       >>> row |= {"measure": "gini", "difference": -0.1, "ci_low": -0.2, "ci_high": -0.05}
-      >>> figure = plot_differences([row | {"verdict": "more uniform"}], "gini", 10)
+      >>> figure = plot_differences([row | {"n": 10, "verdict": "more uniform"}], "gini")
       >>> print(figure.axes[0].get_xlabel())
       difference in Gini from none
     """
@@ -182,7 +177,8 @@ def plot_differences(
     told = (("negligible", (GREY, panels.PALE)), ("undecided", "white"))
     marks += [Line2D([], [], color=GREY, marker="o", mfc=c, ls="", label=l) for l, c in told]
     axes.legend(handles=marks, loc="upper left", bbox_to_anchor=(1, 1))
-    figure.suptitle(f"Mean paired difference and 95 % interval, n = {n_seeds} seeds", size=10)
+    n = " … ".join(map(str, sorted({row["n"] for row in rows})))
+    figure.suptitle(f"Mean paired difference and 95 % interval, n = {n} seeds", size=10)
     return figure
 
 

@@ -17,6 +17,7 @@ from dropout_jax.populations.checkpoints import Checkpoints
 from dropout_jax.populations.moment import Callback
 from dropout_jax.populations.population import Allocate, Interrupted, fit_population, seeds_of
 from dropout_jax.runs import wording
+from dropout_jax.runs.folder import check_name
 from dropout_jax.runs.outcome import Outcome
 from dropout_jax.training.config import Config, Hparams
 
@@ -75,7 +76,7 @@ class Run(Outcome):
         }
         settings = {"command": "compare", "features": features, "n_classes": n_classes}
         settings |= {"epochs": self.config.epochs, "batch_size": self.config.batch_size}
-        write(folder, self, {**settings, "conditions": conditions}, jax.random.key(0))
+        write(folder, self, {**settings, "conditions": conditions})
 
     def __repr__(self) -> str:
         names = ", ".join(self.conditions)
@@ -106,8 +107,11 @@ def compare(
     """Train the conditions on the same seeds and compare all others with the first.
 
     Arguments and errors are those of `population.fit_population`; the key is only folded into. An
-    interrupted training is compared on its complete seeds if they are at least two. A network other
-    than an MLP is a ValueError.
+    interrupted training is compared on its complete seeds if they are at least two.
+
+    Raises:
+      ValueError: also for a network other than an MLP, one seed alone, or a name of a condition
+        that cannot be written (`folder.check_name`).
 
     Example:
       >>> from dropout_jax.data import load_dataset
@@ -123,6 +127,10 @@ def compare(
       undecided
     """
     model, seeds, interrupted = config.mlp, seeds_of(seeds), False
+    for name in conditions:
+        check_name(name)
+    if len(conditions) > 1 and len(seeds) < 2:
+        raise ValueError(f"a comparison needs at least two seeds, got {len(seeds)}")
     with _timed() as training:
         try:
             population = fit_population(
@@ -143,15 +151,16 @@ def compare(
             seeds = seeds[: population.curve.train.loss.shape[1]]
     with _timed() as analysis:
         measured = measure_population(model, population, data.x_train)
-        summary = summarise(
-            conditions, seeds, population, measured, (len(data.x_train), len(data.x_test))
-        )
+        of_rates = config.error_fn is None
+        n_examples = (len(data.x_train), len(data.x_test)) if of_rates else None
+        summary = summarise(conditions, seeds, population, measured, n_examples)
     seconds = {
         "compilation": training["compilation"] + analysis["compilation"],
         "training": training["rest"],
         "analysis": analysis["rest"],
     }
-    return Run(config, conditions, seeds, population, measured, summary, seconds, interrupted)
+    prng = str(jax.random.key_impl(key))
+    return Run(config, conditions, seeds, population, measured, summary, seconds, interrupted, prng)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import numpy as np
 from dropout_jax.analysis.comparison import Measured
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.io.readers import on_one_line
+from dropout_jax.io.writers import as_text
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import Population
 from dropout_jax.runs.run import Run
@@ -68,8 +69,11 @@ def _read(folder: Path) -> Run:
         load_file(_there(folder / f"{name}.safetensors")) for name in ("weights", "profiles")
     )
     names, n_layers = list(summary["conditions"]), len(told["features"]) + 1
-    values, seeds = _values(folder / "metrics.csv", names)
-    population = _population(folder / "curves.csv", weights, names, n_layers)
+    listed = [as_text(name) for name in names]  # in tables
+    values, seeds = _values(folder / "metrics.csv", listed)
+    start = _tree(weights, ["init"] * len(names), n_layers)
+    epochs, curve = _curve(folder / "curves.csv", listed)
+    population = Population(_tree(weights, names, n_layers), start, epochs, curve)
     live = [_stacked(weights, names, f"{l}/live_inputs") for l in range(n_layers)]
     sorted_ = {
         l: {
@@ -95,6 +99,7 @@ def _read(folder: Path) -> Run:
         {key: _numbers(value) for key, value in summary.items() if key != "verdict"},
         environment["seconds"],
         environment["interrupted"],
+        environment["prng"],
     )
 
 
@@ -129,16 +134,17 @@ def _hparams(told: dict[str, Any], name: str, condition: dict[str, Any]) -> Hpar
     return Hparams(**{**usual, **own, **given})
 
 
-def _population(path: Path, weights: Tensors, names: list[str], n_layers: int) -> Population:
-    """The members, before and after training, and their learning curves."""
+def _tree(weights: Tensors, of: list[str], n_layers: int) -> dict[str, Any]:
+    """The parameters of all members of these conditions."""
+    parts = {
+        f"layer_{l}": {p: _stacked(weights, of, f"{l}/{p}") for p in ("kernel", "bias")}
+        for l in range(n_layers)
+    }
+    return {"params": parts}
 
-    def tree(of: list[str]) -> dict[str, Any]:
-        parts = {
-            f"layer_{l}": {p: _stacked(weights, of, f"{l}/{p}") for p in ("kernel", "bias")}
-            for l in range(n_layers)
-        }
-        return {"params": parts}
 
+def _curve(path: Path, names: list[str]) -> tuple[np.ndarray, Curve]:
+    """The epochs [P] of the learning curves, and the curves."""
     rows = _rows(path)
     epochs = np.unique([int(row["epoch"]) for row in rows])
     shape = (len(names), -1, len(epochs))
@@ -147,8 +153,7 @@ def _population(path: Path, weights: Tensors, names: list[str], n_layers: int) -
         Metrics(*(_column(ordered, f"{split}_{metric}", shape) for metric in Metrics._fields))
         for split in Curve._fields
     )
-    start = tree(["init"] * len(names))
-    return Population(tree(names), start, epochs, Curve(train, test))
+    return epochs, Curve(train, test)
 
 
 def _values(path: Path, names: list[str]) -> tuple[dict[int, dict[str, dict[str, Any]]], list[int]]:

@@ -45,6 +45,11 @@ class Cell(NamedTuple):
     mark: str
     difference: float
 
+    @property
+    def said(self) -> str:
+        """The difference with its sign; a dash if there is none."""
+        return f"{self.difference:+.3f}" if math.isfinite(self.difference) else "–"
+
 
 def question(names: Sequence[str]) -> str:
     """The question that the conditions [C], the baseline first, answer.
@@ -126,7 +131,8 @@ def picture(summary: Mapping[str, Any]) -> dict[tuple[str, int], dict[str, Cell]
     for row in summary["comparisons"]:
         if row["measure"] == "gini" and row["view"] in SHOWN:
             verdict = "negligible" if "negligibl" in row["verdict"] else row["verdict"]
-            cell = Cell(verdict, MARKS[verdict], row["difference"])
+            missing = row["difference"] is None  # as JSON has it
+            cell = Cell(verdict, MARKS[verdict], math.nan if missing else row["difference"])
             table.setdefault((row["condition"], row["layer"]), {})[SHOWN[row["view"]]] = cell
     return table
 
@@ -149,16 +155,18 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
       Dropout spreads the work, not the weights: the hidden layer's units contribute more evenly;
       single weights are spread less evenly in the first layer, about as evenly in the output layer.
     """
-    conditions, table = summary["conditions"], picture(summary)
-    n = min(condition["n_compared"] for condition in conditions.values())
+    table = picture(summary)
+    others = dict(list(summary["conditions"].items())[1:])
+    seeds = {name: condition["n_compared"] for name, condition in others.items()}
     sentences = []
-    if 0 < n < MIN_SEEDS and len(conditions) > 1:
-        smallest = summary["statistics"]["smallest_p"]
+    for n in sorted({n for n in seeds.values() if 0 < n < MIN_SEEDS}):
+        of = [name for name in seeds if seeds[name] == n]
+        whom = "" if len(of) == len(seeds) else f" of {' and '.join(of)}"
         sentences.append(
-            f"With {n} seeds no test can reach p < .05 (the smallest is {smallest:.2g}): "
-            f"no direction can be decided. Take at least {MIN_SEEDS} seeds."
+            f"With {n} seeds{whom} no test can reach p < .05 (the smallest is "
+            f"{smallest_p(n):.2g}): no direction can be decided. Take at least {MIN_SEEDS} seeds."
         )
-    for name, condition in list(conditions.items())[1:]:
+    for name, condition in others.items():
         if condition["n_compared"] == 0:
             sentences.append(
                 f"With {name}, nothing can be compared: in every seed its network or that of the "

@@ -38,7 +38,7 @@ def tensors(result: Outcome) -> dict[str, np.ndarray]:
 def _profiles(result: Outcome) -> dict[str, np.ndarray]:
     """What figures show of all seeds: `{condition}/{layer}/{view}/relative`, `…/lorenz` [S, Q]."""
     return {
-        f"{name}/{l}/{view}/{of}": np.asarray(values[c])
+        f"{name}/{l}/{view}/{of}": np.asarray(values[c], np.float32)
         for l, views in result.measured.profiles.items()
         for view, profile in views.items()
         for of, values in profile._asdict().items()
@@ -47,12 +47,7 @@ def _profiles(result: Outcome) -> dict[str, np.ndarray]:
 
 
 def write(
-    folder: Path,
-    result: Outcome,
-    settings: dict[str, Any],
-    key: jax.Array,
-    *,
-    compact: bool = False,
+    folder: Path, result: Outcome, settings: dict[str, Any], *, compact: bool = False
 ) -> None:
     """Write a run folder, `summary.json` last.
 
@@ -64,11 +59,11 @@ def write(
       >>> from dropout_jax.networks.mlp import MLP
       >>> from dropout_jax.runs.run import compare
       >>> from dropout_jax.training.config import Config, Hparams
-      >>> config, key = Config(MLP((4, 10)), epochs=1), jax.random.key(0)
       >>> conditions = {"none": Hparams((0.0, 0.0)), "dropout": Hparams((0.0, 0.5))}
-      >>> result = compare(config, conditions, range(2), key, load_dataset("digits"))
+      >>> config, data = Config(MLP((4, 10)), epochs=1), load_dataset("digits")
+      >>> result = compare(config, conditions, range(2), jax.random.key(0), data)
       >>> with tempfile.TemporaryDirectory() as folder:
-      ...     write(Path(folder), result, {"dataset": "digits"}, key, compact=True)
+      ...     write(Path(folder), result, {"dataset": "digits"}, compact=True)
       ...     print(sorted(path.name for path in Path(folder).iterdir()))
       ['config.json', 'environment.json', 'figures', 'summary.json']
       >>> print(tensors(result)["dropout/0/kernel"].shape)  # of two seeds
@@ -84,7 +79,7 @@ def write(
         write_figure(folder / "figures", name, figure, formats)
     seconds = {**result.seconds, "figures": perf_counter() - start}
     environment = {
-        **environment_of(key),
+        **environment_of(jax.random.key(0, impl=result.prng)),
         "seconds": {k: round(v, 2) for k, v in seconds.items()},
         "interrupted": result.interrupted,
     }

@@ -133,11 +133,12 @@ class Config:
                 "make_optimizer must be a function of Hparams, such as "
                 f"lambda h: optax.adam(h.learning_rate), got {reprlib.repr(self.make_optimizer)}"
             )
-        for name in ("loss_fn", "error_fn"):
+        of = {"loss_fn": "(outputs, label)", "error_fn": "(outputs, label)"}
+        for name, arguments in {**of, "rate_schedule": "progress"}.items():
             fn = getattr(self, name)
             if not callable(fn) and (fn is not None or name == "loss_fn"):
                 shown = reprlib.repr(fn)
-                raise TypeError(f"{name} must be a function of (outputs, label), got {shown}")
+                raise TypeError(f"{name} must be a function of {arguments}, got {shown}")
         for name, fn in list(vars(self).items()):
             if isinstance(fn, partial):
                 with suppress(TypeError):  # of arguments that cannot be hashed
@@ -221,6 +222,16 @@ def check_training(config: Config, data: Dataset) -> None:
             f"a network must make {n_outputs} outputs, the last of its features, of an example of "
             f"shape {input_shape}, got {getattr(outputs, 'shape', type(outputs).__name__)}"
         )
+    label = jax.ShapeDtypeStruct(data.y_train.shape[1:], data.y_train.dtype)
+    try:
+        loss = jax.eval_shape(config.loss_fn, outputs, label)
+    except (AssertionError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"loss_fn must take outputs of shape {outputs.shape} and a label of shape "
+            f"{label.shape}, got: {' '.join(str(error).split())[:200]}"
+        ) from error
+    if getattr(loss, "shape", None) != ():
+        raise ValueError(f"loss_fn must give one number, got {loss}")
     if len(data.x_train) < config.batch_size:
         raise ValueError(
             f"a batch needs {config.batch_size} training examples, got {len(data.x_train)}"

@@ -224,6 +224,21 @@ def test_members_whose_training_loss_rose_far_above_that_of_untrained_ones_have_
     np.testing.assert_array_equal(sound(population), [[1, 0, 0, 1]])
 
 
+def test_a_loss_below_zero_may_fall_and_rise_a_little():
+    population = toy_population(1, 3)
+    population.curve.train.loss[0, :, 0] = -5
+    population.curve.train.loss[0, :, 1:] = np.array([-5.3, -4.9, 41])[:, None]
+    assert sound(population)[0].tolist() == [True, True, False]
+
+
+def test_where_one_condition_diverged_the_others_keep_their_interval(measured):
+    population = toy_population(3, 10)
+    population.curve.train.loss[1] = np.nan
+    statistics = summarise(CONDITIONS, range(10), population, measured, (50, 400))["statistics"]
+    assert statistics["smallest_p"] == 2 / 2**10
+    assert statistics["interval"].startswith("95 % BCa bootstrap interval (with 10 seeds")
+
+
 def test_diverged_members_are_named_and_left_out_of_the_means(measured):
     population = toy_population(3, 10)
     for losses in (population.curve.train.loss, population.curve.test.error):

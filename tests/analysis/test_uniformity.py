@@ -291,6 +291,11 @@ def test_derivatives_are_differences_whether_forward_backward_or_by_vmap(name):
         np.testing.assert_allclose(by_vmap[1], jax.jacrev(function)(w[1], where[1]), 1e-9, 1e-12)
 
 
+@pytest.mark.parametrize("name", ["cv", "entropy", "participation", "hoyer"])
+def test_the_gradient_of_uniform_magnitudes_is_0(name):
+    np.testing.assert_allclose(jax.grad(MEASURES[name])(jnp.ones(4)), 0, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", MEASURES)
 def test_a_gradient_is_one_over_the_scale_from_1e_minus_30_to_1e30(name):
     w = np.float32(np.random.default_rng(0).laplace(size=M))

@@ -45,7 +45,7 @@ class TrainingBegunError(Exception):
 def place(tmp_path_factory):
     """A working directory, and a command that has trained as soon as it would begin to."""
     nothing: Any = None
-    done = Run(nothing, {}, [], nothing, nothing, {"conditions": {}}, {}, False)
+    done = Run(nothing, {}, [], nothing, nothing, {"conditions": {}}, {}, False, "")
     digits = data.load_dataset("digits")
     load, compare = data.load_dataset, runs.compare
 

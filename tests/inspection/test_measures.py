@@ -231,6 +231,15 @@ def test_parameters_in_memory_are_measured_as_those_of_a_file(tmp_path):
         inspect_params({"bias": jnp.ones(3)})
 
 
+def test_the_keys_of_a_state_are_passed_over():
+    class Dropped(nnx.Module):
+        def __init__(self, rngs):
+            self.linear, self.drop = nnx.Linear(6, 4, rngs=rngs), nnx.Dropout(0.5, rngs=rngs)
+
+    found = inspect_params(nnx.state(Dropped(nnx.Rngs(0))))
+    assert [layer.shape for layer in found.layers.values()] == [(6, 4)]
+
+
 def test_networks_without_a_layer_in_common_say_so():
     one, other = (inspect_params({name: {"kernel": DENSE}}) for name in ("a", "b"))
     said = " ".join(str(line) for line in file_tables.side_by_side_lines([one, other]))

@@ -30,6 +30,13 @@ def test_a_kernel_of_one_direction_has_stable_rank_1_and_an_orthogonal_one_its_w
     assert size_of(eye, all_alive(eye)).stable_rank == pytest.approx(5, rel=1e-4)
 
 
+@pytest.mark.parametrize("n", [8, 21, 128])
+def test_kernels_whose_singular_values_are_equal_have_a_size(n):
+    for kernel in (np.eye(n), np.roll(np.eye(n), 1, axis=0), np.diag((-1.0) ** np.arange(n))):
+        size = size_of(kernel.astype(np.float32), all_alive(kernel))
+        assert (size.spectral_norm, size.stable_rank) == pytest.approx((1, n), rel=1e-4)
+
+
 def test_a_unit_is_dead_if_it_is_constant_or_if_all_its_live_inputs_have_weight_0():
     kernel = np.array([[1, 0, 0, 2], [1, 0, 5, 2]], np.float32)
     live = Live(jnp.array([True, False]), jnp.array([True, True, True, False]))

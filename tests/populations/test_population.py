@@ -317,3 +317,12 @@ def test_a_number_of_seeds_means_the_first_of_them():
     assert seeds_of(range(2, 4)) == [2, 3]
     with pytest.raises(ValueError, match="seeds must be distinct integers"):
         fit_population(CONFIG, [NONE], 0, jax.random.key(0), DATA)
+
+
+def test_the_number_of_seeds_may_be_numpys():
+    assert seeds_of(np.int64(2)) == [0, 1]  # pyright: ignore[reportArgumentType]  it is let in
+
+
+def test_a_generator_whose_programs_are_never_compiled_is_refused():
+    with pytest.raises(ValueError, match=r"needs a counter-based key .*, got threefry4x32"):
+        fit_population(CONFIG, CONDITIONS, 1, jax.random.key(0, impl="threefry4x32"), DATA)

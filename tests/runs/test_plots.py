@@ -57,7 +57,7 @@ def comparisons(n_hidden):
                 low, middle, high = np.sort(rng.normal(size=3))
                 rows.append(
                     {"baseline": "none", "condition": condition, "layer": layer, "view": view}
-                    | {"measure": measure, "verdict": VERDICTS[k % len(VERDICTS)]}
+                    | {"measure": measure, "verdict": VERDICTS[k % len(VERDICTS)], "n": N_SEEDS}
                     | {"difference": middle, "ci_low": low, "ci_high": high}
                 )
     return rows
@@ -72,7 +72,7 @@ def curves(n_conditions=3):
 FIGURES = {
     "weights": lambda n: plots.plot_weights(magnitudes(n), gini(n)),
     "profiles": lambda n: plots.plot_profiles(NAMES, profiles(n), "|w|", N_SEEDS),
-    "differences": lambda n: plots.plot_differences(comparisons(n), "gini", N_SEEDS),
+    "differences": lambda n: plots.plot_differences(comparisons(n), "gini"),
     "curves": lambda n: plots.plot_curves(NAMES, EPOCHS, curves(), N_SEEDS),
 }
 
@@ -184,7 +184,7 @@ def test_profiles_show_mean_and_range_over_seeds_of_every_condition(n_hidden):
 @N_HIDDEN
 def test_differences_show_every_interval_of_the_measure_and_fill_what_is_decided(n_hidden):
     rows = comparisons(n_hidden)
-    axes = plots.plot_differences(rows, "gini", N_SEEDS).axes[0]
+    axes = plots.plot_differences(rows, "gini").axes[0]
     of_measure = [row for row in rows if row["measure"] == "gini"]
     labels = [label.get_text() for label in axes.get_yticklabels()]
     for row, (point, _, bars) in zip(of_measure, axes.containers, strict=True):
@@ -200,6 +200,12 @@ def test_differences_show_every_interval_of_the_measure_and_fill_what_is_decided
         assert labels[round(y)] == f"layer {row['layer']}   {row['view'].replace('_', ' ')}"
     assert axes.get_xlabel() == "difference in Gini from none"
     assert legend_of(axes) == ["dropout", "l2", "negligible", "undecided"]
+
+
+def test_the_title_of_differences_says_how_many_seeds_each_is_of():
+    rows = comparisons(1)
+    rows[0]["n"] = 3
+    assert "n = 3 … 5 seeds" in plots.plot_differences(rows, "gini").get_suptitle()
 
 
 def test_curves_show_losses_in_nats_and_errors_in_percent():
@@ -218,7 +224,7 @@ def test_curves_show_losses_in_nats_and_errors_in_percent():
 def test_the_arrow_points_to_where_it_is_more_uniform():
     """Participation is the one measure that grows with uniformity."""
     rows = [row | {"measure": "participation"} for row in comparisons(1)]
-    figure = plots.plot_differences(rows, "participation", 5, higher_is_uniform=True)
+    figure = plots.plot_differences(rows, "participation", higher_is_uniform=True)
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert any("less uniform ←" in text for text in texts)
     assert any("→ more uniform" in text for text in texts)
@@ -251,7 +257,14 @@ def test_the_lines_and_marks_of_all_figures_have_the_colours_of_the_legend():
     axes = Figure().subplots()
     panels.draw_curve(axes, EPOCHS, {name: np.ones((2, len(EPOCHS))) for name in names}, "error")
     assert [line.get_color() for line in axes.lines] == list(colours.values())
-    row = {"baseline": "none", "layer": 0, "view": "entries", "measure": "gini", "difference": 0}
+    row = {
+        "baseline": "none",
+        "layer": 0,
+        "view": "entries",
+        "measure": "gini",
+        "n": 2,
+        "difference": 0,
+    }
     rows = [row | {"condition": n, "ci_low": 0, "ci_high": 0, "verdict": ""} for n in names[1:]]
-    marks: Any = plots.plot_differences(rows, "gini", 2).axes[0].containers
+    marks: Any = plots.plot_differences(rows, "gini").axes[0].containers
     assert [mark.lines[0].get_color() for mark in marks] == list(colours.values())[1:]

@@ -96,7 +96,7 @@ def test_a_run_writes_these_files_and_no_others(folder):
 
 def test_a_run_is_the_same_to_the_byte_from_the_command_and_from_python(folder, result, tmp_path):
     given = settings(TOY, given_conditions(TOY), load_dataset(TOY.dataset))
-    write.write(tmp_path, result, given, jax.random.key(ROOT_SEED, impl=PRNG))
+    write.write(tmp_path, result, given)
     for path in {*folder.rglob("*.*")} - {folder / "run.json", folder / ".lock"}:
         again = tmp_path / path.relative_to(folder)
         timed = path.name in ("environment.json", "report.html")  # what took how long is in both
@@ -247,9 +247,8 @@ def test_inspected_the_weights_give_the_metrics_again(folder, metrics):
 
 def test_a_compact_record_has_no_weights_no_tables_and_no_page(result, tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "figures", lambda _: {})
-    key = jax.random.key(ROOT_SEED, impl=PRNG)
     for compact in (False, True):
-        write.write(tmp_path / str(compact), result, {}, key, compact=compact)
+        write.write(tmp_path / str(compact), result, {}, compact=compact)
     full, compact = (set(os.listdir(tmp_path / kind)) for kind in ("False", "True"))
     tables = {"metrics.csv", "curves.csv"}
     tensors = {"weights.safetensors", "profiles.safetensors"}

@@ -1,5 +1,6 @@
 """A run read back from its folder."""
 
+import dataclasses
 import html
 import importlib.util
 import json
@@ -11,6 +12,7 @@ import pytest
 
 from dropout_jax.data import load_dataset
 from dropout_jax.networks.mlp import MLP
+from dropout_jax.runs import run
 from dropout_jax.runs.pictures import figures, page
 from dropout_jax.runs.run import compare
 from dropout_jax.runs.saved import load_run
@@ -24,7 +26,7 @@ def result():
     config = Config(MLP((6, 5, 10)), epochs=2)
     conditions = {
         "none": Hparams((0.0, 0.0, 0.0), max_norm=np.inf),
-        "<b>half</b>": Hparams((0.0, 0.5, 0.5), learning_rate=0.1, max_norm=2.0),
+        "=<b>half": Hparams((0.0, 0.5, 0.5), learning_rate=0.1, max_norm=2.0),
     }
     return compare(config, conditions, range(3), jax.random.key(0), load_dataset("digits"))
 
@@ -63,6 +65,48 @@ def test_a_run_is_saved_to_a_new_or_empty_folder_alone(result, folder):
         result.save(folder)
 
 
+SMALL = Config(MLP((4, 10)), epochs=1)
+
+
+def test_what_cannot_be_compared_or_written_is_refused_before_training(monkeypatch):
+    monkeypatch.setattr(run, "fit_population", lambda *_, **__: pytest.fail("it trains"))
+    data, key, two = load_dataset("digits"), jax.random.key(0), Hparams((0.0, 0.5))
+    for name in ("init", "rate/0.5", " ", "x" * 61):
+        with pytest.raises(ValueError, match="the name of a condition must "):
+            compare(SMALL, {"none": two, name: two}, 2, key, data)
+    with pytest.raises(ValueError, match="needs at least two seeds, got 1"):
+        compare(SMALL, {"none": two, "other": two}, 1, key, data)
+
+
+@pytest.mark.parametrize(
+    ("config", "hparams"), [(SMALL, Hparams()), (Config(MLP((10,)), epochs=1), Hparams((0.5,)))]
+)
+def test_networks_without_rates_or_without_hidden_layers_are_saved_too(config, hparams, tmp_path):
+    conditions = {"none": hparams, "l2": hparams._replace(weight_decay=1e-3)}
+    result = compare(config, conditions, 2, jax.random.key(0), load_dataset("digits"))
+    result._replace(prng="philox2x32").save(tmp_path / "run")
+    again = load_run(tmp_path / "run")
+    assert again.verdict == result.verdict
+    assert again.prng == "philox2x32"
+    assert again.prng != result.prng
+
+
+def test_a_run_in_double_precision_is_saved_too(tmp_path):
+    with jax.enable_x64(True):
+        conditions = {"none": Hparams((0.0, 0.0)), "half": Hparams((0.0, 0.5))}
+        result = compare(SMALL, conditions, 2, jax.random.key(0), load_dataset("digits"))
+        result.save(tmp_path / "run")
+    assert load_run(tmp_path / "run").verdict == result.verdict
+
+
+def test_errors_that_are_no_rates_have_an_interval_over_seeds():
+    config = dataclasses.replace(SMALL, error_fn=lambda outputs, label: 50 + 0 * outputs[0])
+    conditions = {"none": Hparams((0.0, 0.0)), "half": Hparams((0.0, 0.5))}
+    result = compare(config, conditions, 2, jax.random.key(0), load_dataset("digits"))
+    error = result.summary["conditions"]["half"]["test_error"]
+    assert (error["mean"], error["ci_low"], error["ci_high"]) == (50, 50, 50)
+
+
 @pytest.mark.parametrize("lost", ["summary.json", "weights.safetensors", "profiles.safetensors"])
 def test_what_is_no_run_is_refused_by_the_name_of_what_it_lacks(lost, folder, tmp_path):
     for path in folder.iterdir():
@@ -87,7 +131,7 @@ def test_a_damaged_run_is_refused_in_one_line(name, text, folder, tmp_path):
 
 def test_a_notebook_shows_the_answer_and_names_stay_text(result):
     shown = result._repr_html_()
-    assert "&lt;b&gt;half&lt;/b&gt;" in shown
+    assert "=&lt;b&gt;half" in shown
     assert "<b>half" not in shown
     assert shown.startswith("<style>")
     assert all(sentence in html.unescape(shown) for sentence in result.verdict)

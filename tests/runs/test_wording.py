@@ -66,6 +66,24 @@ def test_the_lead_says_what_is_spread_where_the_verdicts_decide_it(work, weights
     )
 
 
+def test_few_seeds_of_one_condition_are_said_of_that_one_alone():
+    of_b, of_c = summary([OPEN], [OPEN] * 2, 3), summary([MORE], [MORE] * 2)
+    rows = [row | {"condition": "c"} for row in of_c["comparisons"]]
+    both = of_b | {"comparisons": of_b["comparisons"] + rows}
+    both["conditions"]["c"] = {"n_compared": 8}
+    first, of_few, of_many = verdict(both)
+    assert first.startswith("With 3 seeds of b no test can reach p < .05 (the smallest is 0.25)")
+    assert of_few.startswith("With b, ")
+    assert of_many.startswith("C spreads the work and the weights: ")
+
+
+def test_a_difference_that_is_missing_is_a_dash():
+    told = summary([OPEN], [OPEN] * 2)
+    told["comparisons"][0]["difference"] = None  # as JSON has it
+    assert picture(told)["b", 0]["contributions"].said == "–"
+    assert picture(told)["b", 1]["weights"].said == "+0.100"
+
+
 def test_every_layer_is_named_with_its_verdict():
     (sentence,) = verdict(summary([MORE, LESS, MORE], [LESS, SAME, OPEN, MORE]))
     assert sentence == (
