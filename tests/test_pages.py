@@ -89,7 +89,7 @@ def test_every_interval_of_the_answer_is_recorded(study, which, digits):
 
 
 def test_no_other_interval_is_in_the_findings():
-    prose = text("findings").split("<!-- answer -->")[0]
+    prose = in_one_line("findings").split("<!-- answer -->")[0]
     assert len(re.findall(r"\[[−+][\d.]+, [−+][\d.]+\]", prose)) == 11
 
 
