@@ -33,6 +33,7 @@ def test_the_seconds_stated_are_those_recorded():
     environment = json.loads(record.read_text(encoding="utf-8"))
     seconds = environment["seconds"]
     assert f"training takes {seconds['training']:.0f} s" in README
+    assert f"compilation {seconds['compilation']:.0f} s" in README
     assert f"figures {seconds['analysis'] + seconds['figures']:.0f} s" in README
     assert f"JAX {environment['versions']['jax']}" in README
 
