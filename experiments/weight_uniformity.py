@@ -9,7 +9,7 @@ Predicted   P1 The Gini of contributions falls in both hidden layers, and that o
             the first layer, changes negligibly in the middle (margin .01), and falls by more than
             .01 in the output layer. Ten of the seeds were known, P3 after a pilot on this setting.
 Command     python -m experiments.weight_uniformity [--quick]
-Time        about a quarter of an hour on two CPU cores
+Time        about five minutes on two CPU cores
 
 Scientific  hidden rate (0, .2, .5, .8); L2 coefficient (0, tuned)
 Nuisance    the L2 coefficient's value: the least validation loss, on seeds and a split of the

@@ -51,7 +51,8 @@ def plot_weights(
     """
     names = list(magnitudes)
     titles = list(magnitudes[names[0]])
-    figure = Figure(figsize=(3.6 * len(names), 1.9 * len(titles) + 0.7), layout="constrained")
+    width = max(min(3.6, 13 / len(names)), 2.4)  # of a column
+    figure = Figure(figsize=(width * len(names), 1.9 * len(titles) + 0.7), layout="constrained")
     grid = figure.subplots(len(titles), len(names), sharey="row", squeeze=False)
     for row, title in zip(grid, titles, strict=True):
         top = panels.largest(magnitudes[name][title] for name in names)
