@@ -49,7 +49,10 @@ def member_bytes(config: Config, inputs: int | tuple[int, ...]) -> int:
 
 
 def _passed_on(program: Any) -> int:
-    """How many numbers the products and convolutions of a program give, each turn of a loop's."""
+    """How many numbers the products and convolutions of a program give.
+
+    A scan counts as often as it turns, and a loop whose turns are not known before once.
+    """
     n = 0
     for equation in program.eqns:
         parts = jax.tree.leaves(list(equation.params.values()))
