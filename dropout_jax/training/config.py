@@ -222,13 +222,12 @@ def check_training(config: Config, data: Dataset) -> None:
             f"a network must make {n_outputs} outputs, the last of its features, of an example of "
             f"shape {input_shape}, got {getattr(outputs, 'shape', type(outputs).__name__)}"
         )
-    label = jax.ShapeDtypeStruct(data.y_train.shape[1:], data.y_train.dtype)
     try:
-        loss = jax.eval_shape(config.loss_fn, outputs, label)
+        loss = jax.eval_shape(config.loss_fn, outputs, data.y_train[0])
     except (AssertionError, TypeError, ValueError) as error:
         raise ValueError(
             f"loss_fn must take outputs of shape {outputs.shape} and a label of shape "
-            f"{label.shape}, got: {' '.join(str(error).split())[:200]}"
+            f"{data.y_train.shape[1:]}, got: {' '.join(str(error).split())[:200]}"
         ) from error
     if getattr(loss, "shape", None) != ():
         raise ValueError(f"loss_fn must give one number, got {loss}")
