@@ -91,13 +91,16 @@ def block_size(
     """
     if not devices:
         raise ValueError("devices must hold at least one, got none")
+    on_cpu = devices[0].platform == "cpu"
+    if on_cpu and memory is None:
+        return 1  # at once: to know what a member needs, its network is traced
     needed = member_bytes(config, inputs)
     if memory is not None and not memory >= needed:  # NaN is too little
         raise ValueError(
             f"memory must hold one network in training, {needed / 2**30:.3g} GiB, got "
             f"{memory / 2**30:.3g} GiB"
         )
-    if devices[0].platform == "cpu":
+    if on_cpu:
         return 1
     here = next(device for device in devices if device.process_index == jax.process_index())
     limit = (here.memory_stats() or {}).get("bytes_limit", math.inf)
