@@ -1,6 +1,6 @@
 """Run every study, one after another; at toy size for a check, at full size for all records.
 
-Command     python -m experiments.run_all [--quick] [--out DIR] [--data-dir DIR]
+Command     python -m experiments.run_all [--quick] [--out DIR] [--data-dir DIR] [--fashion-dir DIR]
 Time        over four hours on two CPU cores, some sixteen with full MNIST; minutes at toy size
 
 A study is a module here with a `main` of its own. One that fails is named at the end, when the
@@ -30,7 +30,13 @@ STUDIES = sorted(
 )
 
 
-def run_all(names: Sequence[str], out: Path, quick: bool, data_dir: Path | None) -> list[str]:
+def run_all(
+    names: Sequence[str],
+    out: Path,
+    quick: bool,
+    data_dir: Path | None = None,
+    fashion_dir: Path | None = None,
+) -> list[str]:
     """Run the studies, each into its folder of `out`; the names of those that failed."""
     failed = []
     for name in names:
@@ -43,6 +49,8 @@ def run_all(names: Sequence[str], out: Path, quick: bool, data_dir: Path | None)
                 size = replace(size, data_dir=data_dir, dataset="mnist")
             if data_dir and hasattr(size, "test_dir"):
                 size = replace(size, test_dir=data_dir)
+            if fashion_dir and hasattr(size, "fashion_dir"):
+                size = replace(size, fashion_dir=fashion_dir)
             study.main(out / name, size)
         except (Exception, SystemExit) as error:  # the others are to run
             if isinstance(error, ModuleNotFoundError) and error.name in OPTIONAL:
@@ -63,9 +71,10 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true", help="toy size, into runs/quick")
     parser.add_argument("--out", type=Path, help="where the folders of the studies go")
     parser.add_argument("--data-dir", type=Path, help="full MNIST, for studies that can use it")
+    parser.add_argument("--fashion-dir", type=Path, help="Fashion-MNIST, likewise")
     arguments = parser.parse_args()
     out = arguments.out or (Path("runs", "quick") if arguments.quick else RESULTS)
     jax.config.update("jax_num_cpu_devices", n_cores())
     jax.config.update("jax_disable_most_optimizations", arguments.quick)  # toys mostly compile
-    failed = run_all(STUDIES, out, arguments.quick, arguments.data_dir)
+    failed = run_all(STUDIES, out, arguments.quick, arguments.data_dir, arguments.fashion_dir)
     sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
