@@ -11,6 +11,7 @@ Predicted   Of the masks of the last hidden layer exactly the normalised geometr
             (lower negative log-likelihood) and better calibrated; a mask shared by all digits of a
             pass scatters more and ends at the same; five networks beat the masks of one, five with
             dropout five without; masks disagree more (mutual information) than networks do.
+Judged      A family is one pair of sides. Groups of networks are compared pair by pair.
 Command     python -m experiments.ensemble [--quick]
 Time        about four minutes on two CPU cores
 

@@ -12,7 +12,8 @@ Predicted   I1 At rate .05, inflation over the quadratic prediction lies in [.9,
 Judged      Inflation is the mean loss over masks minus that without, on 1,000 training digits; the
             quadratic prediction is `theory.softmax_penalty`. I2 takes rate .05. The error of I3 is
             the mean |ln(inflation / prediction)| over trained and tested rates, seed by seed; the
-            factor is fitted on all of them. I4 is two one-sided tests over the widths. All widths
+            factor is fitted on all of them. I4 is two one-sided tests over the widths; a
+            family is the widths under one rule. All widths
             train for as many epochs; their training losses are in the record.
 Command     python -m experiments.inflation [--quick]
 Time        about a quarter of an hour on two CPU cores

@@ -8,6 +8,7 @@ Predicted   P2 Contributions and path norms of units do not become more uniform 
             units interact less. N3 In linear regression on features of equal scale networks trained
             with dropout end at the weights of those under L2, within 2 %; on features of different
             scale at least 20 % apart. N4 Either ends within 2 % of its closed form.
+Judged      A family is all pairs and quantities.
 Command     python -m experiments.l2 [--quick]
 Time        about four minutes on two CPU cores
 

@@ -10,7 +10,8 @@ Predicted   T1 Early dropout, gone at half of the training, ends with a test err
             uniform with every schedule, least with the early one.
 Judged      A claim holds if the 95 % interval over seeds supports it. An undecided claim counts as
             failed, and the evidence says `undecided`. T2 compares late dropout with the
-            mean of none and constant dropout, seed by seed. Differences hold for these digits.
+            mean of none and constant dropout, seed by seed. A family is the
+            quantities of one pair of conditions. Differences hold for these digits.
 Command     python -m experiments.rate_schedules [--quick] [--test-dir DIR]
 Time        about eight minutes on two CPU cores
 

@@ -14,8 +14,8 @@ Judged      A claim holds if the 95 % interval over seeds supports it. An undeci
             failed, and the evidence says `undecided`. R1, R2 and R4 compare with the rate of least
             validation error, which no test digit chose; R4 holds if every other rate is better by
             .3 points at most. P1 and P3 as in weight_uniformity, by the verdicts, from rate .1 to
-            .5: of path norms and of |w| they were predicted there, not here. Differences hold for
-            these test digits.
+            .5: of path norms and of |w| they were predicted there, not here. A family is one
+            table. Differences hold for these test digits.
 Command     python -m experiments.rates [--quick] [--test-dir DIR]
 Time        three quarters of an hour on two CPU cores, beside other work
 

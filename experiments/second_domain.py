@@ -9,7 +9,7 @@ Predicted   S1 The Gini of contributions of the last hidden layer is lower with 
 Judged      The family is all data sets and both conditions, quantity by quantity. `Not lower` is an
             interval above -.01. Learning rates are tuned for each condition, so networks differ in
             distance from the start and training loss too; the record has both.
-Pilot       A first run had the tables alone, fewer epochs, four learning rates and three L2
+Seen        A first run had the tables alone, fewer epochs, four learning rates and three L2
             coefficients. All predictions held. One loss had not settled, and some choices were the
             smallest or largest tried; hence more of each here. Fashion-MNIST had not been tried,
             but for a run of this script at toy size.

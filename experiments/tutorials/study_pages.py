@@ -18,6 +18,10 @@ from experiments.tutorials.study_tables import HEADS, LEFT_OUT, cell, evidence, 
 
 HERE = Path(__file__).parent
 LABEL = 12  # characters that a section's label takes in the docstring of a study
+PAIRED = (
+    "Differences are paired by seed, and hold for the examples that were measured here. "
+    "[Statistics](../statistics.md) explains intervals and adjusted p-values."
+)
 DESIGN = ("Scientific", "Nuisance", "Fixed", "Judged", "Seen")
 
 
@@ -144,6 +148,7 @@ def page(name: str) -> str:
         ),
         *(["## Figures", *figures] if figures else []),
         "## Tables",
+        PAIRED if '"p_adjusted"' in json.dumps(summary) else "",
         *tables(study, summary),
         "## Design",
         "\n".join(design),
