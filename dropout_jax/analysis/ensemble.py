@@ -11,6 +11,7 @@ Shapes: T members of an ensemble (passes, masks, networks), n examples, K classe
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -126,25 +127,39 @@ def geometric_mean(log_probs: jax.Array, weights: ArrayLike | None = None) -> ja
     return jax.nn.log_softmax(counted.sum(axis=0))
 
 
+def _check_labels(log_probs: jax.Array, labels: jax.Array) -> None:
+    """Raise ValueError unless log-probabilities are [n, K] and labels [n]."""
+    chex.assert_rank([log_probs, labels], [2, 1], exception_type=ValueError)
+    chex.assert_equal_shape_prefix([log_probs, labels], 1, exception_type=ValueError)
+
+
 def nll(log_probs: jax.Array, labels: jax.Array) -> jax.Array:
     """Mean negative log-likelihood of labels [n] under log-probabilities [n, K], in nats.
+
+    Raises:
+      ValueError: if the shapes are others.
 
     Example:
       >>> log_p = jnp.log(jnp.array([[0.25, 0.75]]))
       >>> print(nll(log_p, jnp.array([0])).round(4))  # ln 4
       1.3863
     """
+    _check_labels(log_probs, labels)
     return -jnp.mean(jnp.take_along_axis(log_probs, labels[:, None], axis=-1))
 
 
 def brier(log_probs: jax.Array, labels: jax.Array) -> jax.Array:
     """Mean of Σₖ (pₖ - 1[k = label])², in 0 … 2 (Brier 1950), for [n, K] and [n].
 
+    Raises:
+      ValueError: if the shapes are others.
+
     Example:
       >>> log_p = jnp.log(jnp.array([[0.5, 0.5]]))
       >>> print(brier(log_p, jnp.array([0])).round(4))  # .25 + .25
       0.5
     """
+    _check_labels(log_probs, labels)
     truth = jax.nn.one_hot(labels, log_probs.shape[-1])
     return jnp.mean(jnp.sum((jnp.exp(log_probs) - truth) ** 2, axis=-1))
 
@@ -157,11 +172,15 @@ def expected_calibration_error(
     Confidence is the largest probability; bins have equal width, ((b - 1)/B, b/B] (Guo et al. 2017,
     §2). An estimate from few examples is too high, as its noise does not cancel.
 
+    Raises:
+      ValueError: unless log-probabilities are [n, K] and labels [n].
+
     Example:
       >>> log_p = jnp.log(jnp.array([[0.8, 0.2], [0.8, 0.2]]))
       >>> print(expected_calibration_error(log_p, jnp.array([0, 1])).round(2))  # .8 sure, .5 right
       0.3
     """
+    _check_labels(log_probs, labels)
     confidence = jnp.exp(log_probs.max(axis=-1))
     gap = (log_probs.argmax(axis=-1) == labels) - confidence
     bin_of = jnp.clip(jnp.ceil(confidence * n_bins).astype(jnp.int32) - 1, 0, n_bins - 1)

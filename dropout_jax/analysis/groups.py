@@ -17,10 +17,12 @@ from dropout_jax.analysis.statistics import (
     CONFIDENCE,
     N_RANDOM,
     Comparison,
+    Estimate,
+    PValues,
+    judge,
     real,
     scale_of,
     step_down,
-    verdict,
 )
 
 _CHUNK = 2**11  # deals held at once
@@ -169,25 +171,22 @@ def compare(
             "baseline and condition must both be [networks, comparisons], got "
             f"{baseline.shape} and {condition.shape}"
         )
-    p_values, adjusted = permutation_test(baseline, condition)
-    negligible = negligible_test(baseline, condition, margin)
-    compared = []
-    for x, y, *p in zip(baseline.T, condition.T, p_values, adjusted, negligible, strict=True):
-        difference = float(y.mean() - x.mean())
-        low, high = welch_interval(x, y)
-        compared.append(
-            Comparison(
-                n=len(x) + len(y),
-                baseline_mean=float(x.mean()),
-                condition_mean=float(y.mean()),
-                difference=difference,
-                ci_low=low,
-                ci_high=high,
-                p_value=float(p[0]),
-                p_adjusted=float(p[1]),
-                p_negligible=float(p[2]),
-                effect_size=effect_size(x, y),
-                verdict=verdict(difference, p[1], p[2], higher_is_uniform),
-            )
-        )
-    return compared
+    p_values = PValues(
+        *permutation_test(baseline, condition), negligible_test(baseline, condition, margin)
+    )
+    estimates = [_estimate(x, y) for x, y in zip(baseline.T, condition.T, strict=True)]
+    return judge(estimates, p_values, higher_is_uniform)
+
+
+def _estimate(x: np.ndarray, y: np.ndarray) -> Estimate:
+    """The difference of means of two groups [S], [S']."""
+    low, high = welch_interval(x, y)
+    return Estimate(
+        n=len(x) + len(y),
+        baseline_mean=float(x.mean()),
+        condition_mean=float(y.mean()),
+        difference=float(y.mean() - x.mean()),
+        ci_low=low,
+        ci_high=high,
+        effect_size=effect_size(x, y),
+    )

@@ -19,11 +19,13 @@ from dropout_jax.analysis.statistics import (
     MIN_SEEDS,
     N_RANDOM,
     Comparison,
+    Estimate,
+    PValues,
+    judge,
     real,
     scale_of,
     step_down,
     t_interval,
-    verdict,
 )
 
 # {seeds: share of intervals that cover the mean: of normal differences, and under the worst of the
@@ -261,38 +263,26 @@ def compare(
     decidable = (finite | ~counted).all(axis=0) & (counted.sum(axis=0) >= 2)
     kept = counted & decidable
     differences = np.where(kept, condition, np.nan) - np.where(kept, baseline, np.nan)
-    p_values, adjusted = sign_flip_test(differences)
-    negligible = negligible_test(differences, margin)
-    return [
-        _comparison(x[pairs], y[pairs], p, p_of_family, p_within, higher_is_uniform)
-        for x, y, pairs, p, p_of_family, p_within in zip(
-            baseline.T, condition.T, kept.T, p_values, adjusted, negligible, strict=True
-        )
+    estimates = [
+        _estimate(x[pairs], y[pairs])
+        for x, y, pairs in zip(baseline.T, condition.T, kept.T, strict=True)
     ]
+    p_values = PValues(*sign_flip_test(differences), negligible_test(differences, margin))
+    return judge(estimates, p_values, higher_is_uniform)
 
 
-def _comparison(
-    x: np.ndarray,
-    y: np.ndarray,
-    p_value: float,
-    p_adjusted: float,
-    p_negligible: float,
-    higher_is_uniform: bool,
-) -> Comparison:
-    """One comparison of values [S], seed by seed; all is NaN if there are none."""
+def _estimate(x: np.ndarray, y: np.ndarray) -> Estimate:
+    """The mean difference of values [S], seed by seed; all is NaN if there are none."""
+    if not len(x):
+        return Estimate(0, *[math.nan] * 6)
     differences = y - x
-    low, high = interval(differences) if len(x) else (math.nan, math.nan)
-    difference = float(differences.mean()) if len(x) else math.nan
-    return Comparison(
+    low, high = interval(differences)
+    return Estimate(
         n=len(x),
-        baseline_mean=float(x.mean()) if len(x) else math.nan,
-        condition_mean=float(y.mean()) if len(x) else math.nan,
-        difference=difference,
+        baseline_mean=float(x.mean()),
+        condition_mean=float(y.mean()),
+        difference=float(differences.mean()),
         ci_low=low,
         ci_high=high,
-        p_value=float(p_value),
-        p_adjusted=float(p_adjusted),
-        p_negligible=float(p_negligible),
-        effect_size=effect_size(differences) if len(x) else math.nan,
-        verdict=verdict(difference, p_adjusted, p_negligible, higher_is_uniform),
+        effect_size=effect_size(differences),
     )

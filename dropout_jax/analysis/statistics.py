@@ -7,7 +7,7 @@ Shapes: S seeds or networks, K comparisons of one family, R resamples.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,10 +28,33 @@ VERDICTS = (
 )
 
 
-class Comparison(NamedTuple):
-    """A difference of means, condition minus baseline, judged within its family.
+class Estimate(NamedTuple):
+    """A difference of means, condition minus baseline, with its interval, before it is judged.
 
-    `n` counts the pairs of seeds, or the networks of both groups. `p_adjusted` tests whether there
+    `n` counts the pairs of seeds, or the networks of both groups.
+    """
+
+    n: int
+    baseline_mean: float
+    condition_mean: float
+    difference: float
+    ci_low: float
+    ci_high: float
+    effect_size: float
+
+
+class PValues(NamedTuple):
+    """p-values of a family [K]: of a difference alone, adjusted, and of a negligible one."""
+
+    p_value: np.ndarray
+    p_adjusted: np.ndarray
+    p_negligible: np.ndarray
+
+
+class Comparison(NamedTuple):
+    """An `Estimate`, judged within its family.
+
+    `p_adjusted` tests whether there
     is a difference, `p_negligible` whether it is smaller than the margin; both are adjusted over
     the family. `verdict` is one of `VERDICTS`.
     """
@@ -169,3 +192,26 @@ def verdict(
         direction = "more uniform" if (difference > 0) == higher_is_uniform else "less uniform"
         return f"negligibly {direction}" if negligible else direction
     return "negligible" if negligible else "undecided"
+
+
+def judge(
+    estimates: Sequence[Estimate], p_values: PValues, higher_is_uniform: bool
+) -> list[Comparison]:
+    """The estimates of one family [K] with their p-values and verdicts.
+
+    Example:
+      >>> estimate = Estimate(6, 0.5, 0.4, -0.1, -0.2, 0.0, -1.0)
+      >>> p = PValues(np.array([0.03]), np.array([0.04]), np.array([0.9]))
+      >>> judge([estimate], p, higher_is_uniform=False)[0].verdict
+      'more uniform'
+    """
+    return [
+        Comparison(
+            **estimate._asdict(),
+            p_value=float(alone),
+            p_adjusted=float(adjusted),
+            p_negligible=float(negligible),
+            verdict=verdict(estimate.difference, adjusted, negligible, higher_is_uniform),
+        )
+        for estimate, alone, adjusted, negligible in zip(estimates, *p_values, strict=True)
+    ]

@@ -7,6 +7,7 @@ network, and its dropout objective, as they were, but changes every |w| involved
 Shapes: n examples, in, U hidden units, O units they send to.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -25,7 +26,8 @@ def contribution(activations: jax.Array, outgoing: jax.Array) -> jax.Array:
       >>> print(contribution(h, jnp.array([[4.0], [5.0]])))  # 3 · 4, and 0: it is silent
       [12.  0.]
     """
-    if activations.shape[1] != outgoing.shape[0]:
+    matrices = activations.ndim == outgoing.ndim == 2
+    if not matrices or activations.shape[1] != outgoing.shape[0]:
         raise ValueError(
             "activations [n, U] and outgoing [U, O] must be of the same units, got shapes "
             f"{activations.shape} and {outgoing.shape}"
@@ -39,10 +41,14 @@ def path_norm(incoming: jax.Array, bias: jax.Array, outgoing: jax.Array) -> jax.
 
     The products that dropout makes equal in a linear network (Mianjy, Arora & Vidal 2018).
 
+    Raises:
+      ValueError: if the shapes are others.
+
     Example:
       >>> print(path_norm(jnp.array([[3.0]]), jnp.array([4.0]), jnp.array([[2.0]])))  # 5 · 2
       [10.]
     """
+    chex.assert_rank([incoming, bias, outgoing], [2, 1, 2], exception_type=ValueError)
     norm_in = jnp.sqrt(jnp.sum(incoming**2, axis=0) + bias**2)
     return norm_in * jnp.linalg.norm(outgoing, axis=1)
 
@@ -52,10 +58,14 @@ def mean_correlation(activations: jax.Array) -> jax.Array:
 
     It measures co-adaptation: it is high where units are active together. NaN for fewer than two.
 
+    Raises:
+      ValueError: if the activations are no matrix.
+
     Example:
       >>> print(mean_correlation(jnp.array([[0.0, 1.0], [1.0, 0.0]])))  # never both
       1.0
     """
+    chex.assert_rank(activations, 2, exception_type=ValueError)
     centred = activations - activations.mean(axis=0, keepdims=True)
     return _mean_cosine(centred, jnp.any(activations != activations[:1], axis=0))
 
@@ -66,10 +76,14 @@ def mean_cosine(incoming: jax.Array) -> jax.Array:
     It is high where units condense on few directions (Zhang & Xu 2024). NaN for fewer than two
     units that have incoming weights.
 
+    Raises:
+      ValueError: if the kernel is no matrix.
+
     Example:
       >>> print(mean_cosine(jnp.eye(2)))  # at right angles
       0.0
     """
+    chex.assert_rank(incoming, 2, exception_type=ValueError)
     return _mean_cosine(incoming, jnp.any(incoming != 0, axis=0))
 
 

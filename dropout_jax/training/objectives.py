@@ -13,33 +13,42 @@ def cross_entropy(logits: jax.Array, label: jax.Array) -> jax.Array:
       logits: unnormalised log-probabilities [K].
       label: the class, an integer scalar in 0 … K - 1.
 
+    Raises:
+      ValueError: if they have other shapes.
+
     Example:
       >>> print(jnp.exp(-cross_entropy(jnp.zeros(4), jnp.array(2))))  # one in four
       0.25
     """
-    chex.assert_rank([logits, label], [1, 0])
+    chex.assert_rank([logits, label], [1, 0], exception_type=ValueError)
     return optax.softmax_cross_entropy_with_integer_labels(logits, label)
 
 
 def squared_error(prediction: jax.Array, target: jax.Array) -> jax.Array:
     """Sum over outputs of (prediction - target)^2, for vectors [K]; one output takes a number too.
 
+    Raises:
+      ValueError: if they have other shapes.
+
     Example:
       >>> print(squared_error(jnp.array([1.0, 2.0]), jnp.array([1.0, 5.0])))
       9.0
     """
-    chex.assert_rank([prediction, target], [1, {0, 1}])
+    chex.assert_rank([prediction, target], [1, {0, 1}], exception_type=ValueError)
     target = jnp.atleast_1d(target)
-    chex.assert_equal_shape([prediction, target])
+    chex.assert_equal_shape([prediction, target], exception_type=ValueError)
     return jnp.sum((prediction - target) ** 2)
 
 
 def error_rate(logits: jax.Array, label: jax.Array) -> jax.Array:
     """1.0 if the most probable class of logits [K] is not `label`, else 0.0.
 
+    Raises:
+      ValueError: if they have other shapes.
+
     Example:
       >>> print(error_rate(jnp.array([0.1, 0.9]), jnp.array(0)))
       1.0
     """
-    chex.assert_rank([logits, label], [1, 0])
+    chex.assert_rank([logits, label], [1, 0], exception_type=ValueError)
     return (jnp.argmax(logits) != label).astype(jnp.float32)

@@ -147,3 +147,19 @@ def test_units_that_do_not_fit_together_are_refused():
 
 def test_the_silent_share_counts_zeros():
     assert silent_share(jnp.array([[0.0, 1.0], [0.0, 0.0]])) == 0.75
+
+
+@pytest.mark.parametrize(
+    ("measure", "shapes"),
+    [
+        (contribution, [(U,), (U, O)]),
+        (contribution, [(N, U), (U,)]),
+        (contribution, [(N, U), (U + 1, O)]),
+        (path_norm, [(IN,), (), (U, O)]),
+        (mean_correlation, [(N,)]),
+        (mean_cosine, [(IN,)]),
+    ],
+)
+def test_arrays_of_other_shapes_are_refused(measure, shapes):
+    with pytest.raises(ValueError, match="shapes|rank"):
+        measure(*map(jnp.ones, shapes))
