@@ -91,7 +91,7 @@ def test_the_analysis_knows_arrays_and_trees_alone(module):
     if module not in JOINS_BOTH:
         used = {room(m) for m in imported_modules(TREES[module])}
         assert used <= {"analysis", "networks"}
-        assert roots(imports(TREES[module])) <= {"jax", "numpy", "scipy", "dropout_jax"}
+        assert roots(imports(TREES[module])) <= {"chex", "jax", "numpy", "scipy", "dropout_jax"}
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -335,5 +335,5 @@ def test_weights_count_in_both_entropies_of_the_mutual_information():
 @pytest.mark.parametrize("score", [nll, brier, expected_calibration_error])
 @pytest.mark.parametrize("labels", [jnp.zeros(1, int), jnp.zeros((3, 1), int)])
 def test_scores_refuse_labels_that_are_not_one_for_each_prediction(score, labels):
-    with pytest.raises(ValueError, match="rank|prefix"):
+    with pytest.raises(ValueError, match=r"rank|prefix"):
         score(jnp.zeros((3, 4)), labels)
