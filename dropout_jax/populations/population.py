@@ -8,7 +8,7 @@ Shapes: C conditions, S seeds, N = S·C members, P points of a curve.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -174,6 +174,7 @@ def fit_population(
     _validate(config, seeds, key, data, devices)
     members = members_of(stack_conditions(conditions, len(config.model.features)), seeds, key)
     n_members, inputs = len(members.keys), data.x_train.shape[1:]
+    total = n_members * config.epochs
     block = block_size(config, inputs, devices, memory) if block is None else block
     if block < 1:
         raise ValueError(f"block must be at least 1 member, got {block}")
@@ -182,27 +183,24 @@ def fit_population(
     store = make_store(config, inputs, len(conditions), len(seeds), allocate)
     saved = checkpoints.saved if checkpoints else ()
     n_resumed = n_saved = n_done = restore(partial(rows, store), saved)
-    wave, flight, saved_at = block * mesh.size, None, perf_counter()
+    flight, saved_at = None, perf_counter()
     try:
-        for first in range(n_resumed, n_members, wave):
-            last = min(first + wave, n_members)
-            places = np.arange(first, first + wave) % n_members  # wraps, to fill the last wave
-            seed_of, condition_of = np.divmod(np.arange(first, last), len(conditions))
-            told = {"conditions": condition_of, "seeds": np.array(seeds)[seed_of]}
-            tell = partial(Moment, total=n_members * config.epochs, **told)
-            hparams, keys = deal(mesh, jax.tree.map(lambda leaf, at=places: leaf[at], members))
-            if first == n_resumed:
+        for wave in _waves(members, n_resumed, block * mesh.size):
+            hparams, keys = deal(mesh, wave.members)
+            if wave.first == n_resumed:
                 flight = unpack(config, mesh, hparams, keys, shared, saved)
             flight = flight or start(config, mesh, hparams, keys, shared)
+            seed_of, condition_of = np.divmod(np.arange(wave.first, wave.last), len(conditions))
             while flight.epoch < config.epochs:
                 flight = advance(config, mesh, hparams, flight, shared)
-                done = first * config.epochs + (last - first) * flight.epoch
-                flight = stop(flight, of_first(callback(tell(done=done, flight=flight))))
+                done = wave.first * config.epochs + len(seed_of) * flight.epoch
+                moment = Moment(done, total, condition_of, np.array(seeds)[seed_of], flight)
+                flight = stop(flight, of_first(callback(moment)))
                 if checkpoints and anywhere(perf_counter() - saved_at > checkpoints.seconds):
                     checkpoints.save(pack(n_saved, rows(store, n_saved, n_done), flight))
                     n_saved, saved_at = n_done, perf_counter()
-            keep(store, finish(flight), first, last)
-            n_done, flight = last, None
+            keep(store, finish(flight), wave.first, wave.last)
+            n_done, flight = wave.last, None
     except KeyboardInterrupt:
         if checkpoints:
             checkpoints.save(pack(n_saved, rows(store, n_saved, n_done), flight))
@@ -267,6 +265,23 @@ def members_of(hparams: Hparams, seeds: Sequence[int], key: jax.Array) -> Member
     seed_of = np.repeat(np.asarray(seeds, np.uint32), n_conditions)
     keys = jax.vmap(partial(jax.random.fold_in, key))(seed_of)
     return Members(jax.tree.map(lambda leaf: leaf[condition_of], hparams), keys)
+
+
+class _Wave(NamedTuple):
+    """The members first … last - 1, and whoever fills the blocks after them."""
+
+    first: int
+    last: int
+    members: Members
+
+
+def _waves(members: Members, first: int, size: int) -> Iterator[_Wave]:
+    """The members from `first` on, in waves of one size; the last is filled with the first ones."""
+    n_members = len(members.keys)
+    for begin in range(first, n_members, size):
+        places = np.arange(begin, begin + size) % n_members
+        of_wave = jax.tree.map(lambda leaf, at=places: leaf[at], members)
+        yield _Wave(begin, min(begin + size, n_members), of_wave)
 
 
 def _population(config: Config, store: Result, n_seeds: int) -> Population:
