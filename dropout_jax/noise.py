@@ -93,6 +93,9 @@ def _hash(counter: jax.Array, key_0: jax.Array, key_1: jax.Array) -> jax.Array:
     added to the first product. Two constants are those of least bias that Wellons (2018) found, the
     third is 2^32 over the golden ratio (Knuth 1998, §6.4). A product leaves its low bits worst.
     Those of the last one stay as they are, since a threshold compares the high bits first.
+
+    The words have to be random, as a generator draws them. Masks of words that differ in one bit
+    correlate by some thousandths.
     """
     word = counter ^ key_0
     word = (word ^ (word >> 16)) * jnp.uint32(0x7FEB352D) + key_1

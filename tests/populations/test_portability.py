@@ -67,7 +67,7 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_for_an_accelerator_asks_nothing_of_the_host_or_of_other_devices(name, platform):
     program, arguments = PROGRAMS[name]
-    text = jax.jit(program).trace(*arguments).lower(lowering_platforms=(platform,)).as_text()
+    text = jax.export.export(jax.jit(program), platforms=(platform,))(*arguments).mlir_module()
     assert "stablehlo" in text
     assert re.findall(HOST, text) == []
     assert re.findall(COLLECTIVE, text) == []
