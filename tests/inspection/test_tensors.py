@@ -123,17 +123,24 @@ class Evil:
         return os.system, ("touch ran",)
 
 
+SUFFIXES = (".pt", ".pth", ".pkl", ".bin", ".ckpt", ".safetensors", ".npz", ".pickle")
+
+
 @pytest.mark.parametrize(
-    "suffix", [".pt", ".pth", ".pkl", ".bin", ".ckpt", ".safetensors", ".npz", ".pickle"]
+    ("name", "message"),
+    [
+        *((f"evil{suffix}", r"^.*evil.*$") for suffix in SUFFIXES),
+        ("objects.npz", "must hold numbers, got objects"),
+    ],
 )
-def test_a_pickle_is_never_run_whatever_it_is_called(suffix, tmp_path, monkeypatch):
+def test_a_pickle_is_never_run_whatever_it_is_called(name, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path(f"evil{suffix}").write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(ValueError, match=r"^.*evil.*$"):
-        tensors_of(Path(f"evil{suffix}"))
-    np.savez("objects.npz", w=np.array([Evil()], dtype=object))
-    with pytest.raises(ValueError, match="must hold numbers, got objects"):
-        tensors_of(Path("objects.npz"))
+    if name == "objects.npz":
+        np.savez(name, w=np.array([Evil()], dtype=object))
+    else:
+        Path(name).write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(ValueError, match=message):
+        tensors_of(Path(name))
     assert not Path("ran").exists()
 
 
@@ -219,19 +226,26 @@ def shards(folder, name):
     return index
 
 
+A_SHARD = r"a shard must be a \.safetensors file in the folder of"
+
+
 @pytest.mark.parametrize(
-    "name", ["../out.safetensors", "{}/out.safetensors", "below/in.safetensors"]
+    ("name", "message"),
+    [
+        ("../out.safetensors", A_SHARD),
+        ("{}/out.safetensors", A_SHARD),
+        ("below/in.safetensors", A_SHARD),
+        ("link.safetensors", "in the folder of the index, got link"),
+    ],
 )
-def test_a_shard_lies_in_the_folder_of_its_index(name, tmp_path):
+def test_a_shard_lies_in_the_folder_of_its_index(name, message, tmp_path):
     (tmp_path / "model" / "below").mkdir(parents=True)
     for path in ("out.safetensors", "model/below/in.safetensors"):
         save_file({"kernel": np.ones((2, 3))}, tmp_path / path)
-    index = shards(tmp_path / "model", name.format(tmp_path))
-    with pytest.raises(ValueError, match=r"a shard must be a \.safetensors file in the folder of"):
-        tensors_of(index)
     (tmp_path / "model" / "link.safetensors").symlink_to(tmp_path / "out.safetensors")
-    with pytest.raises(ValueError, match="in the folder of the index, got link"):
-        tensors_of(shards(tmp_path / "model", "link.safetensors"))
+    index = shards(tmp_path / "model", name.format(tmp_path))
+    with pytest.raises(ValueError, match=message):
+        tensors_of(index)
 
 
 def test_a_shard_may_lie_where_the_index_itself_is_a_link_to(tmp_path):

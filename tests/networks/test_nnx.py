@@ -136,13 +136,18 @@ def test_entries_along_broadcast_dimensions_share_their_fate(layer):
 
 
 @BOTH
-def test_nothing_to_tell_whether_to_drop_and_no_key_are_refused(layer):
-    with pytest.raises(ValueError, match="deterministic"):
-        layer(0.5, deterministic=None, rngs=nnx.Rngs(0))(MANY)
-    with pytest.raises(ValueError, match="rngs"):
-        layer(0.5)(MANY)
-    with pytest.raises(TypeError, match="rngs must be"):
-        layer(0.5)(MANY, rngs="key")
+@pytest.mark.parametrize(
+    ("how", "call", "error", "message"),
+    [
+        ({"deterministic": None, "rngs": nnx.Rngs(0)}, {}, ValueError, "deterministic"),
+        ({}, {}, ValueError, "rngs"),
+        ({}, {"rngs": "key"}, TypeError, "rngs must be"),
+    ],
+    ids=["not told", "no key", "a string"],
+)
+def test_nothing_to_tell_whether_to_drop_and_no_key_are_refused(layer, how, call, error, message):
+    with pytest.raises(error, match=message):
+        layer(0.5, **how)(MANY, **call)
 
 
 @pytest.mark.parametrize("make_key", [jax.random.key, jax.random.PRNGKey])
