@@ -23,7 +23,7 @@ hypothesis.settings.load_profile("jax")
 
 LONGEST = (
     *("test_experiments", "test_processes", "test_main", "test_epochs", "test_checkpoints"),
-    *("test_run", "test_measures", "test_conditions", "test_tensorboard", "test_bad_input"),
+    *("test_run", "test_measures", "test_conditions", "test_tensorboard", "test_config"),
     *("test_fuzz_cli", "test_doctor", "test_uniformity", "test_tensors", "test_page"),
 )
 

@@ -11,10 +11,21 @@ import jax
 import numpy as np
 import pytest
 import sklearn.datasets
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from dropout_jax.data import Dataset, batch_indices, check_examples, load_dataset, permutation
+from dropout_jax.data import (
+    Dataset,
+    batch_indices,
+    check_dataset,
+    check_examples,
+    load_dataset,
+    permutation,
+    split,
+)
+from tests.drawn import anything
+from tests.refusals import fresh_key, outcome
 
 IDX = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 X, Y = np.linspace(0, 1, 60, dtype=np.float32).reshape(20, 3), np.arange(20) % 2
@@ -345,3 +356,40 @@ def test_lists_are_no_arrays_of_examples():
     lists: Any = [[1.0]], [0]
     with refused(r"x must be an array \[n, …\] .*, got list and list"):
         check_examples(*lists)
+
+
+@given(
+    x=hnp.arrays(
+        st.sampled_from([np.float32, np.float64, np.int8, np.uint64, bool, complex, object, "U2"]),
+        hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=20),
+    )
+    | anything,
+    n=st.integers(0, 40),
+    n_classes=st.integers(-1, 5),
+)
+@settings(max_examples=150)
+def test_a_split_is_a_data_set_or_refused(x, n, n_classes):
+    y = np.arange(n) % n_classes if n_classes else np.zeros(n, int)
+    result = outcome(split, x, y, "given")
+    if result is not None:
+        check_dataset(result, result.n_classes)
+        assert result.n_classes == n_classes >= 2
+        assert len(result.x_train) + len(result.x_test) == n
+        assert abs(result.x_train).max() < np.inf
+
+
+@given(name=anything | st.text())
+def test_an_unknown_data_set_is_refused_whatever_it_is_called(name):
+    with pytest.raises(ValueError, match=r"(?s)^dataset must be .*got "):
+        load_dataset(name)
+
+
+@given(n=st.sampled_from([-5, -1, 0, 1, 2, 7, 2**24 + 1, 2**40]), batch_size=st.integers(-3, 9))
+def test_batches_hold_every_index_at_most_once_or_are_refused(n, batch_size):
+    order = outcome(permutation, fresh_key(), n)
+    assert (order is not None) == (0 <= n <= 2**24)
+    batches = outcome(batch_indices, fresh_key(), n, batch_size)
+    assert (batches is not None) == (0 <= n <= 2**24 and batch_size > 0)
+    if batches is not None:
+        assert batches.shape == (n // batch_size, batch_size)
+        assert len(np.unique(batches)) == batches.size

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from dropout_jax.networks.linen import Dropout
 from dropout_jax.noise import (
@@ -21,6 +22,8 @@ from dropout_jax.noise import (
     keep_mask,
     never_drops,
 )
+from tests.drawn import anything, dtypes
+from tests.refusals import assert_refused_in_one_short_line, bad_keys, fresh_key, is_real, outcome
 
 IMPLS = ("threefry2x32", "philox2x32", "rbg")
 DTYPES = (jnp.float16, jnp.bfloat16, jnp.float32)
@@ -430,6 +433,67 @@ def test_more_than_one_rate_is_refused(drop):
 def test_entries_that_are_not_floating_point_are_refused(drop, dtype):
     with pytest.raises(TypeError, match=f"floating-point entries, got {jnp.dtype(dtype)}"):
         drop(jax.random.key(0), jnp.ones(3, dtype), 0.5)
+
+
+TAKE_A_KEY = {
+    "keep_mask": lambda key: keep_mask(key, 0.5, (2,)),
+    "dropout": lambda key: dropout(key, jnp.ones(2), 0.5),
+    "gaussian_dropout": lambda key: gaussian_dropout(key, jnp.ones(2), 0.5),
+    "drop_connect": lambda key: drop_connect(key, jnp.ones((2, 2)), 0.5),
+}
+
+
+@bad_keys
+@pytest.mark.parametrize("call", TAKE_A_KEY.values(), ids=TAKE_A_KEY)
+def test_a_key_of_the_wrong_kind_gets_advice(call, make, message):
+    with pytest.raises(TypeError, match=message) as caught:
+        call(make())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("function", [dropout, gaussian_dropout, drop_connect])
+@given(rate=anything)
+def test_a_rate_is_a_number_in_0_to_1_or_refused(function, rate):
+    result = outcome(function, fresh_key(), jnp.ones((2, 2)), rate)
+    assert (result is not None) == (is_real(rate) and 0 <= rate <= 1)
+
+
+@pytest.mark.parametrize("rate", ["half", "0.5", None, 1j, object(), {}])
+def test_a_rate_that_is_no_number_is_called_one(rate):
+    with pytest.raises(TypeError, match=r"^rate must hold real numbers, got \S+$"):
+        dropout(fresh_key(), jnp.ones(2), rate)
+
+
+@given(rate=anything, shape=st.lists(st.integers(-1, 3), max_size=3))
+def test_a_mask_is_of_the_shape_or_refused(rate, shape):
+    mask = outcome(keep_mask, fresh_key(), rate, tuple(shape))
+    good = is_real(rate) and 0 <= rate <= 1 and min(shape, default=0) >= 0
+    assert (mask is not None) == good
+    if mask is not None:
+        assert (mask.shape, mask.dtype) == (tuple(shape), bool)
+
+
+@given(
+    array=dtypes.flatmap(
+        lambda dtype: hnp.arrays(
+            dtype,
+            st.sampled_from([(), (0,), (2, 3)]),
+            elements={"min_value": -100, "max_value": 100} if dtype is np.float64 else None,
+        )
+    )
+)
+def test_dropout_keeps_every_floating_array_and_refuses_others(array):
+    with jax.numpy_rank_promotion("allow"):
+        result = outcome(dropout, fresh_key(), array, 0)
+    assert (result is not None) == np.issubdtype(array.dtype, np.floating)
+    if result is not None:
+        assert result.shape == array.shape
+        np.testing.assert_array_equal(result, jnp.asarray(array))
+
+
+def test_a_refusal_of_much_is_still_one_short_line():
+    many = np.arange(9_999.0).astype(str)
+    assert_refused_in_one_short_line(lambda: dropout(fresh_key(), jnp.ones(2), many))
 
 
 def test_a_rate_of_0_that_a_program_closes_over_never_drops():

@@ -1,12 +1,13 @@
 import itertools
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import stats
 
 from dropout_jax.analysis import paired
@@ -19,7 +20,9 @@ from dropout_jax.analysis.paired import (
     sign_flip_test,
     smallest_p,
 )
-from dropout_jax.analysis.statistics import verdict
+from dropout_jax.analysis.statistics import VERDICTS, verdict
+from tests.drawn import NOT_NUMBERS, anything
+from tests.refusals import outcome
 
 EXACT = 1e-12  # float64, some 10³ roundings
 # Whole numbers add up exactly in any order, and ties and zeros are likely among so few.
@@ -364,3 +367,57 @@ def test_what_cannot_be_paired_is_refused_with_its_shape(baseline, condition):
         compare(np.zeros(baseline), np.zeros(condition))
     assert str(baseline) in str(error.value)
     assert str(condition) in str(error.value)
+
+
+# Input, most of it bad
+
+
+real32 = st.sampled_from([np.float32, np.float64, np.int32, bool]).flatmap(
+    lambda dtype: arrays(
+        dtype,
+        array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=7),
+        elements=st.floats(width=32) if np.issubdtype(dtype, np.floating) else None,
+    )
+)
+
+
+@given(baseline=real32 | anything, shift=st.sampled_from([0.0, 1.0, np.nan, np.inf]))
+def test_a_comparison_is_of_two_seeds_and_more_or_refused(baseline: Any, shift: float):
+    small: Any = np.zeros(()) if isinstance(baseline, int) and abs(baseline) > 2**60 else baseline
+    try:
+        with np.errstate(invalid="ignore"):
+            condition = np.asarray(small, np.float64) + shift
+    except (ValueError, TypeError):
+        condition: Any = baseline
+    with np.errstate(invalid="ignore"):
+        result = outcome(compare, small, condition)
+    good = isinstance(small, np.ndarray) and small.ndim == 2 and len(small) >= 2
+    assert (result is not None) == good
+    if result is not None:
+        assert len(result) == small.shape[1]
+        for k, row in enumerate(result):
+            assert row.verdict in VERDICTS
+            if not np.isfinite(condition[:, k]).all():
+                assert row.verdict == "undecided"
+            else:
+                assert row.ci_low <= row.ci_high
+                assert 0 < row.p_value <= row.p_adjusted <= 1
+
+
+@pytest.mark.parametrize(
+    ("function", "least", "rank"),
+    [("interval", 2, 1), ("effect_size", 2, 1), ("sign_flip_test", 1, 2)],
+)
+@given(values=real32 | st.sampled_from(NOT_NUMBERS))
+def test_a_statistic_is_of_enough_numbers_or_refused(function, least, rank, values):
+    array = values if isinstance(values, np.ndarray) else np.zeros(())
+    array = np.zeros(0) if isinstance(values, tuple) else array
+    good = array.ndim == rank and len(array) >= least
+    with np.errstate(all="ignore"):
+        assert (outcome(getattr(paired, function), values) is not None) == good
+
+
+@pytest.mark.parametrize("function", [paired.interval, paired.sign_flip_test])
+def test_statistics_take_real_numbers_alone(function):
+    with pytest.raises(TypeError, match="differences must hold real numbers, got complex128"):
+        function(np.ones(3) * 1j)

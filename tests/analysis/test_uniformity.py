@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
@@ -12,6 +12,7 @@ from scipy import stats
 from dropout_jax.analysis import uniformity
 from dropout_jax.analysis.uniformity import MEASURES
 from dropout_jax.analysis.views import Live, measure_entries, measure_kernel, varies
+from tests.refusals import outcome
 
 M = 24
 # Float32 sums of M terms err by at most M eps; participation, a ratio of fourth powers, by four.
@@ -404,3 +405,46 @@ def test_a_profile_of_entries_leaves_dead_units_out():
 def test_a_column_varies_if_any_of_its_rows_differs():
     x = jnp.array([[0.0, 3, 1, -1], [0, 3, 1, 1], [0, 3, 2, -1]])
     np.testing.assert_array_equal(varies(x), [False, False, True, True])
+
+
+# Input, most of it bad
+
+
+SHAPES = [(), (0,), (1,), (5,), (2, 3)]
+any_array = st.sampled_from(SHAPES).flatmap(
+    lambda shape: arrays(np.float32, shape, elements=st.floats(width=32))
+)
+
+
+@pytest.mark.parametrize("name", uniformity.MEASURES)
+@given(a=any_array, where=st.sampled_from([None, True, False]))
+@settings(max_examples=30)
+def test_a_measure_is_a_number_that_no_sign_changes(name, a, where):
+    measure = jax.jit(uniformity.MEASURES[name])
+    value = measure(a, where)
+    assert value.shape == ()
+    np.testing.assert_array_equal(value, measure(-a, where))
+    if np.isnan(a).any() and where is not False:
+        assert np.isnan(value)
+    if where is False or not a.any():
+        assert np.isnan(value)
+
+
+@pytest.mark.parametrize("name", [*uniformity.MEASURES, "profile"])
+@pytest.mark.parametrize("where", [1, 0.5, "all", np.ones(4, bool), np.ones(3, int)])
+def test_what_counts_is_told_by_booleans_of_the_shape(name, where):
+    assert outcome(getattr(uniformity, name), jnp.ones(3), where) is None
+
+
+@pytest.mark.parametrize("name", [*uniformity.MEASURES, "profile"])
+def test_what_has_no_magnitude_is_refused(name):
+    for a in ("abc", None, object(), jax.random.key(0)):
+        assert outcome(getattr(uniformity, name), a) is None
+
+
+@pytest.mark.slow
+@given(n_points=st.integers(-2, 3), size=st.integers(0, 2))
+@settings(max_examples=20)
+def test_a_profile_has_two_points_and_something_to_show(n_points, size):
+    result = outcome(uniformity.profile, np.ones(size, np.float32), n_points=n_points)
+    assert (result is not None) == (n_points >= 2 and size > 0)

@@ -4,10 +4,15 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from dropout_jax.analysis.uniformity import gini
-from dropout_jax.analysis.views import ginis
+from dropout_jax.analysis.views import ginis, varies
 from dropout_jax.networks.mlp import MLP, layers
+from tests.refusals import outcome
 
 
 def test_the_ginis_of_a_tree_are_those_of_its_kernels_and_compile_once():
@@ -19,3 +24,9 @@ def test_the_ginis_of_a_tree_are_those_of_its_kernels_and_compile_once():
     n_programs = cast(Any, ginis)._cache_size()
     ginis(jax.tree.map(lambda leaf: leaf + 1, params))
     assert cast(Any, ginis)._cache_size() == n_programs
+
+
+@given(x=hnp.arrays(np.float32, st.sampled_from([(), (2,), (0, 2), (2, 0), (3, 2), (1, 1, 1)])))
+def test_only_columns_of_examples_vary(x):
+    result = outcome(varies, x)
+    assert (result is not None) == (x.ndim == 2 and len(x) > 0)

@@ -6,6 +6,8 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from safetensors.numpy import load_file
 
@@ -211,3 +213,10 @@ def test_tensors_of_another_kind_are_refused_and_nothing_is_written(tensor, tmp_
 def test_text_that_is_no_unicode_is_written_escaped(tmp_path):
     writers.write_json(tmp_path / "config.json", {"dataset": "\udcff.npz"})
     assert json.loads((tmp_path / "config.json").read_text("utf-8")) == {"dataset": "\udcff.npz"}
+
+
+@given(name=st.text(st.characters(categories=["L", "Cs", "Cc", "P"])))
+def test_whatever_a_file_is_called_can_be_written_down(name, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "config.json"
+    writers.write_json(path, {"dataset": name})
+    assert json.loads(path.read_text("utf-8")) == {"dataset": name}

@@ -11,9 +11,13 @@ import pytest
 from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.noise import drop_connect, dropout, gaussian_dropout, keep_mask
+from dropout_jax.training.config import Config
+from tests.drawn import anything, dtypes
+from tests.refusals import fresh_key, is_real, outcome
 
 FEATURES, D, B = (7, 6, 3), 5, 4
 MODEL = MLP(FEATURES)
@@ -192,6 +196,49 @@ def test_half_a_request_or_wrong_rates_are_refused(arguments, message):
 def test_a_legacy_key_is_refused_with_advice():
     with pytest.raises(TypeError, match=r"make one with jax.random.key\(seed\)"):
         MODEL.apply(PARAMS, X, key=jax.random.PRNGKey(0), rates=(0, 0, 0))
+
+
+@given(
+    features=anything.filter(lambda x: type(x) is not bytes)
+    | st.lists(st.integers(-1, 9) | st.integers(2**31 - 2, 2**31 + 2))
+    | st.lists(anything, max_size=3)
+)
+def test_widths_are_positive_integers_or_refused(features):
+    good = isinstance(features, list) and len(features) > 0
+    good = good and all(isinstance(width, int) and 0 < width < 2**31 for width in features)
+    assert (outcome(Config, MLP(features)) is not None) == good
+    model = MLP(features)
+    if not good:
+        with pytest.raises(ValueError, match=r"^features must hold integers in .* got"):
+            jax.eval_shape(model.init, fresh_key(), jnp.zeros(2))
+
+
+@given(x=hnp.arrays(dtypes, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=6)))
+def test_inputs_are_as_many_as_those_of_the_parameters_or_refused(x):
+    result = outcome(lambda: jax.eval_shape(MODEL.apply, PARAMS, x))
+    assert (result is not None) == (x.ndim > 0 and x.shape[-1] == D)
+
+
+@given(rates=anything | st.lists(st.floats(0, 1, width=32), min_size=1, max_size=3))
+def test_rates_of_a_pass_are_one_a_layer_or_refused(rates):
+    def run():
+        return MODEL.apply(PARAMS, jnp.zeros(D), key=fresh_key(), rates=rates)
+
+    good = (
+        isinstance(rates, list)
+        and len(rates) == len(FEATURES)
+        and all(is_real(rate) and 0 <= rate <= 1 for rate in rates)
+    )
+    assert (outcome(run) is not None) == good
+
+
+@pytest.mark.parametrize("tree", [{}, None, {"params": {}}, {"params": {"dense": 1}}, [], 3])
+def test_params_of_something_else_have_no_layers(tree):
+    if tree == {"params": {}}:
+        assert layers(tree) == []
+        return
+    with pytest.raises(ValueError, match="params must be those of an MLP"):
+        layers(tree)
 
 
 class NnxNetwork(nnx.Module):

@@ -1,18 +1,24 @@
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.noise import dropout
+from dropout_jax.populations import devices
 from dropout_jax.populations.blocks import curve_epochs, train_blocks
 from dropout_jax.populations.devices import deal, map_members, mesh_of, on_every_device, share
 from dropout_jax.populations.memory import block_size, member_bytes
 from dropout_jax.training.config import Config, Hparams, as_arrays
 from dropout_jax.training.epochs import learning_point, train_epoch
 from dropout_jax.training.step import init
+from tests.refusals import outcome
 
 MESH = mesh_of(jax.local_devices()[:2])
 CONFIG = Config(MLP((64, 64, 10)))
@@ -69,6 +75,32 @@ def test_a_cpu_takes_members_one_by_one_and_an_accelerator_32_or_what_fits(n_dev
     assert block_size(CONFIG, 784, [Accelerator(10)] * n_devices) == 8  # .8 of memory for ten
     three = 3.5 * member_bytes(CONFIG, 784)
     assert block_size(CONFIG, 784, [Accelerator(10)] * n_devices, three) == 3
+
+
+@pytest.mark.parametrize(
+    ("n_devices", "memory", "message"),
+    [
+        (0, None, "devices must hold at least one, got none"),
+        (1, 1, r"memory must hold one network .* got 9.31e-10 GiB"),
+        (1, math.nan, "memory must hold one network .* got nan GiB"),
+    ],
+)
+def test_a_block_needs_a_device_and_memory_for_a_member(n_devices, memory, message):
+    with pytest.raises(ValueError, match=message):
+        block_size(CONFIG, 784, jax.devices("cpu")[:n_devices], memory)
+
+
+@given(shapes=st.lists(st.lists(st.integers(0, 4), max_size=3).map(tuple), max_size=3))
+def test_members_share_their_leading_axes_or_are_refused(shapes):
+    members = tuple(np.zeros(shape, np.float32) for shape in shapes)
+    good = bool(shapes) and len({shape[:2] for shape in shapes}) == 1
+    good = good and len(shapes[0]) >= 2 and 0 not in shapes[0][:2]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "_map_blocks", lambda fn, static, mesh, members, shared: members)
+        result = outcome(map_members, None, (), members, 0)
+    assert (result is not None) == good
+    if result is not None:
+        assert [leaf.shape for leaf in result] == shapes
 
 
 @pytest.mark.slow

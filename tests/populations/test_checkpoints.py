@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import os
 import random
@@ -10,6 +11,8 @@ import chex
 import jax
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
@@ -17,6 +20,7 @@ from dropout_jax.populations.checkpoints import Checkpoints, Saved, load, remove
 from dropout_jax.populations.moment import Moment
 from dropout_jax.populations.population import Interrupted, fit_population
 from dropout_jax.training.config import Config, Hparams
+from tests.drawn import json_values
 
 CONFIG = Config(MLP((8, 3)), epochs=4, batch_size=16)
 CONDITIONS = [Hparams(rates=(0.0, 0.0)), Hparams(rates=(0.2, 0.5)), Hparams(rates=(0.0, 0.9))]
@@ -259,3 +263,21 @@ def test_ten_kills_at_random_moments_change_no_bit(whole, tmp_path):
     with np.load(tmp_path / "result.npz") as result:
         resumed = [result[name] for name in result.files]
     chex.assert_trees_all_equal(resumed, jax.tree.leaves(whole[0]))
+
+
+@given(content=st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
+@settings(max_examples=20)
+def test_a_checkpoint_without_its_checksums_is_damaged(content, tmp_path_factory):
+    way = tmp_path_factory.mktemp("run") / "checkpoint"
+    (way / "1").mkdir(parents=True)
+    (way / "1.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"/1 is damaged: ") as caught:
+        load(way)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pipe_is_no_checkpoint_and_is_not_waited_for(tmp_path):
+    (tmp_path / "1").mkdir()
+    os.mkfifo(tmp_path / "1.json")
+    with pytest.raises(ValueError, match=r"/1 is damaged: a file must be written"):
+        load(tmp_path)

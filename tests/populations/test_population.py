@@ -1,14 +1,18 @@
 import inspect
+from typing import Any, cast
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.populations import blocks, devices, memory, population
+from dropout_jax.populations.memory import block_size, member_bytes
 from dropout_jax.populations.moment import Moment
 from dropout_jax.populations.population import (
     Interrupted,
@@ -20,6 +24,8 @@ from dropout_jax.populations.population import (
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import fit
 from dropout_jax.training.step import init
+from tests.drawn import anything
+from tests.refusals import assert_refused_in_one_short_line, bad_keys, is_let_in, outcome
 
 CONFIG = Config(MLP((8, 3)), epochs=3, batch_size=16)
 NONE = Hparams(rates=(0.0, 0.0))
@@ -290,10 +296,14 @@ def test_an_interrupt_before_the_first_seed_keeps_nothing():
     assert caught.value.partial is None
 
 
+A_LAYER, NUMBER = "one rate per layer, 2 in all, got shape", cast(Any, 0.5)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"seeds": []}, "seeds must be distinct"),
+        ({"seeds": 0}, "seeds must be distinct integers"),
         ({"seeds": [1, 1]}, "seeds must be distinct"),
         ({"seeds": [-1]}, "seeds must be distinct"),
         ({"seeds": [2**32]}, "seeds must be distinct"),
@@ -301,28 +311,84 @@ def test_an_interrupt_before_the_first_seed_keeps_nothing():
         ({"conditions": [NONE, Hparams()]}, "same hyper-parameters"),
         ({"conditions": [NONE, Hparams(rates=(0.5,))]}, "same hyper-parameters"),
         ({"conditions": [Hparams(rates=(0.5, 1.5))]}, r"rates must lie in \[0, 1\], got 1.5"),
+        ({"conditions": [Hparams(rates=(0.5,))]}, rf"{A_LAYER} \(1,\)"),
+        ({"conditions": [Hparams(rates=(0.1, 0.2, 0.3))]}, rf"{A_LAYER} \(3,\)"),
+        ({"conditions": [Hparams(rates=NUMBER)]}, rf"{A_LAYER} \(\)"),
         ({"key": jax.random.key(0, impl="rbg")}, "counter-based key .* got rbg"),
+        (  # programs of this generator are never compiled
+            {"key": jax.random.key(0, impl="threefry4x32")},
+            "needs a counter-based key .*, got threefry4x32",
+        ),
         ({"config": Config(MLP((8, 3)), batch_size=51)}, "51 training examples, got 50"),
     ],
 )
-def test_bad_arguments_are_refused_in_one_line(change, message):
+def test_bad_arguments_are_refused_in_one_line_before_anything_is_allocated(change, message):
+    def allocate(*_):
+        pytest.fail("allocated")
+
     arguments = {"config": CONFIG, "conditions": CONDITIONS, "seeds": [0], "key": root()}
     with pytest.raises(ValueError, match=message) as caught:
-        fit_population(**(arguments | change), data=DATA)
+        fit_population(**(arguments | change), data=DATA, allocate=allocate)
     assert "\n" not in str(caught.value)
 
 
 def test_a_number_of_seeds_means_the_first_of_them():
     assert seeds_of(3) == [0, 1, 2]
     assert seeds_of(range(2, 4)) == [2, 3]
-    with pytest.raises(ValueError, match="seeds must be distinct integers"):
-        fit_population(CONFIG, [NONE], 0, jax.random.key(0), DATA)
 
 
 def test_the_number_of_seeds_may_be_numpys():
     assert seeds_of(np.int64(2)) == [0, 1]  # pyright: ignore[reportArgumentType]  it is let in
 
 
-def test_a_generator_whose_programs_are_never_compiled_is_refused():
-    with pytest.raises(ValueError, match=r"needs a counter-based key .*, got threefry4x32"):
-        fit_population(CONFIG, CONDITIONS, 1, jax.random.key(0, impl="threefry4x32"), DATA)
+TAKE_A_KEY = {
+    "member_key": lambda key: member_key(key, 0),
+    "fit_population": lambda key: fit_population(CONFIG, [Hparams()], [0], key, DATA),
+}
+
+
+@bad_keys
+@pytest.mark.parametrize("call", TAKE_A_KEY.values(), ids=TAKE_A_KEY)
+def test_a_key_of_the_wrong_kind_gets_advice(call, make, message):
+    with pytest.raises(TypeError, match=message) as caught:
+        call(make())
+    assert "\n" not in str(caught.value)
+
+
+@given(conditions=st.lists(anything, min_size=1))
+def test_conditions_are_hyper_parameters_or_refused(conditions):
+    assert outcome(stack_conditions, conditions) is None
+
+
+@given(seeds=st.lists(st.integers(-2, 2**33) | st.integers(0, 3) | anything, max_size=4))
+def test_seeds_are_distinct_words_of_32_bits_or_refused(seeds):
+    good = len(seeds) > 0 and all(isinstance(s, int) and 0 <= s < 2**32 for s in seeds)
+    good = good and len(set(seeds)) == len(seeds)
+    let_in = is_let_in(fit_population, CONFIG, [Hparams()], seeds, root(), DATA)
+    assert let_in == good
+    for seed in seeds:
+        key = outcome(member_key, root(), seed)
+        assert (key is not None) == (isinstance(seed, int) and 0 <= seed < 2**32)
+
+
+@given(block=st.integers(-3, 3) | st.none(), memory=st.floats() | st.none())
+def test_blocks_are_of_a_member_or_more_and_memory_holds_one(block, memory):
+    def run():
+        return fit_population(CONFIG, [Hparams()], [0], root(), DATA, block=block, memory=memory)
+
+    enough = memory is None or memory >= member_bytes(CONFIG, 5)
+    assert is_let_in(run) == (enough if block is None else block >= 1)
+    size = outcome(block_size, CONFIG, 5, jax.devices(), memory)
+    assert size == (1 if enough else None)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: stack_conditions([Hparams(rates=np.arange(9_999.0))]),
+        lambda: fit_population(CONFIG, [Hparams()], [*range(9_999), 7], root(), DATA),
+    ],
+    ids=["rates", "seeds"],
+)
+def test_a_refusal_of_much_is_still_one_short_line(call):
+    assert_refused_in_one_short_line(call)

@@ -6,8 +6,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dropout_jax.runs import folder
+from tests.drawn import json_values
 
 THIS = {"epochs": 30, "rates": [0.0, 0.5]}
 
@@ -109,12 +112,18 @@ def test_a_folder_of_something_else_is_never_taken(tmp_path, name, how):
         taken(tmp_path, **how)
 
 
-def test_a_file_is_no_folder_and_holds_none(tmp_path):
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (taken, "out must be a folder, got the file"),
+        (lambda file: folder.lock(file / "below"), "out must be a folder that can be written to"),
+    ],
+    ids=["taken", "locked below"],
+)
+def test_a_file_is_no_folder_and_holds_none(call, message, tmp_path):
     (tmp_path / "f").touch()
-    with pytest.raises(ValueError, match="out must be a folder, got the file"):
-        taken(tmp_path / "f")
-    with pytest.raises(ValueError, match="out must be a folder that can be written to"):
-        folder.lock(tmp_path / "f" / "below")
+    with pytest.raises(ValueError, match=message):
+        call(tmp_path / "f")
 
 
 def test_clearing_removes_what_the_run_wrote_and_nothing_else(tmp_path):
@@ -199,3 +208,10 @@ def test_a_mark_of_files_that_no_run_writes_is_none(name, tmp_path):
     assert folder.read_mark(tmp_path)
     folder.write_mark(tmp_path, folder.Mark(THIS, False, [name]))
     assert folder.read_mark(tmp_path) is None
+
+
+@given(content=st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
+def test_a_mark_that_no_run_wrote_is_none(content, tmp_path_factory):
+    path = tmp_path_factory.mktemp("run")
+    (path / folder.MARK).write_bytes(content)
+    assert folder.read_mark(path) is None

@@ -1,29 +1,58 @@
-"""What a configuration refuses."""
+"""What a configuration refuses, and of data and hyper-parameters before a training."""
 
-from typing import Any
+import dataclasses
+import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
-from dropout_jax.training.config import Config, check_training
+from dropout_jax.populations import population
+from dropout_jax.training import epochs, step
+from dropout_jax.training.config import Config, Hparams, check_hparams, check_training
 from dropout_jax.training.objectives import squared_error
+from tests.drawn import anything
+from tests.refusals import assert_refused_in_one_short_line, bad_keys, is_let_in, is_real, outcome
+
+CONFIG = Config(MLP((4, 3)), epochs=1, batch_size=4)
+RATES = (0.0, 0.5)
+KEY = jax.random.key(0)  # nothing below gets as far as to consume it
 
 
-@pytest.mark.parametrize("wrong", ["adam", optax.adam(1e-3), None])
-def test_what_is_no_function_of_hyper_parameters_is_refused_with_an_example(wrong):
-    with pytest.raises(TypeError, match=r"make_optimizer must be a function of Hparams, such as"):
-        Config(MLP((3,)), make_optimizer=wrong)
-    with pytest.raises(TypeError, match="loss_fn must be a function of"):
-        Config(MLP((3,)), loss_fn="mse")  # pyright: ignore[reportArgumentType]  that is the test
+def dataset(n=8, n_inputs=5, n_classes=3):
+    x = np.linspace(-1, 1, n * n_inputs, dtype=np.float32).reshape(n, n_inputs)
+    y = (np.arange(n) % n_classes).astype(np.int32)
+    return Dataset(x, y, x, y)
 
 
-def test_a_rate_schedule_is_a_function_of_progress():
-    schedule: Any = 0.5
-    with pytest.raises(TypeError, match=r"rate_schedule must be a function of progress, got 0.5"):
-        Config(MLP((4, 3)), rate_schedule=schedule)
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
+        *(
+            ("make_optimizer", wrong, "must be a function of Hparams, such as")
+            for wrong in ("adam", optax.adam(1e-3), None)
+        ),
+        ("loss_fn", "mse", "must be a function of"),
+        ("rate_schedule", 0.5, "must be a function of progress, got 0.5"),
+    ],
+)
+def test_what_is_no_function_is_refused_with_what_it_is_to_be_of(name, wrong, message):
+    with pytest.raises(TypeError, match=f"{name} {message}"):
+        Config(MLP((3,)), **{name: wrong})
+
+
+@given(epochs=anything, batch_size=anything)
+def test_epochs_and_batch_sizes_are_positive_integers_or_refused(epochs, batch_size):
+    config = outcome(Config, CONFIG.model, epochs=epochs, batch_size=batch_size)
+    good = all(isinstance(value, int) and value > 0 for value in (epochs, batch_size))
+    assert (config is not None) == good
 
 
 @pytest.mark.parametrize(
@@ -38,3 +67,167 @@ def test_a_loss_that_does_not_fit_outputs_and_labels_is_refused_before_training(
     config = Config(MLP((4, 3)), batch_size=4, loss_fn=loss_fn)
     with pytest.raises(ValueError, match=message):
         check_training(config, Dataset(x, y, x, y))
+
+
+TAKE_A_KEY = {
+    "init": lambda key: step.init(CONFIG, Hparams(), key, 5),
+    "fit": lambda key: epochs.fit(CONFIG, Hparams(), key, dataset()),
+}
+
+
+@bad_keys
+@pytest.mark.parametrize("call", TAKE_A_KEY.values(), ids=TAKE_A_KEY)
+def test_a_key_of_the_wrong_kind_gets_advice(call, make, message):
+    with pytest.raises(TypeError, match=message) as caught:
+        call(make())
+    assert "\n" not in str(caught.value)
+
+
+# Data
+
+
+@st.composite
+def arrays_of_examples(draw):
+    """Arrays x and y, mostly with one or two faults."""
+    n, n_inputs = draw(st.integers(1, 12)), draw(st.integers(1, 3))
+    x = draw(hnp.arrays(np.float32, (n, n_inputs), elements=st.floats(-2, 2, width=32)))
+    y = draw(hnp.arrays(np.int32, n, elements=st.integers(0, 2)))
+    for fault in draw(st.sets(st.sampled_from(sorted(FAULTS)), max_size=2)):
+        x, y = FAULTS[fault](x, y)
+    return x, y
+
+
+FAULTS = {
+    "short": lambda x, y: (x, y[:-1]),
+    "empty": lambda x, y: (x[:0], y[:0]),
+    "no inputs": lambda x, y: (x[:, :0] if x.ndim > 1 else x, y),
+    "a row": lambda x, y: (x.ravel(), y),
+    "images": lambda x, y: (x[:, None], y),
+    "a column of labels": lambda x, y: (x, y[:, None] if y.ndim == 1 else y),
+    "nan": lambda x, y: (x * np.nan, y),
+    "inf": lambda x, y: (x + np.inf, y),
+    "float labels": lambda x, y: (x, y + 0.5),
+    "negative": lambda x, y: (x, y - 1),
+    "too large": lambda x, y: (x, y + 3),
+    "integers": lambda x, y: (np.nan_to_num(x, posinf=3).astype(np.int32), y),
+    "objects": lambda x, y: (x.astype(object), y),
+    "text": lambda x, y: (x, y.astype(str)),
+    "a list": lambda x, y: (x.tolist(), y),
+    "none": lambda x, y: (x, None),
+}
+for _name in ("short", "negative", "too large", "float labels", "text"):  # after "none"
+    FAULTS[_name] = lambda x, y, fault=FAULTS[_name]: (
+        (x, y)
+        if y is None or not isinstance(y, np.ndarray) or y.dtype.kind not in "iuf"
+        else fault(x, y)
+    )
+for _name in (
+    "empty",
+    "no inputs",
+    "a row",
+    "images",
+    "nan",
+    "inf",
+    "integers",
+    "objects",
+    "a list",
+):
+    FAULTS[_name] = lambda x, y, fault=FAULTS[_name]: (
+        (x, y) if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or y is None else fault(x, y)
+    )
+FAULTS["a column of labels"] = lambda x, y: (x, y if y is None else y.reshape(-1, 1))
+
+
+def can_be_learnt(x, y, n_classes=3):
+    return (
+        isinstance(x, np.ndarray)
+        and isinstance(y, np.ndarray)
+        and x.ndim == 2
+        and x.size > 0
+        and y.shape == (len(x),)
+        and x.dtype == np.float32
+        and bool(np.isfinite(x).all())
+        and y.dtype.kind in "iu"
+        and 0 <= y.min() <= y.max() < n_classes
+    )
+
+
+@given(train=arrays_of_examples(), test=arrays_of_examples())
+@settings(max_examples=200)
+def test_data_that_cannot_be_learnt_never_reaches_training(train, test):
+    given_data = Dataset(*train, *test)
+    good = can_be_learnt(*train) and can_be_learnt(*test)
+    good = good and train[0].shape[1] == test[0].shape[1] and len(train[0]) >= CONFIG.batch_size
+    hparams = Hparams(rates=RATES)
+    assert is_let_in(epochs.fit, CONFIG, hparams, KEY, given_data) == good
+    let_in = is_let_in(population.fit_population, CONFIG, [hparams], [0], KEY, given_data)
+    assert let_in == good
+    assert is_let_in(epochs.evaluate, CONFIG, {}, *train) == can_be_learnt(*train)
+
+
+def test_labels_of_another_loss_may_be_any_number():
+    given_data = dataset()._replace(y_train=np.linspace(-9, 9, 8), y_test=np.linspace(-9, 9, 8))
+    config = dataclasses.replace(CONFIG, loss_fn=lambda outputs, y: jnp.sum((outputs - y) ** 2))
+    check_training(config, given_data)
+    with pytest.raises(ValueError, match="y_train must hold integer classes, got float64"):
+        check_training(CONFIG, given_data)
+
+
+def test_a_training_of_more_steps_than_are_counted_is_refused():
+    config = dataclasses.replace(CONFIG, epochs=2**30)  # of 2 steps
+    with pytest.raises(ValueError, match=f"at most {2**31 - 1} steps, got {2**31}"):
+        check_training(config, dataset())
+    check_training(dataclasses.replace(CONFIG, epochs=2**30 - 1), dataset())
+
+
+# Hyper-parameters
+
+
+@given(
+    name=st.sampled_from(["learning_rate", "momentum", "weight_decay", "max_norm"]),
+    value=anything,
+    rates=anything
+    | st.lists(st.floats(0, 1, width=32) | st.floats(width=32), min_size=1, max_size=3),
+)
+@settings(max_examples=150)
+def test_hyper_parameters_are_numbers_and_rates_one_a_layer_or_refused(name, value, rates):
+    hparams = Hparams(rates=rates)._replace(**{name: value})
+    good = value is None or (is_real(value) and type(value) is not bool and not math.isnan(value))
+    if good and value is not None:
+        range_of = {"momentum": 0 <= value < 1, "max_norm": value > 0}
+        good = range_of.get(name, value >= 0)
+    small = not isinstance(value, int) or abs(value) < 2**62  # beyond, NumPy makes them objects
+    good = (
+        good
+        and small
+        and (
+            rates is None
+            or (
+                isinstance(rates, list)
+                and len(rates) == 2
+                and all(is_real(rate) and 0 <= rate <= 1 for rate in rates)
+            )
+        )
+    )
+    assert is_let_in(epochs.fit, CONFIG, hparams, KEY, dataset()) == good
+    let_in = is_let_in(population.fit_population, CONFIG, [hparams] * 2, [0], KEY, dataset())
+    assert let_in == good
+
+
+@pytest.mark.parametrize("rate", [10**309, 1e300, -1e300])
+def test_a_rate_that_no_float32_holds_is_refused_as_any_other(rate):
+    for hparams in (Hparams(rates=(0.5, rate)), Hparams(rates=[rate, 0.5])):
+        with pytest.raises(ValueError, match=r"rates must lie in \[0, 1\], got"):
+            epochs.fit(CONFIG, hparams, KEY, dataset())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: Config(MLP(tuple(range(9_999)))),
+        lambda: check_hparams(Hparams()._replace(momentum=np.arange(9_999.0))),
+    ],
+    ids=["features", "momentum"],
+)
+def test_a_refusal_of_much_is_still_one_short_line(call):
+    assert_refused_in_one_short_line(call)
