@@ -49,7 +49,7 @@ from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.objectives import squared_error
 from dropout_jax.training.step import TrainState
-from experiments.shared import study
+from experiments.shared import command, record, study
 from experiments.shared.members import fresh_members, trained
 
 RESULTS = study.RESULTS / "autoencoder"
@@ -219,8 +219,8 @@ def main(folder: Path, size: Size) -> None:
     del settings["data_dir"]
     settings |= {"conditions": CONDITIONS, "learning_rates": learning_rates}
     seconds = perf_counter() - start
-    study.write(folder, settings, summary, judge(summary), figures, seconds)
+    record.write(folder, settings, summary, judge(summary), figures, seconds)
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK, folders=("data_dir",))
+    command.start(__doc__, main, RESULTS, Size(), QUICK, folders=("data_dir",))

@@ -37,7 +37,7 @@ from dropout_jax.io.environment import environment as environment_of
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.memory import block_size
 from dropout_jax.training.config import Config
-from experiments.shared import pieces, study
+from experiments.shared import command, pieces, study
 from experiments.shared.contenders import BATCH, CONTENDERS, FLAX, LIBRARY, OFF, TORCH, TORCH_FUNC
 from experiments.shared.pieces import PRODUCTS
 from experiments.shared.profiles import profile
@@ -249,4 +249,4 @@ def main(folder: Path, size: Size) -> None:
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK)
+    command.start(__doc__, main, RESULTS, Size(), QUICK)

@@ -55,7 +55,7 @@ from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import evaluate
 from dropout_jax.training.step import TrainState
-from experiments.shared import study
+from experiments.shared import command, record, study
 from experiments.shared.members import QUANTITIES, fresh_members, measure, trained
 
 RESULTS = study.RESULTS / "data_size"
@@ -293,8 +293,8 @@ def main(folder: Path, size: Size) -> None:
     del settings["data_dir"], settings["epochs"]
     values, seconds = {str(n): of for n, of in results.items()}, perf_counter() - start
     judged = judge(summary)
-    study.write(folder, settings, summary, judged, figures(values), seconds, values=values)
+    record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK, folders=("data_dir",))
+    command.start(__doc__, main, RESULTS, Size(), QUICK, folders=("data_dir",))

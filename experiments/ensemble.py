@@ -41,7 +41,7 @@ from dropout_jax.networks.mlp import MLP, Params, layers
 from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import study
+from experiments.shared import command, record, study
 from experiments.shared.averages import Values, scores
 from experiments.shared.ensemble_figures import plot_gaps, plot_passes
 
@@ -259,8 +259,8 @@ def main(folder: Path, size: Size) -> None:
     settings = {**size.__dict__, "rate": RATE, "masked": MASKED, "passes_seed": PASSES_SEED}
     seconds, values = perf_counter() - start, {"curves": curves, "gaps": gaps}
     drawn = figures(values, size)
-    study.write(folder, settings, summary, judge(summary), drawn, seconds, values=values)
+    record.write(folder, settings, summary, judge(summary), drawn, seconds, values=values)
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK)
+    command.start(__doc__, main, RESULTS, Size(), QUICK)

@@ -46,7 +46,7 @@ from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.objectives import cross_entropy
-from experiments.shared import study
+from experiments.shared import command, record, study
 
 RESULTS = study.RESULTS / "inflation"
 TRAINED = (0.0, 0.2, 0.5, 0.8)
@@ -276,8 +276,8 @@ def main(folder: Path, size: Size) -> None:
     summary = summarise(values)
     settings = {**vars(size), "masks": N_MASKS, "masks_seed": MASKS_SEED, "ratio": RATIO}
     judged, seconds = judge(summary), perf_counter() - start
-    study.write(folder, settings, summary, judged, figures(values), seconds, values=values)
+    record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK)
+    command.start(__doc__, main, RESULTS, Size(), QUICK)

@@ -24,7 +24,7 @@ import numpy as np
 
 from dropout_jax.analysis.paired import interval
 from dropout_jax.analysis.statistics import MIN_SEEDS
-from experiments.shared import study
+from experiments.shared import command, record, study
 
 RESULTS = study.RESULTS / "interval_coverage"
 Law = Callable[[np.random.Generator, int], np.ndarray]
@@ -117,8 +117,8 @@ def main(folder: Path, size: Size) -> None:
     start = perf_counter()
     summary = {"coverage": run(size)}
     seconds = perf_counter() - start
-    study.write(folder, vars(size), summary, judge(summary), {}, seconds)
+    record.write(folder, vars(size), summary, judge(summary), {}, seconds)
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK)
+    command.start(__doc__, main, RESULTS, Size(), QUICK)

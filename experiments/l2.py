@@ -40,7 +40,7 @@ from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import Population, fit_population
 from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import regression, study
+from experiments.shared import command, record, regression, study
 from experiments.shared.removal import examination, reliance
 
 RESULTS = study.RESULTS / "l2"
@@ -249,8 +249,8 @@ def main(folder: Path, size: Size) -> None:
     of = {name: {q: v[c] for q, v in found.items()} for c, name in enumerate(names)}
     values, judged = {"matched": of, "regression": linear}, judge(summary)
     seconds = perf_counter() - start
-    study.write(folder, settings, summary, judged, figures(values), seconds, values=values)
+    record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK)
+    command.start(__doc__, main, RESULTS, Size(), QUICK)

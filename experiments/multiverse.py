@@ -42,7 +42,7 @@ from matplotlib.figure import Figure
 
 from dropout_jax.analysis.paired import compare
 from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MARGINS
-from experiments.shared import study
+from experiments.shared import command, record, study
 from experiments.shared.members import CHOSEN, QUANTITIES
 from experiments.shared.specifications import (
     DIRECTIONS,
@@ -243,10 +243,10 @@ def main(folder: Path, size: Size) -> None:
     seconds = sum(found["seconds"] for found in trained.values()) + perf_counter() - start
     settings = {**asdict(size), "fashion_dir": bool(size.fashion_dir), "level": LEVEL, "rate": RATE}
     del settings["cache"]
-    study.write(folder, settings, summary, judge(rows), draw(rows), seconds, tables, values)
+    record.write(folder, settings, summary, judge(rows), draw(rows), seconds, tables, values)
     for question in summary["questions"].values():
         print(question["said"])
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK, folders=("fashion_dir", "cache"))
+    command.start(__doc__, main, RESULTS, Size(), QUICK, folders=("fashion_dir", "cache"))

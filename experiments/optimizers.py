@@ -45,7 +45,7 @@ from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import stack_conditions
 from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams, sgd
-from experiments.shared import study
+from experiments.shared import command, record, study
 from experiments.shared.courses import course
 from experiments.shared.members import keys_of
 from experiments.shared.universes import N_FOLLOWED, adam
@@ -340,8 +340,8 @@ def main(folder: Path, size: Size) -> None:
         for setting, of in found.items()
     }
     judged, seconds = judge(summary), perf_counter() - start
-    study.write(folder, settings, summary, judged, figures(summary), seconds, values=values)
+    record.write(folder, settings, summary, judged, figures(summary), seconds, values=values)
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK)
+    command.start(__doc__, main, RESULTS, Size(), QUICK)

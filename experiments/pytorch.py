@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.runs import style
-from experiments.shared import study
+from experiments.shared import command, record, study
 from experiments.shared.study import QUICK, Size
 
 RESULTS = study.RESULTS / "pytorch"
@@ -105,7 +105,7 @@ def run(size: Size) -> Ginis:
 def of_library() -> Ginis:
     """The Ginis of networks that this library trained, from the record of the main study."""
     ginis = {}
-    for condition, values in study.values_of(study.RESULTS / "weight_uniformity").items():
+    for condition, values in record.values_of(study.RESULTS / "weight_uniformity").items():
         for name, of in values["measures"].items():
             if found := re.fullmatch(r"gini of (\w+), layer (\d+)", name):
                 ginis[condition, int(found[2]), found[1]] = of.tolist()
@@ -166,8 +166,8 @@ def main(folder: Path, size: Size) -> None:
     versions = {"torch": importlib.import_module("torch").__version__}
     settings = {**size.__dict__, "rates": RATES, **versions}
     judged, seconds = judge(summary), perf_counter() - start
-    study.write(folder, settings, summary, judged, figures(summary), seconds, values=values)
+    record.write(folder, settings, summary, judged, figures(summary), seconds, values=values)
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK)
+    command.start(__doc__, main, RESULTS, Size(), QUICK)

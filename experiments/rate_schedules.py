@@ -37,7 +37,7 @@ from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import style
 from dropout_jax.training import schedules
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import study
+from experiments.shared import command, record, study
 
 RESULTS = study.RESULTS / "rate_schedules"
 RATE = 0.5
@@ -184,8 +184,8 @@ def main(folder: Path, size: Size) -> None:
     summary = summarise(results)
     settings = {**size.__dict__, "rate": RATE, "test_dir": bool(size.test_dir)}
     judged, seconds = judge(summary), perf_counter() - start
-    study.write(folder, settings, summary, judged, figures(results), seconds, values=results)
+    record.write(folder, settings, summary, judged, figures(results), seconds, values=results)
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK, folders=("test_dir",))
+    command.start(__doc__, main, RESULTS, Size(), QUICK, folders=("test_dir",))

@@ -42,7 +42,7 @@ from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import Population, fit_population
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import rate_figures, study
+from experiments.shared import command, rate_figures, record, study
 
 RESULTS = study.RESULTS / "rates"
 RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -217,8 +217,8 @@ def main(folder: Path, size: Size) -> None:
     settings = {**size.__dict__, "grid_seeds": GRID_SEEDS, "test_dir": bool(size.test_dir)}
     judged, seconds = judge(summary), perf_counter() - start
     drawn = figures(results, size)
-    study.write(folder, settings, summary, judged, drawn, seconds, values=results)
+    record.write(folder, settings, summary, judged, drawn, seconds, values=results)
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK, folders=("test_dir",))
+    command.start(__doc__, main, RESULTS, Size(), QUICK, folders=("test_dir",))

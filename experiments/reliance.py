@@ -35,7 +35,7 @@ from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import study
+from experiments.shared import command, record, study
 from experiments.shared.removal import FRACTIONS, MEASURES, examination, reliance
 from experiments.shared.study import QUICK, Size
 
@@ -212,8 +212,8 @@ def main(folder: Path, size: Size) -> None:
     summary = summarise(values)
     settings = {**vars(size), **tuning, "l2": study.tuned_l2(), "rate": RATE}
     judged, seconds = judge(summary), perf_counter() - start
-    study.write(folder, settings, summary, judged, figures(values), seconds, values=values)
+    record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK)
+    command.start(__doc__, main, RESULTS, Size(), QUICK)

@@ -38,7 +38,7 @@ from dropout_jax.populations.population import fit_population, member_key
 from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.objectives import error_rate
-from experiments.shared import study
+from experiments.shared import command, record, study
 from experiments.shared.study import QUICK, Size
 
 RESULTS = study.RESULTS / "robustness"
@@ -210,8 +210,8 @@ def main(folder: Path, size: Size) -> None:
     summary = summarise(values)
     settings = {**vars(size), "l2": study.tuned_l2(), "noise_seed": NOISE_SEED}
     judged, seconds = judge(summary), perf_counter() - start
-    study.write(folder, settings, summary, judged, figures(values), seconds, values=values)
+    record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK)
+    command.start(__doc__, main, RESULTS, Size(), QUICK)

@@ -45,7 +45,7 @@ from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.populations.population import Population, fit_population
 from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import study
+from experiments.shared import command, record, study
 
 RESULTS = study.RESULTS / "second_domain"
 RATE, MARGIN, TUNING_SEEDS = 0.5, 0.01, 3
@@ -264,8 +264,8 @@ def main(folder: Path, size: Size) -> None:
     settings = {**vars(size), "fashion_dir": bool(size.fashion_dir), "rate": RATE, "tuning": tuning}
     del settings["dataset"], settings["epochs"]
     judged, seconds = judge(summary), perf_counter() - start
-    study.write(folder, settings, summary, judged, figures(values), seconds, values=values)
+    record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK, folders=("fashion_dir",))
+    command.start(__doc__, main, RESULTS, Size(), QUICK, folders=("fashion_dir",))

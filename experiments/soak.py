@@ -31,7 +31,7 @@ from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import run as runs
 from dropout_jax.runs.write import write
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import study
+from experiments.shared import command, study
 
 RESULTS = study.RESULTS / "soak"
 
@@ -133,4 +133,4 @@ def main(folder: Path, size: Size) -> None:
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK)
+    command.start(__doc__, main, RESULTS, Size(), QUICK)

@@ -53,7 +53,7 @@ from matplotlib.ticker import NullLocator
 
 from dropout_jax.data import load_dataset
 from dropout_jax.runs import style
-from experiments.shared import study
+from experiments.shared import command, record, study
 from experiments.shared.paper_rows import (
     AVERAGED,
     L2,
@@ -223,8 +223,8 @@ def main(folder: Path, size: Size) -> None:
         "rates": RATES,
         "times": {name: ROWS[name].times for name in found},
     }
-    study.write(folder, settings, summary, judge(summary), {"curves": plot(found)}, seconds)
+    record.write(folder, settings, summary, judge(summary), {"curves": plot(found)}, seconds)
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK, folders=("data_dir", "cache"))
+    command.start(__doc__, main, RESULTS, Size(), QUICK, folders=("data_dir", "cache"))

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.shared import study
+from experiments.shared import command, record, study
 from experiments.shared.theory_figures import figures
 from experiments.shared.theory_models import (
     COPIES,
@@ -136,8 +136,8 @@ def main(folder: Path, size: Size) -> None:
     found = {name: model(size) for name, model in MODELS.items()}
     summary, settings = summarise(found), {**size.__dict__, "rates": RATES}
     judged, seconds = judge(summary), perf_counter() - start
-    study.write(folder, settings, summary, judged, figures(found), seconds, values=found)
+    record.write(folder, settings, summary, judged, figures(found), seconds, values=found)
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK)
+    command.start(__doc__, main, RESULTS, Size(), QUICK)

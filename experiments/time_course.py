@@ -44,7 +44,7 @@ from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import stack_conditions
 from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import course_page, study
+from experiments.shared import command, course_page, record, study
 from experiments.shared.courses import Look, course, law, moments
 from experiments.shared.members import keys_of
 
@@ -270,10 +270,10 @@ def main(folder: Path, size: Size) -> None:
     summary, values = summarise(found), values_of(found)
     settings = {**vars(size), "scales": SCALES, "stretches": STRETCHES, "l2": study.tuned_l2()}
     drawn, seconds = figures(summary, values), perf_counter() - start
-    study.write(folder, settings, summary, judge(summary), drawn, seconds, values=values)
+    record.write(folder, settings, summary, judge(summary), drawn, seconds, values=values)
     page = course_page.page(summary, values, NAMES, SCALES)
     writers.write_text(folder / "time_course.html", page)
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK)
+    command.start(__doc__, main, RESULTS, Size(), QUICK)

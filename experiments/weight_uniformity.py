@@ -33,7 +33,7 @@ from dropout_jax.runs.run import Run, compare
 from dropout_jax.runs.wording import verdict
 from dropout_jax.runs.write import write
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import study
+from experiments.shared import command, record, study
 
 RESULTS = study.RESULTS / "weight_uniformity"
 RATES = {"dropout": 0.5, "dropout .2": 0.2, "dropout .8": 0.8}
@@ -195,13 +195,13 @@ def main(folder: Path, size: Size) -> None:
         "prng": study.PRNG,
     }
     write(folder, result, settings, compact=True)
-    study.write_values(folder, values_of(result))
+    record.write_values(folder, values_of(result))
     judged = judge(result.summary)
     writers.write_json(folder / "predictions.json", judged)
     print(f"L2 coefficient of least validation loss: {tuning['l2']:g}")
     print("\n".join(verdict(result.summary)))
-    study.show(judged)
+    record.show(judged)
 
 
 if __name__ == "__main__":
-    study.start(__doc__, main, RESULTS, Size(), QUICK)
+    command.start(__doc__, main, RESULTS, Size(), QUICK)

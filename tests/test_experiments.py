@@ -8,7 +8,9 @@ import jax
 import pytest
 
 from experiments.run_all import OPTIONAL, STUDIES, run_all
-from experiments.shared.study import Size, judged_within, start, values_of
+from experiments.shared.command import start
+from experiments.shared.record import values_of
+from experiments.shared.study import Size, judged_within
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 

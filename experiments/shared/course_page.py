@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dropout_jax.runs.style import colour, numbers
-from experiments.shared import study
+from experiments.shared import record
 
 TEMPLATE = Path(__file__).parent / "course_page.html"
 
@@ -24,8 +24,8 @@ def page(
         "colours": [colour(c) for c in numbers(names).values()],
         "steps": summary["steps"],
         "seeds": summary["n_seeds"],
-        "curves": study.kept(curves),
-        "profiles": study.kept(values["profiles"]),
+        "curves": record.kept(curves),
+        "profiles": record.kept(values["profiles"]),
     }
     data = json.dumps(shown, separators=(",", ":")).replace("<", "\\u003c")
     return TEMPLATE.read_text(encoding="utf-8").replace("{{data}}", data)

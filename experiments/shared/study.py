@@ -1,32 +1,23 @@
-"""What all studies share: setting, command line, paired differences and record."""
+"""What all studies share: the setting, and paired differences and claims about them."""
 
-import argparse
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
 
 from dropout_jax.analysis.paired import compare, interval
-from dropout_jax.analysis.statistics import error_interval
-from dropout_jax.cli.backend import n_cores
 from dropout_jax.data import Dataset, load_dataset, split
-from dropout_jax.io import writers
-from dropout_jax.io.environment import environment as environment_of
-from dropout_jax.io.figures import write_figure
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
 
 ROOT_SEED = 0
 PRNG = "threefry2x32"  # JAX's default, which an environment variable could change
-CONFIG, VALUES = "config.json", "values.json"
 RESULTS = Path(__file__).parent.parent / "results"
 FIRST_TUNING_SEED = 1000  # the seeds compared stay below
 _DIRECTIONS = {"more uniform": "lower", "less uniform": "higher"}
@@ -131,13 +122,6 @@ def over_seeds(values: np.ndarray) -> dict[str, float]:
     return {"mean": float(np.mean(values)), "ci_low": low, "ci_high": high}
 
 
-def error_over_seeds(errors: np.ndarray, n_examples: int) -> dict[str, float]:
-    """Mean error in percent [S], its sd, and the 95 % interval for new seeds and new examples."""
-    low, high = error_interval(np.asarray(errors) / 100, n_examples)
-    sd = float(np.std(errors, ddof=1))
-    return {"mean": float(np.mean(errors)), "sd": sd, "ci_low": 100 * low, "ci_high": 100 * high}
-
-
 def shown(row: Mapping[str, Any], *directions: str) -> bool:
     """Whether the verdict of a comparison is one of `higher`, `lower` and `negligible`.
 
@@ -173,107 +157,3 @@ def judged_within(
 
     evidence = [{**row, "interval": where(row)} for row in rows]
     return judged(prediction, claim, all(e["interval"] == "within" for e in evidence), evidence)
-
-
-def write(
-    folder: Path,
-    settings: Mapping[str, Any],
-    summary: Mapping[str, Any],
-    predictions: Sequence[Mapping[str, Any]],
-    figures: Mapping[str, Figure],
-    seconds: float,
-    tables: Mapping[str, tuple[Sequence[str], Iterable[Sequence[Any]]]] = MappingProxyType({}),
-    values: Any = None,
-) -> None:
-    """Write the record of a study, its summary last, and print which predictions held.
-
-    `tables` are further files, {name: (header, rows)}. `values` is a tree of arrays with a number
-    for each seed, from which the figures can be drawn again; `values.json` holds it with five
-    significant digits.
-    """
-    told = {"study": folder.name, **settings, "root_seed": ROOT_SEED, "prng": PRNG}
-    writers.write_json(folder / CONFIG, told)
-    for name, figure in figures.items():
-        write_figure(folder / "figures", name, figure, formats=("png",))
-    for name, (header, rows) in tables.items():
-        writers.write_table(folder / f"{name}.csv", header, rows)
-    if values is not None:
-        write_values(folder, values)
-    environment = {**environment_of(root_key()), "seconds": {"all": round(seconds, 1)}}
-    writers.write_json(folder / "environment.json", environment)
-    writers.write_json(folder / "predictions.json", list(predictions))
-    writers.write_json(folder / "summary.json", summary)
-    show(predictions)
-
-
-def write_values(folder: Path, values: Any) -> None:
-    """Write a tree of arrays with a number for each seed, as `kept` has it."""
-    writers.write_text(folder / VALUES, json.dumps(kept(values), separators=(",", ":")) + "\n")
-
-
-def kept(values: Any) -> Any:
-    """A tree of arrays as nested lists of numbers with five significant digits; NaN is null."""
-    if isinstance(values, Mapping):
-        return {name: kept(of) for name, of in values.items()}
-    flat = [float(f"{v:.5g}") if np.isfinite(v) else None for v in np.ravel(values)]
-    return np.array(flat, object).reshape(np.shape(values)).tolist()
-
-
-def values_of(folder: Path) -> dict[str, Any]:
-    """The values of a record, as arrays; null is NaN."""
-
-    def arrays(of: Any) -> Any:
-        if isinstance(of, dict):
-            return {name: arrays(part) for name, part in of.items()}
-        return np.array(of, float)
-
-    return arrays(json.loads((folder / VALUES).read_text(encoding="utf-8")))
-
-
-def _check_record(folder: Path, name: str) -> None:
-    """Raise ValueError unless a folder is new, empty or holds a record of this study."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    try:
-        study = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["study"]
-    except (OSError, ValueError, TypeError, KeyError):
-        study = "none"
-    if study != name:
-        raise ValueError(f"out must be a new or empty folder or a record of {name}, got {folder}")
-
-
-def show(predictions: Sequence[Mapping[str, Any]]) -> None:
-    """Print which predictions held."""
-    for one in predictions:
-        print(f"{one['prediction']} {'held  ' if one['held'] else 'failed'} {one['claim']}")
-
-
-def start(
-    doc: str | None,
-    main: Callable[[Path, Any], None],
-    results: Path,
-    full: Any,
-    quick: Any,
-    folders: Sequence[str] = (),
-) -> None:
-    """The command line of a study.
-
-    `--quick` runs it at toy size and writes into runs/quick; `--out` names another folder.
-    `folders` are fields of the size that become options; with `data_dir` the data is full MNIST.
-    """
-    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="toy size, into runs/quick")
-    parser.add_argument("--out", type=Path)
-    for name in folders:
-        parser.add_argument(f"--{name.replace('_', '-')}", type=Path)
-    arguments = parser.parse_args()
-    given = {name: getattr(arguments, name) for name in folders if getattr(arguments, name)}
-    if "data_dir" in given:
-        given["dataset"] = "mnist"
-    jax.config.update("jax_num_cpu_devices", n_cores())
-    out = arguments.out or (Path("runs", "quick", results.name) if arguments.quick else results)
-    try:
-        _check_record(out, results.name)
-    except ValueError as error:
-        parser.error(str(error))
-    main(out, replace(quick if arguments.quick else full, **given))

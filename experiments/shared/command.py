@@ -1,0 +1,43 @@
+"""The command line of a study."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from dropout_jax.cli.backend import n_cores
+from experiments.shared import record
+
+
+def start(
+    doc: str | None,
+    main: Callable[[Path, Any], None],
+    results: Path,
+    full: Any,
+    quick: Any,
+    folders: Sequence[str] = (),
+) -> None:
+    """Run a study as its command line asks.
+
+    `--quick` runs it at toy size and writes into runs/quick; `--out` names another folder.
+    `folders` are fields of the size that become options; with `data_dir` the data is full MNIST.
+    """
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="toy size, into runs/quick")
+    parser.add_argument("--out", type=Path)
+    for name in folders:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=Path)
+    arguments = parser.parse_args()
+    given = {name: getattr(arguments, name) for name in folders if getattr(arguments, name)}
+    if "data_dir" in given:
+        given["dataset"] = "mnist"
+    jax.config.update("jax_num_cpu_devices", n_cores())
+    out = arguments.out or (Path("runs", "quick", results.name) if arguments.quick else results)
+    try:
+        record.check(out, results.name)
+    except ValueError as error:
+        parser.error(str(error))
+    main(out, replace(quick if arguments.quick else full, **given))

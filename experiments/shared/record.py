@@ -1,0 +1,90 @@
+"""The record of a study: its files are written here, checked and read again."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dropout_jax.io import writers
+from dropout_jax.io.environment import environment as environment_of
+from dropout_jax.io.figures import write_figure
+from experiments.shared import study
+
+CONFIG, VALUES = "config.json", "values.json"
+
+
+def write(
+    folder: Path,
+    settings: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    predictions: Sequence[Mapping[str, Any]],
+    figures: Mapping[str, Figure],
+    seconds: float,
+    tables: Mapping[str, tuple[Sequence[str], Iterable[Sequence[Any]]]] = MappingProxyType({}),
+    values: Any = None,
+) -> None:
+    """Write the record of a study, its summary last, and print which predictions held.
+
+    `tables` are further files, {name: (header, rows)}. `values` is a tree of arrays with a number
+    for each seed, from which the figures can be drawn again; `values.json` holds it with five
+    significant digits.
+    """
+    told = {"study": folder.name, **settings, "root_seed": study.ROOT_SEED, "prng": study.PRNG}
+    writers.write_json(folder / CONFIG, told)
+    for name, figure in figures.items():
+        write_figure(folder / "figures", name, figure, formats=("png",))
+    for name, (header, rows) in tables.items():
+        writers.write_table(folder / f"{name}.csv", header, rows)
+    if values is not None:
+        write_values(folder, values)
+    environment = {**environment_of(study.root_key()), "seconds": {"all": round(seconds, 1)}}
+    writers.write_json(folder / "environment.json", environment)
+    writers.write_json(folder / "predictions.json", list(predictions))
+    writers.write_json(folder / "summary.json", summary)
+    show(predictions)
+
+
+def write_values(folder: Path, values: Any) -> None:
+    """Write a tree of arrays with a number for each seed, as `kept` has it."""
+    writers.write_text(folder / VALUES, json.dumps(kept(values), separators=(",", ":")) + "\n")
+
+
+def kept(values: Any) -> Any:
+    """A tree of arrays as nested lists of numbers with five significant digits; NaN is null."""
+    if isinstance(values, Mapping):
+        return {name: kept(of) for name, of in values.items()}
+    flat = [float(f"{v:.5g}") if np.isfinite(v) else None for v in np.ravel(values)]
+    return np.array(flat, object).reshape(np.shape(values)).tolist()
+
+
+def values_of(folder: Path) -> dict[str, Any]:
+    """The values of a record, as arrays; null is NaN."""
+
+    def arrays(of: Any) -> Any:
+        if isinstance(of, dict):
+            return {name: arrays(part) for name, part in of.items()}
+        return np.array(of, float)
+
+    return arrays(json.loads((folder / VALUES).read_text(encoding="utf-8")))
+
+
+def check(folder: Path, name: str) -> None:
+    """Raise ValueError unless a folder is new, empty or holds a record of this study."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    try:
+        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["study"]
+    except (OSError, ValueError, TypeError, KeyError):
+        found = "none"
+    if found != name:
+        raise ValueError(f"out must be a new or empty folder or a record of {name}, got {folder}")
+
+
+def show(predictions: Sequence[Mapping[str, Any]]) -> None:
+    """Print which predictions held."""
+    for one in predictions:
+        print(f"{one['prediction']} {'held  ' if one['held'] else 'failed'} {one['claim']}")
