@@ -39,23 +39,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 from scipy.stats import rankdata
 
-from dropout_jax.analysis.paired import interval
 from dropout_jax.analysis.uniformity import MARGINS
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.devices import map_members
-from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import evaluate
 from dropout_jax.training.step import TrainState
 from experiments.shared import command, record, study
+from experiments.shared.data_size_figures import plot_sizes
 from experiments.shared.members import QUANTITIES, fresh_members, measure, trained
 
 RESULTS = study.RESULTS / "data_size"
@@ -244,44 +240,9 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-@mpl.rc_context(style.STYLE)
 def figures(values: dict[str, np.ndarray]) -> dict[str, Figure]:
-    """Error, the gain from dropout, and changes of the Gini, against the number of examples."""
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    error, gain, spread = figure.subplots(1, 3)
-    sizes, of = np.array([int(n) for n in values]), np.stack(list(values.values()))
-    names = ["none", f"dropout {RATE:g}"]
-    errors = of[..., 0].transpose(1, 2, 0)  # of [sizes, C, S, K]
-    style.draw_bands(error, sizes, dict(zip(names, errors, strict=True)))
-    style.log_scale(error, (1, 2, 5))
-    error.set(title="test error, %", ylabel="%")
-    error.legend(handles=style.legend(names))
-    changes = of[:, 1] - of[:, 0]
-    _draw_intervals(gain, sizes, 0, -changes[..., 0], "")
-    gain.set(title="gain from dropout", ylabel="points of test error")
-    drawn = [k for k, name in enumerate(NAMES.values()) if "path" not in name and k]
-    for c, k in enumerate(drawn):
-        _draw_intervals(spread, sizes, c, changes[..., k], list(NAMES.values())[k])
-    spread.set(title="change of the Gini (down: more uniform)")
-    spread.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    for axes in (error, gain, spread):
-        axes.set_xscale("log")
-        axes.set_xticks(sizes, [f"{n:,}" for n in sizes], rotation=30)
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xlabel("training examples")
-    for axes in (gain, spread):
-        axes.axhline(0, color="black", lw=0.8)
-    n_seeds = of.shape[2]
-    figure.suptitle(f"Mean and range, or 95 % interval, of {n_seeds} seeds", size=10)
-    return {"sizes": figure}
-
-
-def _draw_intervals(axes: Axes, x: np.ndarray, c: int, values: np.ndarray, name: str) -> None:
-    """Means of values [len(x), S] with their intervals, a little aside for each c."""
-    low, high = np.transpose([interval(of) for of in values])
-    mean = values.mean(axis=1)
-    look = {"fmt": "os^Dv"[c] + "-", "ms": 4, "lw": 1, "color": style.COLOURS[c]}
-    axes.errorbar(x * 1.05 ** (c - 2), mean, [mean - low, high - mean], **look, label=name)
+    """Error, gain and changes of the Gini, against the number of examples."""
+    return {"sizes": plot_sizes(values, list(NAMES.values()), RATE)}
 
 
 def main(folder: Path, size: Size) -> None:

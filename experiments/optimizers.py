@@ -34,7 +34,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import matplotlib as mpl
 import numpy as np
 import optax
 from matplotlib.figure import Figure
@@ -43,11 +42,11 @@ from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import stack_conditions
-from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams, sgd
 from experiments.shared import command, record, study
 from experiments.shared.courses import course
 from experiments.shared.members import keys_of
+from experiments.shared.optimizers_figures import plot_levels
 from experiments.shared.universes import N_FOLLOWED, adam
 
 RESULTS = study.RESULTS / "optimizers"
@@ -275,54 +274,10 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def columns_of(rows: list[dict[str, Any]]) -> dict[tuple[str, float], list[dict[str, Any]]]:
-    """The rows of each optimizer and learning rate."""
-    columns: dict[tuple[str, float], list[dict[str, Any]]] = {}
-    for row in rows:
-        columns.setdefault((row["optimizer"], row["learning_rate"]), []).append(row)
-    return columns
-
-
-@mpl.rc_context(style.STYLE)
 def figures(summary: dict[str, Any]) -> dict[str, Figure]:
-    """Differences with intervals against the level of loss, a panel an optimizer and rate."""
-    columns = columns_of(summary["A2"])
-    figure = Figure(figsize=(9.6, 5.8), layout="constrained")
-    grid = figure.subplots(2, 4, sharex=True, sharey=True)
-    places = {"SGD": 0, "Adam": 1, "AdamW": 5}
-    rates = {name: list(rates) for name, (_, rates) in OPTIMIZERS.items()}
-    widths = sorted({row["width"] for row in summary["A2"]})
-    handles: Any = ([], [])
-    for axes in grid.ravel():
-        axes.set_axis_off()
-    for (name, rate), rows in columns.items():
-        axes = grid.ravel()[places[name] + rates[name].index(rate)]
-        axes.set_axis_on()
-        axes.axhline(0, color="black", lw=0.8)
-        for c, width in enumerate(widths):
-            of = [row for row in rows if row["width"] == width]
-            x = np.array([row["level"] for row in of]) * 1.07 ** (c - 1)
-            middle, low, high = (
-                np.array([row[key] for row in of]) for key in ("difference", "ci_low", "ci_high")
-            )
-            look = {"fmt": style.marker(c) + "-", "ms": 4, "lw": 1, "color": style.colour(c)}
-            axes.errorbar(x, middle, [middle - low, high - middle], **look, label=f"width {width}")
-        axes.set_title(f"{name}, {rate:g}")
-        axes.set_xscale("log")
-        axes.set_xticks(LEVELS, [f"{level:g}" for level in LEVELS])
-        axes.minorticks_off()
-        axes.tick_params(labelleft=True, labelbottom=True)
-        if len(axes.get_legend_handles_labels()[0]) == len(widths):
-            handles = axes.get_legend_handles_labels()
-    grid[0, 0].invert_xaxis()
-    grid[1, 0].legend(*handles, loc="center")
-    figure.supxlabel("training loss at which networks are compared, nats", size=9)
-    figure.supylabel("Gini of contributions, last hidden layer: dropout minus none", size=9)
-    n = sorted({row["n"] for row in summary["A2"]}) or [0]
-    said = f"{n[0]} to {n[-1]}" if len(n) > 1 else n[0]
-    title = f"Optimizer and learning rate: mean and 95 % interval, {said} seeds"
-    figure.suptitle(title, size=10)
-    return {"levels": figure}
+    """Differences with intervals against the level of loss."""
+    rates = {name: rates for name, (_, rates) in OPTIMIZERS.items()}
+    return {"levels": plot_levels(summary["A2"], rates, LEVELS)}
 
 
 def main(folder: Path, size: Size) -> None:
