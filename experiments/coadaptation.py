@@ -29,24 +29,20 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import jax
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from dropout_jax.data import Dataset, load_dataset
-from dropout_jax.networks.mlp import MLP, Params
+from dropout_jax.data import load_dataset
+from dropout_jax.networks.mlp import MLP
 from dropout_jax.noise import gaussian_dropout
 from dropout_jax.populations.devices import map_members
-from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import style
-from dropout_jax.training.config import Config, Hparams
-from experiments.reliance import tune_max_norm
 from experiments.shared import command, record, study
 from experiments.shared.pairs import MATCHED, MEASURES, at_matched_damage, examination, together
+from experiments.shared.regularisers import train
 
 RESULTS = study.RESULTS / "coadaptation"
-RATE = 0.5
 ROUNDING = 1e-4  # of interaction in logits over single effects
 MARGIN = 0.02
 IN_LOGITS = "relative interaction in logits"
@@ -70,46 +66,20 @@ class Size(study.Size):
 QUICK = Size("digits", (16, 16, 16), epochs=2, seeds=6)
 
 
-def train(size: Size, data: Dataset) -> tuple[MLP, dict[str, Params], dict[str, Any]]:
-    """The trained members [S] of every condition, and how max-norm was tuned."""
-    model, n_hidden = MLP((*size.features, data.n_classes)), len(size.features)
-    none = Hparams(study.layer_rates(0.0, n_hidden), max_norm=np.inf)
-    dropped = none._replace(rates=study.layer_rates(RATE, n_hidden))
-    tuning = tune_max_norm(Config(model, epochs=size.epochs), none, data)
-    in_one = {
-        "none": none,
-        "dropout": dropped,
-        "L2": none._replace(weight_decay=study.tuned_l2()),
-        "max-norm": none._replace(max_norm=tuning["max_norm"]),
-    }
-    trained = {}
-    gaussian = model.clone(noise=gaussian_dropout)
-    for of_model, conditions in ((model, in_one), (gaussian, {"Gaussian dropout": dropped})):
-        members = fit_population(
-            Config(of_model, epochs=size.epochs),
-            list(conditions.values()),
-            range(size.seeds),
-            study.root_key(),
-            data,
-        )
-        for c, name in enumerate(conditions):
-            trained[name] = jax.tree.map(lambda leaf, c=c: leaf[c], members.params)
-    return model, trained, tuning
-
-
 def run(size: Size) -> tuple[dict[str, Any], dict[str, Any]]:
-    """{condition: {measure: [S, L]}}, and how max-norm was tuned."""
+    """{condition: {measure: [S, L]}}, and how the conditions were set."""
     data = load_dataset(size.dataset)
-    model, trained, tuning = train(size, data)
-    params = jax.tree.map(lambda *leaves: np.stack(leaves), *trained.values())
+    model = MLP((*size.features, data.n_classes))
+    noisy = {"Gaussian dropout": model.clone(noise=gaussian_dropout)}
+    names, params, conditions = train(model, noisy, size, data)
     examined = examination(data, size.features)
     of_layers = map_members(together, (model,), (params,), examined)
     found = {name: np.stack([of[name] for of in of_layers], axis=-1) for name in MEASURES}
     least = np.broadcast_to(found["mean damage"].min(axis=0), found["mean damage"].shape)
     found |= map_members(at_matched_damage, (model,), (params, least), examined)
     return {
-        name: {measure: of[c] for measure, of in found.items()} for c, name in enumerate(trained)
-    }, tuning
+        name: {measure: of[c] for measure, of in found.items()} for c, name in enumerate(names)
+    }, conditions
 
 
 def summarise(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
@@ -197,9 +167,8 @@ def figures(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Figure]:
 def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the predictions as judged."""
     start = perf_counter()
-    values, tuning = run(size)
-    summary = summarise(values)
-    settings = {**vars(size), **tuning, "l2": study.tuned_l2(), "rate": RATE}
+    values, conditions = run(size)
+    summary, settings = summarise(values), {**vars(size), **conditions}
     judged, seconds = judge(summary), perf_counter() - start
     record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
 

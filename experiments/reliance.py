@@ -23,26 +23,21 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import jax
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from dropout_jax.data import Dataset, load_dataset
-from dropout_jax.networks.mlp import MLP, Params
+from dropout_jax.data import load_dataset
+from dropout_jax.networks.mlp import MLP
 from dropout_jax.noise import drop_connect, gaussian_dropout
 from dropout_jax.populations.devices import map_members
-from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import style
-from dropout_jax.training.config import Config, Hparams
 from experiments.shared import command, record, study
+from experiments.shared.regularisers import RATE, train
 from experiments.shared.removal import FRACTIONS, MEASURES, examination, reliance
 from experiments.shared.study import QUICK, Size
 
 RESULTS = study.RESULTS / "reliance"
-RATE = 0.5
-MAX_NORMS = (0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
-TUNING_SEEDS = 3
 MARGINS = {  # of what is a share or an index; the others have none
     "Gini of damages": 0.02,
     "effective share of units": 0.02,
@@ -55,56 +50,20 @@ MARGINS = {  # of what is a share or an index; the others have none
 Values = dict[str, dict[str, np.ndarray]]
 
 
-def tune_max_norm(config: Config, base: Hparams, data: Dataset) -> dict[str, Any]:
-    """The bound of least validation loss, on a fifth of the training data."""
-    candidates = [base._replace(max_norm=bound) for bound in MAX_NORMS]
-    loss, _ = study.validate(config, candidates, TUNING_SEEDS, data)
-    return {
-        "max_norm": MAX_NORMS[int(loss.argmin())],
-        "max_norm_candidates": MAX_NORMS,
-        "max_norm_validation_loss": loss.tolist(),
-    }
-
-
-def train(size: Size, data: Dataset) -> tuple[MLP, dict[str, Params], dict[str, Any]]:
-    """The trained members [S] of every condition, and how max-norm was tuned."""
+def run(size: Size) -> tuple[Values, dict[str, Any]]:
+    """{condition: {measure: [S, L], "curve": [S, L, F]}}, and how the conditions were set."""
+    data = load_dataset(size.dataset)
     model = MLP((*size.features, data.n_classes))
-    n_hidden = len(size.features)
-    none = Hparams(study.layer_rates(0.0, n_hidden), max_norm=np.inf)
-    dropped = none._replace(rates=study.layer_rates(RATE, n_hidden))
-    tuning = tune_max_norm(Config(model, epochs=size.epochs), none, data)
-    in_one = {
-        "none": none,
-        "dropout": dropped,
-        "L2": none._replace(weight_decay=study.tuned_l2()),
-        "max-norm": none._replace(max_norm=tuning["max_norm"]),
-    }
-    models = {
+    noisy = {
         "Gaussian dropout": model.clone(noise=gaussian_dropout),
         "DropConnect": model.clone(noise=drop_connect, noise_on_kernels=True),
     }
-    of_models = [(model, in_one), *((m, {name: dropped}) for name, m in models.items())]
-    trained = {}
-    for of_model, conditions in of_models:
-        config = Config(of_model, epochs=size.epochs)
-        members = fit_population(
-            config, list(conditions.values()), range(size.seeds), study.root_key(), data
-        )
-        for c, name in enumerate(conditions):
-            trained[name] = jax.tree.map(lambda leaf, c=c: leaf[c], members.params)
-    return model, trained, tuning
-
-
-def run(size: Size) -> tuple[Values, dict[str, Any]]:
-    """{condition: {measure: [S, L], "curve": [S, L, F]}}, and how max-norm was tuned."""
-    data = load_dataset(size.dataset)
-    model, trained, tuning = train(size, data)
-    params = jax.tree.map(lambda *leaves: np.stack(leaves), *trained.values())
+    names, params, conditions = train(model, noisy, size, data)
     of_layers = map_members(reliance, (model,), (params,), examination(data, size.features))
     found = {name: np.stack([of[name] for of in of_layers], axis=2) for name in of_layers[0]}
     return {
-        name: {measure: of[c] for measure, of in found.items()} for c, name in enumerate(trained)
-    }, tuning
+        name: {measure: of[c] for measure, of in found.items()} for c, name in enumerate(names)
+    }, conditions
 
 
 def summarise(values: Values) -> dict[str, Any]:
@@ -208,9 +167,8 @@ def plot_measures(values: Values) -> Figure:
 def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the predictions as judged."""
     start = perf_counter()
-    values, tuning = run(size)
-    summary = summarise(values)
-    settings = {**vars(size), **tuning, "l2": study.tuned_l2(), "rate": RATE}
+    values, conditions = run(size)
+    summary, settings = summarise(values), {**vars(size), **conditions}
     judged, seconds = judge(summary), perf_counter() - start
     record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
 
