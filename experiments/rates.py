@@ -100,7 +100,9 @@ def run(size: Size) -> dict[str, np.ndarray]:
             if view in views:
                 results[f"gini {view} {layer}"] = views[view]["gini"]
     grid_seeds = range(min(GRID_SEEDS, size.seeds))
-    two_rates = [(0.0, *(first,) * (n_hidden - 1), last) for first, last in product(GRID, GRID)]
+    two_rates = [
+        (*study.layer_rates(first, n_hidden - 1), last) for first, last in product(GRID, GRID)
+    ]
     gridded = train(two_rates, grid_seeds, data=data)
     of_grid = measure_population(model, gridded, data.x_train).values
     results["grid"] = last_error(gridded)
