@@ -19,7 +19,7 @@ from time import perf_counter
 
 import jax
 
-from dropout_jax.cli.backend import n_cores
+from dropout_jax.io.environment import n_cores
 from experiments.shared.study import RESULTS
 
 OPTIONAL = ("torch",)  # packages that only some studies need

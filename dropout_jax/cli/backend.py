@@ -6,11 +6,7 @@ from typing import Any
 
 import jax
 
-
-def n_cores() -> int:
-    """The CPU cores that this process may use: one device each."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+from dropout_jax.io.environment import n_cores
 
 
 def configure() -> None:

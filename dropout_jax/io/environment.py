@@ -24,6 +24,17 @@ def _processor() -> tuple[str, int | None]:
     return name, next((bits for flag, bits in _VECTORS.items() if flag in words), None)
 
 
+def n_cores() -> int:
+    """The CPU cores that this process may use.
+
+    Example:
+      >>> print(1 <= n_cores() <= (os.cpu_count() or 1))
+      True
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def environment(key: jax.Array) -> dict[str, Any]:
     """Versions, machine, devices and generator: what a number of this run depends on.
 

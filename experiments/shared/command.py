@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from dropout_jax.cli.backend import n_cores
+from dropout_jax.io.environment import n_cores
 from experiments.shared import record
 
 
