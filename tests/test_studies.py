@@ -186,7 +186,7 @@ def test_matched_damage_is_the_target_and_all_units_are_removed_where_it_is_thei
 
 def test_features_are_standardised_by_the_part_that_trains():
     x = RNG.normal(3, 5, size=(100, 4))
-    data = second_domain.standardised(second_domain.Domain(x, np.arange(100) % 2, 10, 10))
+    data = second_domain.standardised(x, np.arange(100) % 2)
     np.testing.assert_allclose(data.x_train.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(data.x_train.std(axis=0), 1, rtol=1e-5)
     assert len(data.x_test) == 20
