@@ -88,6 +88,76 @@ def test_every_interval_of_the_answer_is_recorded(study, which, digits):
     assert said in in_one_line("findings")
 
 
+@pytest.mark.parametrize(
+    ("study", "which", "said"),
+    [
+        ("weight_uniformity", {"layer": 1, "view": "contribution", "measure": "gini"}, "{:.3f}"),
+        ("coadaptation", MATCHED, "from {:.3f}"),
+        ("l2", {"baseline": "none", "quantity": "norm of all weights"}, "from {:.1f}"),
+    ],
+)
+def test_the_values_without_dropout_are_recorded(study, which, said):
+    which = {"condition": "dropout", **which}
+    (row,) = [row for row in record(study)["comparisons"] if which.items() <= row.items()]
+    assert said.format(row["baseline_mean"]) in in_one_line("findings")
+
+
+LARGEST, EVEN = {"quantity": "largest damage"}, {"quantity": "Gini of damages"}
+LOGITS = {"quantity": "relative interaction in logits"}
+NATS = {"quantity": "relative interaction in nats, matched damage"}
+UNITS, WEIGHTS = ({"measure": "gini", "view": view} for view in ("contribution", "entries"))
+NORM = {"baseline": "none", "quantity": "norm of all weights"}
+
+
+@pytest.mark.parametrize(
+    ("said", "study", "condition", "quantity", "verdicts"),
+    [
+        ("one unit does falls in both", "reliance", "dropout", LARGEST, "lower lower"),
+        ("and under max-norm, too", "reliance", "max-norm", LARGEST, "lower lower"),
+        ("In the first that is undecided", "reliance", "dropout", EVEN, "undecided lower"),
+        ("less even in deeper", "coadaptation", "dropout", EVEN, "higher lower lower"),
+        ("interact less in the loss and", "coadaptation", "dropout", LOGITS, "lower lower lower"),
+        ("interact less in the loss and", "coadaptation", "dropout", NATS, "lower lower lower"),
+        ("Max-norm lowers both", "coadaptation", "max-norm", NATS, "lower lower lower"),
+        ("hidden units contribute is spread", "weight_uniformity", "dropout", UNITS, "more more"),
+        ("only in the output layer", "weight_uniformity", "dropout", WEIGHTS, "less less more"),
+        ("L2 spreads neither weights nor", "weight_uniformity", "l2", WEIGHTS, "less less less"),
+        ("L2 spreads neither weights nor", "weight_uniformity", "l2", UNITS, "less less"),
+        ("Dropout makes weights larger", "l2", "dropout", NORM, "higher"),
+        ("L2 makes them smaller", "l2", "L2", NORM, "lower"),
+    ],
+)
+def test_what_is_said_of_the_lecture_follows_from_verdicts(
+    said, study, condition, quantity, verdicts
+):
+    assert said in in_one_line("sentences")
+    which = {"condition": condition, **quantity}
+    rows = [row for row in record(study)["comparisons"] if which.items() <= row.items()]
+    rows.sort(key=lambda row: row.get("layer", 0))
+    assert len(rows) == len(verdicts.split())
+    for row, verdict in zip(rows, verdicts.split(), strict=True):
+        assert verdict in row["verdict"].split()
+
+
+@pytest.mark.parametrize(
+    ("said", "study", "prediction", "held"),
+    [
+        ("that goes with the distance", "time_course", "C1", False),
+        ("flat to a fifth of a point from 20 to 50 %", "rates", "R1", False),
+        ("10 to 30 % of the pixels too lowers it", "rates", "R5", True),
+        ("At 80 % the error rises", "rates", "R2", True),
+        ("dimmer digits", "robustness", "B4", True),
+        ("faint grey backgrounds", "robustness", "B5", False),
+        ("linear regression on features of one scale the two nearly agree", "l2", "N3", True),
+        ("the last hidden layer the scaled network is the geometric", "ensemble", "Baldi", True),
+    ],
+)
+def test_what_is_said_of_the_lecture_follows_from_predictions(said, study, prediction, held):
+    assert said in in_one_line("sentences")
+    parts = [part for part in record(study, "predictions") if part["prediction"] == prediction]
+    assert all(part["held"] for part in parts) == held
+
+
 def test_no_other_interval_is_in_the_findings():
     prose = in_one_line("findings").split("<!-- answer -->")[0]
     assert len(re.findall(r"\[[−+][\d.]+, [−+][\d.]+\]", prose)) == 11
