@@ -29,7 +29,7 @@ class Networks:
     """Networks to train."""
 
     dataset: str = "mnist5k"
-    """data: mnist5k, digits, mnist, fashion_mnist, or the path of an .npz with x and y"""
+    """mnist5k, digits, mnist, fashion_mnist, or the path of an .npz that holds x and y"""
     features: tuple[int, ...] = (256, 256)
     """units of each hidden layer"""
     seeds: int = 10
@@ -41,11 +41,11 @@ class Networks:
     learning_rate: float = 0.05
     """step size of stochastic gradient descent"""
     momentum: float = 0.9
-    """fraction of the last update that is carried on"""
-    data_dir: Annotated[Path | None, _by_default("they are downloaded", "PATH")] = None
+    """fraction of the last update that the next one keeps"""
+    data_dir: Annotated[Path | None, _by_default("download them", "PATH")] = None
     """folder with the IDX files of mnist or fashion_mnist"""
     memory: Annotated[float | None, _by_default("80 % of what it has", "FLOAT")] = None
-    """memory to fill on each accelerator at most, in GiB"""
+    """most memory to use on each accelerator, in GiB"""
 
 
 @dataclass(frozen=True)
@@ -53,27 +53,27 @@ class Training(Networks):
     """Networks to train, and how and where."""
 
     out: Annotated[Path | None, _by_default("runs/DATASET-TIME", "PATH")] = None
-    """folder to write"""
+    """folder to write to"""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """replace an earlier run in that folder"""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
-    """go on with the run in that folder; start it if there is none"""
+    """continue the run in that folder, or start it if there is none"""
     checkpoint_seconds: float = 60.0
     """seconds between checkpoints; Ctrl-C and SIGTERM write one too"""
     open: tyro.conf.FlagCreatePairsOff[bool] = False
     """open the page of the run in a browser when it is done"""
     all_views: tyro.conf.FlagCreatePairsOff[bool] = False
-    """print the Gini of every view, not of weights and contributions alone"""
+    """also print the Gini of each unit's weights, of changes of weights, and of path norms"""
     tensorboard: tyro.conf.FlagCreatePairsOff[bool] = False
     """also write curves and histograms of weights for TensorBoard, to tensorboard/ in the folder"""
     distributed: tyro.conf.FlagCreatePairsOff[bool] = False
-    """train on the devices of several processes; Slurm, Kubernetes and Cloud TPU say which"""
-    coordinator: Annotated[str | None, _by_default("what the cluster tells", "HOST:PORT")] = None
+    """train on the devices of several processes; outside a cluster, give the next three options"""
+    coordinator: Annotated[str | None, _by_default("taken from the cluster", "HOST:PORT")] = None
     """address of process 0 in a private network, the same for all processes"""
-    num_processes: Annotated[int | None, _by_default("what the cluster tells", "INT")] = None
-    """number of processes; comes with --coordinator"""
-    process_id: Annotated[int | None, _by_default("what the cluster tells", "INT")] = None
-    """number of this process, from 0; comes with --coordinator"""
+    num_processes: Annotated[int | None, _by_default("taken from the cluster", "INT")] = None
+    """number of processes; give it with --coordinator"""
+    process_id: Annotated[int | None, _by_default("taken from the cluster", "INT")] = None
+    """number of this process, from 0; give it with --coordinator"""
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,13 @@ class Compare(Training):
     """
 
     rates: tuple[float, ...] = (0.5,)
-    """P(drop) of every hidden layer; or one rate for the inputs of each layer, the pixels first"""
+    """probability of dropping a hidden unit; or one for the inputs of each layer, pixels first"""
     pixels: Annotated[float | None, _by_default("0", "FLOAT")] = None
-    """P(drop) of the pixels, beside one rate of all hidden layers or a sweep"""
+    """probability of dropping a pixel, beside one rate for all hidden layers or a sweep"""
     sweep: Annotated[tuple[float, ...], _by_default("none")] = ()
-    """rates of all hidden layers, each a condition of its own, in place of --rates"""
+    """several rates for all hidden layers, one condition each, in place of --rates"""
     weight_decay: float = 1e-3
-    """coefficient µ of the L2 penalty ½ µ Σ w², in the condition l2; not tuned to the data"""
+    """coefficient µ of the L2 penalty ½ µ Σ w² in the condition l2; not tuned to the data"""
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ class Train(Training):
     """Train any conditions on the same seeds, and compare all others with the first.
 
     A condition is a name and its hyper-parameters: rates, learning_rate, momentum, weight_decay,
-    max_norm. By default it has the command's learning rate and momentum, no dropout, no decay and
-    no bound.
+    max_norm. By default it takes the command's learning rate and momentum, and has no dropout, no
+    decay and no bound.
     """
 
     condition: Annotated[
@@ -108,7 +108,7 @@ class Train(Training):
         tyro.conf.UseAppendAction,
         tyro.conf.arg(metavar="NAME [KEY=VALUE …]"),
     ] = ()
-    """a condition, such as `dropout rates=0.2,0.5,0.5 weight_decay=1e-4`; repeat it for each"""
+    """a condition, such as `half rates=0,0.5,0.5 weight_decay=1e-4`; repeat the option for each"""
     conditions: Annotated[Path | None, _by_default("none", "PATH")] = None
     """TOML file with a table for each condition, in place of --condition"""
 
@@ -127,37 +127,37 @@ class Inspect:
     """How uniformly are the weights of any network spread, layer by layer?
 
     Reads .safetensors, indices of shards, .npz, and folders of orbax, of Hugging Face's models and
-    of runs. Compares one file with the law that its layers usually start from, sets several side by
-    side, and compares two groups of files with statistics.
+    of runs. One file stands beside the law that its layers usually start from. Several files
+    stand side by side. Two groups of files are compared with statistics.
     """
 
     files: Annotated[tyro.conf.Positional[tuple[Path, ...]], _by_default("none")] = ()
     """files of weights; leave them out with --baseline and --against"""
     baseline: Annotated[tuple[Path, ...], _by_default("none")] = ()
-    """files of the networks to compare with"""
+    """files of the reference group"""
     against: Annotated[tuple[Path, ...], _by_default("none")] = ()
-    """files of the networks that are compared with them"""
+    """files of the second group; differences are this group minus the baseline"""
     paired: tyro.conf.FlagCreatePairsOff[bool] = False
-    """pair the files of both groups one by one, as networks of one seed belong together"""
+    """pair the files of both groups one by one, such as networks of one seed"""
     layout: Annotated[
         Literal["in-out", "out-in"] | None,
-        _by_default("inferred from names: kernel and w in-out, weight out-in", "{in-out,out-in}"),
+        _by_default("by name: in-out for kernel and w, out-in for weight", "{in-out,out-in}"),
     ] = None
     """order of the axes of every kernel"""
     csv: Annotated[Path | None, _by_default("none", "PATH")] = None
-    """file for every number, as file,seed,layer,view,measure,value; of groups, every comparison"""
+    """CSV file to write: every number, or every comparison of two groups"""
     report: Annotated[Path | None, _by_default("none", "PATH")] = None
-    """file for one page of HTML: figures of every layer, and the tables"""
+    """HTML page to write: figures of every layer, and the tables"""
     figures: Annotated[Path | None, _by_default("none", "DIR")] = None
-    """folder for the same figures as PNG and SVG"""
+    """folder to write the same figures to, as PNG and SVG"""
 
 
 @dataclass(frozen=True)
 class List:
-    """Which runs are there? Prints date, data, seeds and answer of each."""
+    """Which runs are there? Prints the date, data, seeds and answer of each."""
 
     folder: tyro.conf.Positional[Path] = Path("runs")
-    """folder that holds the folders of runs"""
+    """folder whose subfolders are runs"""
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class Diff:
     one: tyro.conf.Positional[Path]
     """folder of a run"""
     other: tyro.conf.Positional[Path]
-    """folder of another"""
+    """folder of the other run"""
 
 
 @dataclass(frozen=True)
@@ -177,9 +177,9 @@ class Figures:
     run: tyro.conf.Positional[Path]
     """folder of the run"""
     slides: tyro.conf.FlagCreatePairsOff[bool] = False
-    """for slides: 16:9, larger type, PDF and PNG at 300 dots an inch"""
+    """draw for slides: 16:9, larger type, PDF and PNG at 300 dots per inch"""
     out: Annotated[Path | None, _by_default("RUN/figures or RUN/slides", "PATH")] = None
-    """folder to write"""
+    """folder to write to"""
 
 
 Saved = List | Diff | Figures  # commands about runs that are done
@@ -203,9 +203,9 @@ def _check_groups(a: Inspect) -> None:
         both = shown(a.files and "both")
         raise ValueError(f"give files, or --baseline and --against, got {both}")
     if not a.files and min(groups) < 2:
-        raise ValueError(f"groups must be of two files or more, got {groups[0]} and {groups[1]}")
+        raise ValueError(f"each group must hold two files or more, got {groups[0]} and {groups[1]}")
     if a.paired and groups[0] != groups[1]:
-        raise ValueError(f"--paired groups must be as large, got {groups[0]} and {groups[1]}")
+        raise ValueError(f"--paired needs groups of equal size, got {groups[0]} and {groups[1]}")
 
 
 def _expectations(a: Networks) -> Iterator[tuple[str, Expected]]:

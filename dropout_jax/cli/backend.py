@@ -10,7 +10,7 @@ from dropout_jax.io.environment import n_cores
 
 
 def configure() -> None:
-    """Make JAX take every CPU core for a device, and allow all that the library does.
+    """Make JAX treat every CPU core as a device, and allow all that the library does.
 
     Some options forbid what the library does, such as adding an integer to a float. They are meant
     for programs that users write themselves.

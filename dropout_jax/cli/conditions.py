@@ -132,7 +132,10 @@ def _expectation(name: str, got: str) -> str:
 def configuration(
     arguments: Networks, given: Conditions, n_classes: int
 ) -> "tuple[Config, dict[str, Hparams]]":
-    """The static configuration, and the conditions; those take from the command what they lack."""
+    """The static configuration, and the conditions.
+
+    A value that a condition does not set comes from the command.
+    """
     from dropout_jax.networks.mlp import MLP
     from dropout_jax.training.config import Config, Hparams
 

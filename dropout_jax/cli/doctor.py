@@ -85,7 +85,7 @@ def examine(
     yield Finding(
         "time",
         None,
-        f"to train {len(conditions)} × {n_seeds} networks takes about {duration(took.training)}, "
+        f"training {len(conditions)} × {n_seeds} networks takes about {duration(took.training)}, "
         f"after {duration(took.compilation)} of compilation; analysis and figures come on top",
     )
 
@@ -115,10 +115,10 @@ def exact(key: jax.Array, options: Mapping[str, Any], platforms: set[str]) -> li
     )
     found = [Finding("exact", not differ, f"a network has {same}")]
     if not options["jax_threefry_partitionable"]:
-        said = "jax_threefry_partitionable is off: masks and batches are others than with it on"
+        said = "jax_threefry_partitionable is off: masks and batches differ from those with it on"
         found.append(Finding("exact", False, said))
     if options["jax_enable_x64"]:
-        said = "jax_enable_x64 is on: what is not float32 by itself is float64, unlike elsewhere"
+        said = "jax_enable_x64 is on: numbers without a type become float64, unlike elsewhere"
         found.append(Finding("exact", False, said))
     if platforms - {"cpu"} and options["jax_default_matmul_precision"] not in (
         "float32",
@@ -186,7 +186,7 @@ def speed(here: Machine, record: Machine = RECORD) -> Finding:
         reasons.append(f"it has {record.cores} cores, not {here.cores}")
     if here.vector_bits and record.vector_bits and here.vector_bits < record.vector_bits:
         reasons.append(f"its vectors have {record.vector_bits} bits, not {here.vector_bits}")
-    why = " and ".join(reasons) or "another clock, or other programs that run"
+    why = " and ".join(reasons) or "a slower clock, or other programs running"
     return Finding("speed", False, f"{said}: {why}")
 
 

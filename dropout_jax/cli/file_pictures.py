@@ -78,7 +78,7 @@ def _conditions(one: Inspected) -> dict[str, Inspected]:
 
 
 def _profile(files: Sequence[Inspected], layer: str) -> Profile:
-    """Of each network of one file, or the mean of each of several files [S, Q]; NaN if none."""
+    """The profiles of one file's networks, or the mean of each of several files [S, Q]; or NaN."""
     kept = [one.profiles[layer] for one in files if layer in one.profiles]
     if len(files) > 1:
         kept = [jax.tree.map(lambda leaf: leaf.mean(axis=0, keepdims=True), one) for one in kept]
@@ -87,7 +87,7 @@ def _profile(files: Sequence[Inspected], layer: str) -> Profile:
 
 
 def _gini(files: Sequence[Inspected], layers: Sequence[str], view: str) -> np.ndarray:
-    """Gini of each network of one file, or the mean of each of several files [S, L]; or NaN."""
+    """The Gini of one file's networks, or the mean of each of several files [S, L]; or NaN."""
     of = [[_of_file(one, layer, view) for layer in layers] for one in files]
     if len(files) > 1:
         return np.array([[mean(values) for values in one] for one in of])

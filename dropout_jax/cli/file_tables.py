@@ -41,7 +41,7 @@ def file_lines(found: Inspected, references: dict[str, dict[str, float]]) -> Ite
     uniform = references["uniform"]["gini"]
     keras = f" Kernels of Keras start uniform: {uniform:.3f}." if "truncated normal" in laws else ""
     yield Text(
-        f"{seeds}Weights: all of a layer. Start: of a {' or '.join(laws)} law, the usual one for "
+        f"{seeds}Weights: all of a layer. Start: a {' or '.join(laws)} law, the usual one for "
         f"such names.{keras} By unit: of the weights of one unit, the mean over units. Shuffled: "
         "the same after the weights of the layer are shuffled. Units without any weight are left "
         "out. –: units of one input, or nothing to measure.",
@@ -118,8 +118,9 @@ def side_by_side_lines(found: Sequence[Inspected]) -> Iterator[Any]:
             table.add_row(named(name if view == "entries" else ""), of, *cells)
     yield table
     if not any(all(name in one.layers for one in found) for name in names):
-        yield Text("These networks have no layer of one name in common.", style="bold")
-    yield Text("One network each tells nothing about chance: give groups for that.", style="dim")
+        yield Text("No layer name occurs in all networks.", style="bold")
+    advice = "compare groups with --baseline and --against."
+    yield Text(f"One network each tells nothing about chance: {advice}", style="dim")
 
 
 def groups_lines(rows: list[dict[str, Any]], n: tuple[int, int], paired: bool) -> Iterator[Any]:
@@ -141,8 +142,8 @@ def groups_lines(rows: list[dict[str, Any]], n: tuple[int, int], paired: bool) -
     family = sum(row["measure"] == "gini" for row in rows)
     yield Text(
         f"{n[0]} {'pairs of files' if paired else f'and {n[1]} files'}; {how}; p by {test}, "
-        f"adjusted over {family} comparisons. Negligible: a difference below "
-        f"{MARGINS['gini']:g} is shown.",
+        f"adjusted over {family} comparisons. Negligible: two tests show that the Gini differs by "
+        f"less than {MARGINS['gini']:g}.",
         style="dim",
     )
 

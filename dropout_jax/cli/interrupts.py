@@ -12,7 +12,7 @@ def deferred(
     """Make Ctrl-C and SIGTERM wait for the end of the epoch.
 
     Yields a function of (done, total) that raises KeyboardInterrupt if one of them came. A second
-    one does not wait, nor does one after training. `anywhere` makes several processes agree.
+    signal, or one after training, acts at once. `anywhere` makes several processes agree.
 
     Example:
       >>> with deferred() as stop_if_asked:

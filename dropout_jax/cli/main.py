@@ -1,8 +1,12 @@
 """The entry point of `dropout-jax`: from the words of a command line to its exit status.
 
-Exit status: 0 done; 1 the run could not be written, or more than half of the networks diverged; 2
-bad input, said in one line, nothing written; 130 interrupted, what is done is kept. JAX is imported
-once the arguments have been understood.
+Exit status:
+  0    The run is done.
+  1    The run could not be written, or more than half of the networks diverged.
+  2    The input was bad: one line says what, and nothing was written.
+  130  The run was interrupted: what is done is kept.
+
+JAX is imported once the arguments have been understood.
 """
 
 import contextlib
@@ -109,7 +113,7 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _command(arguments: Training | Doctor | Inspect | Saved) -> Callable[[], int]:
-    """The function that runs the command; the module that it is in loads JAX."""
+    """The function that runs the command. Importing its module loads JAX."""
     begun = perf_counter()
     if isinstance(arguments, Saved):
         from dropout_jax.cli import saved
@@ -146,7 +150,7 @@ def _parsed(argv: Sequence[str]) -> Any:
 
 
 def _without_commas(argv: Sequence[str]) -> Iterator[str]:
-    """The same words; the numbers of a list may be written as 256,256 too."""
+    """The words, with a list such as 256,256 split into 256 256."""
     in_list = False
     for word in argv:
         words = [word]

@@ -80,7 +80,7 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
         f"views.\nNegligible: two tests show that the Gini differs by less than "
         f"{statistics['margins']['gini']:g}. Differences hold for these examples.\n{GINI}"
         if others
-        else "one condition is compared with nothing."
+        else "with one condition, nothing is compared."
     )
     yield Text(
         f"n = {summary['n_seeds']} seeds; errors mean ± sd [95 % interval for new seeds and "
@@ -89,7 +89,9 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
         style="dim",
     )
     if others and not all_views:
-        yield Text("Other views, such as path norms and the change of |w|: --all-views.", "dim")
+        yield Text(
+            "--all-views also prints other views, such as path norms and the change of |w|.", "dim"
+        )
     for name, condition in conditions.items():
         if diverged := condition["diverged_seeds"]:
             yield Text.assemble(

@@ -158,7 +158,7 @@ def _inspected(
         for s, of_network in enumerate(measured):
             if of_network is None:
                 name = layer.name if layer.n_networks == 1 else f"{layer.name}[{s}]"
-                skipped[name] = "holds what is not finite, or nothing but 0"
+                skipped[name] = "not finite, or 0 everywhere"
         sound |= any(measured)
         layers[layer.name] = layer
         values[layer.name] = {
@@ -213,10 +213,10 @@ def compare_groups(
     everything = [*baseline, *against]
     common, _ = common_layers(everything)
     if not common:
-        raise ValueError("the files must have layers of one name and shape in common, got none")
+        raise ValueError("all files must have a layer of the same name and shape, got none")
     if paired and len(baseline) != len(against):
         raise ValueError(
-            f"paired groups must be of as many files, got {len(baseline)} and {len(against)}"
+            f"paired groups must be of equal size, got {len(baseline)} and {len(against)} files"
         )
     cells = [
         (name, view)

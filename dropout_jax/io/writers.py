@@ -48,7 +48,7 @@ def check_target(path: Path, inputs: Iterable[Path] = ()) -> None:
             f"a file must be written to a new name or over a file, got the {kind} {path}"
         )
     if any(one.exists() and one.samefile(path) for one in inputs):
-        raise FileExistsError(f"a file must be written over none that is read, got {path}")
+        raise FileExistsError(f"a file to write must not be one that is read, got {path}")
 
 
 def write_atomically(path: Path, save: Callable[[IO[bytes]], object]) -> None:

@@ -44,13 +44,14 @@ def check_name(name: str) -> None:
       >>> check_name("dropout .5")
       >>> check_name("init")
       Traceback (most recent call last):
-      ValueError: the name of a condition must not be init, which all share
+      ValueError: the name of a condition must not be init, the name of the shared initial weights
     """
     if not name.isprintable() or not name.strip() or "/" in name or len(name) > _MAX_NAME:
         expected = f"1 … {_MAX_NAME} printable characters without a slash"
         raise ValueError(f"the name of a condition must be {expected}, got {name!r:.80}")
     if name == _RESERVED:
-        raise ValueError(f"the name of a condition must not be {_RESERVED}, which all share")
+        shared = f"{_RESERVED}, the name of the shared initial weights"
+        raise ValueError(f"the name of a condition must not be {shared}")
 
 
 class Mark(NamedTuple):
@@ -121,8 +122,11 @@ def check(folder: Path, identity: dict[str, Any], overwrite: bool, resume: bool)
     """The mark of the run to resume; None if a new one can start. This function writes nothing.
 
     Raises:
-      ValueError: if the folder is a file, cannot be read, or holds something that is no run; if it
-        holds a run, and neither `overwrite` nor `resume` is true; or another run than to resume.
+      ValueError: in each of these cases:
+        - The folder is a file, or cannot be read.
+        - It holds something that is no run.
+        - It holds a run, and neither `overwrite` nor `resume` is true.
+        - It holds another run than the one to resume.
 
     Example:
       >>> import tempfile
@@ -161,7 +165,7 @@ def _check_same(folder: Path, there: dict[str, Any], here: dict[str, Any]) -> No
     for name, value in json.loads(json.dumps(here)).items():
         if there.get(name) != value:
             raise ValueError(
-                f"the run in {folder} is another: its {name} is {there.get(name)}, got {value}"
+                f"{folder} holds another run: {name} was {there.get(name)}, got {value}"
             )
 
 
@@ -227,7 +231,7 @@ def update(folder: Path, *, files: Iterable[str] = (), done: bool = False) -> No
     """Add files that the run wrote to the mark, and say whether the run is done.
 
     Raises:
-      OSError: if the mark is gone, or cannot be written.
+      OSError: if the mark is missing, or cannot be written.
 
     Example:
       >>> import tempfile
@@ -239,7 +243,7 @@ def update(folder: Path, *, files: Iterable[str] = (), done: bool = False) -> No
     """
     mark = read_mark(folder)
     if mark is None:
-        raise OSError(f"the mark of the run is gone: {folder / MARK}")
+        raise OSError(f"{folder / MARK} is missing")
     write_mark(folder, mark._replace(done=done, files=list(dict.fromkeys((*mark.files, *files)))))
 
 

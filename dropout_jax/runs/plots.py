@@ -145,7 +145,7 @@ def plot_differences(
     """Differences from the baseline with intervals, for every layer and view of one measure.
 
     Args:
-      comparisons: rows of a summary, see `comparison.compare_conditions`.
+      comparisons: rows of a summary, see `analysis.comparison.compare_conditions`.
       measure: the measure to show.
       higher_is_uniform: whether the measure grows with uniformity.
 

@@ -106,8 +106,8 @@ def compare(
 ) -> Run:
     """Train the conditions on the same seeds and compare all others with the first.
 
-    Arguments and errors are those of `population.fit_population`; the key is only folded into. An
-    interrupted training is compared on its complete seeds if they are at least two.
+    Arguments and errors are those of `populations.population.fit_population`; the key is only
+    folded into. An interrupted training is compared on its complete seeds if they are at least two.
 
     Raises:
       ValueError: also for a network other than an MLP, one seed alone, or a name of a condition

@@ -47,18 +47,19 @@ def load_run(folder: str | Path) -> Run:
       True
     """
     folder = Path(folder)
+    expected = f"expected the folder of a run, got {folder}"
     try:
         return _read(folder)
     except FileNotFoundError as error:
         lacks = Path(error.filename or "").name
-        raise ValueError(f"expected the folder of a run, got {folder}, without {lacks}") from None
+        raise ValueError(f"{expected}, where {lacks} is missing") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         why = on_one_line(error)
-        raise ValueError(f"expected the folder of a run, got {folder}: {why}") from error
+        raise ValueError(f"{expected}: {why}") from error
 
 
 def _read(folder: Path) -> Run:
-    """`load_run`, whatever goes wrong."""
+    """`load_run`, with the errors of what reads the files."""
     from safetensors.numpy import load_file
 
     told, summary, environment = (

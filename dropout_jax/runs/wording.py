@@ -21,8 +21,7 @@ SIZES = (
     "Stable rank: (norm / spectral norm)². Dead units: constant, or without a weight."
 )
 GINI = (
-    "Gini index with the factor N/(N - 1): 0 if all N magnitudes are equal, 1 if one is all there "
-    "is."
+    "Gini index with the factor N/(N - 1): 0 if all N magnitudes are equal, 1 if all but one are 0."
 )
 _LEADS: dict[tuple[bool | None, bool | None], str] = {  # are the work, and the weights, spread?
     (True, True): "spreads the work and the weights",
@@ -109,13 +108,12 @@ def seeds_suffice(n_seeds: int) -> str:
 
     Example:
       >>> print(seeds_suffice(4))
-      With 4 seeds the smallest adjusted p is 0.12: too few, as no direction can be decided. 6 seeds
-      can decide one, whatever is compared.
+      With 4 seeds the smallest adjusted p is 0.12, so no direction can be decided; take at least 6.
     """
-    enough = n_seeds >= MIN_SEEDS
-    so = "" if enough else ": too few, as no direction can be decided"
-    needed = "" if enough else f" {MIN_SEEDS} seeds can decide one, whatever is compared."
-    return f"With {n_seeds} seeds the smallest adjusted p is {smallest_p(n_seeds):.2g}{so}.{needed}"
+    said = f"With {n_seeds} seeds the smallest adjusted p is {smallest_p(n_seeds):.2g}"
+    if n_seeds >= MIN_SEEDS:
+        return f"{said}."
+    return f"{said}, so no direction can be decided; take at least {MIN_SEEDS}."
 
 
 def picture(summary: Mapping[str, Any]) -> dict[tuple[str, int], dict[str, Cell]]:
@@ -141,7 +139,8 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
     """One sentence a condition: does it spread the work of the units, and does it spread weights?
 
     The work or the weights are spread if they are more uniform in more than half of the layers and
-    less in none. They are not if fewer than half are, and can be. Else the layers are named alone.
+    less in none. They are not if fewer than half could be, even counting the undecided. Otherwise
+    the sentence only lists the layers.
 
     Example:
       >>> def row(layer, view, verdict):
@@ -188,12 +187,12 @@ def in_short(summary: Mapping[str, Any]) -> str:
       >>> row = {"condition": "dropout", "layer": 0, "view": "entries", "measure": "gini"}
       >>> row |= {"verdict": "undecided", "difference": -0.1}
       >>> print(in_short({"comparisons": [row]}))
-      dropout: no answer for all layers
+      dropout: the layers have no common answer
     """
     table = picture(summary)
     leads = {name: _lead(*_verdicts(table, name)) for name, _ in table}
     return "; ".join(
-        f"{name} {lead}" if lead else f"{name}: no answer for all layers"
+        f"{name} {lead}" if lead else f"{name}: the layers have no common answer"
         for name, lead in leads.items()
     )
 

@@ -175,5 +175,5 @@ def test_one_condition_is_trained_and_compared_with_nothing(tmp_path, capsys):
     toy = ["train", "--dataset", "digits", "--features", "8", "--epochs", "1", "--seeds", "2"]
     assert run_command([*toy, "--condition", "only", "--out", str(tmp_path / "run")]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "one condition is compared with nothing" in said
+    assert "with one condition, nothing is compared" in said
     assert not (tmp_path / "run/figures/differences.png").exists()

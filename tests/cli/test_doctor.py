@@ -79,7 +79,7 @@ def test_a_slower_machine_is_told_with_the_reason():
         doctor.Machine(
             2, 256, 50.0
         ): "it has 4 cores, not 2 and its vectors have 512 bits, not 256",
-        doctor.Machine(4, None, 100.0): "another clock, or other programs that run",
+        doctor.Machine(4, None, 100.0): "a slower clock, or other programs running",
     }
     for machine, reason in reasons.items():
         found = doctor.speed(machine, record)

@@ -34,7 +34,7 @@ def test_runs_are_listed_with_their_seeds_and_what_is_no_run_is_not(runs, capsys
     said = capsys.readouterr().out
     rows = [line.split()[0] for line in said.splitlines() if not line.startswith(" ")]
     assert rows == ["run", "one", "other"]
-    assert "half: no answer for all layers" in " ".join(said.split())  # three seeds
+    assert "half: the layers have no common answer" in " ".join(said.split())  # three seeds
     assert "thesis" not in said
 
 
@@ -85,7 +85,10 @@ def test_figures_are_drawn_again_to_the_byte_and_larger_for_slides(runs, tmp_pat
         ("list nowhere", "the folder of runs must exist, got nowhere"),
         ("diff thesis thesis", "expected the folder of a run, got thesis"),
         ("figures thesis", "expected the folder of a run, got thesis"),
-        ("figures nowhere", "expected the folder of a run, got nowhere, without config.json"),
+        (
+            "figures nowhere",
+            "expected the folder of a run, got nowhere, where config.json is missing",
+        ),
     ],
 )
 def test_what_is_no_run_is_refused_in_one_line(words, expected, runs, capsys, monkeypatch):

@@ -243,8 +243,8 @@ def test_the_keys_of_a_state_are_passed_over():
 def test_networks_without_a_layer_in_common_say_so():
     one, other = (inspect_params({name: {"kernel": DENSE}}) for name in ("a", "b"))
     said = " ".join(str(line) for line in file_tables.side_by_side_lines([one, other]))
-    assert "no layer of one name in common" in said
-    assert "in common" not in " ".join(map(str, file_tables.side_by_side_lines([one, one])))
+    assert "No layer name occurs in all networks" in said
+    assert "No layer name" not in " ".join(map(str, file_tables.side_by_side_lines([one, one])))
 
 
 WHOLE = RNG.integers(-9, 10, (30, 20)).astype(float)  # exact in every type, at every scale below
@@ -418,7 +418,7 @@ def test_groups_without_a_common_layer_are_refused(tmp_path):
     save_file({"b.kernel": DENSE}, tmp_path / "b.safetensors")
     files = [inspect(path) for path in group(tmp_path, "a", 1, 2)]
     other = [inspect(tmp_path / "b.safetensors")] * 2
-    with pytest.raises(ValueError, match="layers of one name and shape in common"):
+    with pytest.raises(ValueError, match="must have a layer of the same name and shape, got none"):
         compare_groups(files, other, paired=False)
 
 
@@ -522,7 +522,7 @@ def test_the_conditions_of_a_run_are_drawn_side_by_side(tmp_path):
         ("", "give files, or --baseline and --against, got nothing"),
         ("x --baseline y", "got both"),
         ("--baseline x --against y", "two files or more, got 1 and 1"),
-        ("--baseline x y --against a b c --paired", "as large, got 2 and 3"),
+        ("--baseline x y --against a b c --paired", "equal size, got 2 and 3"),
         ("absent.npz", "not there"),
         ("x --layout sideways", "sideways"),
         ("x --report .", "a file must be written to a new name or over a file"),

@@ -76,13 +76,13 @@ def test_the_same_run_is_gone_on_with_and_says_whether_it_is_done(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"epochs": 31}, "its epochs is 31, got 30"),
-        ({"rates": [0.0, 0.4]}, r"its rates is \[0.0, 0.4\], got \[0.0, 0.5\]"),
+        ({"epochs": 31}, "epochs was 31, got 30"),
+        ({"rates": [0.0, 0.4]}, r"rates was \[0.0, 0.4\], got \[0.0, 0.5\]"),
     ],
 )
 def test_another_run_is_never_gone_on_with(tmp_path, change, message):
     folder.begin(tmp_path, THIS | change)
-    with pytest.raises(ValueError, match=f"the run in .* is another: {message}"):
+    with pytest.raises(ValueError, match=f"holds another run: {message}"):
         taken(tmp_path, resume=True)
 
 

@@ -112,7 +112,9 @@ def test_what_is_no_run_is_refused_by_the_name_of_what_it_lacks(lost, folder, tm
     for path in folder.iterdir():
         if path.name != lost and path.is_file():
             (tmp_path / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(ValueError, match=f"expected the folder of a run, got .*without {lost}"):
+    with pytest.raises(
+        ValueError, match=f"expected the folder of a run, got .*, where {lost} is missing"
+    ):
         load_run(tmp_path)
 
 

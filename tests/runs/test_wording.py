@@ -62,7 +62,9 @@ def test_the_lead_says_what_is_spread_where_the_verdicts_decide_it(work, weights
     assert sentence.startswith(lead)
     is_open = lead == "With b, "
     assert in_short(summary(work, weights)) == (
-        "b: no answer for all layers" if is_open else lead.removesuffix(": ").replace("B", "b")
+        "b: the layers have no common answer"
+        if is_open
+        else lead.removesuffix(": ").replace("B", "b")
     )
 
 
