@@ -37,7 +37,7 @@ ROOMS = {  # what each may import from, beside itself
 }
 JOINS_BOTH = {"analysis.comparison"}  # the rest of the analysis knows arrays and trees alone
 BEFORE_JAX = [  # what is loaded before JAX is
-    *("cli.arguments", "cli.conditions", "cli.expectations", "cli.main", "cli.refused"),
+    *("cli.arguments", "cli.checks", "cli.conditions", "cli.main", "cli.refused"),
     *("cli.tables", "cli.terminal"),
 ]
 DRAW_TABLES = ("cli.tables", "cli.file_tables", "cli.run_tables", "cli.saved")
@@ -100,7 +100,7 @@ def test_no_module_imports_relatively_or_from_experiments_or_tests(module):
 
 
 def test_what_draws_needs_only_numpy_and_matplotlib_without_its_global_state():
-    for module in ("runs.plots", "runs.panels", "runs.style"):
+    for module in ("runs.plots", "runs.panels", "runs.layer_panels", "runs.style"):
         assert roots(imports(TREES[module])) <= {"numpy", "matplotlib", "dropout_jax"}
     assert not any("pyplot" in name for tree in TREES.values() for name in imports(tree))
 

@@ -18,7 +18,7 @@ from dropout_jax.cli.arguments import (
     Networks,
     Train,
 )
-from dropout_jax.cli.expectations import expected_of, shown
+from dropout_jax.cli.checks import expected_of, shown
 
 if TYPE_CHECKING:
     from dropout_jax.data import Dataset

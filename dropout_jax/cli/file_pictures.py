@@ -9,7 +9,8 @@ import numpy as np
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.cli.tables import escaped
 from dropout_jax.inspection import spread
-from dropout_jax.inspection.measures import SIZE, Inspected, common_layers, mean
+from dropout_jax.inspection.groups import common_layers
+from dropout_jax.inspection.measures import SIZE, Inspected, mean
 from dropout_jax.inspection.size import Size
 from dropout_jax.runs.layers_page import LayersShown, Start, Table
 

@@ -10,7 +10,7 @@ from dropout_jax.cli import backend, file_tables, terminal
 from dropout_jax.cli.arguments import Inspect
 from dropout_jax.cli.refused import bad_input
 from dropout_jax.cli.tables import escaped
-from dropout_jax.inspection import measures, spread, tensors
+from dropout_jax.inspection import groups, measures, spread, tensors
 from dropout_jax.inspection.measures import Inspected
 from dropout_jax.io import writers
 
@@ -29,15 +29,15 @@ def inspect(arguments: Inspect) -> int:
         with warnings.catch_warnings(action="ignore"):  # as other libraries do
             found = _measure(paths, arguments.layout, profiled=draws)
         n = len(arguments.baseline), len(arguments.against)
-        groups = (found[: n[0]], found[n[0] :])
-        compared = measures.compare_groups(*groups, arguments.paired) if n[0] else []
+        both = (found[: n[0]], found[n[0] :])
+        compared = groups.compare_groups(*both, arguments.paired) if n[0] else []
         if arguments.csv:
             _write(arguments.csv, found, compared)
         if draws:
             _draw(arguments, found, compared)
     skipped = [one.skipped for one in found]
     if compared:
-        skipped.append(measures.common_layers(found)[1])
+        skipped.append(groups.common_layers(found)[1])
         lines = file_tables.groups_lines(compared, n, arguments.paired)
     elif len(found) == 1:
         lines = file_tables.file_lines(found[0], spread.references())

@@ -37,8 +37,8 @@ from dropout_jax.cli.arguments import (
     Saved,
     Train,
     Training,
-    check,
 )
+from dropout_jax.cli.checks import check
 from dropout_jax.cli.conditions import given_conditions
 from dropout_jax.cli.refused import Refused, bad_input
 from dropout_jax.cli.terminal import complain, say_plainly

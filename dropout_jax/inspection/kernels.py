@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from dropout_jax.analysis.views import Live
+from dropout_jax.inspection.alive import all_alive, in_float32
 from dropout_jax.inspection.tensors import Tensor
 
 _LAYOUT_OF = {  # by a pattern for the whole last word of a name
@@ -51,7 +51,7 @@ class Layer(NamedTuple):
 
 
 class Read(NamedTuple):
-    """A kernel [in, out] by `in_float32`, what of it is alive, and e if it was scaled by 2^-e."""
+    """A kernel [in, out] and e by `alive.in_float32`, and what of the kernel is alive."""
 
     kernel: np.ndarray
     live: Live
@@ -167,67 +167,9 @@ def _is_embedding(words: Sequence[str], n_axes: int) -> bool:
 
 
 def _read(tensor: Tensor, size: tuple[int, int], layout: str, _: int) -> Read:
-    scaled, exponent = _scaled(np.asarray(tensor.read(None)))
-    kernel = scaled.reshape(size) if layout == "in-out" else scaled.reshape(size).T
+    single, exponent = in_float32(np.asarray(tensor.read(None)))
+    kernel = single.reshape(size) if layout == "in-out" else single.reshape(size).T
     return Read(kernel, all_alive(kernel), exponent)
-
-
-def in_float32(kernel: np.ndarray) -> np.ndarray:
-    """A kernel of any floating type as float32; float64 is first scaled by a power of two.
-
-    No measure depends on the scale. Only weights below 2⁻¹⁴⁹ of the largest become 0.
-
-    Example:
-      >>> print(in_float32(np.array([1e-300, -3e-300])).round(4))  # the largest in [.5, 1)
-      [ 0.1674 -0.5023]
-    """
-    return _scaled(kernel)[0]
-
-
-def _scaled(kernel: np.ndarray) -> tuple[np.ndarray, int]:
-    """`in_float32`, and the exponent e if it was scaled by 2^-e."""
-    if kernel.dtype != np.float64:
-        return kernel.astype(np.float32, copy=False), 0
-    _, exponent = np.frexp(max(kernel.max(initial=0), -kernel.min(initial=0)))
-    single = np.empty(kernel.shape, np.float32)
-    np.ldexp(kernel, -exponent, out=single, casting="same_kind")  # by pieces: no copy
-    return single, int(exponent)
-
-
-def weighed(kernel: np.ndarray, live: Live) -> np.ndarray:
-    """Which live units [out] of a kernel [in, out] have a weight other than 0 from a live input.
-
-    Example:
-      >>> kernel = np.array([[1.0, 0.0]])
-      >>> print(weighed(kernel, all_alive(kernel)))
-      [ True False]
-    """
-    return np.asarray(live.outputs) & kernel.any(axis=0, where=np.asarray(live.inputs)[:, None])
-
-
-def alive(kernel: np.ndarray, live: Live | None = None) -> np.ndarray:
-    """The rows and columns of a kernel [in, out] that count: live inputs, and units `weighed`.
-
-    A unit without any weight, as pruning leaves it, is dead.
-
-    Example:
-      >>> print(alive(np.array([[1.0, 0.0], [2.0, 0.0]])))
-      [[1.]
-       [2.]]
-    """
-    live = live or all_alive(kernel)
-    counted = np.asarray(live.inputs), weighed(kernel, live)
-    return kernel if all(of.all() for of in counted) else kernel[np.ix_(*counted)]
-
-
-def all_alive(kernel: np.ndarray) -> Live:
-    """Every input and output of a kernel [in, out] counts.
-
-    Example:
-      >>> print(all_alive(np.ones((2, 1), np.float32)).inputs)
-      [ True  True]
-    """
-    return Live(*(jnp.ones(size, bool) for size in kernel.shape))
 
 
 def _layers_of_run(tensors: Mapping[str, Tensor]) -> list[Layer]:
@@ -248,7 +190,7 @@ def _layers_of_run(tensors: Mapping[str, Tensor]) -> list[Layer]:
 
 
 def _read_of_run(tensor: Tensor, inputs: Tensor, outputs: Tensor | None, s: int) -> Read:
-    kernel, exponent = _scaled(tensor.read(s))
-    alive = all_alive(kernel)._replace(inputs=inputs.read(s).astype(bool))
-    alive = alive if outputs is None else alive._replace(outputs=outputs.read(s) != 0)
-    return Read(kernel, alive, exponent)
+    kernel, exponent = in_float32(tensor.read(s))
+    live = all_alive(kernel)._replace(inputs=inputs.read(s).astype(bool))
+    live = live if outputs is None else live._replace(outputs=outputs.read(s) != 0)
+    return Read(kernel, live, exponent)

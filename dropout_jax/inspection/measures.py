@@ -1,8 +1,8 @@
-"""The weight analysis for networks of any framework: the layers of a file, and groups of files.
+"""The weight analysis for networks of any framework: the layers of a file.
 
 One layer is in memory at a time.
 
-Shapes: S networks (seeds) of a file, K comparisons of one family.
+Shapes: S networks (seeds) of a file.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dropout_jax.analysis.groups import compare as compare_unpaired
-from dropout_jax.analysis.paired import compare as compare_paired
-from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MARGINS, MEASURES, Profile
-from dropout_jax.inspection.kernels import Layer, Read, alive, layers_of
+from dropout_jax.analysis.uniformity import MEASURES, Profile
+from dropout_jax.inspection.alive import alive
+from dropout_jax.inspection.kernels import Layer, layers_of
 from dropout_jax.inspection.size import Size, size_of
 from dropout_jax.inspection.spread import VIEWS, measure, profile_of
 from dropout_jax.inspection.tensors import Tensor, tensors_of
@@ -44,11 +43,6 @@ class Inspected(NamedTuple):
     profiles: dict[str, Profile]
 
 
-def _is_sound(read: Read) -> bool:
-    """Whether a kernel is finite and not 0 everywhere, so that it can be measured."""
-    return bool(np.isfinite(read.kernel).all() and read.kernel.any())
-
-
 def mean(values: np.ndarray) -> float:
     """The mean over the networks of a file that have a value; NaN if none has.
 
@@ -58,19 +52,6 @@ def mean(values: np.ndarray) -> float:
     """
     known = values[np.isfinite(values)]
     return float(known.mean()) if known.size else np.nan
-
-
-def common_layers(files: Sequence[Inspected]) -> tuple[list[str], dict[str, str]]:
-    """The layers with one name and shape in all files, and why every other layer is left out."""
-    shapes = [{name: layer.shape for name, layer in file.layers.items()} for file in files]
-    names = dict.fromkeys(name for of_file in shapes for name in of_file)
-    why = {}
-    for name in names:
-        if any(name not in of_file for of_file in shapes):
-            why[name] = "not in all files"
-        elif len({of_file[name] for of_file in shapes}) > 1:
-            why[name] = "not of one shape in all files"
-    return [name for name in names if name not in why], why
 
 
 def inspect(
@@ -94,6 +75,14 @@ def inspect(
     Raises:
       ValueError: if the file cannot be read (`tensors.tensors_of`), or holds no layer that can be
         measured.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     np.savez(Path(folder, "net.npz"), kernel=np.ones((2, 3)), bias=np.ones(3))
+      ...     found = inspect(Path(folder, "net.npz"))
+      >>> print(list(found.layers), found.skipped["bias"])
+      ['kernel'] a vector or a number, as biases and scales are
     """
     path = Path(path)
     return _inspected(path, tensors_of(path), layout, progress, profiled=profiled)
@@ -133,21 +122,11 @@ def _inspected(
 ) -> Inspected:
     """Every layer among these tensors, measured."""
     found, skipped = layers_of(tensors, layout)
-    layers, values, profiles = {}, {}, {}
+    values, profiles = {}, {}
     sound = False
     for done, layer in enumerate(found, start=1):
-        measured: list[dict[str, dict[str, float]] | None] = []
-        kept: list[Profile] = []
         try:
-            for s in range(layer.n_networks):
-                read = layer.read(s)
-                if not _is_sound(read):
-                    measured.append(None)
-                    continue
-                counted = alive(read.kernel, read.live)
-                measured.append(measure(counted) | {SIZE: size_of(*read)._asdict()})
-                if profiled:
-                    kept.append(profile_of(counted))
+            measured, kept = _measured(layer, profiled)
         except Exception as error:  # what a damaged file can make a reader raise has no end
             n_bytes = 5 * 4 * layer.shape[0] * layer.shape[1]
             why = (
@@ -160,7 +139,6 @@ def _inspected(
                 name = layer.name if layer.n_networks == 1 else f"{layer.name}[{s}]"
                 skipped[name] = "not finite, or 0 everywhere"
         sound |= any(measured)
-        layers[layer.name] = layer
         values[layer.name] = {
             view: {
                 name: np.array([row[view][name] if row else np.nan for row in measured])
@@ -174,68 +152,24 @@ def _inspected(
     if not sound:
         some = "; ".join(f"{name} is {why}" for name, why in list(skipped.items())[:3])
         raise ValueError(f"{path}: must hold a layer's weights, got none: {some or 'no tensor'}")
-    return Inspected(path, layers, values, skipped, profiles)
+    return Inspected(path, {layer.name: layer for layer in found}, values, skipped, profiles)
 
 
-def compare_groups(
-    baseline: Sequence[Inspected], against: Sequence[Inspected], paired: bool
-) -> list[dict[str, Any]]:
-    """Differences, against minus baseline, in the layers that all files have.
-
-    The file of a run counts once, with the mean over its seeds. p-values are adjusted over a
-    family: one measure of all layers and both views, wherever every file has a value.
-
-    Args:
-      baseline: the files to compare with.
-      against: the files that are compared.
-      paired: whether the files belong together one by one, as those of one seed do.
-
-    Raises:
-      ValueError: if there are too few files, not as many of both if `paired`, or no common layer.
-
-    Example:
-      >>> import tempfile
-      >>> from safetensors.numpy import save_file
-      >>> kernel = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     for i in range(4):
-      ...         path = Path(folder, f"{i}.safetensors")
-      ...         save_file({"kernel": np.roll(kernel, i, 0) * 1.1**i, "bias": np.ones(4)}, path)
-      ...     files = [inspect(path) for path in sorted(Path(folder).iterdir())]
-      >>> print(files[0].skipped["bias"])
-      a vector or a number, as biases and scales are
-      >>> print(common_layers(files)[0], len(tidy(files)))  # 4 files, 3 views, 6 measures, size
-      ['kernel'] 92
-      >>> row, *_ = compare_groups(files[:2], files[2:], paired=False)
-      >>> print(row["measure"], row["verdict"])
-      gini undecided
-    """
-    everything = [*baseline, *against]
-    common, _ = common_layers(everything)
-    if not common:
-        raise ValueError("all files must have a layer of the same name and shape, got none")
-    if paired and len(baseline) != len(against):
-        raise ValueError(
-            f"paired groups must be of equal size, got {len(baseline)} and {len(against)} files"
-        )
-    cells = [
-        (name, view)
-        for name in common
-        for view in VIEWS[:2]
-        if all(np.isfinite(mean(file.values[name][view]["gini"])) for file in everything)
-    ]
-    compare = compare_paired if paired else compare_unpaired
-    rows = []
-    for measured in MEASURES:
-        first, second = (
-            np.array([[mean(f.values[l][view][measured]) for l, view in cells] for f in group])
-            for group in (baseline, against)
-        )
-        higher = measured in HIGHER_IS_UNIFORM
-        compared = compare(first, second, higher_is_uniform=higher, margin=MARGINS[measured])
-        for (layer, view), one in zip(cells, compared, strict=True):
-            rows.append({"layer": layer, "view": view, "measure": measured, **one._asdict()})
-    return rows
+def _measured(
+    layer: Layer, profiled: bool
+) -> tuple[list[dict[str, dict[str, float]] | None], list[Profile]]:
+    """The values of every network, None where there is nothing to measure; profiles if asked."""
+    values, profiles = [], []
+    for s in range(layer.n_networks):
+        read = layer.read(s)
+        if not (np.isfinite(read.kernel).all() and read.kernel.any()):
+            values.append(None)
+            continue
+        counted = alive(read.kernel, read.live)
+        values.append(measure(counted) | {SIZE: size_of(*read)._asdict()})
+        if profiled:
+            profiles.append(profile_of(counted))
+    return values, profiles
 
 
 class Row(NamedTuple):
@@ -250,7 +184,13 @@ class Row(NamedTuple):
 
 
 def tidy(files: Sequence[Inspected]) -> list[Row]:
-    """Every number as a row; a number that is missing has none."""
+    """Every number as a row; a number that is missing has none.
+
+    Example:
+      >>> found = inspect_params({"kernel": np.array([[1.0, 2.0]])})
+      >>> print(tidy([found])[0]._replace(value=0.0))
+      Row(file='params', seed=0, layer='kernel', view='entries', measure='gini', value=0.0)
+    """
     return [
         Row(str(file.path), s, layer, view, name, float(value))
         for file in files

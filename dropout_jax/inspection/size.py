@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import linalg
 
 from dropout_jax.analysis.views import Live
-from dropout_jax.inspection.kernels import weighed
+from dropout_jax.inspection.alive import weighed
 
 _TOLERANCE = 1e-5  # of the largest singular value, relative
 
@@ -33,7 +33,7 @@ def size_of(kernel: np.ndarray, live: Live, exponent: int = 0) -> Size:
     """The size of a kernel [in, out] · 2^exponent that is finite and not 0 everywhere.
 
     Example:
-      >>> from dropout_jax.inspection.kernels import all_alive
+      >>> from dropout_jax.inspection.alive import all_alive
       >>> kernel = np.array([[3.0, 0.0, 0.0], [0.0, 4.0, 0.0]], np.float32)
       >>> size = size_of(kernel, all_alive(kernel))
       >>> print(size.weights, size.norm, round(size.spectral_norm, 3), size.dead_units)

@@ -2,7 +2,7 @@
 
 A kernel is filled up with zeros to one of a few sizes, as each size is compiled anew, which takes
 seconds. To save memory, two measures of all entries are computed at a time, and 64 units at a time.
-All entries count: `kernels.alive` gives those that do.
+All entries count: `alive.alive` gives those that do.
 
 Shapes: M entries, with the zeros behind them.
 """
@@ -17,7 +17,7 @@ from scipy import stats
 
 from dropout_jax.analysis.uniformity import MEASURES, Profile, profile
 from dropout_jax.analysis.views import Live, measure_columns
-from dropout_jax.inspection.kernels import in_float32
+from dropout_jax.inspection.alive import in_float32
 
 VIEWS = ("entries", "columns", "columns_shuffled")
 _N_SHUFFLED = 256  # units, enough for their mean
@@ -60,7 +60,7 @@ def measure(kernel: np.ndarray) -> dict[str, dict[str, float]]:
       >>> print(round(found["columns"]["gini"], 3))  # the weights of one unit are alike
       0.0
     """
-    kernel = in_float32(kernel)
+    kernel, _ = in_float32(kernel)
     entries = _filled_up(kernel)
     return {
         "entries": {
@@ -81,7 +81,7 @@ def profile_of(kernel: np.ndarray) -> Profile:
       >>> print(profile_of(kernel).lorenz[50])  # the smaller half has a quarter
       0.25
     """
-    kernel = in_float32(kernel)
+    kernel, _ = in_float32(kernel)
     return jax.tree.map(np.asarray, _profile_of(_filled_up(kernel), kernel.size))
 
 

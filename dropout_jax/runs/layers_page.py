@@ -12,19 +12,17 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from dropout_jax.analysis.uniformity import Profile
-from dropout_jax.runs import page_figures, panels
+from dropout_jax.runs import layer_panels, page_figures, panels
 from dropout_jax.runs.page import template
 from dropout_jax.runs.page_figures import PANEL_STYLE, Panel, new_panel
-from dropout_jax.runs.style import GREY, STYLE, Figure, colour, legend, line, marker, numbers
+from dropout_jax.runs.style import GREY, STYLE, Figure, legend, marker, numbers
 from dropout_jax.runs.svg import inline
 from dropout_jax.runs.wording import SIZES
 
 _IN_A_ROW = 4  # panels of layers
-_FROM = 0.05  # of the mean, where the axis of sorted weights begins: the smallest go to 0
-_LONGEST = 34  # characters of a layer's name beside an axis
+_Draw = Callable[[Axes, Mapping[str, Profile], Profile], None]  # a layer in all groups, its start
 
 
 class Start(NamedTuple):
@@ -98,11 +96,13 @@ def figures(shown: LayersShown) -> dict[str, Figure]:
         "sorted": _of_layers(
             shown, _sorted_on_one_scale(shown), "Sorted |w|, in units of its mean"
         ),
-        "lorenz": _of_layers(shown, _draw_lorenz, "Lorenz curves of |w|: share of the sum"),
+        "lorenz": _of_layers(
+            shown, layer_panels.draw_lorenz, "Lorenz curves of |w|: share of the sum"
+        ),
     }
     if shown.differences:
         figure = Figure(figsize=(7.2, 1.2 + 0.24 * len(shown.differences)), layout="constrained")
-        _draw_differences(figure.subplots(), shown)
+        layer_panels.draw_differences(figure.subplots(), shown.differences)
         figure.suptitle("Difference in Gini, against minus baseline; 95 % interval", size=10)
         drawn["differences"] = figure
     return drawn
@@ -126,12 +126,12 @@ def page(shown: LayersShown) -> str:
 @mpl.rc_context(PANEL_STYLE)
 def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
     """The small pictures of the page, with the same in words."""
-    left = 0.35 + 0.064 * max(len(_short(name)) for name in shown.starts)
+    left = 0.35 + 0.064 * max(len(layer_panels.short(name)) for name in shown.starts)
     height = 0.6 + 0.17 * len(shown.starts)
     figure, axes = new_panel("", height=height, left=left)
     _draw_depth(axes, shown)
     told = "; ".join(
-        f"{title}: " + ", ".join(f"{gini:.3f}" for gini in _mean(values))
+        f"{title}: " + ", ".join(f"{gini:.3f}" for gini in layer_panels.mean_line(values))
         for title, values in shown.lines.items()
     )
     depth = [Panel(inline(figure, "depth", f"Gini of |w|, layer by layer: {told}"), "", {})]
@@ -139,17 +139,17 @@ def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
     for l, name in enumerate(shown.starts):
         for kind, draw, caption in (
             ("sorted", draw_sorted, "sorted |w|, in units of its mean"),
-            ("lorenz", _draw_lorenz, "Lorenz curve"),
+            ("lorenz", layer_panels.draw_lorenz, "Lorenz curve"),
         ):
             figure, axes = new_panel("fraction, from the smallest", left=0.5)
-            draw(axes, shown, name)
+            draw(axes, _profiles_of(shown, name), shown.starts[name].profile)
             said = f"{name}: {caption}"
             of_layers.append(Panel(inline(figure, f"{kind}{l}", said), said, {}))
     differences = []
     if shown.differences:
         height = 0.6 + 0.17 * len(shown.differences)
         figure, axes = new_panel("", height=height, left=min(left + 0.9, 2.6))
-        _draw_differences(axes, shown)
+        layer_panels.draw_differences(axes, shown.differences)
         told = "; ".join(
             f"{row['layer']} {row['view']} {row['difference']:+.3f}, {row['verdict']}"
             for row in shown.differences
@@ -159,9 +159,7 @@ def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
     return {"depth": depth, "of_layers": of_layers, "of_differences": differences}
 
 
-def _of_layers(
-    shown: LayersShown, draw: Callable[[Axes, LayersShown, str], None], title: str
-) -> Figure:
+def _of_layers(shown: LayersShown, draw: _Draw, title: str) -> Figure:
     """A panel for each layer."""
     n = len(shown.starts)
     n_columns = min(n, _IN_A_ROW)
@@ -169,8 +167,8 @@ def _of_layers(
     figure = Figure(figsize=(max(2.6 * n_columns, 4), 2.3 * n_rows + 1), layout="constrained")
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
     for axes, name in zip(grid.ravel(), shown.starts, strict=False):
-        draw(axes, shown, name)
-        axes.set_title(_short(name), size=8)
+        draw(axes, _profiles_of(shown, name), shown.starts[name].profile)
+        axes.set_title(layer_panels.short(name), size=8)
     for axes in grid.ravel()[n:]:
         axes.remove()
     for axes in grid.ravel()[max(n - n_columns, 0) : n]:
@@ -182,71 +180,26 @@ def _of_layers(
     return figure
 
 
-def _sorted_on_one_scale(shown: LayersShown) -> Callable[[Axes, LayersShown, str], None]:
-    """`_draw_sorted`, up to the largest weight of all layers in units of its layer's mean."""
+def _profiles_of(shown: LayersShown, name: str) -> dict[str, Profile]:
+    """The profiles of a layer in each group."""
+    return dict(zip(shown.groups, shown.profiles[name], strict=True))
+
+
+def _sorted_on_one_scale(shown: LayersShown) -> _Draw:
+    """`draw_sorted`, up to the largest weight of all layers in units of its layer's mean."""
     ends = (p.relative[..., -1] for of_layer in shown.profiles.values() for p in of_layer)
-    return partial(_draw_sorted, top=panels.largest(np.asarray(end) for end in ends))
-
-
-def _draw_sorted(axes: Axes, shown: LayersShown, name: str, top: float) -> None:
-    """Draw |w| of one layer, sorted, in all groups, beside the law of its start."""
-    of_groups = zip(shown.groups, shown.profiles[name], strict=True)
-    panels.draw_sorted(axes, {group: np.asarray(of.relative) for group, of in of_groups})
-    start = shown.starts[name].profile.relative
-    axes.plot(np.linspace(0, 1, len(start)), start, color=GREY, lw=0.9, ls="--")
-    axes.set_xlim(0, 1)
-    axes.set_ylim(_FROM, 1.3 * top)
-
-
-def _draw_lorenz(axes: Axes, shown: LayersShown, name: str) -> None:
-    """Draw the Lorenz curves of one layer, beside that of its start."""
-    of_groups = zip(shown.groups, shown.profiles[name], strict=True)
-    panels.draw_lorenz(axes, {group: np.asarray(of.lorenz) for group, of in of_groups})
-    start = shown.starts[name].profile.lorenz
-    axes.plot(np.linspace(0, 1, len(start)), start, color=GREY, lw=0.9, ls="--")
-    axes.set_xlim(0, 1)
+    top = panels.largest(np.asarray(end) for end in ends)
+    return partial(layer_panels.draw_sorted, top=top)
 
 
 def _draw_depth(axes: Axes, shown: LayersShown) -> None:
-    """Draw the Gini index of each layer, the first on top: mean and range of each line."""
-    y = np.arange(len(shown.starts))
-    axes.plot([start.gini for start in shown.starts.values()], y, color=GREY, ls="--", marker="|")
-    for title, c in numbers(shown.lines).items():
-        values = shown.lines[title]
-        known = np.ma.masked_invalid(values)
-        low, high = (of.filled(np.nan) for of in (known.min(axis=0), known.max(axis=0)))
-        axes.fill_betweenx(y, low, high, color=colour(c), alpha=0.25, lw=0)
-        axes.plot(_mean(values), y, color=colour(c), ls=line(c), lw=1.2, marker=marker(c), ms=4)
-    axes.set_yticks(y, map(_short, shown.starts))
-    axes.set_ylim(len(y) - 0.5, -0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.set_xlabel("Gini of |w| (left: more uniform)", loc="right")
+    ginis = {name: start.gini for name, start in shown.starts.items()}
+    layer_panels.draw_depth(axes, shown.lines, ginis)
 
 
 def _legend_of_depth(shown: LayersShown) -> list[Line2D]:
-    """Handles of what `_draw_depth` drew."""
+    """Handles of what `draw_depth` drew."""
     handles = legend(list(shown.lines))
     for handle, c in zip(handles, numbers(shown.lines).values(), strict=True):
         handle.set_marker(marker(c))
     return [*handles, Line2D([], [], color=GREY, ls="--", marker="|", label="start: the usual law")]
-
-
-def _draw_differences(axes: Axes, shown: LayersShown) -> None:
-    """Draw differences between the groups with intervals."""
-    rows = [{**row, "layer": _short(row["layer"])} for row in shown.differences]
-    panels.draw_differences(axes, rows, {"against": 1})
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.set_xlabel("difference in Gini (left: more uniform)", loc="right")
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """The mean over networks that have a value [L]; NaN if none has."""
-    return np.ma.masked_invalid(values).mean(axis=0).filled(np.nan)
-
-
-def _short(name: str) -> str:
-    """The last words of a name for which there is room; they tell layers apart."""
-    if len(name) <= _LONGEST:
-        return name
-    end = name[1 - _LONGEST :]
-    return f"…{end[end.find('.') + 1 :] if '.' in end[:-1] else end}"

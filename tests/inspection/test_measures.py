@@ -25,8 +25,10 @@ from dropout_jax.cli import file_tables
 from dropout_jax.cli.file_pictures import layers_shown
 from dropout_jax.cli.main import run_command
 from dropout_jax.inspection import measures, spread
-from dropout_jax.inspection.kernels import alive, layers_of
-from dropout_jax.inspection.measures import compare_groups, inspect, inspect_params
+from dropout_jax.inspection.alive import alive
+from dropout_jax.inspection.groups import compare_groups
+from dropout_jax.inspection.kernels import layers_of
+from dropout_jax.inspection.measures import inspect, inspect_params
 from dropout_jax.inspection.spread import VIEWS, measure, references
 from dropout_jax.inspection.tensors import tensors_of
 from dropout_jax.runs.layers_page import page

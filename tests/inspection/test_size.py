@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dropout_jax.analysis.views import Live
-from dropout_jax.inspection.kernels import all_alive
+from dropout_jax.inspection.alive import all_alive
 from dropout_jax.inspection.measures import inspect_params
 from dropout_jax.inspection.size import size_of
 

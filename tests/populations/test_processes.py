@@ -14,7 +14,8 @@ import jax
 import numpy as np
 import pytest
 
-from dropout_jax.cli.arguments import Compare, check
+from dropout_jax.cli.arguments import Compare
+from dropout_jax.cli.checks import check
 from dropout_jax.cli.main import run_command
 from dropout_jax.populations import processes
 from dropout_jax.populations.checkpoints import Saved

@@ -1,0 +1,132 @@
+"""One panel each, of layers of any networks: arrays in, drawn on axes of the caller.
+
+The figures and the page of `layers_page` share them.
+
+Shapes: S networks of a group, L layers, Q points of a profile.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from dropout_jax.analysis.uniformity import Profile
+from dropout_jax.runs import panels
+from dropout_jax.runs.style import GREY, colour, line, marker, numbers
+
+_FROM = 0.05  # of the mean, where the axis of sorted weights begins: the smallest go to 0
+_LONGEST = 34  # characters of a layer's name beside an axis
+
+
+def short(name: str) -> str:
+    """The last words of a name for which there is room; they tell layers apart.
+
+    Example:
+      >>> print(short("encoder.blocks.2.attention.projection.kernel"))
+      …2.attention.projection.kernel
+    """
+    if len(name) <= _LONGEST:
+        return name
+    end = name[1 - _LONGEST :]
+    return f"…{end[end.find('.') + 1 :] if '.' in end[:-1] else end}"
+
+
+def mean_line(values: np.ndarray) -> np.ndarray:
+    """The mean of values [S, L] over networks that have one [L]; NaN if none has.
+
+    Example:
+      >>> print(mean_line(np.array([[0.4, np.nan], [0.5, np.nan]])))
+      [0.45  nan]
+    """
+    return np.ma.masked_invalid(values).mean(axis=0).filled(np.nan)
+
+
+def draw_depth(ax: Axes, lines: Mapping[str, np.ndarray], starts: Mapping[str, float]) -> None:
+    """Draw the Gini index of each layer, the first on top: mean and range of each line.
+
+    Args:
+      lines: {title: Gini of every layer [S, L]}.
+      starts: {layer: Gini of the law that its weights usually start from}.
+
+    Example:
+      >>> from matplotlib.figure import Figure
+      >>> ax = Figure().subplots()
+      >>> lines = {"all weights": np.array([[0.3, 0.4]])}
+      >>> draw_depth(ax, lines, dict.fromkeys(["a.kernel", "b.kernel"], 1 / 3))
+      >>> print([label.get_text() for label in ax.get_yticklabels()])
+      ['a.kernel', 'b.kernel']
+    """
+    y = np.arange(len(starts))
+    ax.plot(list(starts.values()), y, color=GREY, ls="--", marker="|")
+    for title, c in numbers(lines).items():
+        known = np.ma.masked_invalid(lines[title])
+        low, high = (of.filled(np.nan) for of in (known.min(axis=0), known.max(axis=0)))
+        ax.fill_betweenx(y, low, high, color=colour(c), alpha=0.25, lw=0)
+        middle = mean_line(lines[title])
+        ax.plot(middle, y, color=colour(c), ls=line(c), lw=1.2, marker=marker(c), ms=4)
+    ax.set_yticks(y, map(short, starts))
+    ax.set_ylim(len(y) - 0.5, -0.5)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.set_xlabel("Gini of |w| (left: more uniform)", loc="right")
+
+
+def draw_sorted(ax: Axes, groups: Mapping[str, Profile], start: Profile, top: float) -> None:
+    """Draw |w| of one layer, sorted, in all groups, beside the law of its start.
+
+    Args:
+      groups: {name: profile of the layer [S, Q]}.
+      start: profile of the law [Q].
+      top: the largest weight that is shown, in units of the mean.
+
+    Example:
+      >>> from matplotlib.figure import Figure
+      >>> ax = Figure().subplots()
+      >>> flat = Profile(np.ones(101), np.linspace(0, 1, 101))
+      >>> draw_sorted(ax, {"a.npz": Profile(*(of[None] for of in flat))}, flat, top=2)
+      >>> print(ax.get_yscale())
+      log
+    """
+    panels.draw_sorted(ax, {name: np.asarray(of.relative) for name, of in groups.items()})
+    _draw_start(ax, np.asarray(start.relative))
+    ax.set_ylim(_FROM, 1.3 * top)
+
+
+def draw_lorenz(ax: Axes, groups: Mapping[str, Profile], start: Profile) -> None:
+    """Draw the Lorenz curves of one layer, beside that of its start; see `draw_sorted`.
+
+    Example:
+      >>> from matplotlib.figure import Figure
+      >>> ax = Figure().subplots()
+      >>> flat = Profile(np.ones(101), np.linspace(0, 1, 101))
+      >>> draw_lorenz(ax, {"a.npz": Profile(*(of[None] for of in flat))}, flat)
+      >>> print(len(ax.lines))  # the diagonal, one of the group, one of the start
+      3
+    """
+    panels.draw_lorenz(ax, {name: np.asarray(of.lorenz) for name, of in groups.items()})
+    _draw_start(ax, np.asarray(start.lorenz))
+
+
+def _draw_start(ax: Axes, values: np.ndarray) -> None:
+    """Draw what a layer starts from, at the same fractions."""
+    ax.plot(np.linspace(0, 1, len(values)), values, color=GREY, lw=0.9, ls="--")
+    ax.set_xlim(0, 1)
+
+
+def draw_differences(ax: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw differences of the group `against` with intervals; rows as for `panels`.
+
+    Example:
+      >>> from matplotlib.figure import Figure
+      >>> row = {"condition": "against", "layer": "a.kernel", "view": "all weights"}
+      >>> row |= {"difference": -0.1, "ci_low": -0.2, "ci_high": -0.05, "verdict": "undecided"}
+      >>> ax = Figure().subplots()
+      >>> draw_differences(ax, [row])
+      >>> print(ax.get_yticklabels()[0].get_text())
+      a.kernel   all weights
+    """
+    rows = [{**row, "layer": short(row["layer"])} for row in rows]
+    panels.draw_differences(ax, rows, {"against": 1})
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.set_xlabel("difference in Gini (left: more uniform)", loc="right")
