@@ -80,6 +80,16 @@ def test_the_figures_of_a_record_are_drawn_again_without_training(name):
     assert set(drawn) == {path.stem for path in (study.RESULTS / "figures").glob("*.png")}
 
 
+def test_the_figure_of_the_papers_networks_is_drawn_again_from_its_rows():
+    from experiments.srivastava import RESULTS, ROWS, plot, slug
+
+    paths = {name: RESULTS / "rows" / f"{slug(name)}.json" for name in ROWS}
+    found = {name: json.loads(path.read_text()) for name, path in paths.items() if path.is_file()}
+    summary = json.loads((RESULTS / "summary.json").read_text())
+    assert set(found) == {row["row"] for row in summary["rows"]}
+    assert len(plot(found).axes) == 6
+
+
 @pytest.mark.parametrize(
     ("ends", "where"),
     [((-1, 0.5), "within"), ((0.4, 0.6), "undecided"), ((0.6, 0.7), "outside")],

@@ -138,6 +138,13 @@ def judged(prediction: str, claim: str, held: bool, evidence: Any) -> dict[str, 
     return {"prediction": prediction, "claim": claim, "held": bool(held), "evidence": evidence}
 
 
+def placed(row: Mapping[str, Any], low: float, high: float) -> str:
+    """Whether the interval of a row lies `within` [low, high] or `outside`, or is `undecided`."""
+    if low <= row["ci_low"] and row["ci_high"] <= high:
+        return "within"
+    return "outside" if row["ci_high"] < low or row["ci_low"] > high else "undecided"
+
+
 def judged_within(
     prediction: str,
     claim: str,
@@ -149,11 +156,5 @@ def judged_within(
 
     The evidence says whether each interval lies `within` or `outside`, or is `undecided`.
     """
-
-    def where(row: Mapping[str, Any]) -> str:
-        if low <= row["ci_low"] and row["ci_high"] <= high:
-            return "within"
-        return "outside" if row["ci_high"] < low or row["ci_low"] > high else "undecided"
-
-    evidence = [{**row, "interval": where(row)} for row in rows]
+    evidence = [{**row, "interval": placed(row, low, high)} for row in rows]
     return judged(prediction, claim, all(e["interval"] == "within" for e in evidence), evidence)
