@@ -1,4 +1,4 @@
-"""Will a run be exact, will it be fast, and how long will it take? Findings on this machine.
+"""`dropout-jax doctor`: will a run be exact, will it be fast, and how long will it take?
 
 What can be measured is measured: a few networks of the very run in question are trained.
 """
@@ -15,8 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from dropout_jax.analysis.statistics import MIN_SEEDS
-from dropout_jax.cli.backend import n_cores
+from dropout_jax.cli import backend, jobs, tables, terminal
+from dropout_jax.cli.arguments import Doctor
+from dropout_jax.cli.conditions import Conditions
 from dropout_jax.cli.pace import duration, pace
+from dropout_jax.cli.refused import bad_input
 from dropout_jax.data import Dataset
 from dropout_jax.io.environment import environment as environment_of
 from dropout_jax.networks.mlp import MLP
@@ -55,7 +58,19 @@ class Finding(NamedTuple):
     said: str
 
 
-def examine(
+def diagnose(arguments: Doctor, given: Conditions) -> int:
+    """Print what a run depends on, and whether it will be exact, fast and soon done."""
+    with bad_input():
+        backend.configure()
+        backend.start()
+        dataset, config, conditions = jobs.load(arguments, given)
+    asked = (config, list(conditions.values()), arguments.seeds, jobs.root_key(), dataset)
+    found = _examine(*asked, backend.options(), jobs.memory(arguments))
+    terminal.say(tables.finding(*one) for one in found)
+    return 0
+
+
+def _examine(
     config: Config,
     conditions: Sequence[Hparams],
     n_seeds: int,
@@ -79,7 +94,7 @@ def examine(
     yield room(config, len(conditions), n_seeds, data.x_train.shape[1], free)
     yield Finding("seeds", n_seeds >= MIN_SEEDS, seeds_suffice(n_seeds))
     yield from fast(options, platforms)
-    yield speed(Machine(n_cores(), bits, _product_speed()))
+    yield speed(Machine(backend.n_cores(), bits, _product_speed()))
     yield from exact(key, options, platforms)
     took = pace(config, conditions, n_seeds, key, data, memory)
     yield Finding(

@@ -130,7 +130,7 @@ def _command(arguments: Training | Doctor | Inspect | Saved) -> Callable[[], int
         from dropout_jax.cli.train import train
 
         return partial(train, arguments, given, perf_counter() - begun)
-    from dropout_jax.cli.diagnose import diagnose
+    from dropout_jax.cli.doctor import diagnose
 
     return partial(diagnose, arguments, given)
 
