@@ -1,13 +1,20 @@
 """Which values of the options make sense, alone and together, told before JAX is loaded."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from dropout_jax.cli.arguments import Compare, Inspect, Networks, Training
 
 _MAX_SEEDS = 1_000_000  # of three conditions: a month of one core, at a second a network
 _FLOAT32_MAX = 3.4e38
-Expected = tuple[str, bool]  # what is expected, and whether it is met
+
+
+class Expectation(NamedTuple):
+    """What is expected of an option or a hyper-parameter, and whether its value is so."""
+
+    name: str
+    expected: str
+    met: bool
 
 
 def check(arguments: Networks | Inspect) -> None:
@@ -15,65 +22,69 @@ def check(arguments: Networks | Inspect) -> None:
     if isinstance(arguments, Inspect):
         _check_groups(arguments)
         return
-    for name, (expected, met) in _expectations(arguments):
+    for name, expected, met in _expectations(arguments):
         if not met:
-            given = getattr(arguments, name.replace("-", "_"))
-            raise ValueError(f"--{name} must {expected}, got {shown(given)}")
+            option, given = name.replace("_", "-"), getattr(arguments, name)
+            raise ValueError(f"--{option} must {expected}, got {shown(given)}")
 
 
 def _check_groups(a: Inspect) -> None:
     """Raise ValueError unless there are files, or two groups of two and more."""
-    groups = len(a.baseline), len(a.against)
-    if bool(a.files) == any(groups):
+    if bool(a.files) == bool(a.baseline or a.against):
         both = shown(a.files and "both")
         raise ValueError(f"give files, or --baseline and --against, got {both}")
-    if not a.files and min(groups) < 2:
-        raise ValueError(f"each group must hold two files or more, got {groups[0]} and {groups[1]}")
-    if a.paired and groups[0] != groups[1]:
-        raise ValueError(f"--paired needs groups of equal size, got {groups[0]} and {groups[1]}")
+    n_baseline, n_against = len(a.baseline), len(a.against)
+    if not a.files and min(n_baseline, n_against) < 2:
+        raise ValueError(
+            f"each group must hold two files or more, got {n_baseline} and {n_against}"
+        )
+    if a.paired and n_baseline != n_against:
+        raise ValueError(f"--paired needs groups of equal size, got {n_baseline} and {n_against}")
 
 
-def _expectations(a: Networks) -> Iterator[tuple[str, Expected]]:
-    """What is expected of each option, and whether its value is so."""
+def _expectations(a: Networks) -> Iterator[Expectation]:
+    """What is expected of each option."""
     n_layers = len(a.features) + 1
-    yield "features", ("hold positive widths", min(a.features, default=0) > 0)
+    yield Expectation("features", "hold positive widths", min(a.features, default=0) > 0)
     expected = f"be at least 2, for an interval, and at most {_MAX_SEEDS:,}"
-    yield "seeds", (expected, 2 <= a.seeds <= _MAX_SEEDS)
-    yield "epochs", ("be at least 1", a.epochs >= 1)
-    yield "batch-size", ("be at least 1", a.batch_size >= 1)
-    yield "learning-rate", expected_of("learning_rate", a.learning_rate, n_layers)
-    yield "momentum", expected_of("momentum", a.momentum, n_layers)
-    yield "memory", ("be positive", a.memory is None or a.memory > 0)
+    yield Expectation("seeds", expected, 2 <= a.seeds <= _MAX_SEEDS)
+    yield Expectation("epochs", "be at least 1", a.epochs >= 1)
+    yield Expectation("batch_size", "be at least 1", a.batch_size >= 1)
+    yield expected_of("learning_rate", a.learning_rate, n_layers)
+    yield expected_of("momentum", a.momentum, n_layers)
+    yield Expectation("memory", "be positive", a.memory is None or a.memory > 0)
     if isinstance(a, Training):
         yield from _of_training(a)
     if isinstance(a, Compare):
         yield from _of_rates(a, n_layers)
-        yield "weight-decay", expected_of("weight_decay", a.weight_decay, n_layers)
+        yield expected_of("weight_decay", a.weight_decay, n_layers)
 
 
-def _of_rates(a: Compare, n_layers: int) -> Iterator[tuple[str, Expected]]:
+def _of_rates(a: Compare, n_layers: int) -> Iterator[Expectation]:
     one, valid = len(a.rates) == 1, all(0 <= rate <= 1 for rate in a.rates)
     expected = "hold rates in [0, 1]: one for all hidden layers, or "
     expected += f"{n_layers}, one for the input of each layer"
-    yield "rates", (expected, valid and (one or len(a.rates) == n_layers))
+    yield Expectation("rates", expected, valid and (one or len(a.rates) == n_layers))
     expected = "hold different rates in [0, 1], each a condition, and come without --rates"
     distinct = len(set(a.sweep)) == len(a.sweep) and all(0 <= rate <= 1 for rate in a.sweep)
-    yield "sweep", (expected, distinct and (not a.sweep or a.rates == Compare.rates))
+    yield Expectation("sweep", expected, distinct and (not a.sweep or a.rates == Compare.rates))
     expected = "be a rate in [0, 1], beside one rate of all hidden layers or --sweep"
-    yield "pixels", (expected, a.pixels is None or (0 <= a.pixels <= 1 and one))
+    yield Expectation("pixels", expected, a.pixels is None or (0 <= a.pixels <= 1 and one))
 
 
-def _of_training(a: Training) -> Iterator[tuple[str, Expected]]:
-    yield "checkpoint-seconds", ("not be negative", a.checkpoint_seconds >= 0)
-    yield "resume", ("come with --out, the folder", not a.resume or a.out is not None)
+def _of_training(a: Training) -> Iterator[Expectation]:
+    yield Expectation("checkpoint_seconds", "not be negative", a.checkpoint_seconds >= 0)
+    yield Expectation("resume", "come with --out, the folder", not a.resume or a.out is not None)
     expected = "come with --distributed, --num-processes and --process-id, or all be left out"
     all_or_none = (a.coordinator is None) == (a.num_processes is None) == (a.process_id is None)
-    yield "coordinator", (expected, all_or_none and (a.distributed or a.coordinator is None))
-    yield "num-processes", ("be at least 1", a.num_processes is None or a.num_processes >= 1)
+    together = all_or_none and (a.distributed or a.coordinator is None)
+    yield Expectation("coordinator", expected, together)
+    positive = a.num_processes is None or a.num_processes >= 1
+    yield Expectation("num_processes", "be at least 1", positive)
     expected = "be at least 0 and less than --num-processes"
     is_one_of_them = a.process_id is None or 0 <= a.process_id < (a.num_processes or 0)
-    yield "process-id", (expected, is_one_of_them)
-    yield "overwrite", ("not come with --resume", not (a.resume and a.overwrite))
+    yield Expectation("process_id", expected, is_one_of_them)
+    yield Expectation("overwrite", "not come with --resume", not (a.resume and a.overwrite))
 
 
 def shown(value: Any) -> str:
@@ -82,14 +93,16 @@ def shown(value: Any) -> str:
     return words or "nothing"
 
 
-def expected_of(name: str, value: Any, n_layers: int) -> Expected:
-    """What is expected of a hyper-parameter, and whether its value is so."""
+def expected_of(name: str, value: Any, n_layers: int) -> Expectation:
+    """What is expected of a hyper-parameter."""
     if name == "rates":
         expected = f"hold {n_layers} rates in [0, 1], one for the input of each layer"
-        return expected, len(value) == n_layers and all(0 <= rate <= 1 for rate in value)
-    return {
+        met = len(value) == n_layers and all(0 <= rate <= 1 for rate in value)
+        return Expectation(name, expected, met)
+    expected, met = {
         "learning_rate": ("be positive and finite", 0 < value < _FLOAT32_MAX),
         "momentum": ("lie in [0, 1)", 0 <= value < 1),
         "weight_decay": ("be finite and not negative", 0 <= value < _FLOAT32_MAX),
         "max_norm": ("be positive", value > 0),
     }[name]
+    return Expectation(name, expected, met)

@@ -54,9 +54,10 @@ def given_conditions(arguments: Networks) -> Conditions:
     for name, values in given.items():
         check_name(name)
         for key, value in values.items():
-            expected, met = expected_of(key, value, n_layers)
-            if not met:
-                raise ValueError(f"{key} of condition {name} must {expected}, got {shown(value)}")
+            one = expected_of(key, value, n_layers)
+            if not one.met:
+                told = f"must {one.expected}, got {shown(value)}"
+                raise ValueError(f"{key} of condition {name} {told}")
     return given
 
 

@@ -22,7 +22,7 @@ def layers_shown(
 ) -> LayersShown:
     """What the page and the figures hold. A group is a file, or one side of a comparison."""
     if compared:
-        names = common_layers(found)[0]
+        names, _ = common_layers(found)
         groups = {"baseline": found[:n_baseline], "against": found[n_baseline:]}
     else:
         groups = {

@@ -123,7 +123,9 @@ def side_by_side_lines(found: Sequence[Inspected]) -> Iterator[Any]:
     yield Text(f"One network each tells nothing about chance: {advice}", style="dim")
 
 
-def groups_lines(rows: list[dict[str, Any]], n: tuple[int, int], paired: bool) -> Iterator[Any]:
+def groups_lines(
+    rows: list[dict[str, Any]], n_baseline: int, n_against: int, paired: bool
+) -> Iterator[Any]:
     """Gini of two groups of files with intervals and verdicts."""
     table = _table_of_layers("Gini of |w|, against minus baseline: 0 is uniform")
     table.add_column("of")
@@ -137,11 +139,12 @@ def groups_lines(rows: list[dict[str, Any]], n: tuple[int, int], paired: bool) -
             of = {"entries": "all", "columns": "unit"}[row["view"]]
             table.add_row(named(row["layer"] if of == "all" else ""), of, *comparison_cells(row))
     yield table
-    how = said_of_interval(n[0]) if paired else "95 % intervals of Welch"
+    files = f"{n_baseline} pairs of files" if paired else f"{n_baseline} and {n_against} files"
+    how = said_of_interval(n_baseline) if paired else "95 % intervals of Welch"
     test = "sign flips" if paired else "permuting the files"
     family = sum(row["measure"] == "gini" for row in rows)
     yield Text(
-        f"{n[0]} {'pairs of files' if paired else f'and {n[1]} files'}; {how}; p by {test}, "
+        f"{files}; {how}; p by {test}, "
         f"adjusted over {family} comparisons. Negligible: two tests show that the Gini differs by "
         f"less than {MARGINS['gini']:g}.",
         style="dim",

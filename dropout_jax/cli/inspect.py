@@ -28,17 +28,18 @@ def inspect(arguments: Inspect) -> int:
         draws = arguments.report is not None or arguments.figures is not None
         with warnings.catch_warnings(action="ignore"):  # as other libraries do
             found = _measure(paths, arguments.layout, profiled=draws)
-        n = len(arguments.baseline), len(arguments.against)
-        both = (found[: n[0]], found[n[0] :])
-        compared = groups.compare_groups(*both, arguments.paired) if n[0] else []
+        n_baseline, n_against = len(arguments.baseline), len(arguments.against)
+        both = found[:n_baseline], found[n_baseline:]
+        compared = groups.compare_groups(*both, arguments.paired) if n_baseline else []
         if arguments.csv:
             _write(arguments.csv, found, compared)
         if draws:
             _draw(arguments, found, compared)
     skipped = [one.skipped for one in found]
     if compared:
-        skipped.append(groups.common_layers(found)[1])
-        lines = file_tables.groups_lines(compared, n, arguments.paired)
+        _, left_out = groups.common_layers(found)
+        skipped.append(left_out)
+        lines = file_tables.groups_lines(compared, n_baseline, n_against, arguments.paired)
     elif len(found) == 1:
         lines = file_tables.file_lines(found[0], spread.references())
     else:

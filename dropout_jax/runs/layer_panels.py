@@ -6,15 +6,17 @@ Shapes: S networks of a group, L layers, Q points of a profile.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.runs import panels
 from dropout_jax.runs.style import GREY, colour, line, marker, numbers
+
+if TYPE_CHECKING:
+    from dropout_jax.analysis.uniformity import Profile
 
 _FROM = 0.05  # of the mean, where the axis of sorted weights begins: the smallest go to 0
 _LONGEST = 34  # characters of a layer's name beside an axis
@@ -72,7 +74,7 @@ def draw_depth(ax: Axes, lines: Mapping[str, np.ndarray], starts: Mapping[str, f
     ax.set_xlabel("Gini of |w| (left: more uniform)", loc="right")
 
 
-def draw_sorted(ax: Axes, groups: Mapping[str, Profile], start: Profile, top: float) -> None:
+def draw_sorted(ax: Axes, groups: "Mapping[str, Profile]", start: "Profile", top: float) -> None:
     """Draw |w| of one layer, sorted, in all groups, beside the law of its start.
 
     Args:
@@ -83,6 +85,7 @@ def draw_sorted(ax: Axes, groups: Mapping[str, Profile], start: Profile, top: fl
     Example:
       >>> from matplotlib.figure import Figure
       >>> ax = Figure().subplots()
+      >>> from dropout_jax.analysis.uniformity import Profile
       >>> flat = Profile(np.ones(101), np.linspace(0, 1, 101))
       >>> draw_sorted(ax, {"a.npz": Profile(*(of[None] for of in flat))}, flat, top=2)
       >>> print(ax.get_yscale())
@@ -93,12 +96,13 @@ def draw_sorted(ax: Axes, groups: Mapping[str, Profile], start: Profile, top: fl
     ax.set_ylim(_FROM, 1.3 * top)
 
 
-def draw_lorenz(ax: Axes, groups: Mapping[str, Profile], start: Profile) -> None:
+def draw_lorenz(ax: Axes, groups: "Mapping[str, Profile]", start: "Profile") -> None:
     """Draw the Lorenz curves of one layer, beside that of its start; see `draw_sorted`.
 
     Example:
       >>> from matplotlib.figure import Figure
       >>> ax = Figure().subplots()
+      >>> from dropout_jax.analysis.uniformity import Profile
       >>> flat = Profile(np.ones(101), np.linspace(0, 1, 101))
       >>> draw_lorenz(ax, {"a.npz": Profile(*(of[None] for of in flat))}, flat)
       >>> print(len(ax.lines))  # the diagonal, one of the group, one of the start

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dropout_jax.analysis.comparison import Measured, sound
+from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.networks.mlp import layers
 from dropout_jax.populations.population import Population
 from dropout_jax.runs import plots
@@ -105,10 +106,13 @@ def _titles(result: Outcome) -> list[str]:
     return [f"layer {l} ({i} → {o})" for l, (i, o) in enumerate(widths)]
 
 
+def _profiles(measured: Measured, view: str, titles: list[str]) -> dict[str, Profile]:
+    return {title: measured.profiles[l][view] for l, title in enumerate(titles)}
+
+
 def _relative(measured: Measured, view: str, titles: list[str]) -> dict[str, np.ndarray]:
-    return {
-        title: np.asarray(measured.profiles[l][view].relative) for l, title in enumerate(titles)
-    }
+    profiles = _profiles(measured, view, titles)
+    return {title: np.asarray(profile.relative) for title, profile in profiles.items()}
 
 
 def _shown_weights(result: Outcome, titles: list[str]) -> tuple[dict, dict]:
@@ -134,11 +138,3 @@ def _changes(result: Outcome, titles: list[str]) -> dict[str, dict[str, float]]:
         if (row["view"], row["measure"]) == ("entries", "gini"):
             changes.setdefault(row["condition"], {})[titles[row["layer"]]] = row["difference"]
     return changes
-
-
-def _profiles(measured: Measured, view: str, titles: list[str]) -> dict[str, tuple]:
-    profiles = [measured.profiles[l][view] for l in range(len(titles))]
-    return {
-        title: (p.relative, p.lorenz, p.lorenz - p.lorenz[:1])
-        for title, p in zip(titles, profiles, strict=True)
-    }

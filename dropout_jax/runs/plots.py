@@ -1,4 +1,4 @@
-"""Figures of a comparison: arrays in, a matplotlib Figure out; nothing is computed or saved here.
+"""Figures of a comparison: arrays in, a matplotlib Figure out; nothing is measured or saved here.
 
 For one panel on axes of your own, see `panels`.
 
@@ -7,7 +7,7 @@ Shapes: C conditions, S seeds, N weights of a layer, Q points of a profile, P po
 
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -26,6 +26,9 @@ from dropout_jax.runs.style import (
     marker,
     numbers,
 )
+
+if TYPE_CHECKING:
+    from dropout_jax.analysis.uniformity import Profile
 
 _N_INSIDE = 4  # so many conditions have their legend inside a panel
 
@@ -79,33 +82,33 @@ def plot_weights(
 
 @mpl.rc_context(STYLE)
 def plot_profiles(
-    names: Sequence[str],
-    profiles: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
-    quantity: str,
-    n_seeds: int,
+    names: Sequence[str], profiles: "Mapping[str, Profile]", quantity: str, n_seeds: int
 ) -> Figure:
     """Sorted magnitudes, Lorenz curves and their change; seeds are bands that show the range.
 
+    The change is that from the first condition, seed by seed.
+
     Args:
       names: the conditions [C].
-      profiles: {panel title: (relative, lorenz, lorenz - lorenz of the first condition, seed by
-        seed)}, each [C, S, Q]; see `analysis.uniformity.Profile`.
+      profiles: {panel title: `analysis.uniformity.Profile` [C, S, Q]}.
       quantity: what is sorted: "|w|" or "contribution".
       n_seeds: S, stated in the title.
 
     Example:
+      >>> from dropout_jax.analysis.uniformity import Profile
       >>> flat = np.ones((2, 3, 101))  # conditions, seeds, fractions
-      >>> lorenz = flat * np.linspace(0, 1, 101)
-      >>> layers = {"layer 0": (flat, lorenz, lorenz - lorenz[:1])}
+      >>> layers = {"layer 0": Profile(flat, flat * np.linspace(0, 1, 101))}
       >>> figure = plot_profiles(["none", "dropout"], layers, "|w|", 3)
       >>> print(figure.axes[0].get_ylabel())
       |w|, in units of its mean
     """
     figure = Figure(figsize=(3.2 * len(profiles) + 0.4, 8.2), layout="constrained")
     grid = figure.subplots(3, len(profiles), squeeze=False, sharex=True)
-    for column, (title, drawn) in enumerate(profiles.items()):
+    for column, (title, profile) in enumerate(profiles.items()):
+        curves = np.asarray(profile.lorenz)
+        drawn = (np.asarray(profile.relative), curves, curves - curves[:1])
         relative, lorenz, change = (dict(zip(names, of, strict=True)) for of in drawn)
-        fractions = np.linspace(0, 1, drawn[0].shape[-1])
+        fractions = np.linspace(0, 1, curves.shape[-1])
         sorted_axes, lorenz_axes, change_axes = grid[:, column]
         sorted_axes.set_title(title)
         panels.draw_sorted(sorted_axes, relative)

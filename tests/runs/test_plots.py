@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from dropout_jax.analysis.comparison import VIEWS
 from dropout_jax.analysis.statistics import VERDICTS
+from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.io import figures
 from dropout_jax.runs import panels, plots, style
 
@@ -42,7 +43,7 @@ def profiles(n_hidden):
     for title in titles(n_hidden):
         relative = np.sort(0.1 + rng.random((len(NAMES), N_SEEDS, 21)))
         lorenz = np.cumsum(relative, axis=-1) / relative.sum(axis=-1, keepdims=True)
-        of_titles[title] = (relative, lorenz, lorenz - lorenz[:1])
+        of_titles[title] = Profile(relative, lorenz)  # pyright: ignore[reportArgumentType]
     return of_titles
 
 
@@ -164,18 +165,18 @@ def legend_of(axes):
 def test_profiles_show_mean_and_range_over_seeds_of_every_condition(n_hidden):
     shown = profiles(n_hidden)
     grid = np.reshape(np.array(plots.plot_profiles(NAMES, shown, "|w|", N_SEEDS).axes), (3, -1))
-    for column, (title, values) in zip(grid.T, shown.items(), strict=True):
+    for column, (title, (relative, lorenz)) in zip(grid.T, shown.items(), strict=True):
         assert column[0].get_title() == title
-        for axes, of_row in zip(column, values, strict=True):
+        for axes, of_row in zip(column, (relative, lorenz, lorenz - lorenz[:1]), strict=True):
             assert_bands(axes, np.linspace(0, 1, 21), of_row)
             assert len(axes.collections) == len(of_row) + (axes is column[1])
         shaded = column[1].collections[-1].get_paths()[0].vertices  # shoelace formula of its area
         area = abs(np.sum(np.diff(shaded[:, 0]) * (shaded[:-1, 1] + shaded[1:, 1]))) / 2
-        below = np.trapezoid(values[1][0].mean(axis=0), dx=1 / 20)
+        below = np.trapezoid(lorenz[0].mean(axis=0), dx=1 / 20)
         np.testing.assert_allclose(area, 0.5 - below, rtol=1e-6)
         np.testing.assert_array_equal(column[1].lines[0].get_ydata(), [0, 1])
         assert column[1].get_ylim() == (0, 1)
-        assert column[0].get_ylim()[1] > values[0].max()
+        assert column[0].get_ylim()[1] > relative.max()
     assert legend_of(grid[0, 0]) == list(NAMES)
     for axes, words in zip(grid[:, 0], ("mean", "share", "from none"), strict=True):
         assert words in axes.get_ylabel()
