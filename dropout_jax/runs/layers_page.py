@@ -19,7 +19,7 @@ from dropout_jax.runs.page import template
 from dropout_jax.runs.page_figures import PANEL_STYLE, Panel, new_panel
 from dropout_jax.runs.style import GREY, STYLE, Figure, legend, marker, numbers
 from dropout_jax.runs.svg import inline
-from dropout_jax.runs.wording import SIZES
+from dropout_jax.runs.wording import SIZES, of_differences
 
 _IN_A_ROW = 4  # panels of layers
 _Draw = Callable[[Axes, Mapping[str, Profile], Profile], None]  # a layer in all groups, its start
@@ -150,12 +150,9 @@ def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
         height = 0.6 + 0.17 * len(shown.differences)
         figure, axes = new_panel("", height=height, left=min(left + 0.9, 2.6))
         layer_panels.draw_differences(axes, shown.differences)
-        told = "; ".join(
-            f"{row['layer']} {row['view']} {row['difference']:+.3f}, {row['verdict']}"
-            for row in shown.differences
-        )
-        svg = inline(figure, "differences", f"Difference in Gini, against minus baseline: {told}")
-        differences.append(Panel(svg, "against minus baseline", {}))
+        which = "against minus baseline"
+        svg = inline(figure, "differences", of_differences(shown.differences, which))
+        differences.append(Panel(svg, which, {}))
     return {"depth": depth, "of_layers": of_layers, "of_differences": differences}
 
 

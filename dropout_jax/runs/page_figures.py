@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from dropout_jax.runs import panels
 from dropout_jax.runs.style import STYLE, colour, line, numbers
 from dropout_jax.runs.svg import inline
+from dropout_jax.runs.wording import of_differences
 
 PANEL_STYLE = {**STYLE, "font.size": 8, "axes.labelpad": 6}  # a page may enlarge the text
 _EVERY = 2  # of the points of a profile
@@ -143,12 +144,9 @@ def differences(comparisons: Sequence[Mapping[str, Any]], names: Sequence[str]) 
         panels.draw_differences(axes, of_condition, {name: c})
         axes.set_xlim(-top, top)
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        told = f"Difference in Gini, {name} minus {names[0]}: " + "; ".join(
-            f"layer {row['layer']} {row['view']} {row['difference']:+.3f}, {row['verdict']}"
-            for row in of_condition
-        )
-        svg = inline(figure, f"differences{c}", told)
-        drawn.append(Panel(svg, f"{name} minus {names[0]}", {}))
+        which = f"{name} minus {names[0]}"
+        svg = inline(figure, f"differences{c}", of_differences(of_condition, which))
+        drawn.append(Panel(svg, which, {}))
     return drawn
 
 

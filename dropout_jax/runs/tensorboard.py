@@ -11,9 +11,8 @@ import numpy as np
 from dropout_jax.networks.mlp import layers
 from dropout_jax.runs.outcome import Outcome
 
-METRICS = [f"{split}/{metric}" for split in ("train", "test") for metric in ("loss", "error")]
-NOT_IN_A_PATH = r"[^\w .-]"  # on any system
-INSTALL = "--tensorboard needs tensorboardX: pip install 'dropout_jax[tensorboard]'"
+_NOT_IN_A_PATH = r"[^\w .-]"  # on any system
+_INSTALL = "--tensorboard needs tensorboardX: pip install 'dropout_jax[tensorboard]'"
 
 
 def check_installed() -> None:
@@ -21,7 +20,7 @@ def check_installed() -> None:
     try:
         import tensorboardX  # noqa: F401, only whether it is there
     except ModuleNotFoundError:
-        raise ValueError(INSTALL) from None
+        raise ValueError(_INSTALL) from None
 
 
 def write(folder: Path, result: Outcome) -> None:
@@ -34,13 +33,17 @@ def write(folder: Path, result: Outcome) -> None:
 
     population = result.population
     last = int(population.epochs[-1])
-    curves = [metric for split in population.curve for metric in split]
+    curves = {
+        f"{split}/{metric}": values
+        for split, metrics in population.curve._asdict().items()
+        for metric, values in metrics._asdict().items()
+    }
     trees = [(0, layers(population.init_params)), (last, layers(population.params))]
     for c, name in enumerate(result.conditions):
         for s, seed in enumerate(result.seeds):
-            of_member = folder / f"{c}-{re.sub(NOT_IN_A_PATH, '_', name)}" / str(seed)
+            of_member = folder / f"{c}-{re.sub(_NOT_IN_A_PATH, '_', name)}" / str(seed)
             with SummaryWriter(str(of_member)) as writer:
-                for tag, values in zip(METRICS, curves, strict=True):
+                for tag, values in curves.items():
                     for epoch, value in zip(population.epochs, values[c, s], strict=True):
                         writer.add_scalar(tag, float(value), int(epoch))
                 for epoch, of_layers in trees:

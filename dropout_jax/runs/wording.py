@@ -197,6 +197,21 @@ def in_short(summary: Mapping[str, Any]) -> str:
     )
 
 
+def of_differences(rows: Sequence[Mapping[str, Any]], which: str) -> str:
+    """What a figure of differences in Gini shows, for those who cannot see it.
+
+    Example:
+      >>> row = {"layer": 0, "view": "entries", "difference": -0.1, "verdict": "more uniform"}
+      >>> print(of_differences([row], "dropout minus none"))
+      Difference in Gini, dropout minus none: layer 0 entries -0.100, more uniform
+    """
+    told = []
+    for row in rows:
+        layer = f"layer {row['layer']}" if isinstance(row["layer"], int) else row["layer"]
+        told.append(f"{layer} {row['view']} {row['difference']:+.3f}, {row['verdict']}")
+    return f"Difference in Gini, {which}: {'; '.join(told)}"
+
+
 def _verdicts(
     table: Mapping[tuple[str, int], Mapping[str, Cell]], name: str
 ) -> tuple[list[str], list[str]]:
