@@ -40,7 +40,7 @@ def complain(why: object) -> None:
     print(f"dropout-jax: {said[:_LONGEST]}{more}", file=sys.stderr)
 
 
-class Bar(Progress):
+class _Bar(Progress):
     """Bars of progress, and a line below them."""
 
     below: RenderableType = ""
@@ -52,9 +52,9 @@ class Bar(Progress):
             yield self.below
 
 
-def progress_bar(shown: bool) -> Bar:
+def progress_bar(shown: bool) -> _Bar:
     """A bar on standard error with the time left."""
-    return Bar(
+    return _Bar(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),

@@ -70,7 +70,7 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     raise ValueError(f"{path}: must hold the arrays x and y, got {found}")
 
 
-class Header(NamedTuple):
+class _Header(NamedTuple):
     """The header of a file of an array; `length` is the header's own, in bytes."""
 
     shape: tuple[int, ...]
@@ -83,7 +83,7 @@ class Header(NamedTuple):
         return math.prod(self.shape) * (self.dtype.itemsize + more)
 
 
-def npz_headers(path: Path) -> dict[str, Header]:
+def npz_headers(path: Path) -> dict[str, _Header]:
     """The header of every array of an `.npz`, by name; no array is read.
 
     Raises:
@@ -106,7 +106,7 @@ def npz_member(path: Path, name: str, row: int | None = None) -> np.ndarray:
         return _read_npy(archive, archive.getinfo(f"{name}.npy"), row, AS_LAYER)
 
 
-def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header:
+def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Header:
     """What is promised of an array, read from no more than its first bytes."""
     name = info.filename
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -117,7 +117,7 @@ def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header:
         version = np.lib.format.read_magic(start)
         if version not in _READ_HEADER:
             raise ValueError(f"{name} must be of version 1.0 or 2.0, got {version}")
-        header = Header(*_READ_HEADER[version](start), start.tell())
+        header = _Header(*_READ_HEADER[version](start), start.tell())
     if header.dtype.hasobject:
         raise ValueError(f"{name} must hold numbers, got objects")
     if min(header.shape, default=0) < 0:

@@ -18,12 +18,12 @@ from dropout_jax.io import writers
 
 MARK = "run.json"
 LOCK = ".lock"
-OF_ANY = rf"{re.escape(LOCK)}|{writers.PARTIAL}"  # left by a run that was killed before its mark
+_OF_ANY = rf"{re.escape(LOCK)}|{writers.PARTIAL}"  # left by a run that was killed before its mark
 CHECKPOINTS = "checkpoint"  # of a run that is not done
 _MAX_NAME = 60  # characters
 _RESERVED = "init"  # what conditions share, in the file of weights
-MADE_BY = "dropout_jax"
-FIGURES = ("weights", "profiles", "units", "differences", "curves")
+_MADE_BY = "dropout_jax"
+_FIGURES = ("weights", "profiles", "units", "differences", "curves")
 FILES = (  # the summary first: a folder that is half cleared must not pass for a whole run
     "summary.json",
     "config.json",
@@ -33,7 +33,7 @@ FILES = (  # the summary first: a folder that is half cleared must not pass for 
     "weights.safetensors",
     "profiles.safetensors",
     "report.html",
-    *(f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "svg")),
+    *(f"figures/{name}.{kind}" for name in _FIGURES for kind in ("png", "svg")),
 )
 
 
@@ -101,7 +101,7 @@ def read_mark(folder: Path) -> Mark | None:
     ours = not any(
         path.is_absolute() or never & {*path.parts} or "\0" in str(path) for path in paths
     )
-    return mark if ours and told.get("made_by") == MADE_BY else None
+    return mark if ours and told.get("made_by") == _MADE_BY else None
 
 
 def write_mark(folder: Path, mark: Mark) -> None:
@@ -114,7 +114,7 @@ def write_mark(folder: Path, mark: Mark) -> None:
       ...     print(read_mark(Path(folder)).identity)
       {'epochs': 30}
     """
-    told = {"made_by": MADE_BY, "version": version("dropout_jax"), **mark._asdict()}
+    told = {"made_by": _MADE_BY, "version": version("dropout_jax"), **mark._asdict()}
     writers.write_json(folder / MARK, told)
 
 
@@ -143,7 +143,9 @@ def check(folder: Path, identity: dict[str, Any], overwrite: bool, resume: bool)
     try:
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"out must be a folder, got the file {folder}")
-        if not folder.exists() or all(re.fullmatch(OF_ANY, path.name) for path in folder.iterdir()):
+        if not folder.exists() or all(
+            re.fullmatch(_OF_ANY, path.name) for path in folder.iterdir()
+        ):
             return None
     except OSError as error:
         raise ValueError(f"out must be a folder that can be read, got {error}") from error

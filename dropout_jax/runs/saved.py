@@ -21,7 +21,7 @@ from dropout_jax.runs.run import Run
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import Curve, Metrics
 
-Tensors = dict[str, np.ndarray]
+_Tensors = dict[str, np.ndarray]
 
 
 def load_run(folder: str | Path) -> Run:
@@ -119,7 +119,7 @@ def _there(path: Path) -> Path:
     return path
 
 
-def _stacked(tensors: Tensors, names: list[str], of: str) -> Any:
+def _stacked(tensors: _Tensors, names: list[str], of: str) -> Any:
     """A tensor of every condition [C, …]."""
     return np.stack([tensors[f"{name}/{of}"] for name in names])
 
@@ -135,7 +135,7 @@ def _hparams(told: dict[str, Any], name: str, condition: dict[str, Any]) -> Hpar
     return Hparams(**{**usual, **own, **given})
 
 
-def _tree(weights: Tensors, of: list[str], n_layers: int) -> dict[str, Any]:
+def _tree(weights: _Tensors, of: list[str], n_layers: int) -> dict[str, Any]:
     """The parameters of all members of these conditions."""
     parts = {
         f"layer_{l}": {p: _stacked(weights, of, f"{l}/{p}") for p in ("kernel", "bias")}
