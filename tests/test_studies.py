@@ -1,5 +1,7 @@
 """What studies compute beside the library."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -9,12 +11,24 @@ import pytest
 from flax import linen as nn
 from scipy.stats import spearmanr
 
-from dropout_jax.data import Dataset
+from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP, layers
+from dropout_jax.populations.blocks import init_blocks, train_blocks
+from dropout_jax.populations.devices import deal, mesh_of, share
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
 from experiments import data_size, multiverse, optimizers, second_domain
-from experiments.shared import courses, members, pairs, recipes, regression, study, universes
+from experiments.shared import (
+    courses,
+    members,
+    pairs,
+    pieces,
+    profiles,
+    recipes,
+    regression,
+    study,
+    universes,
+)
 from experiments.shared.members import CHOSEN, QUANTITIES, fresh_members
 from experiments.shared.specifications import by_choice, count, say
 
@@ -100,6 +114,48 @@ def test_linear_regression_that_is_trained_with_dropout_ends_at_its_ridge():
             exact = weights[f"{which}, closed form"]
             apart = np.linalg.norm(weights[which] - exact[None], axis=1) / np.linalg.norm(exact)
             assert apart.max() < 0.02  # the noise that 2,000 masks of 200 examples leave
+
+
+# Kernels of a training step
+
+
+@pytest.mark.parametrize("rates", [None, np.full(3, 0.5, np.float32)])
+def test_kernels_count_for_what_is_computed_in_them_and_masks_are_only_where_units_drop(rates):
+    mesh = mesh_of(jax.local_devices()[:1])
+    config, data = Config(MLP((8, 8, 10)), batch_size=16), share(mesh, load_dataset("digits"))
+    hparams = jax.tree.map(lambda value: np.asarray(value, np.float32)[None], Hparams(rates))
+    hparams, keys = deal(mesh, (hparams, jax.random.split(jax.random.key(0), 1)))
+    state = jax.eval_shape(partial(init_blocks, config, mesh), hparams, keys, data)
+    program = str(train_blocks.lower(config, mesh, hparams, state, data).compile().as_text())
+    found = set(" and ".join(profiles.parts_of(program).values()).split(" and "))
+    parts = {"matrix products", "activations", "loss", "optimizer", "batch", "shuffle"}
+    assert found - {""} == parts | ({"masks"} if rates is not None else set())
+
+
+def test_a_kernel_that_does_two_things_bears_both_names():
+    program = """%both (a: f32[2]) -> f32[2] {
+  %gather.1 = f32[2]{0} gather(%a), metadata={op_name="jit(f)/while/body/call/gather"}
+  ROOT %mul.1 = f32[2]{0} multiply(%gather.1, %a), metadata={op_name="MLP.activations/mul"}
+}
+
+ENTRY %main (b: f32[2]) -> f32[2] {
+  %b = f32[2]{0} parameter(0)
+  ROOT %loop_fusion = f32[2]{0} fusion(%b), kind=kLoop, calls=%both, metadata={op_name="jit(f)"}
+}
+"""
+    assert profiles.parts_of(program)["loop_fusion"] == "masks and batch"
+
+
+def test_the_products_of_the_benchmark_are_those_of_a_step():
+    x = RNG.normal(size=(4, 6)).astype(np.float32)
+    kernels = [RNG.normal(size=(1, *shape)).astype(np.float32) for shape in ((6, 5), (5, 3))]
+    mesh = mesh_of(jax.local_devices()[:1])
+    total = pieces._multiply_blocks(mesh, 3, deal(mesh, kernels), share(mesh, x))
+    first, last = (kernel[0] for kernel in kernels)
+    hidden = x @ first
+    signal = hidden @ last
+    grads = x.T @ (signal @ last.T), hidden.T @ signal
+    np.testing.assert_allclose(total, [3 * sum(grad[0, 0] for grad in grads)], rtol=1e-4)
 
 
 # Courses of training

@@ -56,8 +56,9 @@ def products(width: int, members: int, steps: int, block: int, x: Array) -> Call
 def _multiply_blocks(mesh: Mesh, steps: int, kernels: list[jax.Array], x: jax.Array) -> Any:
     """The products of a step, `steps` times, on every device for its kernels [D·M, …]."""
 
-    def step(kernels: list[jax.Array], x: jax.Array) -> list[jax.Array]:
-        """The kernels after the products; one entry of each changes, so that none is hoisted."""
+    def step(total: jax.Array, kernels: list[jax.Array], x: jax.Array) -> jax.Array:
+        """The total with an entry of each gradient: a scalar to carry, so no kernel is copied."""
+        _, x = jax.lax.optimization_barrier((total, x))  # else all would be made once for all steps
         hidden = [x]
         for kernel in kernels:
             hidden.append(hidden[-1] @ kernel)
@@ -66,11 +67,12 @@ def _multiply_blocks(mesh: Mesh, steps: int, kernels: list[jax.Array], x: jax.Ar
             narrow = kernel.shape[1] <= NARROW  # as `train_step` has it
             grads.append(signal.T @ below if narrow else below.T @ signal)
             signal = signal @ kernel.T  # of the pixels it is not used, nor made
-        grads = jax.lax.optimization_barrier(grads[::-1])  # else but one entry would be made
-        return [k.at[0, 0].add(1e-9 * g[0, 0]) for k, g in zip(kernels, grads, strict=True)]
+        grads = jax.lax.optimization_barrier(grads)  # else but one entry would be made
+        return sum((grad[0, 0] for grad in grads), total)
 
-    def steps_of(kernels: list[jax.Array], x: jax.Array) -> list[jax.Array]:
-        return jax.lax.scan(lambda k, _: (step(k, x), None), kernels, length=steps)[0]
+    def steps_of(kernels: list[jax.Array], x: jax.Array) -> jax.Array:
+        total = 0 * kernels[0][0, 0]  # a zero of this device
+        return jax.lax.scan(lambda t, _: (step(t, kernels, x), None), total, length=steps)[0]
 
     return on_every_device(mesh, steps_of, (kernels,), x)
 
