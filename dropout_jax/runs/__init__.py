@@ -1,1 +1,8 @@
-"""A comparison from start to finish (`run`), its folder, its words, its plots and its page."""
+"""A comparison from start to finish: trained, put into words, drawn, and kept in a folder.
+
+`run` trains and compares; its `outcome` is what all others show. `wording` says it in words.
+`pictures` hands its arrays to `plots`, which makes figures, and to `page`, which makes HTML of the
+`page_panels`. `layers_page` makes both of the layers of any files. All of them draw with `panels`,
+`layer_panels` and `style`; `svg` puts a figure into a page. `write` writes the `folder` of a run,
+and `saved` reads it back. `tensorboard` writes it for TensorBoard.
+"""

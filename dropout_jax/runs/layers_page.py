@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from dropout_jax.analysis.uniformity import Profile
-from dropout_jax.runs import layer_panels, page_figures, panels
+from dropout_jax.runs import layer_panels, page_panels, panels
 from dropout_jax.runs.page import template
-from dropout_jax.runs.page_figures import PANEL_STYLE, Panel, new_panel
+from dropout_jax.runs.page_panels import PANEL_STYLE, Panel, new_panel
 from dropout_jax.runs.style import GREY, STYLE, Figure, legend, marker, numbers
 from dropout_jax.runs.svg import inline
 from dropout_jax.runs.wording import SIZES, of_differences
@@ -115,7 +115,7 @@ def page(shown: LayersShown) -> str:
         shown._asdict() | {"tables": tables},
         names=list(shown.groups),
         sizes=SIZES,
-        swatches=page_figures.swatches(list(shown.lines)),
+        swatches=page_panels.swatches(list(shown.lines)),
         compares=len(shown.groups) > 1,
         laws=sorted({start.law for start in shown.starts.values()}),
         n_networks=max(len(values) for values in shown.lines.values()),

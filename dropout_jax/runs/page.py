@@ -13,7 +13,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from dropout_jax.runs import page_figures
+from dropout_jax.runs import page_panels
 from dropout_jax.runs.wording import GINI, LEGEND, SHOWN, described, flat, picture, verdict
 
 _STYLE = (  # of an answer that stands alone; a page has its own
@@ -81,13 +81,13 @@ def render(contents: Contents) -> str:
         names=names,
         described={name: described(of) for name, of in contents.summary["conditions"].items()},
         answer_html=_answer(contents.summary, contents.answer),
-        swatches=page_figures.swatches(names),
+        swatches=page_panels.swatches(names),
         layers=list(contents.magnitudes),
-        weights=page_figures.weights(contents.magnitudes),
-        sorted_weights=page_figures.profiles(contents.profiles, names, "|w|"),
-        sorted_units=page_figures.profiles(contents.units, names, "contribution"),
-        differences=page_figures.differences(contents.summary["comparisons"], names),
-        learning=page_figures.curves(contents.epochs, contents.curves, names),
+        weights=page_panels.weights(contents.magnitudes),
+        sorted_weights=page_panels.profiles(contents.profiles, names, "|w|"),
+        sorted_units=page_panels.profiles(contents.units, names, "contribution"),
+        differences=page_panels.differences(contents.summary["comparisons"], names),
+        learning=page_panels.curves(contents.epochs, contents.curves, names),
         curve_rows=[
             (
                 name,

@@ -1,6 +1,6 @@
 """What a run shows: its arrays, without seeds that diverged, handed to the plots and the page.
 
-`plots` makes figures of whole runs, `page_figures` the small ones of the page, both of `panels`.
+`plots` makes figures of whole runs, `page_panels` the small ones of the page, both of `panels`.
 """
 
 from typing import Any
