@@ -69,11 +69,6 @@ def load(arguments: Networks, given: Conditions) -> tuple[data.Dataset, Config, 
       ValueError, OSError: if nothing can be trained with them.
     """
     dataset = data.load_dataset(arguments.dataset, arguments.data_dir)
-    if len(dataset.x_train) < arguments.batch_size:
-        raise ValueError(
-            f"--batch-size must be at most the {len(dataset.x_train)} training examples of "
-            f"{arguments.dataset}, got {arguments.batch_size}"
-        )
     config, conditions = configuration(arguments, given, dataset.n_classes)
     check_training(config, dataset)
     n_inputs = dataset.x_train.shape[1]

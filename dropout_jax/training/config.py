@@ -233,7 +233,7 @@ def check_training(config: Config, data: Dataset) -> None:
         raise ValueError(f"loss_fn must give one number, got {loss}")
     if len(data.x_train) < config.batch_size:
         raise ValueError(
-            f"a batch needs {config.batch_size} training examples, got {len(data.x_train)}"
+            f"batch_size asks for {config.batch_size} training examples, got {len(data.x_train)}"
         )
     n_steps = config.epochs * (len(data.x_train) // config.batch_size)
     if n_steps > _MAX_STEPS:

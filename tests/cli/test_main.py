@@ -75,7 +75,7 @@ BAD = [  # arguments, what was expected, what was given
     ("compare --features 0 8", "--features must hold positive widths", "got 0 8"),
     ("compare --epochs 0", "--epochs must be at least 1", "got 0"),
     ("compare --batch-size 0", "--batch-size must be at least 1", "got 0"),
-    ("compare --batch-size 1438", "--batch-size must be at most the 1437 training", "got 1438"),
+    ("compare --batch-size 1438", "batch_size asks for 1438 training examples", "got 1437"),
     ("compare --learning-rate 0", "--learning-rate must be positive and finite", "got 0"),
     ("compare --learning-rate nan", "--learning-rate must be positive and finite", "got nan"),
     ("compare --learning-rate inf", "--learning-rate must be positive and finite", "got inf"),
