@@ -3,6 +3,7 @@
 Shapes: B batch, L layers with a rate, K outputs.
 """
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -57,6 +58,33 @@ class Network(Protocol):
             training `mutable`, if there are collections that a pass changes.
         """
         ...
+
+
+def check_network(model: Any) -> None:
+    """Raise TypeError unless the model has what a `Network` has, and is hashable.
+
+    What `apply` takes is seen only when it is traced: `training.config.check_first_step`.
+
+    Example:
+      >>> check_network("mlp")
+      Traceback (most recent call last):
+      TypeError: model must be a network with features, init and apply, such as MLP((256, 10)), got
+      'mlp', without features
+    """
+    expected = "model must be a network with features, init and apply, such as MLP((256, 10)), got"
+    if isinstance(model, type):
+        raise TypeError(f"{expected} the class {model.__name__}: make one of it")
+    for name in ("features", "init", "apply"):
+        if not hasattr(model, name):
+            shown = reprlib.repr(model) if isinstance(model, str) else type(model).__name__
+            raise TypeError(f"{expected} {shown}, without {name}")
+    try:
+        hash(model)
+    except TypeError:
+        raise TypeError(
+            "model must be hashable, as it is fixed when the program is compiled, got one of type "
+            f"{type(model).__name__} that is not: give its attributes as tuples, not as lists"
+        ) from None
 
 
 def moving_collections(params: Params) -> list[str]:

@@ -28,7 +28,14 @@ from dropout_jax.populations.moment import Callback, Moment
 from dropout_jax.populations.processes import anywhere, of_first
 from dropout_jax.populations.resuming import pack, restore, unpack
 from dropout_jax.populations.store import Allocate, by_condition, keep, make_store, rows
-from dropout_jax.training.config import Config, Hparams, as_arrays, check_hparams, check_training
+from dropout_jax.training.config import (
+    Config,
+    Hparams,
+    as_arrays,
+    check_first_step,
+    check_hparams,
+    check_training,
+)
 from dropout_jax.training.epochs import Curve
 
 # threefry4x32 is not among them: XLA's CPU backend does not come to an end with its chained splits.
@@ -154,8 +161,9 @@ def fit_population(
     Raises:
       TypeError: for a legacy key, a condition that is not an `Hparams`, or rates that are not real.
       ValueError: for no seed or a repeated one, conditions that `stack_conditions` refuses, data
-        that cannot be trained on (`training.check_training`), block or memory for less than one
-        member, a checkpoint of another population, a key of another generator, or a callback that
+        that cannot be trained on (`training.check_training`), a network or an optimizer that does
+        not take the conditions (`check_first_step`), block or memory for less than one member, a
+        checkpoint of another population, a key of another generator, or a callback that
         returns what are not N bools.
       Interrupted: on Ctrl-C, with the seeds completed so far.
 
@@ -174,6 +182,7 @@ def fit_population(
     _validate(config, seeds, key, data, devices)
     members = members_of(stack_conditions(conditions, len(config.model.features)), seeds, key)
     n_members, inputs = len(members.keys), data.x_train.shape[1:]
+    check_first_step(config, conditions[0], inputs)
     total = n_members * config.epochs
     block = block_size(config, inputs, devices, memory) if block is None else block
     if block < 1:

@@ -110,6 +110,7 @@ def compare(
     folded into. An interrupted training is compared on its complete seeds if they are at least two.
 
     Raises:
+      TypeError: also for conditions that are no dict.
       ValueError: also for a network other than an MLP, one seed alone, or a name of a condition
         that cannot be written (`folder.check_name`).
 
@@ -126,6 +127,9 @@ def compare(
       >>> print(result.table(as_frame=False)[0]["verdict"])
       undecided
     """
+    if not isinstance(conditions, dict):
+        shown = type(conditions).__name__
+        raise TypeError(f"conditions must be a dict {{name: Hparams}}, got {shown}")
     model, seeds, interrupted = config.mlp, seeds_of(seeds), False
     for name in conditions:
         check_name(name)

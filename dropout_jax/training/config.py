@@ -15,11 +15,20 @@ from jax.core import Tracer
 
 from dropout_jax.data import Array, Dataset, check_dataset
 from dropout_jax.networks.mlp import MLP, check_features, check_rates
-from dropout_jax.networks.protocol import Network, outputs_of
+from dropout_jax.networks.protocol import (
+    Network,
+    check_network,
+    moving_collections,
+    outputs_of,
+    params_of,
+)
 from dropout_jax.noise import check_rate
 from dropout_jax.training import objectives
 
 _MAX_STEPS = 2**31 - 1  # counted in int32
+_OPTIMIZER = (
+    "make_optimizer must be a function of Hparams, such as lambda h: optax.adam(h.learning_rate)"
+)
 
 
 class Hparams(NamedTuple):
@@ -87,7 +96,8 @@ class Config:
 
     Raises:
       ValueError: unless the widths, the epochs and the batch size are positive integers.
-      TypeError: if a function is none; a transformation such as `optax.adam(1e-3)` is none.
+      TypeError: if the model is no network (`protocol.check_network`), or a function is none; a
+        transformation such as `optax.adam(1e-3)` is none.
 
     Example:
       >>> config = Config(MLP((256, 256, 10)), epochs=30)
@@ -123,16 +133,14 @@ class Config:
         return self.model
 
     def __post_init__(self) -> None:
+        check_network(self.model)
         check_features(self.model.features)
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < 1:
                 raise ValueError(f"{name} must be a positive integer, got {value!r}")
         if not callable(self.make_optimizer):
-            raise TypeError(
-                "make_optimizer must be a function of Hparams, such as "
-                f"lambda h: optax.adam(h.learning_rate), got {reprlib.repr(self.make_optimizer)}"
-            )
+            raise TypeError(f"{_OPTIMIZER}, got {reprlib.repr(self.make_optimizer)}")
         of = {"loss_fn": "(outputs, label)", "error_fn": "(outputs, label)"}
         for name, arguments in {**of, "rate_schedule": "progress"}.items():
             fn = getattr(self, name)
@@ -238,3 +246,49 @@ def check_training(config: Config, data: Dataset) -> None:
     n_steps = config.epochs * (len(data.x_train) // config.batch_size)
     if n_steps > _MAX_STEPS:
         raise ValueError(f"a training must be of at most {_MAX_STEPS} steps, got {n_steps}")
+
+
+def check_first_step(config: Config, hparams: Hparams, inputs: tuple[int, ...]) -> None:
+    """Raise ValueError unless the network and the optimizer take these hyper-parameters.
+
+    Nothing is computed: both are traced. The default network and optimizer take all of them.
+
+    Args:
+      config: the static settings.
+      hparams: those of a member, in their ranges (`check_hparams`).
+      inputs: the shape of an example.
+
+    Example:
+      >>> config = Config(MLP((4, 10)), make_optimizer=lambda h: optax.adam(h.rate))
+      >>> check_first_step(config, Hparams(), (64,))
+      Traceback (most recent call last):
+      ValueError: make_optimizer must be a function of Hparams, such as
+      lambda h: optax.adam(h.learning_rate), got <lambda>: 'Hparams' object has no attribute 'rate'
+    """
+    params, traced = params_of(config.model, inputs), as_arrays(hparams)
+
+    def noisy_pass(params: Any, rates: jax.Array) -> Any:
+        moving = moving_collections(params)
+        changed = {"mutable": moving} if moving else {}
+        noise = {"key": jax.random.key(0), "rates": rates}
+        return config.model.apply(params, jnp.zeros((1, *inputs)), **noise, **changed)
+
+    def update(params: Any, hparams: Hparams) -> Any:
+        optimizer = config.make_optimizer(hparams)
+        return optimizer.update(params, optimizer.init(params), params)
+
+    if traced.rates is not None and not isinstance(config.model, MLP):
+        try:
+            jax.eval_shape(noisy_pass, params, traced.rates)
+        except TypeError as error:
+            raise ValueError(
+                "apply of a network must take a key and rates (networks.protocol.Network), got: "
+                + " ".join(str(error).split())[:200]
+            ) from error
+    if config.make_optimizer is not sgd:
+        try:
+            jax.eval_shape(update, params, traced)
+        except (AttributeError, TypeError, ValueError) as error:
+            made = getattr(config.make_optimizer, "__name__", "a function")
+            why = " ".join(str(error).split())[:150]
+            raise ValueError(f"{_OPTIMIZER}, got {made}: {why}") from error

@@ -18,7 +18,14 @@ from dropout_jax.networks.mlp import MLP
 from dropout_jax.networks.protocol import Params
 from dropout_jax.noise import check_key
 from dropout_jax.training import objectives
-from dropout_jax.training.config import Config, Hparams, as_arrays, check_hparams, check_training
+from dropout_jax.training.config import (
+    Config,
+    Hparams,
+    as_arrays,
+    check_first_step,
+    check_hparams,
+    check_training,
+)
 from dropout_jax.training.step import TrainState, _varying, init, train_step
 
 EVALUATED_AT_ONCE = 1_000  # examples
@@ -150,7 +157,8 @@ def fit(
     Raises:
       TypeError: if `key` is not a typed key, or rates are not real numbers.
       ValueError: if `data` cannot be trained on (`check_training`), a hyper-parameter is out of its
-        range, or there is not one rate per layer (`check_hparams`).
+        range, or there is not one rate per layer (`check_hparams`), or the network or the optimizer
+        does not take them (`check_first_step`).
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
@@ -164,6 +172,7 @@ def fit(
     check_key(key)
     check_training(config, data)
     check_hparams(hparams, len(config.model.features))
+    check_first_step(config, hparams, data.x_train.shape[1:])
     return _fit(config, as_arrays(hparams), key, data)
 
 

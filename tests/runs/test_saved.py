@@ -74,6 +74,8 @@ def test_what_cannot_be_compared_or_written_is_refused_before_training(monkeypat
     for name in ("init", "rate/0.5", " ", "x" * 61):
         with pytest.raises(ValueError, match="the name of a condition must "):
             compare(SMALL, {"none": two, name: two}, 2, key, data)
+    with pytest.raises(TypeError, match=r"must be a dict \{name: Hparams\}, got list"):
+        compare(SMALL, [two, two], 2, key, data)  # pyright: ignore[reportArgumentType]  the test
     with pytest.raises(ValueError, match="needs at least two seeds, got 1"):
         compare(SMALL, {"none": two, "other": two}, 1, key, data)
 

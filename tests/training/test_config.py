@@ -2,7 +2,9 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +25,7 @@ from tests.refusals import assert_refused_in_one_short_line, bad_keys, is_let_in
 
 CONFIG = Config(MLP((4, 3)), epochs=1, batch_size=4)
 RATES = (0.0, 0.5)
+OPTIMIZER = "make_optimizer must be a function of Hparams, such as .*"
 KEY = jax.random.key(0)  # nothing below gets as far as to consume it
 
 
@@ -46,6 +49,59 @@ def dataset(n=8, n_inputs=5, n_classes=3):
 def test_what_is_no_function_is_refused_with_what_it_is_to_be_of(name, wrong, message):
     with pytest.raises(TypeError, match=f"{name} {message}"):
         Config(MLP((3,)), **{name: wrong})
+
+
+class Plain(nn.Module):
+    """It draws no noise."""
+
+    features: Sequence[int] = (3,)
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(3)(x)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("mlp", "features, init and apply.* got 'mlp', without features"),
+        (nn.LayerNorm(), "features, init and apply.* got LayerNorm, without features"),
+        (Plain, "got the class Plain: make one of it"),
+        (Plain([10]), "hashable.* got one of type Plain .* as tuples, not as lists"),
+    ],
+    ids=["a name", "no network", "a class", "unhashable"],
+)
+def test_what_is_no_network_is_refused_by_what_it_lacks(model, message):
+    with pytest.raises(TypeError, match=f"^model must be .*{message}"):
+        Config(model)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (Config(Plain(), batch_size=4), "apply of a network must take a key and rates .*'key'"),
+        *(
+            (dataclasses.replace(CONFIG, make_optimizer=made), f"{OPTIMIZER}got {said}")
+            for made, said in (
+                (optax.adam, "adam: unsupported"),
+                (lambda hparams: None, "<lambda>: 'NoneType' object has no attribute"),
+                (lambda hparams: hparams.rate, "<lambda>: .* no attribute 'rate'"),
+            )
+        ),
+    ],
+    ids=["no noise", "not called", "nothing", "misspelt"],
+)
+@pytest.mark.parametrize("fit", [epochs.fit, population.fit_population])
+def test_what_cannot_take_the_hyper_parameters_is_refused_before_training(config, message, fit):
+    hparams = Hparams((0.5,) * len(config.model.features))
+    given = (hparams,) if fit is epochs.fit else ([hparams], 1)
+    with pytest.raises(ValueError, match=message) as refused:
+        fit(config, *given, KEY, dataset())
+    assert "\n" not in str(refused.value)
+
+
+def test_a_network_that_draws_no_noise_is_trained_where_no_rates_are_given():
+    assert is_let_in(epochs.fit, Config(Plain(), batch_size=4), Hparams(), KEY, dataset())
 
 
 @given(epochs=anything, batch_size=anything)
