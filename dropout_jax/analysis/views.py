@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from dropout_jax.analysis.trees import kernels_in
 from dropout_jax.analysis.uniformity import MEASURES, Measure, Profile, gini, profile
 from dropout_jax.analysis.units import contribution, path_norm
 from dropout_jax.networks.mlp import MLP, Params, layers
@@ -155,7 +156,7 @@ def measure_kernel(
 def ginis(params: Any) -> dict[str, jax.Array]:
     """Gini of |w| of every kernel in a tree of parameters, by its path: for any training loop.
 
-    A kernel is an array of two axes or more. All its weights count, dead or not; nothing is
+    A kernel is what `trees.kernels_in` finds. All its weights count, dead or not; nothing is
     compiled anew for new values.
 
     Example:
@@ -163,9 +164,4 @@ def ginis(params: Any) -> dict[str, jax.Array]:
       >>> print({name: round(float(of), 3) for name, of in ginis({"layer_0": layer}).items()})
       {'layer_0.kernel': 0.667}
     """
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    return {
-        jax.tree_util.keystr(where, simple=True, separator="."): gini(leaf)
-        for where, leaf in leaves
-        if jnp.ndim(leaf) > 1
-    }
+    return {name: gini(kernel) for name, kernel in kernels_in(params).items()}

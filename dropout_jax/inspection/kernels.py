@@ -1,35 +1,22 @@
-"""Which tensors of a network are layers, and the layout of their kernels, inferred from names.
-
-A kernel here is [in, out], as in the affine layers of Flax. A convolution is read as [window ·
-in-channels, out-channels], a projection to the heads of attention as [in, heads · size].
+"""Which tensors of a file are layers, by the rule of `analysis.trees`, and how each is read.
 
 Shapes: S networks (seeds) of a file.
 """
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
+from dropout_jax.analysis.trees import as_matrix, layout_of, natural, why_none
 from dropout_jax.analysis.views import Live
 from dropout_jax.inspection.alive import all_alive, in_float32
 from dropout_jax.inspection.tensors import Tensor
 
-_LAYOUT_OF = {  # by a pattern for the whole last word of a name
-    "in-out": r"(depthwise_|pointwise_)?kernel|w",  # Flax, Keras, Haiku
-    "out-in": r"weight|weight_[ih]h(_l\d+(_reverse)?)?|(in|[qkv])_proj_weight",  # PyTorch, Equinox
-}
 _LAW_OF = {"in-out": "truncated normal", "out-in": "uniform"}  # usual initial laws there
-_FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
-_BIASES = ("bias", "b", "scale", "offset", "mean", "var")  # also where they have axes of 1
-_OF_OPTIMIZERS = ("opt_state", "optimizer", "optimizer_state")  # moments have the shapes of weights
-_LOOKED_UP = ("wte", "wpe", "emb")  # embeddings that are not called so in full
-_TRANSPOSED = re.compile(r"transpose|deconv|up_?conv", re.IGNORECASE)  # PyTorch's, [in, out, …]
-_TO_HEADS = ("query", "key", "value")  # Flax's kernels of attention, [in, heads, size]
-_WRAPPERS = ("value", "raw_value")  # what Flax NNX puts below the name of a parameter
 
 
 class Layer(NamedTuple):
@@ -77,98 +64,27 @@ def layers_of(
     if run := _layers_of_run(by_name):
         return run, {}
     found, skipped = [], {}
-    for tensor in sorted(tensors, key=_natural):
-        words = _words(tensor.name)
-        if why := _why_not(tensor, words, by_name):
+    shapes = {tensor.name: tensor.shape for tensor in tensors}
+    for tensor in sorted(tensors, key=lambda tensor: natural(tensor.name)):
+        if why := why_none(tensor.name, tensor.dtype, shapes):
             skipped[tensor.name] = why
-        elif inferred := layout or _layout(words[-1]):
-            found.append(_layer(tensor, words, inferred))
+        elif inferred := layout or layout_of(tensor.name):
+            found.append(_layer(tensor, inferred))
         else:
             skipped[tensor.name] = "not named as kernels are: give its layout with --layout"
     return found, skipped
 
 
-def _layer(tensor: Tensor, words: Sequence[str], layout: str) -> Layer:
-    """A tensor as a layer, its axes taken together to two."""
-    if layout == "out-in" and len(tensor.shape) > 2 and _TRANSPOSED.search(".".join(words[:-1])):
-        tensor = _with_outputs_first(tensor)
-    n_first = _n_first_axes(tensor.shape, words, layout)
-    first, last = math.prod(tensor.shape[:n_first]), math.prod(tensor.shape[n_first:])
-    shape = (first, last) if layout == "in-out" else (last, first)
-    read = partial(_read, tensor, (first, last), layout)
-    return Layer(tensor.name, shape, _LAW_OF[layout], 1, read)
+def _layer(tensor: Tensor, layout: str) -> Layer:
+    """A tensor as a layer."""
+    as_kernel = partial(as_matrix, tensor.name, layout=layout)
+    shape = jax.eval_shape(as_kernel, jax.ShapeDtypeStruct(tensor.shape, np.float32)).shape
+    return Layer(tensor.name, shape, _LAW_OF[layout], 1, partial(_read, tensor, as_kernel))
 
 
-def _with_outputs_first(tensor: Tensor) -> Tensor:
-    """The kernel [in, out, …] of a transposed convolution as [out, in, …], as others are."""
-
-    def read(row: int | None) -> np.ndarray:
-        kernel = np.swapaxes(tensor.read(None), 0, 1)
-        return kernel if row is None else kernel[row]
-
-    n_in, n_out, *window = tensor.shape
-    return tensor._replace(shape=(n_out, n_in, *window), read=read)
-
-
-def _words(name: str) -> list[str]:
-    """The steps of a name, down to that of the parameter."""
-    words = re.split(r"[./]", name)
-    return words[:-1] if words[-1] in _WRAPPERS and len(words) > 1 else words
-
-
-def _layout(word: str) -> str | None:
-    """The layout of a kernel, inferred from the last word of its name; None if no kernel's."""
-    return next((layout for layout, of in _LAYOUT_OF.items() if re.fullmatch(of, word)), None)
-
-
-def _n_first_axes(shape: tuple[int, ...], words: Sequence[str], layout: str) -> int:
-    """How many of the first axes are taken as one: the inputs, or with `out-in` the outputs."""
-    to_heads = words[-1] == "kernel" and len(words) > 1 and words[-2] in _TO_HEADS
-    if layout == "out-in" or (to_heads and len(shape) == 3):
-        return 1
-    by_channel = len(shape) > 2 and any("depthwise" in word.lower() for word in words)
-    return len(shape) - (2 if by_channel else 1)  # each channel has a window of its own
-
-
-def _natural(tensor: Tensor) -> list[tuple[bool, int, str]]:
-    """A key for sorting by which layer 10 follows layer 9."""
-    parts = re.split(r"(\d+)", tensor.name)
-    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
-
-
-def _why_not(tensor: Tensor, words: Sequence[str], others: Mapping[str, Tensor]) -> str | None:
-    """Why a tensor is no kernel; None if it may be one."""
-    *above, last = words
-    if any(word in _OF_OPTIMIZERS for word in above):
-        return "state of an optimizer"
-    if tensor.dtype not in _FLOATS:
-        return f"of type {tensor.dtype}, not of {', '.join(_FLOATS)}"
-    if len(tensor.shape) < 2 or last in _BIASES:
-        return "a vector or a number, as biases and scales are"
-    if _is_embedding(words, len(tensor.shape)):
-        return "an embedding: its rows are looked up, not summed"
-    if math.prod(tensor.shape) < 2:
-        return f"of shape {tensor.shape}: nothing to compare"
-    if any(
-        name.startswith(f"{tensor.name}_scale") and math.prod(other.shape) > 1
-        for name, other in others.items()
-    ):
-        return "quantized: its parts have scales of their own"
-    return None
-
-
-def _is_embedding(words: Sequence[str], n_axes: int) -> bool:
-    """Whether a tensor is a table of rows to look up, rather than a kernel that embeds patches."""
-    *above, last = words
-    table = n_axes == 2 and last == "weight" and above
-    return "embed" in last.lower() or bool(
-        table and ("embed" in above[-1].lower() or above[-1].split("_")[-1] in _LOOKED_UP)
-    )
-
-
-def _read(tensor: Tensor, size: tuple[int, int], layout: str, _: int) -> Read:
+def _read(tensor: Tensor, as_kernel: Callable[[np.ndarray], np.ndarray], _: int) -> Read:
     single, exponent = in_float32(np.asarray(tensor.read(None)))
-    kernel = single.reshape(size) if layout == "in-out" else single.reshape(size).T
+    kernel = as_kernel(single)
     return Read(kernel, all_alive(kernel), exponent)
 
 

@@ -1,0 +1,153 @@
+"""Which arrays of a network are kernels, told by their names and shapes, and each as a matrix.
+
+A kernel here is [in, out], as in the affine layers of Flax. A convolution is read as [window ·
+in-channels, out-channels], a projection to the heads of attention as [in, heads · size].
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+_LAYOUT_OF = {  # by a pattern for the whole last word of a name
+    "in-out": r"(depthwise_|pointwise_)?kernel|w",  # Flax, Keras, Haiku
+    "out-in": r"weight|weight_[ih]h(_l\d+(_reverse)?)?|(in|[qkv])_proj_weight",  # PyTorch, Equinox
+}
+_FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
+_BIASES = ("bias", "b", "scale", "offset", "mean", "var")  # also where they have axes of 1
+_OF_OPTIMIZERS = ("opt_state", "optimizer", "optimizer_state")  # moments have the shapes of weights
+_LOOKED_UP = ("wte", "wpe", "emb")  # embeddings that are not called so in full
+_TRANSPOSED = re.compile(r"transpose|deconv|up_?conv", re.IGNORECASE)  # PyTorch's, [in, out, …]
+_TO_HEADS = ("query", "key", "value")  # Flax's kernels of attention, [in, heads, size]
+_WRAPPERS = ("value", "raw_value")  # what Flax NNX puts below the name of a parameter
+
+
+def kernels_in(params: Any, n_leading: int = 0) -> dict[str, Any]:
+    """The kernels [in, out] in a tree of arrays, by their paths; layer 10 follows layer 9.
+
+    Embeddings, biases, scales of norms, running averages and keys are none, nor is what is not
+    named as kernels are.
+
+    Args:
+      params: parameters of Flax, a state of NNX, a dict.
+      n_leading: how many axes, such as conditions and seeds, lead in every array, and stay.
+
+    Example:
+      >>> import numpy as np
+      >>> convolution = {"kernel": np.ones((3, 3, 2, 8)), "bias": np.ones(8)}
+      >>> found = kernels_in({"params": {"Conv_0": convolution}})
+      >>> print({name: kernel.shape for name, kernel in found.items()})
+      {'params.Conv_0.kernel': (18, 8)}
+    """
+    leaves = {
+        jax.tree_util.keystr(where, simple=True, separator="."): leaf
+        for where, leaf in jax.tree_util.tree_leaves_with_path(params)
+        if hasattr(leaf, "dtype")
+    }
+    shapes = {name: leaf.shape[n_leading:] for name, leaf in leaves.items()}
+    return {
+        name: as_matrix(name, leaves[name], layout, n_leading)
+        for name in sorted(leaves, key=natural)
+        if (layout := layout_of(name)) and not why_none(name, str(leaves[name].dtype), shapes)
+    }
+
+
+def as_matrix(name: str, kernel: Any, layout: str, n_leading: int = 0) -> Any:
+    """A kernel of any framework as [in, out], its axes taken together to two.
+
+    Args:
+      name: its path, which tells convolutions that are transposed or depthwise, and attention.
+      kernel: an array of NumPy or JAX.
+      layout: `in-out` or `out-in`.
+      n_leading: how many axes lead, and stay.
+
+    Example:
+      >>> import numpy as np
+      >>> print(as_matrix("0.weight", np.ones((10, 64)), "out-in").shape)  # PyTorch's
+      (64, 10)
+    """
+    words = _words(name)
+    leading, shape = kernel.shape[:n_leading], kernel.shape[n_leading:]
+    if layout == "out-in" and len(shape) > 2 and _TRANSPOSED.search(".".join(words[:-1])):
+        kernel = kernel.swapaxes(n_leading, n_leading + 1)
+        shape = kernel.shape[n_leading:]
+    n_first = _n_first_axes(shape, words, layout)
+    kernel = kernel.reshape(*leading, math.prod(shape[:n_first]), math.prod(shape[n_first:]))
+    return kernel if layout == "in-out" else kernel.swapaxes(-1, -2)
+
+
+def _words(name: str) -> list[str]:
+    """The steps of a name, down to that of the parameter."""
+    words = re.split(r"[./]", name)
+    return words[:-1] if words[-1] in _WRAPPERS and len(words) > 1 else words
+
+
+def layout_of(name: str) -> str | None:
+    """The layout of a kernel, inferred from the last word of its name; None if no kernel's.
+
+    Example:
+      >>> print(layout_of("params.Conv_0.kernel"), layout_of("fc.weight"), layout_of("fc.bias"))
+      in-out out-in None
+    """
+    word = _words(name)[-1]
+    return next((layout for layout, of in _LAYOUT_OF.items() if re.fullmatch(of, word)), None)
+
+
+def _n_first_axes(shape: tuple[int, ...], words: list[str], layout: str) -> int:
+    """How many of the first axes are taken as one: the inputs, or with `out-in` the outputs."""
+    to_heads = words[-1] == "kernel" and len(words) > 1 and words[-2] in _TO_HEADS
+    if layout == "out-in" or (to_heads and len(shape) == 3):
+        return 1
+    by_channel = len(shape) > 2 and any("depthwise" in word.lower() for word in words)
+    return len(shape) - (2 if by_channel else 1)  # each channel has a window of its own
+
+
+def natural(name: str) -> list[tuple[bool, int, str]]:
+    """A key for sorting by which layer 10 follows layer 9.
+
+    Example:
+      >>> print(natural("layer_9") < natural("layer_10"))
+      True
+    """
+    parts = re.split(r"(\d+)", name)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+
+
+def why_none(name: str, dtype: str, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Why an array is no kernel; None if it may be one.
+
+    Args:
+      name: its path.
+      dtype: the name of its type.
+      shapes: of all arrays beside it and its own, by name.
+
+    Example:
+      >>> print(why_none("fc.bias", "float32", {"fc.bias": (3,)}))
+      a vector or a number, as biases and scales are
+    """
+    *above, last = _words(name)
+    shape = shapes[name]
+    if any(word in _OF_OPTIMIZERS for word in above):
+        return "state of an optimizer"
+    if dtype not in _FLOATS:
+        return f"of type {dtype}, not of {', '.join(_FLOATS)}"
+    if len(shape) < 2 or last in _BIASES:
+        return "a vector or a number, as biases and scales are"
+    if _is_embedding([*above, last], len(shape)):
+        return "an embedding: its rows are looked up, not summed"
+    if math.prod(shape) < 2:
+        return f"of shape {shape}: nothing to compare"
+    if any(other.startswith(f"{name}_scale") and math.prod(of) > 1 for other, of in shapes.items()):
+        return "quantized: its parts have scales of their own"
+    return None
+
+
+def _is_embedding(words: list[str], n_axes: int) -> bool:
+    """Whether an array is a table of rows to look up, rather than a kernel that embeds patches."""
+    *above, last = words
+    table = n_axes == 2 and last == "weight" and above
+    return "embed" in last.lower() or bool(
+        table and ("embed" in above[-1].lower() or above[-1].split("_")[-1] in _LOOKED_UP)
+    )
