@@ -15,6 +15,7 @@ from dropout_jax.inspection.size import Size
 from dropout_jax.runs.layers_page import LayersShown, Start, Table
 
 _VIEWS = {"entries": "all weights", "columns": "of one unit", "columns_shuffled": "shuffled"}
+_LONGEST = 28  # characters of a file's name in a legend
 
 
 def layers_shown(
@@ -66,7 +67,7 @@ def _names_of(row: Mapping[str, Any]) -> dict[str, str]:
 def _conditions(one: Inspected) -> dict[str, Inspected]:
     """The conditions of a run, with layers `condition/layer/kernel`; any other file as it is."""
     if all(layer.n_networks == 1 for layer in one.layers.values()):
-        return {escaped(one.path.name): one}
+        return {_in_a_legend(escaped(one.path.name)): one}
     parts: dict[str, Inspected] = {}
     for name, layer in one.layers.items():
         condition, number, _ = name.rsplit("/", 2)
@@ -76,6 +77,11 @@ def _conditions(one: Inspected) -> dict[str, Inspected]:
         if name in one.profiles:
             part.profiles[title] = one.profiles[name]
     return parts
+
+
+def _in_a_legend(name: str) -> str:
+    """A file's name, shortened in the middle to the width of a line there."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST // 2]}…{name[1 - _LONGEST // 2 :]}"
 
 
 def _profile(files: Sequence[Inspected], layer: str) -> Profile:

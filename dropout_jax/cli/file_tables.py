@@ -86,7 +86,7 @@ def _or_dash(value: float, form: str) -> str:
 def _unbroken(line: str) -> Text:
     """A line that is not folded, so that a name of a file can be copied."""
     text = named(line)
-    text.no_wrap, text.overflow = True, "ignore"
+    text.no_wrap = True
     return text
 
 

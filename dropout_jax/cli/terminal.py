@@ -12,6 +12,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from dropout_jax.cli.tables import escaped
 
@@ -20,12 +21,12 @@ _WIDTH = 100  # columns of what is written to a file
 
 
 def say(lines: Iterable[RenderableType]) -> None:
-    """Print tables and lines of text, each as soon as it is ready."""
+    """Print tables and lines of text, each as soon as it is ready; text of no wrap as one line."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH
     for line in lines:
-        console.print(line)
+        console.print(line, soft_wrap=isinstance(line, Text) and bool(line.no_wrap))
 
 
 def say_plainly(line: str) -> None:

@@ -93,7 +93,7 @@ def marker(c: int) -> str:
 
 
 def label(name: str) -> str:
-    """The name of a condition in lines of at most 28 characters.
+    """The name of a condition in lines of at most 28 characters, broken at spaces if it can be.
 
     Example:
       >>> print(label("dropout in every layer but the first"))
@@ -101,7 +101,7 @@ def label(name: str) -> str:
       the first
     """
     # matplotlib leaves a name that begins with an underscore out of a legend
-    return "\u200b" * name.startswith("_") + "\n".join(wrap(name, 28))
+    return "\u200b" * name.startswith("_") + "\n".join(wrap(name, 28, break_on_hyphens=False))
 
 
 def legend(names: Sequence[str]) -> list[Line2D]:

@@ -32,6 +32,7 @@ from dropout_jax.inspection.measures import inspect, inspect_params
 from dropout_jax.inspection.spread import VIEWS, measure, references
 from dropout_jax.inspection.tensors import tensors_of
 from dropout_jax.runs.layers_page import page
+from dropout_jax.runs.style import label
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.normal(size=(6, 4)).astype(np.float32)  # [in, out]
@@ -240,6 +241,24 @@ def test_the_keys_of_a_state_are_passed_over():
 
     found = inspect_params(nnx.state(Dropped(nnx.Rngs(0))))
     assert [layer.shape for layer in found.layers.values()] == [(6, 4)]
+
+
+def test_the_name_of_a_file_is_not_broken_however_long_it_is(tmp_path, capsys):
+    paths = [tmp_path / f"{'a-long name.' * 12}{i}.safetensors" for i in range(2)]
+    for path in paths:
+        save_file({"a.kernel": DENSE}, path)
+    assert run_command(["inspect", str(paths[0])]) == 0
+    assert str(paths[0]) in capsys.readouterr().out.splitlines()
+    assert run_command(["inspect", *map(str, paths)]) == 0
+    assert f"file 2: {paths[1]}" in capsys.readouterr().out.splitlines()
+
+
+def test_the_name_of_a_file_is_one_line_of_a_legend(tmp_path):
+    path = tmp_path / f"{'long-' * 20}0.safetensors"
+    save_file({"a.kernel": DENSE}, path)
+    found = inspect(path)
+    (name, _) = layers_shown([found, found], [], 0).groups
+    assert label(name).splitlines() == ["file 1:", "long-long-long…0.safetensors"]
 
 
 def test_networks_without_a_layer_in_common_say_so():
