@@ -48,13 +48,15 @@ def kernels_in(params: Any, n_leading: int = 0) -> dict[str, Any]:
     }
     shapes = {name: leaf.shape[n_leading:] for name, leaf in leaves.items()}
     return {
-        name: as_matrix(name, leaves[name], layout, n_leading)
+        name: as_matrix(name, leaves[name], layout, n_leading, n_biases(name, shapes))
         for name in sorted(leaves, key=natural)
         if (layout := layout_of(name)) and not why_none(name, str(leaves[name].dtype), shapes)
     }
 
 
-def as_matrix(name: str, kernel: Any, layout: str, n_leading: int = 0) -> Any:
+def as_matrix(
+    name: str, kernel: Any, layout: str, n_leading: int = 0, n_biases: int | None = None
+) -> Any:
     """A kernel of any framework as [in, out], its axes taken together to two.
 
     Args:
@@ -62,6 +64,7 @@ def as_matrix(name: str, kernel: Any, layout: str, n_leading: int = 0) -> Any:
       kernel: an array of NumPy or JAX.
       layout: `in-out` or `out-in`.
       n_leading: how many axes lead, and stay.
+      n_biases: the length of its bias, if it has one; it tells a transposed convolution, too.
 
     Example:
       >>> import numpy as np
@@ -70,12 +73,32 @@ def as_matrix(name: str, kernel: Any, layout: str, n_leading: int = 0) -> Any:
     """
     words = _words(name)
     leading, shape = kernel.shape[:n_leading], kernel.shape[n_leading:]
-    if layout == "out-in" and len(shape) > 2 and _TRANSPOSED.search(".".join(words[:-1])):
+    if layout == "out-in" and _is_transposed(shape, words, n_biases):
         kernel = kernel.swapaxes(n_leading, n_leading + 1)
         shape = kernel.shape[n_leading:]
     n_first = _n_first_axes(shape, words, layout)
     kernel = kernel.reshape(*leading, math.prod(shape[:n_first]), math.prod(shape[n_first:]))
     return kernel if layout == "in-out" else kernel.swapaxes(-1, -2)
+
+
+def n_biases(name: str, shapes: Mapping[str, tuple[int, ...]]) -> int | None:
+    """The length of the bias beside a kernel of PyTorch; None if there is none.
+
+    Example:
+      >>> print(n_biases("up.weight", {"up.weight": (8, 4, 3, 3), "up.bias": (4,)}))
+      4
+    """
+    bias = name.removesuffix("weight") + "bias"
+    return math.prod(shapes[bias]) if bias in shapes else None
+
+
+def _is_transposed(shape: tuple[int, ...], words: list[str], n_biases: int | None) -> bool:
+    """Whether a kernel of PyTorch is [in, out, …]: told by its bias, or else by the names."""
+    if len(shape) < 3:
+        return False
+    if n_biases in shape[:2] and shape[0] != shape[1]:
+        return n_biases == shape[1]
+    return bool(_TRANSPOSED.search(".".join(words[:-1])))
 
 
 def _words(name: str) -> list[str]:

@@ -127,6 +127,29 @@ def test_transposed_and_depthwise_convolutions_are_told_by_their_names(name, siz
     assert sorted(kernel.ravel()) == sorted(values.ravel())
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "bias", "shape"),
+    [
+        ("up1.weight", (8, 4, 3, 3), (4,), (72, 4)),
+        ("decoder.0.weight", (8, 4, 3), (4,), (24, 4)),
+        ("conv1.weight", (8, 4, 3, 3), (8,), (36, 8)),
+        ("upconv1.weight", (8, 4, 3, 3), (8,), (36, 8)),  # a convolution behind an upsampling
+        ("deconv.weight", (8, 4, 3), (8, 1), (12, 8)),  # Equinox has [out, in, …] everywhere
+        ("deconv.weight", (8, 4, 3), (12,), (24, 4)),  # which tells nothing
+        ("down.weight", (8, 1, 3, 3), (8,), (9, 8)),  # by channel
+        ("fc.weight", (8, 4), (4,), (4, 8)),
+    ],
+)
+def test_a_transposed_convolution_is_told_by_the_length_of_its_bias(name, size, bias, shape):
+    kernel = np.arange(np.prod(size), dtype=np.float32).reshape(size)
+    tensors = [named(name, kernel), named(name.replace("weight", "bias"), np.ones(bias))]
+    (layer,), _ = layers_of(tensors)
+    assert layer.shape == shape
+    first_unit = layer.read(0).kernel[:, 0]
+    is_transposed = shape[1] == size[1]
+    assert first_unit.tolist() == (kernel[:, 0] if is_transposed else kernel[0]).ravel().tolist()
+
+
 def test_a_unit_of_a_transposed_convolution_holds_all_that_flows_into_one_output():
     kernel = np.zeros((8, 4, 3), np.float32)
     kernel[:, 1] = 1  # all into the second output
