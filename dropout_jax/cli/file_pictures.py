@@ -19,7 +19,10 @@ _LONGEST = 28  # characters of a file's name in a legend
 
 
 def layers_shown(
-    found: Sequence[Inspected], compared: Sequence[dict[str, Any]], n_baseline: int
+    found: Sequence[Inspected],
+    compared: Sequence[dict[str, Any]],
+    n_baseline: int,
+    remarks: Sequence[str] = (),
 ) -> LayersShown:
     """What the page and the figures hold. A group is a file, or one side of a comparison."""
     if compared:
@@ -55,6 +58,7 @@ def layers_shown(
             if row["measure"] == "gini"
         ],
         tables=[*_table_of_comparisons(compared), _table_of_layers(found, ginis)],
+        remarks=[escaped(remark) for remark in remarks],
         skipped={escaped(k): escaped(why) for one in found for k, why in one.skipped.items()},
     )
 
@@ -71,7 +75,7 @@ def _conditions(one: Inspected) -> dict[str, Inspected]:
     parts: dict[str, Inspected] = {}
     for name, layer in one.layers.items():
         condition, number, _ = name.rsplit("/", 2)
-        part = parts.setdefault(escaped(condition), Inspected(one.path, {}, {}, {}, {}))
+        part = parts.setdefault(escaped(condition), one._replace(layers={}, values={}, profiles={}))
         title = f"layer {number}"
         part.layers[title], part.values[title] = layer, one.values[name]
         if name in one.profiles:

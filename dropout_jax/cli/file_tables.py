@@ -48,7 +48,11 @@ def file_lines(found: Inspected, references: dict[str, dict[str, float]]) -> Ite
         style="dim",
     )
     yield _sizes(found)
-    yield Text(SIZES, style="dim")
+    in_kernels = sum(
+        layer.shape[0] * layer.shape[1] * layer.n_networks for layer in found.layers.values()
+    )
+    numbers = f"The file holds {found.n_numbers:,} numbers, {in_kernels:,} of them in these layers."
+    yield Text(f"{numbers} {SIZES}", style="dim")
 
 
 def _sizes(found: Inspected) -> Table:
@@ -70,11 +74,12 @@ def _sizes(found: Inspected) -> Table:
             _or_dash(size["dead_units"], ".3g"),
         )
     known = [size for size in sizes.values() if not isnan(size["norm"])]
-    if len(known) == len(sizes) > 1 and all(one.n_networks == 1 for one in found.layers.values()):
+    if known and len(sizes) > 1 and all(one.n_networks == 1 for one in found.layers.values()):
         weights, dead = (int(sum(size[of] for size in known)) for of in ("weights", "dead_units"))
         norm = hypot(*(size["norm"] for size in known))
         table.add_section()
-        table.add_row("all layers", f"{weights:,}", f"{norm:.3g}", "", "", str(dead))
+        which = "all layers" if len(known) == len(sizes) else "all that are measured"
+        table.add_row(which, f"{weights:,}", f"{norm:.3g}", "", "", str(dead))
     return table
 
 
@@ -149,6 +154,14 @@ def groups_lines(
         f"less than {MARGINS['gini']:g}.",
         style="dim",
     )
+
+
+def remark_lines(remarks: Sequence[str]) -> Iterator[Any]:
+    """What is to be known before the numbers are read, a line each."""
+    for remark in remarks:
+        text = _unbroken(remark)
+        text.stylize("yellow")
+        yield text
 
 
 def skipped_lines(skipped: Sequence[Mapping[str, str]]) -> Iterator[Any]:

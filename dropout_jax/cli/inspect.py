@@ -33,8 +33,9 @@ def inspect(arguments: Inspect) -> int:
         compared = groups.compare_groups(*both, arguments.paired) if n_baseline else []
         if arguments.csv:
             _write(arguments.csv, found, compared)
+        remarks = measures.warnings_of(found)
         if draws:
-            _draw(arguments, found, compared)
+            _draw(arguments, found, compared, remarks)
     skipped = [one.skipped for one in found]
     if compared:
         _, left_out = groups.common_layers(found)
@@ -44,7 +45,8 @@ def inspect(arguments: Inspect) -> int:
         lines = file_tables.file_lines(found[0], spread.references())
     else:
         lines = file_tables.side_by_side_lines(found)
-    terminal.say((*lines, *file_tables.skipped_lines(skipped)))
+    remarked = file_tables.remark_lines(remarks)
+    terminal.say((*remarked, *lines, *file_tables.skipped_lines(skipped)))
     return 0
 
 
@@ -54,14 +56,19 @@ def _targets(arguments: Inspect) -> list[Path]:
     return [path for path in (arguments.csv, arguments.report, *drawn) if path]
 
 
-def _draw(arguments: Inspect, found: list[Inspected], compared: list[dict[str, Any]]) -> None:
+def _draw(
+    arguments: Inspect,
+    found: list[Inspected],
+    compared: list[dict[str, Any]],
+    remarks: list[str],
+) -> None:
     """Write the page and the figures that were asked for."""
     from dropout_jax.cli import file_pictures
     from dropout_jax.io.figures import write_figure
     from dropout_jax.runs import layers_page
 
     with warnings.catch_warnings(action="ignore"):  # of characters that no font has
-        shown = file_pictures.layers_shown(found, compared, len(arguments.baseline))
+        shown = file_pictures.layers_shown(found, compared, len(arguments.baseline), remarks)
         if arguments.report:
             writers.write_text(arguments.report, layers_page.page(shown))
         if arguments.figures:

@@ -19,7 +19,10 @@ def in_float32(kernel: np.ndarray) -> tuple[np.ndarray, int]:
     """
     if kernel.dtype != np.float64:
         return kernel.astype(np.float32, copy=False), 0
-    _, exponent = np.frexp(max(kernel.max(initial=0), -kernel.min(initial=0)))
+    largest = max(kernel.max(initial=0), -kernel.min(initial=0))
+    if not np.isfinite(largest):
+        largest = np.abs(kernel[np.isfinite(kernel)]).max(initial=0)
+    _, exponent = np.frexp(largest)
     single = np.empty(kernel.shape, np.float32)
     np.ldexp(kernel, -exponent, out=single, casting="same_kind")  # by pieces: no copy
     return single, int(exponent)

@@ -5,6 +5,7 @@ One layer is in memory at a time.
 Shapes: S networks (seeds) of a file.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from dropout_jax.inspection.tensors import Tensor, tensors_of
 from dropout_jax.io.readers import on_one_line
 
 SIZE = "size"  # a view beside those of `spread`
+_WARNED = 8  # lines
 
 
 class Inspected(NamedTuple):
@@ -32,7 +34,9 @@ class Inspected(NamedTuple):
       layers: those found, by name.
       values: {layer: {view: {measure: values [S]}}}; NaN where there is nothing to measure. The
         views are `spread.VIEWS`, and `size` has the numbers of `size.Size`.
-      skipped: why other tensors were not measured, by name.
+      skipped: why other tensors are no layers, by name.
+      warnings: what is wrong with a layer, or with one network's, that cannot be measured, by name.
+      n_numbers: how many the file holds, in layers or not.
       profiles: {layer: |w| sorted, with Lorenz curve, of each sound network [≤ S, Q]}, if asked.
     """
 
@@ -40,6 +44,8 @@ class Inspected(NamedTuple):
     layers: dict[str, Layer]
     values: dict[str, dict[str, dict[str, np.ndarray]]]
     skipped: dict[str, str]
+    warnings: dict[str, str]
+    n_numbers: int
     profiles: dict[str, Profile]
 
 
@@ -63,8 +69,7 @@ def inspect(
 ) -> Inspected:
     """Measure every layer of a file, one after another.
 
-    A layer that is not finite, or 0 everywhere, is among the layers with values of NaN, and among
-    what is skipped with the reason.
+    A layer that is not finite, or 0 everywhere, has values of NaN and a warning.
 
     Args:
       path: the file or folder.
@@ -122,11 +127,10 @@ def _inspected(
 ) -> Inspected:
     """Every layer among these tensors, measured."""
     found, skipped = layers_of(tensors, layout)
-    values, profiles = {}, {}
-    sound = False
+    values, profiles, warnings = {}, {}, {}
     for done, layer in enumerate(found, start=1):
         try:
-            measured, kept = _measured(layer, profiled)
+            measured, kept, wrong = _measured(layer, profiled)
         except Exception as error:  # what a damaged file can make a reader raise has no end
             n_bytes = 5 * 4 * layer.shape[0] * layer.shape[1]
             why = (
@@ -134,11 +138,8 @@ def _inspected(
                 f"(it takes some {n_bytes / 2**30:.2g} GiB): {on_one_line(error)[:200]}"
             )
             raise ValueError(why) from error
-        for s, of_network in enumerate(measured):
-            if of_network is None:
-                name = layer.name if layer.n_networks == 1 else f"{layer.name}[{s}]"
-                skipped[name] = "not finite, or 0 everywhere"
-        sound |= any(measured)
+        for s, why in wrong.items():
+            warnings[layer.name if layer.n_networks == 1 else f"{layer.name}[{s}]"] = why
         values[layer.name] = {
             view: {
                 name: np.array([row[view][name] if row else np.nan for row in measured])
@@ -149,27 +150,63 @@ def _inspected(
         if kept:
             profiles[layer.name] = jax.tree.map(lambda *of: np.stack(of), *kept)
         progress(done, len(found))
-    if not sound:
-        some = "; ".join(f"{name} is {why}" for name, why in list(skipped.items())[:3])
-        raise ValueError(f"{path}: must hold a layer's weights, got none: {some or 'no tensor'}")
-    return Inspected(path, {layer.name: layer for layer in found}, values, skipped, profiles)
+    if len(warnings) == sum(layer.n_networks for layer in found):
+        whys = [f"{name} {why}" for name, why in warnings.items()]
+        whys += [f"{name} is {why}" for name, why in skipped.items()]
+        some = "; ".join(whys[:3]) or "no tensor"
+        raise ValueError(f"{path}: must hold a layer's weights, got none: {some}")
+    n_numbers = sum(math.prod(tensor.shape) for tensor in tensors)
+    layers = {layer.name: layer for layer in found}
+    return Inspected(path, layers, values, skipped, warnings, n_numbers, profiles)
 
 
-def _measured(
-    layer: Layer, profiled: bool
-) -> tuple[list[dict[str, dict[str, float]] | None], list[Profile]]:
-    """The values of every network, None where there is nothing to measure; profiles if asked."""
-    values, profiles = [], []
+class _Measured(NamedTuple):
+    """A layer: its values [S], None where it is wrong; profiles if asked; what is wrong, by s."""
+
+    values: list[dict[str, dict[str, float]] | None]
+    profiles: list[Profile]
+    wrong: dict[int, str]
+
+
+def _measured(layer: Layer, profiled: bool) -> _Measured:
+    values, profiles, wrong = [], [], {}
     for s in range(layer.n_networks):
         read = layer.read(s)
-        if not (np.isfinite(read.kernel).all() and read.kernel.any()):
+        if why := _wrong(read.kernel):
             values.append(None)
+            wrong[s] = why
             continue
         counted = alive(read.kernel, read.live)
         values.append(measure(counted) | {SIZE: size_of(*read)._asdict()})
         if profiled:
             profiles.append(profile_of(counted))
-    return values, profiles
+    return _Measured(values, profiles, wrong)
+
+
+def _wrong(kernel: np.ndarray) -> str | None:
+    """What is wrong with a kernel that cannot be measured."""
+    for what, where in (("NaN", np.isnan(kernel)), ("infinity", np.isinf(kernel))):
+        if where.any():
+            return f"holds {what} ({np.count_nonzero(where):,} of {kernel.size:,})"
+    return None if kernel.any() else "is 0 everywhere"
+
+
+def warnings_of(files: Sequence[Inspected]) -> list[str]:
+    """A line for each layer that cannot be measured, and for several files which file it is of.
+
+    Example:
+      >>> kernel = np.array([[1.0, 2.0], [np.nan, 4.0]])
+      >>> found = inspect_params({"a": {"kernel": kernel}, "b": {"kernel": np.ones((2, 2))}})
+      >>> print(*warnings_of([found]))
+      Warning: a.kernel holds NaN (1 of 4)
+    """
+    lines = [
+        f"Warning: {f'{file.path}: ' if len(files) > 1 else ''}{name} {why}"
+        for file in files
+        for name, why in file.warnings.items()
+    ]
+    more = len(lines) - _WARNED
+    return [*lines[:_WARNED], *([f"Warning: {more:,} more like these"] if more > 0 else [])]
 
 
 class Row(NamedTuple):

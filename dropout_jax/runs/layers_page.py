@@ -53,6 +53,7 @@ class LayersShown(NamedTuple):
       differences: rows in Gini, see `panels.draw_differences`; empty if nothing is compared.
       tables: of the same in numbers.
       skipped: {tensor: why it was not measured}.
+      remarks: what is to be known before the numbers are read.
     """
 
     groups: Mapping[str, Sequence[str]]
@@ -62,6 +63,7 @@ class LayersShown(NamedTuple):
     differences: Sequence[Mapping[str, Any]]
     tables: Sequence[Table]
     skipped: Mapping[str, str]
+    remarks: Sequence[str] = ()
 
 
 @mpl.rc_context(STYLE)

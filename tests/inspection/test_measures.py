@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import re
 import tracemalloc
 import warnings
 from typing import Any
@@ -207,20 +208,63 @@ def test_shuffled_columns_tell_unlike_units_from_unlike_weights():
     assert of["columns_shuffled"]["gini"] == pytest.approx(of["columns"]["gini"], rel=0.01)
 
 
-def test_what_is_not_finite_or_all_0_is_a_row_without_numbers_and_is_said(tmp_path):
-    bad = DENSE.copy()
-    bad[1, 1] = np.nan
-    arrays = {"nan.kernel": bad, "zero.kernel": 0 * DENSE, "good.kernel": DENSE}
+def test_what_is_not_finite_or_all_0_is_a_row_without_numbers_and_a_warning(tmp_path, capsys):
+    bad, wild = DENSE.copy(), 1e300 * DENSE.astype(float)
+    bad[1, 1], bad[2, 2] = np.nan, np.inf
+    wild[2] = -np.inf
+    arrays = {
+        "nan.kernel": bad,
+        "inf.kernel": wild,
+        "zero.kernel": 0 * DENSE,
+        "good.kernel": DENSE,
+    }
     save_file(arrays, tmp_path / "some.safetensors")
     found = inspect(tmp_path / "some.safetensors")
     assert sorted(found.layers) == sorted(arrays)
-    for name in ("nan.kernel", "zero.kernel"):
-        assert "not finite" in found.skipped[name]
+    assert found.skipped == {}
+    assert found.warnings == {
+        "inf.kernel": "holds infinity (4 of 24)",
+        "nan.kernel": "holds NaN (1 of 24)",
+        "zero.kernel": "is 0 everywhere",
+    }
+    for name in found.warnings:
         assert np.isnan(found.values[name]["entries"]["gini"]).all()
     assert np.isfinite(found.values["good.kernel"]["entries"]["gini"]).all()
     lines = list(file_tables.file_lines(found, references()))
     assert lines[0].plain == str(tmp_path / "some.safetensors")
-    assert lines[1].columns[2]._cells.count("–") == 2
+    assert lines[1].columns[2]._cells.count("–") == 3
+    page = tmp_path / "page.html"
+    assert run_command(["inspect", str(found.path), "--report", str(page)]) == 0
+    said = capsys.readouterr().out
+    assert "\nWarning: nan.kernel holds NaN (1 of 24)\n" in said
+    norm = f"{np.linalg.norm(DENSE):.3g}"
+    assert re.search(rf"all that are measured +24 +{norm} ", said)
+    assert "holds 96 numbers, 96 of them in these layers" in said
+    assert "nan.kernel holds NaN (1 of 24)</p>" in page.read_text(encoding="utf-8")
+
+
+def test_the_sum_over_layers_is_over_all_of_them_if_all_are_measured(tmp_path, capsys):
+    save_file({"a.kernel": DENSE, "b.kernel": DENSE, "bias": BIAS}, tmp_path / "net.safetensors")
+    assert run_command(["inspect", str(tmp_path / "net.safetensors")]) == 0
+    said = capsys.readouterr().out
+    assert re.search(rf"all layers +48 +{2**0.5 * np.linalg.norm(DENSE):.3g} ", said)
+    assert "holds 52 numbers, 48 of them in these layers" in said
+
+
+def test_many_layers_with_nan_are_few_warnings_each_with_its_file():
+    bad = np.full((2, 2), np.nan)
+    params = {"good": {"kernel": DENSE}, **{f"{i}": {"kernel": bad} for i in range(10)}}
+    found = inspect_params(params)
+    *lines, last = measures.warnings_of([found, found])
+    assert lines[0] == "Warning: params: 0.kernel holds NaN (4 of 4)"
+    assert (len(lines), last) == (8, "Warning: 12 more like these")
+
+
+def test_a_network_of_nan_alone_is_refused_in_plain_words():
+    with pytest.raises(
+        ValueError, match=r"got none: a\.kernel holds NaN \(4 of 4\); b is a vector"
+    ):
+        inspect_params({"a": {"kernel": np.full((2, 2), np.nan)}, "b": np.ones(2)})
 
 
 def test_parameters_in_memory_are_measured_as_those_of_a_file(tmp_path):
@@ -397,7 +441,7 @@ def test_a_network_of_a_run_that_diverged_is_named_and_the_others_are_measured(t
     run = {"a/0/kernel": kernels, "a/0/live_inputs": np.ones((3, 6), np.float32)}
     save_file(run, tmp_path / "weights.safetensors")
     found = inspect(tmp_path)
-    assert list(found.skipped) == ["a/0/kernel[1]"]
+    assert found.warnings == {"a/0/kernel[1]": "holds NaN (24 of 24)"}
     values = found.values["a/0/kernel"]["entries"]["gini"]
     np.testing.assert_array_equal(np.isnan(values), [False, True, False])
     assert measures.mean(values) == pytest.approx(measure(DENSE)["entries"]["gini"])
