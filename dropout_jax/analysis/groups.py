@@ -66,6 +66,17 @@ def permutation_test(
     return np.where(known, alone, np.nan), np.where(known, adjusted, np.nan)
 
 
+def smallest_p(n: int, m: int) -> float:
+    """The smallest p-value that groups of n and m networks can reach, alone or adjusted.
+
+    Example:
+      >>> print(smallest_p(3, 3))  # 2 of 20 ways to deal them
+      0.1
+    """
+    n_deals = math.comb(n + m, m)
+    return (1 + (n == m)) / n_deals if n_deals <= N_RANDOM else 1 / (N_RANDOM + 1)
+
+
 def _deals(n: int, m: int) -> Iterator[np.ndarray]:
     """Which of n + m networks belong to the second group, 1 or 0, in chunks [R, n + m]."""
     if math.comb(n + m, m) <= N_RANDOM:

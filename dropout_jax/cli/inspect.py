@@ -34,12 +34,14 @@ def inspect(arguments: Inspect) -> int:
         if arguments.csv:
             _write(arguments.csv, found, compared)
         remarks = measures.warnings_of(found)
+        too_few = groups.too_few(n_baseline, n_against, arguments.paired)
+        remark = too_few if compared else groups.of_other_shapes(found)
+        remarks += [remark] if remark else []
         if draws:
             _draw(arguments, found, compared, remarks)
     skipped = [one.skipped for one in found]
     if compared:
-        _, left_out = groups.common_layers(found)
-        skipped.append(left_out)
+        skipped.append(groups.not_compared(found, compared))
         lines = file_tables.groups_lines(compared, n_baseline, n_against, arguments.paired)
     elif len(found) == 1:
         lines = file_tables.file_lines(found[0], spread.references())

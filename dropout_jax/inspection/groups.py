@@ -3,13 +3,17 @@
 Shapes: K comparisons of one family.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dropout_jax.analysis.groups import compare as compare_unpaired
+from dropout_jax.analysis.groups import smallest_p as smallest_p_unpaired
 from dropout_jax.analysis.paired import compare as compare_paired
+from dropout_jax.analysis.paired import smallest_p as smallest_p_paired
+from dropout_jax.analysis.statistics import ALPHA
 from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MARGINS, MEASURES
 from dropout_jax.inspection.measures import Inspected, mean
 from dropout_jax.inspection.spread import VIEWS
@@ -36,6 +40,66 @@ def common_layers(files: Sequence[Inspected]) -> tuple[list[str], dict[str, str]
     return [name for name in names if name not in why], why
 
 
+def of_other_shapes(files: Sequence[Inspected]) -> str:
+    """A line that names a layer whose shape differs from file to file; empty if there is none.
+
+    Example:
+      >>> from dropout_jax.inspection.measures import inspect_params
+      >>> print(of_other_shapes([inspect_params({"kernel": np.eye(n)}) for n in (2, 3)]))
+      Layers of one name have other shapes: kernel is 2 → 2, 3 → 3.
+    """
+    shapes: dict[str, dict[str, None]] = {}
+    for file in files:
+        for name, layer in file.layers.items():
+            shapes.setdefault(name, {})["{} → {}".format(*layer.shape)] = None
+    unlike = [f"{name} is {', '.join(of)}" for name, of in shapes.items() if len(of) > 1]
+    more = f" ({len(unlike) - 1:,} more)" if len(unlike) > 1 else ""
+    return f"Layers of one name have other shapes: {unlike[0]}{more}." if unlike else ""
+
+
+def not_compared(
+    files: Sequence[Inspected], compared: Sequence[Mapping[str, Any]]
+) -> dict[str, str]:
+    """Why layers are in no row of `compare_groups`.
+
+    Example:
+      >>> from dropout_jax.inspection.measures import inspect_params
+      >>> one, other = (inspect_params({name: {"w": np.eye(2)}}) for name in "ab")
+      >>> print(not_compared([one, other], []))
+      {'a.w': 'not in all files', 'b.w': 'not in all files'}
+    """
+    common, why = common_layers(files)
+    has_row = {row["layer"] for row in compared}
+    return why | {name: "without a number in all files" for name in common if name not in has_row}
+
+
+def too_few(n_baseline: int, n_against: int, paired: bool) -> str:
+    """A sentence if so many files can show no direction, with how many can; else it is empty.
+
+    Example:
+      >>> print(too_few(3, 3, paired=False))
+      With 3 and 3 files the smallest p is 0.1, so no direction can be decided: take 4 and 4.
+      >>> print(too_few(5, 5, paired=True))
+      With 5 pairs of files the smallest p is 0.062, so no direction can be decided: take 6 pairs.
+    """
+
+    def smallest(n: int, m: int) -> float:
+        return smallest_p_paired(n) if paired else smallest_p_unpaired(n, m)
+
+    least = smallest(n_baseline, n_against)
+    if least < ALPHA:
+        return ""
+    enough = next(n for n in itertools.count(2) if smallest(n, n) < ALPHA)
+    files, take = (
+        (f"{n_baseline} pairs of files", f"{enough} pairs")
+        if paired
+        else (f"{n_baseline} and {n_against} files", f"{enough} and {enough}")
+    )
+    return (
+        f"With {files} the smallest p is {least:.2g}, so no direction can be decided: take {take}."
+    )
+
+
 def compare_groups(
     baseline: Sequence[Inspected], against: Sequence[Inspected], paired: bool
 ) -> list[dict[str, Any]]:
@@ -50,7 +114,8 @@ def compare_groups(
       paired: whether the files belong together one by one, as those of one seed do.
 
     Raises:
-      ValueError: if there are too few files, not as many of both if `paired`, or no common layer.
+      ValueError: if there are too few files, not as many of both if `paired`, or no common
+        layer that all files have a number of.
 
     Example:
       >>> from dropout_jax.inspection.measures import inspect_params
@@ -74,6 +139,8 @@ def compare_groups(
         for view in VIEWS[:2]
         if all(np.isfinite(mean(file.values[name][view]["gini"])) for file in everything)
     ]
+    if not cells:
+        raise ValueError("a layer must have a number in all files, got none that has")
     compare = compare_paired if paired else compare_unpaired
     rows = []
     for measured in MEASURES:

@@ -487,6 +487,55 @@ def test_groups_without_a_common_layer_are_refused(tmp_path):
         compare_groups(files, other, paired=False)
 
 
+def test_groups_too_small_to_show_anything_say_so_and_how_many_files_are_enough(tmp_path, capsys):
+    a, b = group(tmp_path, "a", 1, 6), group(tmp_path, "b", 30, 6)
+    for n, pairs, said in (
+        ((3, 3), [], "With 3 and 3 files the smallest p is 0.1, so no direction can be"),
+        ((2, 4), [], "With 2 and 4 files the smallest p is 0.067"),
+        ((2, 5), [], None),
+        ((4, 4), [], None),
+        ((5, 5), ["--paired"], "With 5 pairs of files the smallest p is 0.062"),
+        ((6, 6), ["--paired"], None),
+    ):
+        paths = ["--baseline", *map(str, a[: n[0]]), "--against", *map(str, b[: n[1]])]
+        assert run_command(["inspect", *paths, *pairs]) == 0
+        out = capsys.readouterr().out
+        assert not said or said in out
+        assert ("no direction can be decided: take" in out) == bool(said), n
+        assert ("more uniform" in out) == (not said), n
+
+
+def test_a_layer_without_a_number_in_one_file_is_said_to_be_left_out(tmp_path, capsys):
+    paths = group(tmp_path, "a", 1, 4)
+    for i, path in enumerate(paths):
+        bad = np.full((2, 2), np.nan if i == 3 else 1.0)
+        save_file({"a.kernel": DENSE + i, "b.kernel": bad}, path)
+    groups = ["--baseline", *map(str, paths[:2]), "--against", *map(str, paths[2:])]
+    assert run_command(["inspect", *groups]) == 0
+    said = capsys.readouterr().out
+    assert f"Warning: {paths[3]}: b.kernel holds NaN (4 of 4)\n" in said
+    assert "Skipped, without a number in all files: b.kernel\n" in said
+    files = [inspect_params({"a": {"w": DENSE}, "b": {"w": DENSE}}) for _ in range(4)]
+    for i, name in ((0, "a.w"), (1, "b.w")):
+        bad = {name.split(".")[0]: {"w": np.nan * DENSE}}
+        files[i] = inspect_params({"a": {"w": DENSE}, "b": {"w": DENSE}} | bad)
+    with pytest.raises(ValueError, match="a layer must have a number in all files"):
+        compare_groups(files[:2], files[2:], paired=False)
+
+
+def test_layers_of_one_name_and_several_shapes_are_remarked(tmp_path, capsys):
+    save_file({"a.kernel": DENSE, "b.kernel": DENSE}, tmp_path / "one.safetensors")
+    save_file({"a.kernel": DENSE[:, :3], "b.kernel": DENSE}, tmp_path / "two.safetensors")
+    both = [str(path) for path in sorted(tmp_path.iterdir())]
+    page = tmp_path / "page.html"
+    assert run_command(["inspect", *both, "--report", str(page)]) == 0
+    line = "Layers of one name have other shapes: a.kernel is 6 → 4, 6 → 3."
+    assert line in capsys.readouterr().out.splitlines()
+    assert line in page.read_text(encoding="utf-8")
+    assert run_command(["inspect", both[0], both[0]]) == 0
+    assert "other shapes" not in capsys.readouterr().out
+
+
 def test_the_command_shows_one_file_two_and_groups(tmp_path, capsys):
     a, b = group(tmp_path, "a", 1, 5), group(tmp_path, "b", 30, 5)
     assert run_command(["inspect", str(a[0])]) == 0
