@@ -28,6 +28,7 @@ def check_target(path: Path, inputs: Iterable[Path] = ()) -> None:
 
     Raises:
       FileExistsError: if it is a link, a folder, a device or a pipe, or one of the inputs.
+      NotADirectoryError: if a folder above it is a file.
 
     Example:
       >>> with tempfile.TemporaryDirectory() as folder:
@@ -42,6 +43,11 @@ def check_target(path: Path, inputs: Iterable[Path] = ()) -> None:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return
+    except NotADirectoryError as error:
+        file = next(above for above in path.parents if above.exists())
+        raise NotADirectoryError(
+            f"a folder must be given to write to, got the file {file}"
+        ) from error
     if not stat.S_ISREG(mode):
         kind = {stat.S_IFLNK: "link", stat.S_IFDIR: "folder"}.get(stat.S_IFMT(mode), "device")
         raise FileExistsError(

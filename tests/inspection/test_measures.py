@@ -640,10 +640,13 @@ def test_the_conditions_of_a_run_are_drawn_side_by_side(tmp_path):
         ("absent.npz", "not there"),
         ("x --layout sideways", "sideways"),
         ("x --report .", "a file must be written to a new name or over a file"),
+        ("x --figures taken", "a folder must be given to write to, got the file taken"),
+        ("x --report taken/below/page.html", "must be given to write to, got the file taken"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(line, why, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").touch()
     assert run_command(["inspect", *line.split()]) == 2
     said = capsys.readouterr()
     assert said.out == ""
