@@ -1,4 +1,4 @@
-"""Files that are not read, as that can run code or takes h5py, and the lines that convert them."""
+"""Files of formats that are not read, and the lines that convert them; some can run code."""
 
 import shlex
 import zipfile
@@ -7,6 +7,7 @@ from pathlib import Path
 _PYTORCH = (".pt", ".pth", ".bin", ".ckpt")
 _PICKLED = (".pkl", ".pickle")
 _HDF5 = (".h5", ".hdf5", ".keras")
+_MSGPACK = (".msgpack",)
 _CONVERT_PYTORCH = (
     "import sys, torch, safetensors.torch as s; "
     'd = torch.load(open(sys.argv[1], "rb"), map_location="cpu", weights_only=True); '
@@ -20,6 +21,13 @@ _CONVERT_PICKLE = (
     "import sys, pickle, numpy as n, flax.traverse_util as t, safetensors.numpy as s; "
     'd = t.flatten_dict(pickle.load(open(sys.argv[1], "rb")), sep="."); '
     "s.save_file({k: n.ascontiguousarray(v) for k, v in d.items()}, sys.argv[2])"
+)
+_CONVERT_MSGPACK = (
+    "import sys, numpy as n, flax.serialization as f, flax.traverse_util as t, "
+    "safetensors.numpy as s; "
+    'd = t.flatten_dict(f.msgpack_restore(open(sys.argv[1], "rb").read()), sep="."); '
+    't = {k: n.ascontiguousarray(v) for k, v in d.items() if hasattr(v, "dtype")}; '
+    't or sys.exit("no array found"); s.save_file(t, sys.argv[2])'
 )
 _CONVERT_HDF5 = (  # Keras numbers the variables of a layer; the first is the kernel
     "import io, re, sys, zipfile, h5py, numpy as n; p, t = sys.argv[1], {}; "
@@ -53,6 +61,8 @@ def conversion(path: Path) -> str | None:
     line = f"python -c {shlex.quote(program)} {shlex.quote(str(path))} {shlex.quote(str(into))}"
     if program == _CONVERT_HDF5:
         return f"{path} is in HDF5, which is not read; convert it once, where h5py is: {line}"
+    if program == _CONVERT_MSGPACK:
+        return f"{path} is Flax's msgpack, which is not read; convert it once: {line}"
     trusted = "" if program == _CONVERT_PYTORCH else ", if you trust who made it, as that runs it"
     return f"{path} can run code when it is loaded; convert it once{trusted}: {line}"
 
@@ -63,6 +73,8 @@ def _converter(path: Path) -> str | None:
         start = file.read(2)
     if path.suffix in _HDF5 or start == b"\x89H":
         return _CONVERT_HDF5
+    if path.suffix in _MSGPACK:
+        return _CONVERT_MSGPACK
     if path.suffix in _PYTORCH or _holds_data_pkl(path):
         return _CONVERT_PYTORCH
     is_pickle = start[:1] == b"\x80" and start[1:] in (b"\2", b"\3", b"\4", b"\5")

@@ -7,6 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import flax.serialization
 import h5py
 import jax
 import jax.numpy as jnp
@@ -144,9 +145,9 @@ def test_a_pickle_is_never_run_whatever_it_is_called(name, message, tmp_path, mo
     assert not Path("ran").exists()
 
 
-def convert(path):
+def convert(path, why="can run code when it is loaded"):
     """Run the line that the refusal of a file gives, and read what it wrote."""
-    with pytest.raises(ValueError, match="can run code when it is loaded") as refused:
+    with pytest.raises(ValueError, match=why) as refused:
         tensors_of(path)
     line = shlex.split(str(refused.value).rpartition(": python ")[2])
     subprocess.run([sys.executable, *line], check=True)
@@ -192,6 +193,16 @@ def test_the_line_that_converts_a_pickle_does(name, tmp_path):
     converted = convert(tmp_path / name)
     np.testing.assert_array_equal(converted["linear.w"], params["linear"]["w"])
     np.testing.assert_array_equal(converted["linear.b"], params["linear"]["b"])
+
+
+@pytest.mark.slow
+def test_the_line_that_converts_the_bytes_of_flax_does(tmp_path):
+    kernel = jnp.arange(6, dtype=jnp.bfloat16).reshape(2, 3)
+    state = {"step": 3, "params": {"Dense_0": {"kernel": kernel}}, "list": [jnp.ones(2)]}
+    (tmp_path / "net.msgpack").write_bytes(flax.serialization.to_bytes(state))
+    converted = convert(tmp_path / "net.msgpack", "is Flax's msgpack, which is not read; convert")
+    assert set(converted) == {"params.Dense_0.kernel", "list.0"}
+    np.testing.assert_array_equal(converted["params.Dense_0.kernel"], kernel)
 
 
 @pytest.mark.parametrize("write", [write_safetensors, write_shards, write_npz])
