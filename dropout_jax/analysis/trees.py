@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 _LAYOUT_OF = {  # by a pattern for the whole last word of a name
     "in-out": r"(depthwise_|pointwise_)?kernel|w",  # Flax, Keras, Haiku
@@ -22,6 +24,22 @@ _LOOKED_UP = ("wte", "wpe", "emb")  # embeddings that are not called so in full
 _TRANSPOSED = re.compile(r"transpose|deconv|up_?conv", re.IGNORECASE)  # PyTorch's, [in, out, …]
 _TO_HEADS = ("query", "key", "value")  # Flax's kernels of attention, [in, heads, size]
 _WRAPPERS = ("value", "raw_value")  # what Flax NNX puts below the name of a parameter
+
+
+def arrays_of(params: Any) -> dict[str, jax.Array | np.ndarray]:
+    """The arrays of numbers in a tree, by their path; other leaves and keys are passed over.
+
+    Example:
+      >>> tree = {"layers": [jnp.eye(2), jnp.ones(2)], "name": "mine", "key": jax.random.key(0)}
+      >>> print(list(arrays_of(tree)))
+      ['layers.0', 'layers.1']
+    """
+    return {
+        jax.tree_util.keystr(where, simple=True, separator="."): leaf
+        for where, leaf in jax.tree_util.tree_leaves_with_path(params)
+        if isinstance(leaf, jax.Array | np.ndarray)
+        and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    }
 
 
 def kernels_in(params: Any, n_leading: int = 0) -> dict[str, Any]:
@@ -41,11 +59,7 @@ def kernels_in(params: Any, n_leading: int = 0) -> dict[str, Any]:
       >>> print({name: kernel.shape for name, kernel in found.items()})
       {'params.Conv_0.kernel': (18, 8)}
     """
-    leaves = {
-        jax.tree_util.keystr(where, simple=True, separator="."): leaf
-        for where, leaf in jax.tree_util.tree_leaves_with_path(params)
-        if hasattr(leaf, "dtype")
-    }
+    leaves = arrays_of(params)
     shapes = {name: leaf.shape[n_leading:] for name, leaf in leaves.items()}
     return {
         name: as_matrix(name, leaves[name], layout, n_leading, n_biases(name, shapes))

@@ -152,7 +152,6 @@ def measure_kernel(
     return {**values, "columns": columns}, profiles["entries"]
 
 
-@jax.jit
 def ginis(params: Any) -> dict[str, jax.Array]:
     """Gini of |w| of every kernel in a tree of parameters, by its path: for any training loop.
 
@@ -164,4 +163,10 @@ def ginis(params: Any) -> dict[str, jax.Array]:
       >>> print({name: round(float(of), 3) for name, of in ginis({"layer_0": layer}).items()})
       {'layer_0.kernel': 0.667}
     """
-    return {name: gini(kernel) for name, kernel in kernels_in(params).items()}
+    kernels = kernels_in(params)
+    return dict(zip(kernels, _gini_of_each(list(kernels.values())), strict=True))
+
+
+@jax.jit
+def _gini_of_each(kernels: list[jax.Array]) -> list[jax.Array]:
+    return [gini(kernel) for kernel in kernels]

@@ -7,13 +7,14 @@ Shapes: S networks (seeds) of a file.
 
 import math
 from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from dropout_jax.analysis.trees import arrays_of
 from dropout_jax.analysis.uniformity import MEASURES, Profile
 from dropout_jax.inspection.alive import alive
 from dropout_jax.inspection.kernels import Layer, layers_of
@@ -47,6 +48,28 @@ class Inspected(NamedTuple):
     warnings: dict[str, str]
     n_numbers: int
     profiles: dict[str, Profile]
+
+    def __repr__(self) -> str:
+        layers = f"{len(self.layers):,} layer{'s' * (len(self.layers) > 1)}"
+        n_weights = sum(math.prod(layer.shape) for layer in self.layers.values())
+        known = [gini for gini in self._ginis() if not math.isnan(gini)] or [math.nan]
+        return (
+            f"{self.path}: {layers} of {n_weights:,} weights, "
+            f"Gini of |w| {min(known):.3f} to {max(known):.3f}; its numbers: .values"
+        )
+
+    def _repr_html_(self) -> str:
+        """The layers and their Gini, for a notebook."""
+        rows = "".join(
+            f"<tr><td>{escape(name)}<td>{layer.shape[0]} → {layer.shape[1]}<td>"
+            f"{'–' if math.isnan(gini) else f'{gini:.3f}'}"
+            for (name, layer), gini in zip(self.layers.items(), self._ginis(), strict=True)
+        )
+        return f"<table><tr><th>layer<th>in → out<th>Gini of |w|{rows}</table>"
+
+    def _ginis(self) -> list[float]:
+        """The Gini of all weights of each layer, the mean over networks."""
+        return [mean(self.values[name]["entries"]["gini"]) for name in self.layers]
 
 
 def mean(values: np.ndarray) -> float:
@@ -94,9 +117,9 @@ def inspect(
 
 
 def inspect_params(params: Any, layout: str | None = None) -> Inspected:
-    """`inspect` for a tree of arrays in memory: parameters of Flax, a state of NNX, a dict.
+    """`inspect` for a tree in memory: parameters of Flax, a state of NNX, a module of Equinox.
 
-    Keys of generators are passed over.
+    Leaves that are no arrays are passed over, and so are keys of generators.
 
     Raises:
       ValueError: if it holds no layer that can be measured.
@@ -106,14 +129,13 @@ def inspect_params(params: Any, layout: str | None = None) -> Inspected:
       >>> found = inspect_params({"params": {"layer_0": {"kernel": kernel, "bias": np.ones(10)}}})
       >>> print(found.values["params.layer_0.kernel"]["entries"]["gini"].round(2))
       [0.41]
+      >>> print(found)
+      params: 1 layer of 640 weights, Gini of |w| 0.409 to 0.409; its numbers: .values
     """
-    tensors = []
-    for where, leaf in jax.tree_util.tree_leaves_with_path(params):
-        if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            continue
-        name = jax.tree_util.keystr(where, simple=True, separator=".")
-        array = np.asarray(leaf)
-        tensors.append(Tensor(name, array.shape, array.dtype.name, lambda _, array=array: array))
+    tensors = [
+        Tensor(name, leaf.shape, leaf.dtype.name, lambda _, leaf=leaf: np.asarray(leaf))
+        for name, leaf in arrays_of(params).items()
+    ]
     return _inspected(Path("params"), tensors, layout, lambda done, total: None, profiled=False)
 
 

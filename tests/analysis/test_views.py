@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from dropout_jax.analysis import views
 from dropout_jax.analysis.uniformity import gini
 from dropout_jax.analysis.views import ginis, varies
 from dropout_jax.networks.mlp import MLP, layers
@@ -21,9 +23,15 @@ def test_the_ginis_of_a_tree_are_those_of_its_kernels_and_compile_once():
     kernels = {f"params.layer_{l}.kernel": of["kernel"] for l, of in enumerate(layers(params))}
     assert list(found) == list(kernels)
     assert all(found[name] == gini(kernel) for name, kernel in kernels.items())
-    n_programs = cast(Any, ginis)._cache_size()
+    n_programs = cast(Any, views._gini_of_each)._cache_size()
     ginis(jax.tree.map(lambda leaf: leaf + 1, params))
-    assert cast(Any, ginis)._cache_size() == n_programs
+    assert cast(Any, views._gini_of_each)._cache_size() == n_programs
+
+
+def test_the_ginis_of_a_module_pass_over_what_is_no_array():
+    network = eqx.nn.MLP(4, 3, 5, 2, key=jax.random.key(0))
+    of_module = {"network": network, "name": "mine", "keys": jax.random.split(jax.random.key(0), 4)}
+    assert list(ginis(of_module)) == [f"network.layers.{l}.weight" for l in range(3)]
 
 
 @given(x=hnp.arrays(np.float32, st.sampled_from([(), (2,), (0, 2), (2, 0), (3, 2), (1, 1, 1)])))

@@ -287,6 +287,26 @@ def test_the_keys_of_a_state_are_passed_over():
     assert [layer.shape for layer in found.layers.values()] == [(6, 4)]
 
 
+def test_a_module_of_equinox_is_measured_as_it_is():
+    network = eqx.nn.MLP(6, 4, 8, 1, key=jax.random.key(0))
+    found = inspect_params({"network": network, "name": "mine"})
+    shapes = {name: layer.shape for name, layer in found.layers.items()}
+    assert shapes == {"network.layers.0.weight": (6, 8), "network.layers.1.weight": (8, 4)}
+    assert list(found.skipped) == ["network.layers.0.bias", "network.layers.1.bias"]
+
+
+def test_what_was_found_shows_itself_in_a_line_and_in_a_notebook_as_a_table():
+    bad = np.full((2, 2), np.nan)
+    params = {"<b>": {"kernel": DENSE}, "c": {"kernel": 2 * DENSE}, "nan": {"kernel": bad}}
+    found = inspect_params(params)
+    gini = f"{found.values['c.kernel']['entries']['gini'][0]:.3f}"
+    wanted = f"params: 3 layers of 52 weights, Gini of |w| {gini} to {gini}; its numbers: .values"
+    assert repr(found) == wanted
+    table = found._repr_html_()
+    assert f"<tr><td>&lt;b&gt;.kernel<td>6 → 4<td>{gini}<tr>" in table
+    assert "<td>nan.kernel<td>2 → 2<td>–<" in table
+
+
 def test_the_name_of_a_file_is_not_broken_however_long_it_is(tmp_path, capsys):
     paths = [tmp_path / f"{'a-long name.' * 12}{i}.safetensors" for i in range(2)]
     for path in paths:
