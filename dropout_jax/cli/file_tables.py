@@ -12,7 +12,7 @@ from dropout_jax.analysis.paired import said_of_interval
 from dropout_jax.analysis.uniformity import MARGINS
 from dropout_jax.cli.tables import comparison_cells, named
 from dropout_jax.inspection.measures import SIZE, Inspected, mean
-from dropout_jax.runs.wording import SIZES
+from dropout_jax.runs.wording import GINI, SIZES, starts
 
 _SHOWN = 8  # names of tensors that are skipped for one reason
 
@@ -37,14 +37,12 @@ def file_lines(found: Inspected, references: dict[str, dict[str, float]]) -> Ite
         )
     yield table
     seeds = f"Mean over {n_networks} seeds. " if n_networks > 1 else ""
-    laws = sorted({layer.law for layer in found.layers.values()})
-    uniform = references["uniform"]["gini"]
-    keras = f" Kernels of Keras start uniform: {uniform:.3f}." if "truncated normal" in laws else ""
+    laws = {layer.law: references[layer.law]["gini"] for layer in found.layers.values()}
     yield Text(
-        f"{seeds}Weights: all of a layer. Start: a {' or '.join(laws)} law, the usual one for "
-        f"such names.{keras} By unit: of the weights of one unit, the mean over units. Shuffled: "
-        "the same after the weights of the layer are shuffled. Units without any weight are left "
-        "out. –: units of one input, or nothing to measure.",
+        f"{GINI} {seeds}Weights: all of a layer. Start: the law that layers of such names usually "
+        f"start from, {starts(laws)}. By unit: of the weights of one unit, the mean over units. "
+        "Shuffled: the same after the weights of the layer are shuffled. Units without any weight "
+        "are left out. –: units of one input, or nothing to measure.",
         style="dim",
     )
     yield _sizes(found)
@@ -125,7 +123,7 @@ def side_by_side_lines(found: Sequence[Inspected]) -> Iterator[Any]:
     if not any(all(name in one.layers for one in found) for name in names):
         yield Text("No layer name occurs in all networks.", style="bold")
     advice = "compare groups with --baseline and --against."
-    yield Text(f"One network each tells nothing about chance: {advice}", style="dim")
+    yield Text(f"{GINI} One network each tells nothing about chance: {advice}", style="dim")
 
 
 def groups_lines(
@@ -151,7 +149,7 @@ def groups_lines(
     yield Text(
         f"{files}; {how}; p by {test}, "
         f"adjusted over {family} comparisons. Negligible: two tests show that the Gini differs by "
-        f"less than {MARGINS['gini']:g}.",
+        f"less than {MARGINS['gini']:g}. {GINI}",
         style="dim",
     )
 

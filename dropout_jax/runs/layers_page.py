@@ -19,7 +19,7 @@ from dropout_jax.runs.page import template
 from dropout_jax.runs.page_panels import PANEL_STYLE, Panel, new_panel
 from dropout_jax.runs.style import GREY, STYLE, Figure, legend, marker, numbers
 from dropout_jax.runs.svg import inline
-from dropout_jax.runs.wording import SIZES, of_differences
+from dropout_jax.runs.wording import GINI, SIZES, of_differences, starts
 
 _IN_A_ROW = 4  # panels of layers
 _Draw = Callable[[Axes, Mapping[str, Profile], Profile], None]  # a layer in all groups, its start
@@ -119,7 +119,8 @@ def page(shown: LayersShown) -> str:
         sizes=SIZES,
         swatches=page_panels.swatches(list(shown.lines)),
         compares=len(shown.groups) > 1,
-        laws=sorted({start.law for start in shown.starts.values()}),
+        gini=GINI,
+        laws=starts({start.law: start.gini for start in shown.starts.values()}),
         n_networks=max(len(values) for values in shown.lines.values()),
         **_panels(shown),
     )

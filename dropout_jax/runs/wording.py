@@ -50,6 +50,18 @@ class Cell(NamedTuple):
         return f"{self.difference:+.3f}" if math.isfinite(self.difference) else "–"
 
 
+def starts(ginis: Mapping[str, float]) -> str:
+    """The laws {name: Gini index} that layers usually start from, inferred from names of kernels.
+
+    Example:
+      >>> print(starts({"truncated normal": 0.392}))  # as for Flax
+      truncated normal (0.392); kernels of Keras start uniform (0.333)
+    """
+    said = " or ".join(f"{law} ({gini:.3f})" for law, gini in sorted(ginis.items()))
+    keras = "; kernels of Keras start uniform (0.333)"
+    return said + (keras if "truncated normal" in ginis else "")
+
+
 def question(names: Sequence[str]) -> str:
     """The question that the conditions [C], the baseline first, answer.
 

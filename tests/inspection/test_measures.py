@@ -251,6 +251,28 @@ def test_the_sum_over_layers_is_over_all_of_them_if_all_are_measured(tmp_path, c
     assert "holds 52 numbers, 48 of them in these layers" in said
 
 
+@pytest.mark.parametrize(
+    ("name", "law"),
+    [
+        ("a.kernel", "truncated normal (0.392); kernels of Keras start uniform (0.333)"),
+        ("a.weight", "uniform (0.333)"),
+    ],
+)
+def test_terminal_and_page_name_the_laws_of_the_start_and_the_form_of_the_gini(
+    name, law, tmp_path, capsys
+):
+    path, page = tmp_path / "net.safetensors", tmp_path / "page.html"
+    save_file({name: DENSE}, path)
+    for files in ([str(path)], [str(path)] * 2):
+        assert run_command(["inspect", *files, "--report", str(page)]) == 0
+        terminal = " ".join(capsys.readouterr().out.split())
+        assert "Gini index with the factor N/(N - 1)" in terminal
+        assert f"usually start from, {law}." in terminal or len(files) > 1
+        written = page.read_text(encoding="utf-8")
+        assert "Gini index with the factor N/(N - 1)" in written
+        assert f"usually start from: {law}." in written
+
+
 def test_many_layers_with_nan_are_few_warnings_each_with_its_file():
     bad = np.full((2, 2), np.nan)
     params = {"good": {"kernel": DENSE}, **{f"{i}": {"kernel": bad} for i in range(10)}}
@@ -576,6 +598,7 @@ def test_the_command_shows_one_file_two_and_groups(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "more uniform" in said
     assert "5 and 5 files" in said
+    assert "factor N/(N - 1)" in " ".join(said.split())
     unshared = next(line for line in said.splitlines() if "not in all files" in line)
     assert "only_a.kernel" in unshared
     assert "only_b.kernel" in unshared
