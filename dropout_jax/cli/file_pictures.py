@@ -1,6 +1,7 @@
 """What `inspect` draws: layers of files, or of two groups of files, as arrays and tables."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -71,7 +72,7 @@ def _names_of(row: Mapping[str, Any]) -> dict[str, str]:
 def _conditions(one: Inspected) -> dict[str, Inspected]:
     """The conditions of a run, with layers `condition/layer/kernel`; any other file as it is."""
     if all(layer.n_networks == 1 for layer in one.layers.values()):
-        return {_in_a_legend(escaped(one.path.name)): one}
+        return {_in_a_legend(one.path): one}
     parts: dict[str, Inspected] = {}
     for name, layer in one.layers.items():
         condition, number, _ = name.rsplit("/", 2)
@@ -83,9 +84,11 @@ def _conditions(one: Inspected) -> dict[str, Inspected]:
     return parts
 
 
-def _in_a_legend(name: str) -> str:
-    """A file's name, shortened in the middle to the width of a line there."""
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST // 2]}…{name[1 - _LONGEST // 2 :]}"
+def _in_a_legend(path: Path) -> str:
+    """The name of a file; if it is too long for a line there, without suffix and middle."""
+    name, stem = escaped(path.name), escaped(path.stem)
+    middle = f"{stem[: _LONGEST // 2]}…{stem[1 - _LONGEST // 2 :]}"
+    return next((short for short in (name, stem) if len(short) <= _LONGEST), middle)
 
 
 def _profile(files: Sequence[Inspected], layer: str) -> Profile:

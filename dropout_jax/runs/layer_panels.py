@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dropout_jax.analysis.uniformity import Profile
 
 _FROM = 0.05  # of the mean, where the axis of sorted weights begins: the smallest go to 0
+_STEPS = (1, 2, 5, 10)  # between ticks, which then have short labels
 _LONGEST = 34  # characters of a layer's name beside an axis
 
 
@@ -70,7 +71,7 @@ def draw_depth(ax: Axes, lines: Mapping[str, np.ndarray], starts: Mapping[str, f
         ax.plot(middle, y, color=colour(c), ls=line(c), lw=1.2, marker=marker(c), ms=4)
     ax.set_yticks(y, map(short, starts))
     ax.set_ylim(len(y) - 0.5, -0.5)
-    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
     ax.set_xlabel("Gini of |w| (left: more uniform)", loc="right")
 
 
@@ -132,5 +133,5 @@ def draw_differences(ax: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     """
     rows = [{**row, "layer": short(row["layer"])} for row in rows]
     panels.draw_differences(ax, rows, {"against": 1})
-    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
     ax.set_xlabel("difference in Gini (left: more uniform)", loc="right")
