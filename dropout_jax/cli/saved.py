@@ -13,8 +13,6 @@ from dropout_jax.cli.refused import bad_input
 from dropout_jax.cli.tables import escaped, named
 from dropout_jax.runs.wording import flat, in_short, picture
 
-_SLIDE = (10.67, 6.0)  # inches, 16:9; projected at 13.33 inches, type grows by a quarter
-
 
 def list_runs(arguments: List) -> int:
     """Print the runs in a folder: date, data, conditions and answer."""
@@ -76,17 +74,15 @@ def diff(arguments: Diff) -> int:
 def figures(arguments: Figures) -> int:
     """Draw the figures of a run again, from its folder alone."""
     from dropout_jax.io.figures import write_figure
+    from dropout_jax.runs import pictures
     from dropout_jax.runs.saved import load_run
 
     with bad_input():
         run = load_run(arguments.run)
     out = arguments.out or arguments.run / ("slides" if arguments.slides else "figures")
-    for name, figure in run.figures.items():
-        if arguments.slides:
-            figure.set_size_inches(*_SLIDE)
-            write_figure(out, name, figure, ("png", "pdf"), dpi=300)
-        else:
-            write_figure(out, name, figure)
+    how = {"formats": ("png", "pdf"), "dpi": 300} if arguments.slides else {}
+    for name, figure in pictures.figures(run, arguments.slides).items():
+        write_figure(out, name, figure, **how)
     terminal.say_plainly(f"Figures: {escaped(out)}")
     return 0
 

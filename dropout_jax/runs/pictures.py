@@ -16,7 +16,8 @@ from dropout_jax.populations.population import Population
 from dropout_jax.runs import plots
 from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.page import Contents, render
-from dropout_jax.runs.wording import question, verdict
+from dropout_jax.runs.style import SLIDE
+from dropout_jax.runs.wording import SHOWN, question, verdict
 
 
 def _sound_seeds(result: Outcome) -> Outcome:
@@ -36,8 +37,10 @@ def _sound_seeds(result: Outcome) -> Outcome:
     )
 
 
-def figures(result: Outcome) -> dict[str, Figure]:
+def figures(result: Outcome, slides: bool = False) -> dict[str, Figure]:
     """The figures of a run without the seeds that diverged, by file name; the lecture's is first.
+
+    Those for slides are on a small 16:9 sheet, and show the views of the answer alone.
 
     Example:
       >>> from dropout_jax.data import load_dataset
@@ -55,14 +58,13 @@ def figures(result: Outcome) -> dict[str, Figure]:
     result = _sound_seeds(result)
     names, population = list(result.conditions), result.population
     titles, n_seeds = _titles(result), len(result.seeds)
-    comparisons = result.summary["comparisons"]
-    differences = (
-        {"differences": plots.plot_differences(comparisons, "gini")} if comparisons else {}
-    )
+    rows = [r for r in result.summary["comparisons"] if not slides or r["view"] in SHOWN]
+    differences = {"differences": plots.plot_differences(rows, "gini")} if rows else {}
     hidden = [f"units of {title}" for title in titles[:-1]]
     units = _profiles(result.measured, "contribution", hidden)
-    return {
-        "weights": plots.plot_weights(*_shown_weights(result, titles), _changes(result, titles)),
+    changes = {} if slides else _changes(result, titles)  # which another slide shows
+    drawn: dict[str, Figure] = {
+        "weights": plots.plot_weights(*_shown_weights(result, titles), changes),
         "profiles": plots.plot_profiles(
             names, _profiles(result.measured, "entries", titles), "|w|", n_seeds
         ),
@@ -70,6 +72,9 @@ def figures(result: Outcome) -> dict[str, Figure]:
         **differences,
         "curves": plots.plot_curves(names, population.epochs, _curves(population), n_seeds),
     }
+    for figure in drawn.values() if slides else ():
+        figure.set_size_inches(*SLIDE)
+    return drawn
 
 
 def _curves(population: Population) -> dict[str, np.ndarray]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from dropout_jax.runs import panels
@@ -30,7 +29,7 @@ from dropout_jax.runs.style import (
 if TYPE_CHECKING:
     from dropout_jax.analysis.uniformity import Profile
 
-_N_INSIDE = 4  # so many conditions have their legend inside a panel
+_SHORT = 12  # characters of names of which a legend has six in a line
 
 
 @mpl.rc_context(STYLE)
@@ -63,21 +62,28 @@ def plot_weights(
             a = magnitudes[name][title]
             panels.draw_weights(axes, a, top, c)
             if np.isfinite(a).any():
-                said = f"mean {a.mean():.3f}   Gini {gini[name][title]:.3f}"
+                said = f"Gini {gini[name][title]:.3f}"
                 if changes and name in changes:
-                    said += f"\nGini over seeds {changes[name][title]:+.3f}"
+                    said += f"\nover seeds {changes[name][title]:+.3f}"
                 axes.text(0.98, 0.97, said, transform=axes.transAxes, ha="right", va="top")
-        row[0].set_ylabel(f"{title}\n|w|")
+        label_of = f"{_in_lines(title)}\n|w|"
+        row[0].set_ylabel(label_of, rotation=0, ha="right", va="center")
     for axes, name in zip(grid[0], names, strict=True):
         axes.set_title("\n".join(wrap(name, 36)), fontweight="bold")
     for axes in grid[-1]:
         axes.set_xlabel("weight index")
+    over_seeds = f"; over seeds: mean difference in Gini from {names[0]}" if changes else ""
     figure.suptitle(
         "Weight magnitude against weight index (row by row of the kernel); one network each\n"
-        f"line: mean; grey: the middle 90 %; over seeds: mean difference in Gini from {names[0]}",
+        f"line: mean; grey: the middle 90 %{over_seeds}",
         size=10,
     )
     return figure
+
+
+def _in_lines(title: str) -> str:
+    """The title of a layer, its sizes in a line of their own."""
+    return title.replace(" (", "\n(")
 
 
 @mpl.rc_context(STYLE)
@@ -100,7 +106,8 @@ def plot_profiles(
       >>> layers = {"layer 0": Profile(flat, flat * np.linspace(0, 1, 101))}
       >>> figure = plot_profiles(["none", "dropout"], layers, "|w|", 3)
       >>> print(figure.axes[0].get_ylabel())
-      |w|, in units of its mean
+      |w|
+      / mean
     """
     figure = Figure(figsize=(3.2 * len(profiles) + 0.4, 8.2), layout="constrained")
     grid = figure.subplots(3, len(profiles), squeeze=False, sharex=True)
@@ -110,7 +117,7 @@ def plot_profiles(
         relative, lorenz, change = (dict(zip(names, of, strict=True)) for of in drawn)
         fractions = np.linspace(0, 1, curves.shape[-1])
         sorted_axes, lorenz_axes, change_axes = grid[:, column]
-        sorted_axes.set_title(title)
+        sorted_axes.set_title(_in_lines(title))
         panels.draw_sorted(sorted_axes, relative)
         panels.draw_lorenz(lorenz_axes, lorenz)
         below = lorenz[names[0]].mean(axis=0)
@@ -118,27 +125,24 @@ def plot_profiles(
         draw_bands(change_axes, fractions, change)
         change_axes.set_xlabel("fraction, from the smallest")
         change_axes.set_xlim(0, 1)
-    grid[0, 0].set_ylabel(f"{quantity}, in units of its mean")
-    grid[1, 0].set_ylabel(f"share of the sum of {quantity}")
-    change_label = wrap(f"difference in share from {names[0]}", 40)
-    grid[2, 0].set_ylabel("\n".join([*change_label, "(up: more uniform)"]))
+    grid[0, 0].set_ylabel(f"{quantity}\n/ mean")
+    grid[1, 0].set_ylabel("share\nof the sum")
+    grid[2, 0].set_ylabel("difference\nin share")
     along = {"rotation": 45, "transform_rotates_text": True, "rotation_mode": "anchor"}
-    grid[1, 0].text(0.45, 0.47, "uniform", color=GREY, size=8, ha="center", va="bottom", **along)
-    _add_legend(figure, grid[0, 0], names, "lower right")
+    grid[1, 0].text(0.45, 0.47, "uniform", color=GREY, ha="center", va="bottom", **along)
+    _add_legend(figure, names)
     figure.suptitle(
         f"Sorted {quantity} and Lorenz curves: mean and range over {n_seeds} seeds\n"
-        f"shaded: half the Gini index of {names[0]}",
+        f"shaded: half the Gini of {names[0]}; difference from {names[0]}, up is more uniform",
         size=10,
     )
     return figure
 
 
-def _add_legend(figure: Figure, axes: Axes, names: Sequence[str], loc: Any = "best") -> None:
-    """The legend of conditions, in a panel if they are few, else below all of them."""
-    if len(names) <= _N_INSIDE:
-        axes.legend(handles=legend(names), loc=loc)
-    else:
-        figure.legend(handles=legend(names), loc="outside lower center", ncols=3)
+def _add_legend(figure: Figure, names: Sequence[str]) -> None:
+    """The legend of conditions, below all panels, where it hides nothing."""
+    in_a_line = 6 if max(map(len, names)) <= _SHORT else 3
+    figure.legend(handles=legend(names), loc="outside lower center", ncols=in_a_line)
 
 
 @mpl.rc_context(STYLE)
@@ -214,6 +218,6 @@ def plot_curves(
         axes.set_title(f"{split} {metric}")
     for axes in grid[-1]:
         axes.set_xlabel("epoch")
-    _add_legend(figure, grid[0, 0], names)
+    _add_legend(figure, names)
     figure.suptitle(f"Learning curves: mean and range over {n_seeds} seeds", size=10)
     return figure

@@ -18,6 +18,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 # Okabe & Ito's palette: colour-blind readers can tell the colours apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 GREY = "#777777"
+SLIDE = (7.11, 4.0)  # inches, 16:9: on so small a sheet, letters of 9 points are 3 % of the height
 STRIPE = "#f2f2f2"
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -117,6 +118,19 @@ def legend(names: Sequence[str]) -> list[Line2D]:
     ]
 
 
+class _LogTicks(LogLocator):
+    """Ticks at multiples of powers of ten; at the powers alone if those do not fit."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """The ticks between two values."""
+        ticks = super().tick_values(vmin, vmax)
+        if len(ticks):
+            return ticks
+        powers = LogLocator()
+        powers.set_axis(self.axis)
+        return powers.tick_values(vmin, vmax)
+
+
 def log_scale(ax: Axes, subs: Sequence[float]) -> None:
     """Make the y axis logarithmic, with plain numbers at these multiples of powers of ten.
 
@@ -128,7 +142,7 @@ def log_scale(ax: Axes, subs: Sequence[float]) -> None:
       log
     """
     ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=subs))
+    ax.yaxis.set_major_locator(_LogTicks(subs=subs))
     ax.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
     ax.yaxis.set_minor_formatter(NullFormatter())
 

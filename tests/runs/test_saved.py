@@ -3,12 +3,14 @@
 import dataclasses
 import html
 import importlib.util
+import itertools
 import json
 
 import chex
 import jax
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from dropout_jax.data import load_dataset
 from dropout_jax.networks.mlp import MLP
@@ -157,3 +159,34 @@ def test_a_table_is_of_pandas_if_that_is_there(result):
 def test_the_summary_on_disk_says_the_answer_in_the_same_words(result, folder):
     told = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert told["verdict"] == result.verdict
+
+
+def written_on(figure):
+    """The texts of a figure that can be seen, and the boxes that they take up."""
+    figure.draw_without_rendering()
+    ticks = set()
+    for axes in figure.axes:
+        of_x = [(label, "intervalx") for label in axes.get_xticklabels()]
+        for label, side in [*of_x, *((label, "intervaly") for label in axes.get_yticklabels())]:
+            low, high = getattr(axes.bbox, side)
+            start, end = getattr(label.get_window_extent(), side)
+            if not low - 1 <= (start + end) / 2 <= high + 1:
+                ticks.add(label)  # which is not drawn
+    texts = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
+    return [(t, t.get_window_extent()) for t in texts if t not in ticks]
+
+
+def test_on_slides_letters_are_3_percent_of_the_height_and_hide_none(result):
+    for name, figure in figures(result, slides=True).items():
+        width, height = figure.get_size_inches()
+        assert abs(width / height - 16 / 9) < 0.01
+        texts = written_on(figure)
+        assert min(float(text.get_fontsize()) for text, _ in texts) / 72 / height > 0.03, name
+        for (one, box), (other, of_other) in itertools.combinations(texts, 2):
+            seen = f"{name}: {one.get_text()!r} and {other.get_text()!r}"
+            overlap = min(box.x1, of_other.x1) - max(box.x0, of_other.x0)
+            below = min(box.y1, of_other.y1) - max(box.y0, of_other.y0)
+            assert min(overlap, below) < 1, seen
+        for text, box in texts:
+            assert figure.bbox.x0 - 1 < box.x0 < box.x1 < figure.bbox.x1 + 1, text.get_text()
+            assert figure.bbox.y0 - 1 < box.y0 < box.y1 < figure.bbox.y1 + 1, text.get_text()
