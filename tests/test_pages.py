@@ -317,3 +317,11 @@ def test_the_page_says_what_each_dependency_is_for():
     (table,) = re.findall(r"\| package \|.*?\n\n", text("opinions"), re.DOTALL)
     named = re.findall(r"^\| ([a-z][^|]*) \|", table, re.MULTILINE)[1:]
     assert sorted(", ".join(named).split(", ")) == sorted(needed)
+
+
+def test_the_views_are_called_and_explained_as_the_command_does():
+    from dropout_jax.runs.wording import VIEWS
+
+    for view, of in VIEWS.items():
+        said = of.said.replace("|", r"\|")
+        assert f"| `{view}` | {of.name} | {said} |" in text("run_folder")

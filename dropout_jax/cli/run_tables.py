@@ -16,9 +16,12 @@ from dropout_jax.runs.wording import (
     SHOWN,
     Cell,
     described,
+    explained,
+    in_order,
     picture,
     seeds_suffice,
     verdict,
+    view_name,
 )
 from dropout_jax.training.config import Hparams
 
@@ -55,7 +58,7 @@ def answer_lines(summary: dict[str, Any], question: str) -> Iterator[RenderableT
     yield from (named(sentence) for sentence in verdict(summary))
     if table := picture(summary):
         yield _picture_table(table, len(summary["conditions"]) > 2)
-        yield Text(LEGEND, style="dim")
+        yield Text(" ".join([LEGEND, *explained(SHOWN)]), style="dim")
 
 
 def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[RenderableType]:
@@ -74,6 +77,9 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
     baseline, *others = conditions
     for name in others:
         yield _gini_table(summary, name, all_views)
+    if others and all_views:
+        views = [row["view"] for row in summary["comparisons"] if row["view"] not in SHOWN]
+        yield Text("\n".join(explained(views)), "dim")
     dead = conditions[baseline]["dead_inputs"][0]
     compared = (
         f"{statistics['interval']}; p by sign flips, adjusted over all conditions, layers and "
@@ -90,7 +96,7 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
     )
     if others and not all_views:
         yield Text(
-            "--all-views also prints other views, such as path norms and the change of |w|.", "dim"
+            "--all-views also prints other views, such as path norms and changes of |w|.", "dim"
         )
     for name, condition in conditions.items():
         if diverged := condition["diverged_seeds"]:
@@ -135,12 +141,12 @@ def _gini_table(summary: dict[str, Any], name: str, all_views: bool) -> Renderab
     for heading in (baseline, name, "difference [95 % interval]", "p"):
         table.add_column(named(heading), justify="right")
     table.add_column("verdict")
-    for row in summary["comparisons"]:
+    for row in in_order(summary["comparisons"]):
         shown = all_views or row["view"] in SHOWN
         if (row["condition"], row["measure"]) == (name, "gini") and shown:
             table.add_row(
                 str(row["layer"]),
-                SHOWN.get(row["view"], row["view"].replace("_", " ")),
+                view_name(row["view"]),
                 *comparison_cells(row),
             )
     return table

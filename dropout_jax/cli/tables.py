@@ -3,6 +3,7 @@
 Names of conditions, files and tensors are users' text: never read as markup, and `escaped`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import RenderableType
@@ -33,7 +34,7 @@ def interrupted_line(summary: dict[str, Any]) -> Text:
     return Text.assemble(("Interrupted:", "bold"), done)
 
 
-def comparison_cells(row: dict[str, Any]) -> tuple[str, ...]:
+def comparison_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     """The cells of a comparison: means, difference, p and verdict."""
     return (
         f"{row['baseline_mean']:.3f}",

@@ -14,7 +14,18 @@ import numpy as np
 from markupsafe import Markup
 
 from dropout_jax.runs import page_panels
-from dropout_jax.runs.wording import GINI, LEGEND, SHOWN, described, flat, picture, verdict
+from dropout_jax.runs.wording import (
+    GINI,
+    LEGEND,
+    SHOWN,
+    described,
+    explained,
+    flat,
+    in_order,
+    picture,
+    verdict,
+    view_name,
+)
 
 _STYLE = (  # of an answer that stands alone; a page has its own
     "<style>.picture .more-uniform { color: #00795a; font-weight: 600 } "
@@ -76,8 +87,12 @@ def render(contents: Contents) -> str:
       True
     """
     names = list(contents.summary["conditions"])
+    rows = contents.summary["comparisons"]
     return template("page").render(
         contents._asdict(),
+        views=explained(row["view"] for row in rows),
+        view_name=view_name,
+        comparisons=[row for name in names for row in in_order(rows) if row["condition"] == name],
         names=names,
         described={name: described(of) for name, of in contents.summary["conditions"].items()},
         answer_html=_answer(contents.summary, contents.answer),
@@ -86,7 +101,7 @@ def render(contents: Contents) -> str:
         weights=page_panels.weights(contents.magnitudes),
         sorted_weights=page_panels.profiles(contents.profiles, names, "|w|"),
         sorted_units=page_panels.profiles(contents.units, names, "contribution"),
-        differences=page_panels.differences(contents.summary["comparisons"], names),
+        differences=page_panels.differences(rows, names),
         learning=page_panels.curves(contents.epochs, contents.curves, names),
         curve_rows=[
             (
@@ -98,7 +113,7 @@ def render(contents: Contents) -> str:
             for p, epoch in enumerate(contents.epochs)
         ],
         weight_table=_weight_table(contents.magnitudes),
-        measures=list(dict.fromkeys(row["measure"] for row in contents.summary["comparisons"])),
+        measures=list(dict.fromkeys(row["measure"] for row in rows)),
         settings=flat(contents.settings),
         environment=flat(contents.environment),
     )
@@ -120,7 +135,11 @@ def answer(summary: Mapping[str, Any]) -> str:
 
 def _answer(summary: Mapping[str, Any], sentences: Sequence[str]) -> Markup:
     """The sentences and the picture-table."""
-    told = {"picture": picture(summary), "shown": list(SHOWN.values()), "legend": LEGEND}
+    told = {
+        "picture": picture(summary),
+        "shown": list(SHOWN.values()),
+        "legend": " ".join([LEGEND, *explained(SHOWN)]),
+    }
     return Markup(template("answer").render(told, sentences=sentences, gini=GINI))
 
 

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from dropout_jax.runs import panels
 from dropout_jax.runs.style import STYLE, colour, line, numbers
 from dropout_jax.runs.svg import inline
-from dropout_jax.runs.wording import of_differences
+from dropout_jax.runs.wording import in_order, of_differences
 
 PANEL_STYLE = {**STYLE, "font.size": 8, "axes.labelpad": 6}  # a page may enlarge the text
 _EVERY = 2  # of the points of a profile
@@ -140,12 +140,12 @@ def differences(comparisons: Sequence[Mapping[str, Any]], names: Sequence[str]) 
     for name, c in list(numbers(names).items())[1:]:
         of_condition = [row for row in rows if row["condition"] == name]
         x_label = "difference in Gini (left: more uniform)"
-        figure, axes = new_panel(x_label, height=0.6 + 0.17 * len(of_condition), left=1.4)
+        figure, axes = new_panel(x_label, height=0.6 + 0.17 * len(of_condition), left=1.5)
         panels.draw_differences(axes, of_condition, {name: c})
         axes.set_xlim(-top, top)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         which = f"{name} minus {names[0]}"
-        svg = inline(figure, f"differences{c}", of_differences(of_condition, which))
+        svg = inline(figure, f"differences{c}", of_differences(in_order(of_condition), which))
         drawn.append(Panel(svg, which, {}))
     return drawn
 

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from dropout_jax.runs.style import GREY, STRIPE, colour, draw_bands, log_scale, marker
+from dropout_jax.runs.wording import in_order, view_name
 
 _WINDOWS, _IN_WINDOW = 40, 50  # of the band: at most so many, with about so many weights at least
 PALE = 0.35  # opacity of what is shown to be negligible
@@ -102,7 +103,7 @@ def draw_lorenz(ax: Axes, lorenz: Mapping[str, np.ndarray]) -> None:
 def draw_differences(
     ax: Axes, rows: Sequence[Mapping[str, Any]], conditions: Mapping[str, int]
 ) -> None:
-    """Draw differences with intervals, a line per layer and view.
+    """Draw differences with intervals, a line per layer and view, as `wording.in_order` has them.
 
     A mark is filled if there is a difference, pale if it is negligible, open if undecided.
 
@@ -117,9 +118,9 @@ def draw_differences(
       >>> ax = Figure().subplots()
       >>> draw_differences(ax, [row], {"dropout": 1})
       >>> print(ax.get_yticklabels()[0].get_text())
-      layer 0   entries
+      layer 0   weights
     """
-    cells = list(dict.fromkeys((row["layer"], row["view"]) for row in rows))
+    cells = list(dict.fromkeys((row["layer"], row["view"]) for row in in_order(rows)))
     names, n = list(conditions), len(conditions)
     ax.axvline(0, color="black", lw=0.8)
     for row in rows:
@@ -141,7 +142,7 @@ def draw_differences(
         if layers.index(layer) % 2:
             ax.axhspan(y - 0.5, y + 0.5, color=STRIPE, lw=0, zorder=-1)
     titles = [f"layer {layer}" if isinstance(layer, int) else layer for layer, _ in cells]
-    views = [view.replace("_", " ") for _, view in cells]
+    views = [view_name(view) for _, view in cells]
     ax.set_yticks(range(len(cells)), map("{}   {}".format, titles, views))
     ax.set_ylim(len(cells) - 0.5, -0.5)
 

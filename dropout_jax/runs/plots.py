@@ -25,6 +25,7 @@ from dropout_jax.runs.style import (
     marker,
     numbers,
 )
+from dropout_jax.runs.wording import explained
 
 if TYPE_CHECKING:
     from dropout_jax.analysis.uniformity import Profile
@@ -169,7 +170,9 @@ def plot_differences(
     del shown[baseline]
     n_cells = len({(row["layer"], row["view"]) for row in rows})
     row_height = 0.12 * len(shown) + 0.12
-    figure = Figure(figsize=(7.2, row_height * n_cells + 1.4), layout="constrained")
+    views = explained(row["view"] for row in rows)
+    height = row_height * n_cells + 1.4 + 0.14 * len(views)
+    figure = Figure(figsize=(7.2, height), layout="constrained")
     axes = figure.subplots()
     panels.draw_differences(axes, rows, shown)
     named = measure.replace("_", " ").capitalize()
@@ -187,6 +190,7 @@ def plot_differences(
     axes.legend(handles=marks, loc="upper left", bbox_to_anchor=(1, 1))
     n = " … ".join(map(str, sorted({row["n"] for row in rows})))
     figure.suptitle(f"Mean paired difference and 95 % interval, n = {n} seeds", size=10)
+    figure.supxlabel("\n".join(views), size=9, x=0.02, ha="left", color=GREY)
     return figure
 
 

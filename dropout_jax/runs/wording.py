@@ -4,18 +4,30 @@ The *work* is what hidden units contribute; the *weights* are single magnitudes 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dropout_jax.analysis.paired import smallest_p
 from dropout_jax.analysis.statistics import MIN_SEEDS
 
-SHOWN = {"entries": "weights", "contribution": "contributions"}  # views that are always shown
+
+class View(NamedTuple):
+    """What readers call a view, and what it is of; files have names of their own."""
+
+    name: str
+    said: str
+
+
+VIEWS = {  # in the order in which a layer's are shown
+    "contribution": View("contributions", "rms(h) · ‖w_out‖ of each hidden unit, what it sends on"),
+    "entries": View("weights", "the magnitudes |w| of a layer"),
+    "columns": View("weights of a unit", "|w| into one unit; the measure is averaged over units"),
+    "change": View("changes", "|w − w₀|, how far each weight moved in training"),
+    "path_norm": View("path norms", "‖(w_in, b)‖ · ‖w_out‖ of each hidden unit"),
+}
+SHOWN = {view: VIEWS[view].name for view in ("contribution", "entries")}  # always
 MARKS = {"more uniform": "▲", "less uniform": "▼", "negligible": "≈", "undecided": "?"}
-LEGEND = (
-    "Differences of the Gini index; below 0 is more uniform. Weights: the magnitudes |w| of a "
-    "layer. Contributions: rms(h) · ‖w_out‖ of each hidden unit, what it sends on."
-)
+LEGEND = "Differences of the Gini index; below 0 is more uniform."
 SIZES = (
     "Norm: root of the sum of squares. Spectral norm: the most that a layer lengthens a vector. "
     "Stable rank: (norm / spectral norm)². Dead units: constant, or without a weight."
@@ -35,6 +47,41 @@ _CHANGES = {
     "negligible": "about as evenly",
     "undecided": "undecided",
 }
+
+
+def view_name(view: str) -> str:
+    """What readers call a view; of other networks' layers, what the rows call it.
+
+    Example:
+      >>> print(view_name("path_norm"), view_name("all weights"), sep=", ")
+      path norms, all weights
+    """
+    return VIEWS[view].name if view in VIEWS else view
+
+
+def explained(views: Iterable[str]) -> list[str]:
+    """A sentence for each view that has one, in the order in which they are shown.
+
+    Example:
+      >>> print(*explained(["entries", "all weights"]))
+      Weights: the magnitudes |w| of a layer.
+    """
+    views = set(views)
+    return [f"{of.name.capitalize()}: {of.said}." for view, of in VIEWS.items() if view in views]
+
+
+def in_order(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Rows of comparisons, those of a layer in the order in which its views are shown.
+
+    Example:
+      >>> rows = [{"layer": 0, "view": view} for view in ("entries", "contribution")]
+      >>> print([row["view"] for row in in_order([*rows, {"layer": 1, "view": "entries"}])])
+      ['contribution', 'entries', 'entries']
+    """
+    rows, order = list(rows), list(VIEWS)
+    layers = list(dict.fromkeys(row["layer"] for row in rows))
+    ranks = {view: order.index(view) if view in order else 0 for view in {r["view"] for r in rows}}
+    return sorted(rows, key=lambda row: (layers.index(row["layer"]), ranks[row["view"]]))
 
 
 class Cell(NamedTuple):
@@ -215,12 +262,12 @@ def of_differences(rows: Sequence[Mapping[str, Any]], which: str) -> str:
     Example:
       >>> row = {"layer": 0, "view": "entries", "difference": -0.1, "verdict": "more uniform"}
       >>> print(of_differences([row], "dropout minus none"))
-      Difference in Gini, dropout minus none: layer 0 entries -0.100, more uniform
+      Difference in Gini, dropout minus none: layer 0 weights -0.100, more uniform
     """
     told = []
     for row in rows:
         layer = f"layer {row['layer']}" if isinstance(row["layer"], int) else row["layer"]
-        told.append(f"{layer} {row['view']} {row['difference']:+.3f}, {row['verdict']}")
+        told.append(f"{layer} {view_name(row['view'])} {row['difference']:+.3f}, {row['verdict']}")
     return f"Difference in Gini, {which}: {'; '.join(told)}"
 
 

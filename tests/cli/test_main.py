@@ -20,13 +20,14 @@ import numpy as np
 import pytest
 
 from dropout_jax import data
+from dropout_jax.analysis.comparison import VIEWS
 from dropout_jax.cli import backend, jobs, main, terminal
 from dropout_jax.cli.arguments import Compare
 from dropout_jax.cli.conditions import configuration, given_conditions
 from dropout_jax.cli.main import run_command
 from dropout_jax.io import writers
 from dropout_jax.populations import population
-from dropout_jax.runs import folder, run, write
+from dropout_jax.runs import folder, run, wording, write
 
 jax.devices()  # conftest's devices start before the command asks for one per core
 
@@ -206,7 +207,11 @@ def test_the_command_prints_errors_tables_and_the_answer(tmp_path, capsys, train
 @pytest.mark.usefixtures("already_trained")
 def test_the_other_views_are_printed_if_they_are_asked_for(tmp_path, capsys):
     assert run_command([*TOY, "--all-views", "--out", str(tmp_path / "run")]) == 0
-    assert "│ path norm" in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
+    for view in VIEWS:
+        name, of = wording.VIEWS[view]
+        assert f"│ {name} │" in shown
+        assert f"{name.capitalize()}: {of}." in shown
     said = json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))["verdict"]
     assert "With 3 seeds" in said[0]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dropout_jax.cli.main import run_command
-from dropout_jax.runs import layers_page
+from dropout_jax.runs import layers_page, wording
 from dropout_jax.runs.page import Contents, render
 from tests.runs.test_layers_page import layers_shown
 
@@ -132,6 +132,15 @@ def test_every_chart_says_in_words_what_it_shows_and_every_table_what_it_is(read
 def test_the_numbers_of_the_tables_have_all_their_digits(page):
     assert 'data-value="-0.123456789"' in page
     assert ">-0.123<" in page
+
+
+def test_every_view_is_explained_and_has_one_name_for_readers(read):
+    text = " ".join(read.text.split())
+    for view in ("entries", "columns", "change"):
+        name, of = wording.VIEWS[view]
+        assert f"{name.capitalize()}: {of}." in text
+        assert f"layer 1 {name} " in "".join(a.get("aria-label") or "" for _, a in read.tags)
+        assert ("td", {"data-value": view}) in read.tags  # in the table that is saved
 
 
 def test_what_is_incomplete_is_said():

@@ -10,7 +10,7 @@ from dropout_jax.analysis.comparison import VIEWS
 from dropout_jax.analysis.statistics import VERDICTS
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.io import figures
-from dropout_jax.runs import panels, plots, style
+from dropout_jax.runs import panels, plots, style, wording
 
 NAMES = ("none", "dropout", "l2")
 N_SEEDS = 5
@@ -199,9 +199,11 @@ def test_differences_show_every_interval_of_the_measure_and_fill_what_is_decided
         assert fill == (
             "white" if row["verdict"] == "undecided" else pale if negligible else colour
         )
-        assert labels[round(y)] == f"layer {row['layer']}   {row['view'].replace('_', ' ')}"
+        assert labels[round(y)] == f"layer {row['layer']}   {wording.view_name(row['view'])}"
     assert axes.get_xlabel() == "difference in Gini from none"
     assert legend_of(axes) == ["dropout", "l2", "negligible", "undecided"]
+    below: Any = axes.figure
+    assert below.get_supxlabel().splitlines() == wording.explained(VIEWS)
 
 
 def test_the_title_of_differences_says_how_many_seeds_each_is_of():
