@@ -1,6 +1,6 @@
 """What `compare` and `train` show: answer, errors and tables. Nothing is printed here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from dropout_jax.cli.tables import comparison_cells, escaped, named
-from dropout_jax.populations.moment import Moment
 from dropout_jax.runs.wording import (
     GINI,
     LEGEND,
@@ -41,14 +40,10 @@ def training_lines(conditions: dict[str, Hparams], n_seeds: int) -> Iterator[Ren
         yield Text(f"{seeds_suffice(n_seeds)}\n", "dim")
 
 
-def errors_line(moment: Moment, names: list[str]) -> Text:
-    """The current test error of each condition, the mean over the networks in training."""
-    errors = 100 * moment.curve.test.error[:, -1]
-    told = (
-        f"{name} {errors[moment.conditions == c].mean():.1f} %"
-        for c, name in enumerate(names)
-        if (moment.conditions == c).any()
-    )
+def errors_line(latest: Mapping[tuple[int, int], float], names: Sequence[str]) -> Text:
+    """The mean test error of each condition so far, from {(its number, seed): error}."""
+    of = {c: [error for (n, _), error in latest.items() if n == c] for c in range(len(names))}
+    told = (f"{names[c]} {100 * sum(e) / len(e):.1f} %" for c, e in of.items() if e)
     return named(f"test error: {', '.join(told)}", style="dim")
 
 

@@ -100,11 +100,13 @@ def _with_a_bar(arguments: Training, job: Job) -> Run:
         terminal.progress_bar(processes.is_first()) as bar,
         interrupts.deferred(processes.anywhere) as stop_if_asked,
     ):
-        task = bar.add_task(title, total=None)
+        task, latest = bar.add_task(title, total=None), {}  # the last test error of each member
 
         def show_and_stop(moment: Moment) -> None:
             bar.update(task, completed=moment.done, total=moment.total)
-            bar.below = run_tables.errors_line(moment, list(job.conditions))
+            members = zip(moment.conditions.tolist(), moment.seeds.tolist(), strict=True)
+            latest.update(zip(members, moment.curve.test.error[:, -1].tolist(), strict=True))
+            bar.below = run_tables.errors_line(latest, list(job.conditions))
             stop_if_asked(moment.done, moment.total)
 
         return jobs.train(arguments, job, show_and_stop)

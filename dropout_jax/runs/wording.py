@@ -171,7 +171,7 @@ def seeds_suffice(n_seeds: int) -> str:
     """
     said = f"With {n_seeds} seeds the smallest adjusted p is {smallest_p(n_seeds):.2g}"
     if n_seeds >= MIN_SEEDS:
-        return f"{said}."
+        return f"{said}; {MIN_SEEDS} are enough for p < .05."
     return f"{said}, so no direction can be decided; take at least {MIN_SEEDS}."
 
 

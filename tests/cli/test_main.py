@@ -21,7 +21,7 @@ import pytest
 
 from dropout_jax import data
 from dropout_jax.analysis.comparison import VIEWS
-from dropout_jax.cli import backend, jobs, main, terminal
+from dropout_jax.cli import backend, jobs, main, run_tables, terminal, train
 from dropout_jax.cli.arguments import Compare
 from dropout_jax.cli.conditions import configuration, given_conditions
 from dropout_jax.cli.main import run_command
@@ -214,6 +214,24 @@ def test_the_other_views_are_printed_if_they_are_asked_for(tmp_path, capsys):
         assert f"{name.capitalize()}: {of}." in shown
     said = json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))["verdict"]
     assert "With 3 seeds" in said[0]
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_the_bar_shows_the_mean_error_of_every_condition_so_far(tmp_path, monkeypatch):
+    shown = []
+
+    def errors_line(latest, names):
+        shown.append((dict(latest), run_tables.errors_line(latest, names).plain))
+        return ""
+
+    told = SimpleNamespace(**{**vars(run_tables), "errors_line": errors_line})
+    monkeypatch.setattr(train, "run_tables", told)
+    assert run_command([*TOY, "--out", str(tmp_path / "run")]) == 0
+    latest, last = shown[-1]
+    assert sorted(latest) == [(c, seed) for c in range(3) for seed in range(3)]
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))
+    means = {name: 100 * of["test_error"]["mean"] for name, of in summary["conditions"].items()}
+    assert last == "test error: " + ", ".join(f"{n} {mean:.1f} %" for n, mean in means.items())
 
 
 @pytest.mark.usefixtures("already_trained")

@@ -2,7 +2,15 @@
 
 import pytest
 
-from dropout_jax.runs.wording import MARKS, described, in_short, picture, question, verdict
+from dropout_jax.runs.wording import (
+    MARKS,
+    described,
+    in_short,
+    picture,
+    question,
+    seeds_suffice,
+    verdict,
+)
 
 MORE, LESS, SAME, OPEN = "more uniform", "less uniform", "negligible", "undecided"
 
@@ -122,3 +130,10 @@ def test_the_question_of_the_lecture_is_asked_where_dropout_stands_between_none_
     assert question(["none", "dropout 0.2", "dropout 0.5", "l2"]) == of_lecture
     assert question(["none", "l2"]) == "What spreads the weights, compared with none?"
     assert question(["none"]) == "How are the weights of none spread?"
+
+
+@pytest.mark.parametrize("n", [6, 10, 100])
+def test_seeds_that_suffice_are_told_with_how_many_are_enough(n):
+    said = seeds_suffice(n)
+    assert said.startswith(f"With {n} seeds")
+    assert said.endswith("; 6 are enough for p < .05.")
