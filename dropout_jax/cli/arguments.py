@@ -150,15 +150,15 @@ class Inspect:
 
 @dataclass(frozen=True)
 class List:
-    """Which runs are there? Prints the date, data, seeds and answer of each."""
+    """Which runs are there? Prints the date, data, seeds, conditions and answer of each."""
 
     folder: tyro.conf.Positional[Path] = Path("runs")
-    """folder whose subfolders are runs"""
+    """folder that is a run, or whose subfolders are runs"""
 
 
 @dataclass(frozen=True)
 class Diff:
-    """In which settings and verdicts do two runs differ?"""
+    """In which settings, versions, test errors and verdicts do two runs differ?"""
 
     one: tyro.conf.Positional[Path]
     """folder of a run"""

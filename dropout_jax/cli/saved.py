@@ -1,73 +1,89 @@
 """`dropout-jax list`, `diff` and `figures`: runs that are done, from their folders."""
 
+import contextlib
 import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from dropout_jax.cli import terminal
 from dropout_jax.cli.arguments import Diff, Figures, List
 from dropout_jax.cli.refused import bad_input
 from dropout_jax.cli.tables import escaped, named
-from dropout_jax.runs.wording import flat, in_short, picture
+from dropout_jax.runs.folder import MARK, read_mark
+from dropout_jax.runs.wording import described, flat, in_short, picture
 
 
 def list_runs(arguments: List) -> int:
-    """Print the runs in a folder: date, data, conditions and answer."""
+    """Print the runs in a folder, or the one that it is, and what those unfinished lack."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("run", "written", "data", "seeds", "answer"):
+    for heading in ("run", "written", "data", "seeds", "conditions", "answer"):
         table.add_column(heading)
+    place = arguments.folder
     with bad_input():
-        if not arguments.folder.is_dir():
-            raise ValueError(f"the folder of runs must exist, got {arguments.folder}")
-        runs = sorted(path.parent for path in arguments.folder.glob("*/summary.json"))
+        if not place.is_dir():
+            raise ValueError(f"the folder of runs must exist, got {place}")
+        runs = [place, *sorted(path for path in place.iterdir() if path.is_dir())]
     for run in runs:
-        try:
-            told, summary = _read(run)
-            written = datetime.fromtimestamp((run / "summary.json").stat().st_mtime)
-            cells = (
-                run.name,
-                f"{written:%Y-%m-%d %H:%M}",
-                told.get("dataset", "own"),
-                summary["n_seeds"],
-                in_short(summary) or "nothing is compared",
-            )
-        except (ValueError, KeyError, TypeError):
-            continue  # another's folder
-        table.add_row(*map(named, cells))
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # another's folder
+            cells = (str(cell).split("\n") for cell in _row(run))
+            table.add_row(*(Text("\n").join(map(named, lines)) for lines in cells))
     if table.row_count:
         terminal.say([table])
     else:
-        terminal.say_plainly(f"There is no run in {escaped(arguments.folder)}.")
+        terminal.say_plainly(f"There is no run in {escaped(place)}.")
     return 0
 
 
+def _row(run: Path) -> tuple[str, ...]:
+    """What a list says of a run.
+
+    Raises:
+      ValueError, KeyError, TypeError: if the folder holds none.
+    """
+    mark = read_mark(run)
+    resume = f"unfinished: resume with --resume --out {run}" if mark and not mark.done else ""
+    try:
+        told, summary, environment = _read(run)
+    except ValueError:
+        if not mark or mark.done:
+            raise
+        told, written = mark.identity, _changed(run / MARK)
+        seeds, conditions, answer = f"0 of {told['seeds']}", "", resume
+    else:
+        written = environment.get("written")
+        written = datetime.fromisoformat(written) if written else _changed(run / "summary.json")
+        n, asked = summary["n_seeds"], told.get("seeds", summary["n_seeds"])
+        seeds = f"{n}" if n == asked else f"{n} of {asked}"
+        conditions = "\n".join(f"{c}: {described(of)}" for c, of in summary["conditions"].items())
+        answer = "\n".join(filter(None, [in_short(summary) or "nothing is compared", resume]))
+    when = f"{written:%Y-%m-%d %H:%M}"
+    return run.resolve().name, when, told.get("dataset", "own"), seeds, conditions, answer
+
+
+def _changed(path: Path) -> datetime:
+    """When a file was last changed, of which a copy may know nothing."""
+    return datetime.fromtimestamp(path.stat().st_mtime)
+
+
 def diff(arguments: Diff) -> int:
-    """Print what differs between two runs: settings first, then verdicts."""
+    """Print what differs between two runs: settings, versions, test errors, verdicts."""
     with bad_input():
-        both = [_read(run) for run in (arguments.one, arguments.other)]
-        settings = [flat(told) for told, _ in both]
-        verdicts = [
-            {
-                f"{name}, layer {layer}, {view}": f"{cell.verdict} {cell.said}"
-                for (name, layer), cells in picture(summary).items()
-                for view, cell in cells.items()
-            }
-            for _, summary in both
-        ]
+        both = [_told(run) for run in (arguments.one, arguments.other)]
     table = Table(box=None, pad_edge=False)
     for heading in ("", arguments.one, arguments.other):
         table.add_column(named(heading))
-    for one, other in (settings, verdicts):
+    for one, other in zip(*both, strict=True):
         for key in {**one, **other}:
             if one.get(key) != other.get(key):
                 table.add_row(*map(named, (key, one.get(key, "–"), other.get(key, "–"))))
     if table.row_count:
         terminal.say([table])
     else:
-        terminal.say_plainly("The two runs have the same settings and verdicts.")
+        terminal.say_plainly("The two runs have the same settings, versions, errors and verdicts.")
     return 0
 
 
@@ -87,18 +103,34 @@ def figures(arguments: Figures) -> int:
     return 0
 
 
-def _read(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The configuration and the summary of a run.
+def _told(run: Path) -> list[dict[str, str]]:
+    """What two runs can differ in, by name: settings, versions, test errors, verdicts."""
+    told, summary, environment = _read(run)
+    versions = {"python": environment.get("python"), **environment.get("versions", {})}
+    errors = {name: of["test_error"]["mean"] for name, of in summary["conditions"].items()}
+    verdicts = {
+        f"{name}, layer {layer}, {view}": f"{cell.verdict} {cell.said}"
+        for (name, layer), cells in picture(summary).items()
+        for view, cell in cells.items()
+    }
+    return [
+        flat(told),
+        {f"version of {name}": str(version) for name, version in versions.items()},
+        {f"{name}, test error": f"{100 * e:.2f} %" for name, e in errors.items() if e is not None},
+        verdicts,
+    ]
+
+
+def _read(run: Path) -> list[dict[str, Any]]:
+    """The configuration, the summary and the environment of a run.
 
     Raises:
       ValueError: if the folder holds none.
     """
     try:
-        told, summary = (
-            json.loads((run / f"{name}.json").read_text(encoding="utf-8"))
-            for name in ("config", "summary")
-        )
-        told, summary = dict(told), dict(summary)
+        return [
+            dict(json.loads((run / f"{name}.json").read_text(encoding="utf-8")))
+            for name in ("config", "summary", "environment")
+        ]
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"expected the folder of a run, got {run}") from error
-    return told, summary

@@ -1,5 +1,6 @@
 """What a run writes: settings, numbers, weights, figures and page, the summary last."""
 
+from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -82,6 +83,7 @@ def write(
         **environment_of(jax.random.key(0, impl=result.prng)),
         "seconds": {k: round(v, 2) for k, v in seconds.items()},
         "interrupted": result.interrupted,
+        "written": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
     writers.write_json(folder / "environment.json", environment)
     if not compact:

@@ -2,6 +2,9 @@
 
 import json
 import os
+import re
+import shutil
+from pathlib import Path
 
 import jax
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from dropout_jax.cli.main import run_command
 from dropout_jax.data import load_dataset
 from dropout_jax.networks.mlp import MLP
+from dropout_jax.runs import folder
 from dropout_jax.runs.run import compare
 from dropout_jax.training.config import Config, Hparams
 
@@ -34,8 +38,36 @@ def test_runs_are_listed_with_their_seeds_and_what_is_no_run_is_not(runs, capsys
     said = capsys.readouterr().out
     rows = [line.split()[0] for line in said.splitlines() if not line.startswith(" ")]
     assert rows == ["run", "one", "other"]
-    assert "half: the layers have no common answer" in " ".join(said.split())  # three seeds
+    assert "half: the layers have no common" in " ".join(said.split())  # three seeds
     assert "thesis" not in said
+    assert "half: pixels 0, hidden 0.5" in said
+    assert run_command(["list", str(runs / "one")]) == 0
+    alone = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in alone if not line.startswith(" ")] == ["run", "one"]
+
+
+def test_a_list_has_the_date_that_a_run_holds_or_else_that_of_its_file(runs, tmp_path, capsys):
+    copy = shutil.copytree(runs / "one", tmp_path / "copy")
+    environment = json.loads((copy / "environment.json").read_text("utf-8"))
+    os.utime(copy / "summary.json", (0, 86_400 * 365))  # a copy is newer, or as old as it likes
+    for written, shown in (("2020-02-03T04:05:06", "2020-02-03 04:05"), (None, "1971-01-0")):
+        told = json.dumps({**environment, "written": written})
+        (copy / "environment.json").write_text(told, "utf-8")
+        assert run_command(["list", str(tmp_path)]) == 0
+        assert shown in capsys.readouterr().out
+
+
+def test_a_list_says_how_to_go_on_with_what_is_unfinished(runs, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder.begin(shutil.copytree(runs / "one", tmp_path / "part"), {"seeds": 5})
+    Path("killed").mkdir()
+    folder.begin(Path("killed"), {"dataset": "digits", "seeds": 5})
+    assert run_command(["list", "."]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for name in ("killed", "part"):
+        assert said.count(name) == 2
+    assert said.count("unfinished: resume with") == 2
+    assert "digits 0 of 5" in said
 
 
 def test_a_folder_without_runs_says_so(tmp_path, capsys):
@@ -49,18 +81,26 @@ def test_two_runs_differ_in_the_settings_that_are_shown_and_in_no_others(runs, c
     assert said[-3:] == ["batch_size", "128", "64"]
     assert "epochs" not in said
     assert run_command(["diff", str(runs / "one"), str(runs / "one")]) == 0
-    assert "the same settings and verdicts" in capsys.readouterr().out
+    assert "the same settings, versions, errors and verdicts" in capsys.readouterr().out
 
 
 def test_verdicts_that_differ_are_shown(runs, tmp_path, capsys):
-    for name in ("config.json", "summary.json"):
+    for name in ("config.json", "summary.json", "environment.json"):
         (tmp_path / name).write_text((runs / "one" / name).read_text("utf-8"), "utf-8")
     summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
     rows = [r for r in summary["comparisons"] if (r["view"], r["measure"]) == ("entries", "gini")]
     rows[0] |= {"verdict": "more uniform", "difference": -0.25}
+    summary["conditions"]["half"]["test_error"]["mean"] = 0.123
     (tmp_path / "summary.json").write_text(json.dumps(summary), "utf-8")
+    environment = json.loads((tmp_path / "environment.json").read_text("utf-8"))
+    environment["versions"]["jax"] = "0.0.1"
+    (tmp_path / "environment.json").write_text(json.dumps(environment), "utf-8")
     assert run_command(["diff", str(runs / "one"), str(tmp_path)]) == 0
-    assert "more uniform -0.250" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "more uniform -0.250" in said
+    assert f"version of jax {jax.__version__} 0.0.1" in said
+    assert re.search(r"half, test error \d+\.\d\d % 12\.30 %", said)
+    assert "none, test error" not in said
 
 
 def test_figures_are_drawn_again_to_the_byte_and_larger_for_slides(runs, tmp_path, capsys):
