@@ -30,7 +30,7 @@ from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.io import writers
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.runs.run import Run, compare
-from dropout_jax.runs.wording import verdict
+from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.write import write
 from dropout_jax.training.config import Config, Hparams
 from experiments.shared import command, record, study

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dropout_jax.cli.tables import comparison_cells, escaped, named
+from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.wording import (
     GINI,
     LEGEND,
@@ -19,8 +20,8 @@ from dropout_jax.runs.wording import (
     in_order,
     picture,
     seeds_suffice,
-    verdict,
     view_name,
+    why_l2,
 )
 from dropout_jax.training.config import Hparams
 
@@ -48,7 +49,7 @@ def errors_line(latest: Mapping[tuple[int, int], float], names: Sequence[str]) -
 
 
 def answer_lines(summary: dict[str, Any], question: str) -> Iterator[RenderableType]:
-    """The question, a sentence a condition, and the picture-table with its legend."""
+    """The question, the verdict, and the picture-table with its legend."""
     yield named(question, style="bold")
     yield from (named(sentence) for sentence in verdict(summary))
     if table := picture(summary):
@@ -69,6 +70,8 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
             f"{name:>{width}}   train error {train['mean']} ± {train['sd']} %   test error "
             f"{test['mean']} ± {test['sd']} % [{test['ci_low']}, {test['ci_high']}]"
         )
+    if said := why_l2(summary):
+        yield Text(said, "dim")
     baseline, *others = conditions
     for name in others:
         yield _gini_table(summary, name, all_views)

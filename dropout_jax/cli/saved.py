@@ -14,7 +14,8 @@ from dropout_jax.cli.arguments import Diff, Figures, List
 from dropout_jax.cli.refused import bad_input
 from dropout_jax.cli.tables import escaped, named
 from dropout_jax.runs.folder import MARK, read_mark
-from dropout_jax.runs.wording import described, flat, in_short, picture
+from dropout_jax.runs.verdicts import in_short
+from dropout_jax.runs.wording import described, flat, picture
 
 
 def list_runs(arguments: List) -> int:

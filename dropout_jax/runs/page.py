@@ -14,6 +14,7 @@ import numpy as np
 from markupsafe import Markup
 
 from dropout_jax.runs import page_panels
+from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.wording import (
     GINI,
     LEGEND,
@@ -23,8 +24,8 @@ from dropout_jax.runs.wording import (
     flat,
     in_order,
     picture,
-    verdict,
     view_name,
+    why_l2,
 )
 
 _STYLE = (  # of an answer that stands alone; a page has its own
@@ -92,6 +93,7 @@ def render(contents: Contents) -> str:
         contents._asdict(),
         views=explained(row["view"] for row in rows),
         view_name=view_name,
+        why_l2=why_l2(contents.summary),
         comparisons=[row for name in names for row in in_order(rows) if row["condition"] == name],
         names=names,
         described={name: described(of) for name, of in contents.summary["conditions"].items()},

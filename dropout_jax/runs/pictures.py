@@ -17,7 +17,8 @@ from dropout_jax.runs import plots
 from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.page import Contents, render
 from dropout_jax.runs.style import SLIDE
-from dropout_jax.runs.wording import SHOWN, question, verdict
+from dropout_jax.runs.verdicts import verdict
+from dropout_jax.runs.wording import SHOWN, question
 
 
 def _sound_seeds(result: Outcome) -> Outcome:

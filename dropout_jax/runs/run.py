@@ -16,9 +16,9 @@ from dropout_jax.data import Dataset
 from dropout_jax.populations.checkpoints import Checkpoints
 from dropout_jax.populations.moment import Callback
 from dropout_jax.populations.population import Allocate, Interrupted, fit_population, seeds_of
-from dropout_jax.runs import wording
 from dropout_jax.runs.folder import check_name
 from dropout_jax.runs.outcome import Outcome
+from dropout_jax.runs.verdicts import verdict
 from dropout_jax.training.config import Config, Hparams
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ class Run(Outcome):
 
     @property
     def verdict(self) -> list[str]:
-        """The answer in words, a sentence a condition."""
-        return wording.verdict(self.summary)
+        """The answer in words; conditions with the same verdicts share a sentence."""
+        return verdict(self.summary)
 
     @property
     def figures(self) -> "dict[str, Figure]":
@@ -158,6 +158,8 @@ def compare(
         of_rates = config.error_fn is None
         n_examples = (len(data.x_train), len(data.x_test)) if of_rates else None
         summary = summarise(conditions, seeds, population, measured, n_examples)
+        if len(conditions) > 1:
+            summary["verdict"] = verdict(summary)
     seconds = {
         "compilation": training["compilation"] + analysis["compilation"],
         "training": training["rest"],

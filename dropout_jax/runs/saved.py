@@ -97,7 +97,7 @@ def _read(folder: Path) -> Run:
         seeds,
         population,
         Measured(values, sorted_, live),
-        {key: _numbers(value) for key, value in summary.items() if key != "verdict"},
+        _numbers(summary),
         environment["seconds"],
         environment["interrupted"],
         environment["prng"],

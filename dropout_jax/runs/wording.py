@@ -1,7 +1,4 @@
-"""The answer of a comparison in words, from its summary: the same for terminal, page and JSON.
-
-The *work* is what hidden units contribute; the *weights* are single magnitudes |w|.
-"""
+"""The words for what a run shows, the same in terminal, page and figures; see also `verdicts`."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,18 +32,11 @@ SIZES = (
 GINI = (
     "Gini index with the factor N/(N - 1): 0 if all N magnitudes are equal, 1 if all but one are 0."
 )
-_LEADS: dict[tuple[bool | None, bool | None], str] = {  # are the work, and the weights, spread?
-    (True, True): "spreads the work and the weights",
-    (True, False): "spreads the work, not the weights",
-    (False, True): "spreads the weights, not the work",
-    (False, False): "spreads neither the work nor the weights",
-}
-_CHANGES = {
-    "more uniform": "more evenly",
-    "less uniform": "less evenly",
-    "negligible": "about as evenly",
-    "undecided": "undecided",
-}
+L2 = 1e-3  # the weight decay of `compare`, unless another is given
+_OF_L2 = (
+    "The weight decay of l2, 0.001, is the fixed default of compare, so that the first answer "
+    "needs no tuning. It is a third of 0.003, which the study weight_uniformity tuned."
+)
 
 
 def view_name(view: str) -> str:
@@ -175,6 +165,16 @@ def seeds_suffice(n_seeds: int) -> str:
     return f"{said}, so no direction can be decided; take at least {MIN_SEEDS}."
 
 
+def why_l2(summary: Mapping[str, Any]) -> str:
+    """Why L2 has the strength that it has, if that is the default; empty if it is another.
+
+    Example:
+      >>> print(why_l2({"conditions": {"l2": {"weight_decay": 1e-3}}})[:36])
+      The weight decay of l2, 0.001, is th
+    """
+    return _OF_L2 if summary["conditions"].get("l2", {}).get("weight_decay") == L2 else ""
+
+
 def picture(summary: Mapping[str, Any]) -> dict[tuple[str, int], dict[str, Cell]]:
     """The picture-table: for each condition and layer, the verdict on each view that is shown.
 
@@ -194,68 +194,6 @@ def picture(summary: Mapping[str, Any]) -> dict[tuple[str, int], dict[str, Cell]
     return table
 
 
-def verdict(summary: Mapping[str, Any]) -> list[str]:
-    """One sentence a condition: does it spread the work of the units, and does it spread weights?
-
-    The work or the weights are spread if they are more uniform in more than half of the layers and
-    less in none. They are not if fewer than half could be, even counting the undecided. Otherwise
-    the sentence only lists the layers.
-
-    Example:
-      >>> def row(layer, view, verdict):
-      ...     of = {"condition": "dropout", "layer": layer, "view": view, "measure": "gini"}
-      ...     return of | {"verdict": verdict, "difference": -0.1}
-      >>> rows = [row(0, "contribution", "more uniform"), row(0, "entries", "less uniform")]
-      >>> rows.append(row(1, "entries", "negligible"))
-      >>> conditions = dict.fromkeys(("none", "dropout"), {"n_compared": 10})
-      >>> (sentence,) = verdict({"conditions": conditions, "comparisons": rows})
-      >>> print(sentence)
-      Dropout spreads the work, not the weights: the hidden layer's units contribute more evenly;
-      single weights are spread less evenly in the first layer, about as evenly in the output layer.
-    """
-    table = picture(summary)
-    others = dict(list(summary["conditions"].items())[1:])
-    seeds = {name: condition["n_compared"] for name, condition in others.items()}
-    sentences = []
-    for n in sorted({n for n in seeds.values() if 0 < n < MIN_SEEDS}):
-        of = [name for name in seeds if seeds[name] == n]
-        whom = "" if len(of) == len(seeds) else f" of {' and '.join(of)}"
-        sentences.append(
-            f"With {n} seeds{whom} no test can reach p < .05 (the smallest is "
-            f"{smallest_p(n):.2g}): no direction can be decided. Take at least {MIN_SEEDS} seeds."
-        )
-    for name, condition in others.items():
-        if condition["n_compared"] == 0:
-            sentences.append(
-                f"With {name}, nothing can be compared: in every seed its network or that of the "
-                "baseline diverged."
-            )
-            continue
-        work, weights = _verdicts(table, name)
-        lead = _lead(work, weights)
-        lead = f"{name[:1].upper()}{name[1:]} {lead}:" if lead else f"With {name},"
-        said = [_of_units(work)] if work else []  # a network may have no hidden layer
-        sentences.append(f"{lead} {'; '.join([*said, _of_weights(weights)])}.")
-    return sentences
-
-
-def in_short(summary: Mapping[str, Any]) -> str:
-    """What each condition spreads, without the layers; empty if nothing is compared.
-
-    Example:
-      >>> row = {"condition": "dropout", "layer": 0, "view": "entries", "measure": "gini"}
-      >>> row |= {"verdict": "undecided", "difference": -0.1}
-      >>> print(in_short({"comparisons": [row]}))
-      dropout: the layers have no common answer
-    """
-    table = picture(summary)
-    leads = {name: _lead(*_verdicts(table, name)) for name, _ in table}
-    return "; ".join(
-        f"{name} {lead}" if lead else f"{name}: the layers have no common answer"
-        for name, lead in leads.items()
-    )
-
-
 def of_differences(rows: Sequence[Mapping[str, Any]], which: str) -> str:
     """What a figure of differences in Gini shows, for those who cannot see it.
 
@@ -269,61 +207,3 @@ def of_differences(rows: Sequence[Mapping[str, Any]], which: str) -> str:
         layer = f"layer {row['layer']}" if isinstance(row["layer"], int) else row["layer"]
         told.append(f"{layer} {view_name(row['view'])} {row['difference']:+.3f}, {row['verdict']}")
     return f"Difference in Gini, {which}: {'; '.join(told)}"
-
-
-def _verdicts(
-    table: Mapping[tuple[str, int], Mapping[str, Cell]], name: str
-) -> tuple[list[str], list[str]]:
-    """The verdicts on the work of each hidden layer, and on the weights of each layer."""
-    layers = [cells for (of, _), cells in table.items() if of == name]
-    work = [cells["contributions"].verdict for cells in layers if "contributions" in cells]
-    return work, [cells["weights"].verdict for cells in layers]
-
-
-def _lead(work: Sequence[str], weights: Sequence[str]) -> str | None:
-    """What is spread in all layers together; None if that is open."""
-    return _LEADS.get((_is_spread(work), _is_spread(weights)))
-
-
-def _is_spread(verdicts: Sequence[str]) -> bool | None:
-    """Whether more than half of the layers are more uniform and none less; None if it is open."""
-    more, less, undecided = map(verdicts.count, ("more uniform", "less uniform", "undecided"))
-    if 2 * more > len(verdicts) and not less:
-        return True
-    return False if 2 * (more + undecided) < len(verdicts) else None
-
-
-def _of_units(verdicts: Sequence[str]) -> str:
-    """How evenly units contribute, by hidden layer."""
-    n = len(verdicts)
-    names = [f"hidden layer {l}" for l in range(n)]
-    if n > 1:
-        names[0], names[-1] = "the first hidden layer", "the last hidden layer"
-    if len(set(verdicts)) > 1:
-        return f"hidden units contribute {_by_layer(verdicts, names)}"
-    units = "the hidden layer's units" if n == 1 else "the units of every hidden layer"
-    if verdicts[0] == "undecided":
-        return f"how evenly {units} contribute is undecided"
-    return f"{units} contribute {_CHANGES[verdicts[0]]}"
-
-
-def _of_weights(verdicts: Sequence[str]) -> str:
-    """How evenly single weights are spread, by layer."""
-    names = [f"layer {l}" for l in range(len(verdicts))]
-    names[0], names[-1] = "the first layer", "the output layer"
-    if set(verdicts) == {"undecided"}:
-        return "how evenly single weights are spread is undecided"
-    if len(set(verdicts)) == 1:
-        where = " in every layer" if len(verdicts) > 1 else ""
-        return f"single weights are spread {_CHANGES[verdicts[0]]}{where}"
-    return f"single weights are spread {_by_layer(verdicts, names)}"
-
-
-def _by_layer(verdicts: Sequence[str], names: Sequence[str]) -> str:
-    """The changes, each with the layers that it holds for."""
-    said = []
-    for verdict, change in _CHANGES.items():
-        where = [name for name, of in zip(names, verdicts, strict=True) if of == verdict]
-        if where:
-            said.append(f"{change} in {' and '.join(where)}")
-    return ", ".join(said)

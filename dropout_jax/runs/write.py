@@ -15,7 +15,6 @@ from dropout_jax.io.figures import write_figure
 from dropout_jax.networks.mlp import layers
 from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.pictures import figures, page
-from dropout_jax.runs.wording import verdict
 
 
 def tensors(result: Outcome) -> dict[str, np.ndarray]:
@@ -88,8 +87,7 @@ def write(
     writers.write_json(folder / "environment.json", environment)
     if not compact:
         writers.write_text(folder / "report.html", page(result, settings, environment))
-    said = {"verdict": verdict(result.summary)} if len(result.conditions) > 1 else {}
-    writers.write_json(folder / "summary.json", {**result.summary, **said})
+    writers.write_json(folder / "summary.json", result.summary)
 
 
 def _write_tables(folder: Path, result: Outcome) -> None:

@@ -158,7 +158,9 @@ def test_a_table_is_of_pandas_if_that_is_there(result):
 
 def test_the_summary_on_disk_says_the_answer_in_the_same_words(result, folder):
     told = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    assert told["verdict"] == result.verdict
+    assert told["verdict"] == result.verdict == result.summary["verdict"]
+    assert list(told) == list(result.summary)
+    assert load_run(folder).summary.keys() == result.summary.keys()
 
 
 def written_on(figure):

@@ -1,15 +1,19 @@
 """The answer of a comparison in words."""
 
+import json
+from pathlib import Path
+
 import pytest
 
+from dropout_jax.cli.arguments import Compare
+from dropout_jax.runs.verdicts import in_short, verdict
 from dropout_jax.runs.wording import (
     MARKS,
     described,
-    in_short,
     picture,
     question,
     seeds_suffice,
-    verdict,
+    why_l2,
 )
 
 MORE, LESS, SAME, OPEN = "more uniform", "less uniform", "negligible", "undecided"
@@ -98,8 +102,9 @@ def test_every_layer_is_named_with_its_verdict():
     (sentence,) = verdict(summary([MORE, LESS, MORE], [LESS, SAME, OPEN, MORE]))
     assert sentence == (
         "With b, hidden units contribute more evenly in the first hidden layer and the last hidden "
-        "layer, less evenly in hidden layer 1; single weights are spread more evenly in the output "
-        "layer, less evenly in the first layer, about as evenly in layer 1, undecided in layer 2."
+        "layer, less evenly in the middle hidden layer; single weights are spread more evenly in "
+        "the output layer, less evenly in the first layer, about as evenly in the second layer, "
+        "undecided in the third layer."
     )
     (same,) = verdict(summary([OPEN], [SAME] * 2))
     assert "how evenly the hidden layer's units contribute is undecided" in same
@@ -137,3 +142,44 @@ def test_seeds_that_suffice_are_told_with_how_many_are_enough(n):
     said = seeds_suffice(n)
     assert said.startswith(f"With {n} seeds")
     assert said.endswith("; 6 are enough for p < .05.")
+
+
+def of_many(**found):
+    """A summary of conditions, from the verdicts on their hidden layers and on all layers."""
+    parts = {name: summary(work, weights) for name, (work, weights) in found.items()}
+    rows = [row | {"condition": n} for n, of in parts.items() for row in of["comparisons"]]
+    return {
+        "conditions": {name: {"n_compared": 8} for name in ("a", *found)},
+        "comparisons": rows,
+    }
+
+
+def test_conditions_with_the_same_verdicts_share_a_sentence():
+    alike = ([MORE] * 2, [LESS, SAME, SAME])
+    told = of_many(b=alike, c=alike, d=alike, l2=([LESS] * 2, [LESS] * 3))
+    first, second = verdict(told)
+    assert first.startswith("B, c and d spread the work, not the weights: the units of every")
+    assert "about as evenly in the middle layer and the output layer" in first
+    assert second.startswith("L2 spreads neither the work nor the weights: ")
+    assert in_short(told).startswith("b, c and d spread the work, not the weights; l2 spreads ")
+
+
+def test_where_more_than_two_verdicts_differ_those_that_spread_the_same_share_a_sentence():
+    one, other = ([MORE] * 2, [LESS, SAME, SAME]), ([MORE, OPEN, MORE], [LESS, LESS, SAME, SAME])
+    few = verdict(of_many(b=one, c=other))
+    assert [sentence[:2] for sentence in few] == ["B ", "C "]
+    first, second = verdict(of_many(b=one, c=other, l2=([LESS] * 2, [LESS] * 3)))
+    assert first == "B and c spread the work, not the weights; in which layers differs."
+    assert second.startswith("L2 spreads neither")
+
+
+def test_the_strength_of_l2_is_a_third_of_the_tuned_one_and_told_if_it_is_the_default():
+    record = Path(__file__).parents[2] / "experiments/results/weight_uniformity/config.json"
+    tuned = json.loads(record.read_text("utf-8"))["l2"]
+    default = Compare().weight_decay
+    assert tuned == pytest.approx(3 * default)
+    said = why_l2({"conditions": {"l2": {"weight_decay": default}}})
+    assert f"{default}, is the fixed default" in said
+    assert f"{tuned}, which the study weight_uniformity tuned" in said
+    assert why_l2({"conditions": {"l2": {"weight_decay": tuned}}}) == ""
+    assert why_l2({"conditions": {"b": {"weight_decay": default}}}) == ""
