@@ -9,14 +9,23 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dropout_jax.analysis import paired
 from dropout_jax.analysis.statistics import error_interval
+from dropout_jax.analysis.trees import layers_in
 from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MARGINS, MEASURES, Profile
-from dropout_jax.analysis.views import layer_views, measure_alike, measure_kernel
+from dropout_jax.analysis.views import (
+    LayerViews,
+    Live,
+    layer_views,
+    measure_alike,
+    measure_kernel,
+)
 from dropout_jax.data import Array
 from dropout_jax.networks.mlp import MLP, Params, layers
+from dropout_jax.networks.protocol import Network
 from dropout_jax.populations.devices import Device, map_members
 from dropout_jax.populations.population import Population
 from dropout_jax.training.config import Hparams
@@ -55,7 +64,7 @@ class Measured(NamedTuple):
 
 @partial(jax.jit, static_argnames="model")
 def measure_member(model: MLP, params: Params, init_params: Params, x_train: Array) -> Measured:
-    """All measures of one member in all views of all its layers.
+    """All measures of one MLP in all views of all its layers.
 
     The views of kernels are those of `views.measure_kernel`. Hidden layers add those of their units
     that are not dead. A dead input or unit is constant over the training data x_train [n, D].
@@ -67,10 +76,40 @@ def measure_member(model: MLP, params: Params, init_params: Params, x_train: Arr
       >>> print(sorted(found.values[0]))
       ['change', 'columns', 'contribution', 'entries', 'path_norm']
     """
+    return _measured(layer_views(model, params, x_train), layers(init_params))
+
+
+@partial(jax.jit, static_argnames="model")
+def measure_kernels(
+    model: Network, params: Params, init_params: Params, live_inputs: Sequence[jax.Array]
+) -> Measured:
+    """All measures of the kernels of one member of any network, without what needs activations.
+
+    Args:
+      model: the network.
+      params: the trained parameters.
+      init_params: those before training.
+      live_inputs: which inputs of each kernel count [in]; all its outputs do.
+
+    Example:
+      >>> model = MLP((3, 2))
+      >>> params = model.init(jax.random.key(0), np.zeros(4))
+      >>> found = measure_kernels(model, params, params, [np.ones(4, bool), np.ones(3, bool)])
+      >>> print(sorted(found.values[0]))
+      ['change', 'columns', 'entries']
+    """
+    views = [
+        LayerViews(layer["kernel"], Live(inputs, jnp.ones(layer["kernel"].shape[1], bool)), {})
+        for layer, inputs in zip(layers_in(model, params), live_inputs, strict=True)
+    ]
+    return _measured(views, layers_in(model, init_params))
+
+
+def _measured(views: Sequence[LayerViews], init_layers: Sequence[dict[str, jax.Array]]) -> Measured:
+    """All measures of the views of a member's layers."""
     values: dict[int, dict] = {}
     profiles: dict[int, dict] = {}
-    views = layer_views(model, params, x_train)
-    for l, (layer, initial) in enumerate(zip(views, layers(init_params), strict=True)):
+    for l, (layer, initial) in enumerate(zip(views, init_layers, strict=True)):
         values[l], of_entries = measure_kernel(layer.kernel, initial["kernel"], layer.live)
         profiles[l] = {"entries": of_entries}
         if layer.units:
@@ -81,9 +120,13 @@ def measure_member(model: MLP, params: Params, init_params: Params, x_train: Arr
 
 
 def measure_population(
-    model: MLP, population: Population, x_train: Array, devices: Sequence[Device] | None = None
+    model: Network, population: Population, x_train: Array, devices: Sequence[Device] | None = None
 ) -> Measured:
     """`measure_member` for all members [C, S], one after another on each device.
+
+    Of a network other than an MLP, `measure_kernels`: all entries count but those from an input
+    that some condition shows to be dead, as no weight from it moved in any seed. Such is a pixel
+    that is always 0. Units that are dead in some seeds alone are not known, and count.
 
     Example:
       >>> model = MLP((2,))
@@ -95,7 +138,15 @@ def measure_population(
       (1, 1)
     """
     members = (population.params, population.init_params)
-    return map_members(measure_member, (model,), members, x_train, devices)
+    if isinstance(model, MLP):
+        return map_members(measure_member, (model,), members, x_train, devices)
+    trees = (layers_in(model, params, 2) for params in members)
+    moved = [
+        (after["kernel"] != before["kernel"]).any(axis=(1, 3)).all(axis=0)
+        for after, before in zip(*trees, strict=True)
+    ]
+    live = [inputs if inputs.any() else ~inputs for inputs in moved]  # a frozen kernel counts
+    return map_members(measure_kernels, (model,), members, live, devices)
 
 
 def sound(population: Population) -> np.ndarray:
@@ -180,6 +231,7 @@ def summarise(
     population: Population,
     measured: Measured,
     n_examples: tuple[int, int] | None,
+    kernels: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """The record of a comparison: conditions with their errors, and all paired comparisons.
 
@@ -190,6 +242,7 @@ def summarise(
       n_examples: how many the training and the test errors were measured on. The intervals of
         errors are for new seeds and new examples; comparisons hold for these examples. None if
         errors are no rates (`Config.error_fn`): then all hold for these examples.
+      kernels: the names of the layers' kernels, for a network other than an MLP.
 
     Example:
       >>> from dropout_jax.training.epochs import Curve, Metrics
@@ -227,6 +280,7 @@ def summarise(
     return {
         "schema_version": _SCHEMA_VERSION,
         "n_seeds": len(seeds),
+        **({} if kernels is None else {"layers": list(kernels)}),
         "statistics": {
             "interval": paired.said_of_interval(fewest),
             "margins": MARGINS,

@@ -13,6 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dropout_jax.networks.mlp import MLP, layers
+from dropout_jax.networks.protocol import Network, Params
+
 _LAYOUT_OF = {  # by a pattern for the whole last word of a name
     "in-out": r"(depthwise_|pointwise_)?kernel|w",  # Flax, Keras, Haiku
     "out-in": r"weight|weight_[ih]h(_l\d+(_reverse)?)?|(in|[qkv])_proj_weight",  # PyTorch, Equinox
@@ -66,6 +69,20 @@ def kernels_in(params: Any, n_leading: int = 0) -> dict[str, Any]:
         for name in sorted(leaves, key=natural)
         if (layout := layout_of(name)) and not why_none(name, str(leaves[name].dtype), shapes)
     }
+
+
+def layers_in(model: Network, params: Params, n_leading: int = 0) -> list[dict[str, Any]]:
+    """The layers of a network: kernel and bias of an MLP's, of another's each kernel alone.
+
+    Example:
+      >>> model = MLP((3, 2))
+      >>> params = model.init(jax.random.key(0), jnp.zeros(4))
+      >>> print([layer["kernel"].shape for layer in layers_in(model, params)])
+      [(4, 3), (3, 2)]
+    """
+    if isinstance(model, MLP):
+        return layers(params)
+    return [{"kernel": kernel} for kernel in kernels_in(params, n_leading).values()]
 
 
 def as_matrix(

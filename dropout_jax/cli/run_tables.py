@@ -12,12 +12,12 @@ from dropout_jax.cli.tables import comparison_cells, escaped, named
 from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.wording import (
     GINI,
-    LEGEND,
     SHOWN,
     Cell,
     described,
     explained,
     in_order,
+    legend,
     picture,
     seeds_suffice,
     view_name,
@@ -54,7 +54,7 @@ def answer_lines(summary: dict[str, Any], question: str) -> Iterator[RenderableT
     yield from (named(sentence) for sentence in verdict(summary))
     if table := picture(summary):
         yield _picture_table(table, len(summary["conditions"]) > 2)
-        yield Text(" ".join([LEGEND, *explained(SHOWN)]), style="dim")
+        yield Text(legend(summary), style="dim")
 
 
 def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[RenderableType]:

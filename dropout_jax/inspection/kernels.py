@@ -98,7 +98,8 @@ def _layers_of_run(tensors: Mapping[str, Tensor]) -> list[Layer]:
         named = re.fullmatch(r"([^/]+)/(\d+)/kernel", name)
         live = tensors.get(f"{named[1]}/{named[2]}/live_inputs") if named else None
         if named and live and len(tensor.shape) == 3:
-            following = tensors.get(f"{named[1]}/{int(named[2]) + 1}/live_inputs")
+            outputs = tensors.get(f"{named[1]}/{named[2]}/live_outputs")
+            following = outputs or tensors.get(f"{named[1]}/{int(named[2]) + 1}/live_inputs")
             read = partial(_read_of_run, tensor, live, following)
             n_seeds, n_in, n_out = tensor.shape
             found.append(Layer(name, (n_in, n_out), _LAW_OF["in-out"], n_seeds, read))

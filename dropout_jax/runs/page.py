@@ -17,12 +17,12 @@ from dropout_jax.runs import page_panels
 from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.wording import (
     GINI,
-    LEGEND,
-    SHOWN,
     described,
     explained,
     flat,
+    headings,
     in_order,
+    legend,
     picture,
     view_name,
     why_l2,
@@ -87,7 +87,7 @@ def render(contents: Contents) -> str:
       >>> print("&lt;none&gt;" in render(contents))  # names are text, whatever they hold
       True
     """
-    names = list(contents.summary["conditions"])
+    names, of_mlp = list(contents.summary["conditions"]), "layers" not in contents.summary
     rows = contents.summary["comparisons"]
     return template("page").render(
         contents._asdict(),
@@ -96,7 +96,10 @@ def render(contents: Contents) -> str:
         why_l2=why_l2(contents.summary),
         comparisons=[row for name in names for row in in_order(rows) if row["condition"] == name],
         names=names,
-        described={name: described(of) for name, of in contents.summary["conditions"].items()},
+        of_mlp=of_mlp,
+        described={
+            name: described(of, of_mlp) for name, of in contents.summary["conditions"].items()
+        },
         answer_html=_answer(contents.summary, contents.answer),
         swatches=page_panels.swatches(names),
         layers=list(contents.magnitudes),
@@ -137,11 +140,7 @@ def answer(summary: Mapping[str, Any]) -> str:
 
 def _answer(summary: Mapping[str, Any], sentences: Sequence[str]) -> Markup:
     """The sentences and the picture-table."""
-    told = {
-        "picture": picture(summary),
-        "shown": list(SHOWN.values()),
-        "legend": " ".join([LEGEND, *explained(SHOWN)]),
-    }
+    told = {"picture": picture(summary), "shown": headings(summary), "legend": legend(summary)}
     return Markup(template("answer").render(told, sentences=sentences, gini=GINI))
 
 

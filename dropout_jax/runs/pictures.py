@@ -10,8 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dropout_jax.analysis.comparison import Measured, sound
+from dropout_jax.analysis.trees import layers_in
 from dropout_jax.analysis.uniformity import Profile
-from dropout_jax.networks.mlp import layers
+from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import Population
 from dropout_jax.runs import plots
 from dropout_jax.runs.outcome import Outcome
@@ -61,8 +62,8 @@ def figures(result: Outcome, slides: bool = False) -> dict[str, Figure]:
     titles, n_seeds = _titles(result), len(result.seeds)
     rows = [r for r in result.summary["comparisons"] if not slides or r["view"] in SHOWN]
     differences = {"differences": plots.plot_differences(rows, "gini")} if rows else {}
-    hidden = [f"units of {title}" for title in titles[:-1]]
-    units = _profiles(result.measured, "contribution", hidden)
+    of_units = [f"units of {title}" for title in titles]
+    units = _profiles(result.measured, "contribution", of_units)
     changes = {} if slides else _changes(result, titles)  # which another slide shows
     drawn: dict[str, Figure] = {
         "weights": plots.plot_weights(*_shown_weights(result, titles), changes),
@@ -79,11 +80,15 @@ def figures(result: Outcome, slides: bool = False) -> dict[str, Figure]:
 
 
 def _curves(population: Population) -> dict[str, np.ndarray]:
-    return {
+    """Losses, and errors if there are any: labels that are no classes have none."""
+    curves = {
         f"{split}_{metric}": getattr(getattr(population.curve, split), metric)
         for metric in ("loss", "error")
         for split in ("train", "test")
     }
+    if np.isnan(population.curve.train.error).all():
+        del curves["train_error"], curves["test_error"]
+    return curves
 
 
 def page(result: Outcome, settings: dict[str, Any], environment: dict[str, Any]) -> str:
@@ -100,7 +105,7 @@ def page(result: Outcome, settings: dict[str, Any], environment: dict[str, Any])
         interrupted=result.interrupted,
         magnitudes={title: {name: magnitudes[name][title] for name in names} for title in titles},
         profiles=_relative(shown.measured, "entries", titles),
-        units=_relative(shown.measured, "contribution", titles[:-1]),
+        units=_relative(shown.measured, "contribution", titles),
         epochs=shown.population.epochs,
         curves=_curves(shown.population),
     )
@@ -108,12 +113,18 @@ def page(result: Outcome, settings: dict[str, Any], environment: dict[str, Any])
 
 
 def _titles(result: Outcome) -> list[str]:
-    widths = [layer["kernel"].shape[-2:] for layer in layers(result.population.params)]
+    params = result.population.params
+    widths = [layer["kernel"].shape[-2:] for layer in layers_in(result.config.model, params, 2)]
     return [f"layer {l} ({i} → {o})" for l, (i, o) in enumerate(widths)]
 
 
 def _profiles(measured: Measured, view: str, titles: list[str]) -> dict[str, Profile]:
-    return {title: measured.profiles[l][view] for l, title in enumerate(titles)}
+    """What is sorted in each layer that has the view."""
+    return {
+        title: measured.profiles[l][view]
+        for l, title in enumerate(titles)
+        if view in measured.profiles[l]
+    }
 
 
 def _relative(measured: Measured, view: str, titles: list[str]) -> dict[str, np.ndarray]:
@@ -123,14 +134,14 @@ def _relative(measured: Measured, view: str, titles: list[str]) -> dict[str, np.
 
 def _shown_weights(result: Outcome, titles: list[str]) -> tuple[dict, dict]:
     """|w| of the live entries, and their Gini, of the first seed in every condition."""
-    magnitudes, gini = {}, {}
+    magnitudes, gini, model = {}, {}, result.config.model
     live = [*result.measured.live_inputs, None]
     for c, name in enumerate(result.conditions):
         magnitudes[name], gini[name] = {}, {}
-        for l, layer in enumerate(layers(result.population.params)):
+        for l, layer in enumerate(layers_in(model, result.population.params, 2)):
             kernel = np.abs(layer["kernel"][c, 0])
             kernel = kernel[live[l][c, 0]]
-            if live[l + 1] is not None:
+            if live[l + 1] is not None and isinstance(model, MLP):  # whose layers are a chain
                 kernel = kernel[:, live[l + 1][c, 0]]
             magnitudes[name][titles[l]] = kernel.ravel()
             gini[name][titles[l]] = float(result.measured.values[l]["entries"]["gini"][c, 0])

@@ -204,7 +204,7 @@ def plot_curves(
       names: the conditions [C].
       epochs: where the curves were measured [P].
       curves: {"train_loss": [C, S, P], "test_loss": …, "train_error": …, "test_error": …}; losses
-        in nats, errors as fractions.
+        in nats, errors as fractions. Errors may be missing.
       n_seeds: S, stated in the title.
 
     Example:
@@ -214,8 +214,9 @@ def plot_curves(
       >>> print([axes.get_title() for axes in figure.axes])
       ['train loss', 'test loss', 'train error', 'test error']
     """
-    figure = Figure(figsize=(7.2, 5.4), layout="constrained")
-    grid = figure.subplots(2, 2, sharex=True)
+    n_rows = len(curves) // 2
+    figure = Figure(figsize=(7.2, 2.7 * n_rows), layout="constrained")
+    grid = figure.subplots(n_rows, 2, sharex=True, squeeze=False)
     for axes, (name, values) in zip(grid.ravel(), curves.items(), strict=True):
         split, metric = name.split("_")
         panels.draw_curve(axes, epochs, dict(zip(names, values, strict=True)), metric)

@@ -12,14 +12,17 @@ import jax.monitoring
 import numpy as np
 
 from dropout_jax.analysis.comparison import measure_population, summarise
+from dropout_jax.analysis.trees import kernels_in, natural
 from dropout_jax.data import Dataset
+from dropout_jax.networks.mlp import MLP
+from dropout_jax.networks.protocol import params_of
 from dropout_jax.populations.checkpoints import Checkpoints
 from dropout_jax.populations.moment import Callback
 from dropout_jax.populations.population import Allocate, Interrupted, fit_population, seeds_of
 from dropout_jax.runs.folder import check_name
 from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.verdicts import verdict
-from dropout_jax.training.config import Config, Hparams
+from dropout_jax.training.config import Config, Hparams, check_training
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,10 +112,14 @@ def compare(
     Arguments and errors are those of `populations.population.fit_population`; the key is only
     folded into. An interrupted training is compared on its complete seeds if they are at least two.
 
+    The layers of a network other than an MLP are its kernels (`trees.kernels_in`), by number in
+    `metrics.csv` and figures, and by name in `summary["layers"]`. What needs the activations of
+    units, contributions and path norms, is left out (`comparison.measure_population`).
+
     Raises:
       TypeError: also for conditions that are no dict.
-      ValueError: also for a network other than an MLP, one seed alone, or a name of a condition
-        that cannot be written (`folder.check_name`).
+      ValueError: also for a network without kernels, one seed alone, or a name of a condition that
+        cannot be written (`folder.check_name`).
 
     Example:
       >>> from dropout_jax.data import load_dataset
@@ -130,11 +137,12 @@ def compare(
     if not isinstance(conditions, dict):
         shown = type(conditions).__name__
         raise TypeError(f"conditions must be a dict {{name: Hparams}}, got {shown}")
-    model, seeds, interrupted = config.mlp, seeds_of(seeds), False
+    model, seeds, interrupted = config.model, seeds_of(seeds), False
     for name in conditions:
         check_name(name)
     if len(conditions) > 1 and len(seeds) < 2:
         raise ValueError(f"a comparison needs at least two seeds, got {len(seeds)}")
+    kernels = None if isinstance(model, MLP) else _names_of_kernels(config, data)
     with _timed() as training:
         try:
             population = fit_population(
@@ -157,7 +165,12 @@ def compare(
         measured = measure_population(model, population, data.x_train)
         of_rates = config.error_fn is None
         n_examples = (len(data.x_train), len(data.x_test)) if of_rates else None
-        summary = summarise(conditions, seeds, population, measured, n_examples)
+        without = (0.0,) * len(model.features)
+        told = {
+            name: hparams._replace(rates=without) if hparams.rates is None else hparams
+            for name, hparams in conditions.items()
+        }
+        summary = summarise(told, seeds, population, measured, n_examples, kernels)
         if len(conditions) > 1:
             summary["verdict"] = verdict(summary)
     seconds = {
@@ -167,6 +180,18 @@ def compare(
     }
     prng = str(jax.random.key_impl(key))
     return Run(config, conditions, seeds, population, measured, summary, seconds, interrupted, prng)
+
+
+def _names_of_kernels(config: Config, data: Dataset) -> list[str]:
+    """The names of a network's kernels, known without training it."""
+    check_training(config, data)
+    found = jax.eval_shape(kernels_in, params_of(config.model, data.x_train.shape[1:]))
+    if not found:
+        raise ValueError(
+            "a comparison needs kernels, arrays of two axes or more named kernel, w or weight, got "
+            f"none in a network of type {type(config.model).__name__}"
+        )
+    return sorted(found, key=natural)
 
 
 @contextlib.contextmanager

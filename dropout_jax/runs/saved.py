@@ -6,9 +6,11 @@ Shapes: C conditions, S seeds, P points of a learning curve.
 import csv
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from dropout_jax.analysis.comparison import Measured
@@ -24,10 +26,31 @@ from dropout_jax.training.epochs import Curve, Metrics
 _Tensors = dict[str, np.ndarray]
 
 
+@dataclass(frozen=True)
+class Kept:
+    """It stands for a network other than an MLP, of which a folder keeps the kernels alone.
+
+    Example:
+      >>> print(Kept((8, 10)).features)
+      (8, 10)
+    """
+
+    features: tuple[int, ...]
+
+    def init(self, key: jax.Array, x: Any, /) -> Any:
+        """Raise NotImplementedError: the network is not known."""
+        raise NotImplementedError("the folder of a run keeps no network other than an MLP")
+
+    def apply(self, params: Any, x: Any, /, **noise: Any) -> Any:
+        """Raise NotImplementedError: the network is not known."""
+        raise NotImplementedError("the folder of a run keeps no network other than an MLP")
+
+
 def load_run(folder: str | Path) -> Run:
     """The run that `compare`, `train` or `Run.save` wrote to a folder.
 
-    The network is an MLP with the usual loss and optimizer; a folder does not keep others.
+    The network is an MLP with the usual loss and optimizer; a folder does not keep others. Of
+    another network it keeps the kernels, so `config.model` stands for it, and computes nothing.
 
     Raises:
       ValueError: if the folder holds no run, a part of it, or one of an older version.
@@ -69,12 +92,14 @@ def _read(folder: Path) -> Run:
     weights, profiles = (
         load_file(_there(folder / f"{name}.safetensors")) for name in ("weights", "profiles")
     )
-    names, n_layers = list(summary["conditions"]), len(told["features"]) + 1
+    names, features = list(summary["conditions"]), (*told["features"], told["n_classes"])
+    of_mlp, n_layers = "layers" not in summary, len(summary.get("layers", features))
     listed = [as_text(name) for name in names]  # in tables
     values, seeds = _values(folder / "metrics.csv", listed)
-    start = _tree(weights, ["init"] * len(names), n_layers)
+    parts = ("kernel", "bias") if of_mlp else ("kernel",)
+    start = _tree(weights, ["init"] * len(names), n_layers, parts)
     epochs, curve = _curve(folder / "curves.csv", listed)
-    population = Population(_tree(weights, names, n_layers), start, epochs, curve)
+    population = Population(_tree(weights, names, n_layers, parts), start, epochs, curve)
     live = [_stacked(weights, names, f"{l}/live_inputs") for l in range(n_layers)]
     sorted_ = {
         l: {
@@ -87,7 +112,7 @@ def _read(folder: Path) -> Run:
         for l in range(n_layers)
     }
     config = Config(
-        MLP((*told["features"], told["n_classes"])),
+        MLP(features) if of_mlp else Kept(features),
         epochs=told["epochs"],
         batch_size=told["batch_size"],
     )
@@ -135,13 +160,16 @@ def _hparams(told: dict[str, Any], name: str, condition: dict[str, Any]) -> Hpar
     return Hparams(**{**usual, **own, **given})
 
 
-def _tree(weights: _Tensors, of: list[str], n_layers: int) -> dict[str, Any]:
+def _tree(
+    weights: _Tensors, of: list[str], n_layers: int, parts: tuple[str, ...]
+) -> dict[str, Any]:
     """The parameters of all members of these conditions."""
-    parts = {
-        f"layer_{l}": {p: _stacked(weights, of, f"{l}/{p}") for p in ("kernel", "bias")}
-        for l in range(n_layers)
+    return {
+        "params": {
+            f"layer_{l}": {part: _stacked(weights, of, f"{l}/{part}") for part in parts}
+            for l in range(n_layers)
+        }
     }
-    return {"params": parts}
 
 
 def _curve(path: Path, names: list[str]) -> tuple[np.ndarray, Curve]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from dropout_jax.analysis.paired import smallest_p
 from dropout_jax.analysis.statistics import MIN_SEEDS
-from dropout_jax.runs.wording import picture
+from dropout_jax.runs.wording import WEIGHTS_ALONE, picture
 
 _SPREAD: dict[tuple[bool | None, bool | None], str] = {  # are the work, and the weights, spread?
     (True, True): "the work and the weights",
@@ -16,6 +16,7 @@ _SPREAD: dict[tuple[bool | None, bool | None], str] = {  # are the work, and the
     (False, True): "the weights, not the work",
     (False, False): "neither the work nor the weights",
 }
+_SPREAD_ALONE = {True: "the weights", False: "not the weights"}  # of a network other than an MLP
 _CHANGES = {
     "more uniform": "more evenly",
     "less uniform": "less evenly",
@@ -30,10 +31,14 @@ class _Found(NamedTuple):
 
     work: tuple[str, ...]
     weights: tuple[str, ...]
+    of_mlp: bool
 
     @property
     def spread(self) -> str | None:
         """What is spread in all layers together; None if that is open."""
+        if not self.of_mlp:
+            weights = _is_spread(self.weights)
+            return None if weights is None else _SPREAD_ALONE[weights]
         return _SPREAD.get((_is_spread(self.work), _is_spread(self.weights)))
 
 
@@ -43,7 +48,8 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
     The work or the weights are spread if they are more uniform in more than half of the layers and
     less in none. They are not if fewer than half could be, even counting the undecided. Otherwise
     the sentence only lists the layers. Conditions with the same verdicts share a sentence. Where
-    that leaves more than two, those that spread the same share one, without the layers.
+    that leaves more than two, those that spread the same share one, without the layers. Of a
+    network other than an MLP the weights alone are spoken of, and a last sentence says so.
 
     Example:
       >>> def row(layer, view, verdict):
@@ -72,7 +78,8 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
     groups = _alike(found)
     if len(groups) > 2:
         groups = _alike({name: (of and of.spread) or of for name, of in found.items()})
-    return sentences + [_sentence({name: found[name] for name in names}) for names in groups]
+    sentences += [_sentence({name: found[name] for name in names}) for names in groups]
+    return [*sentences, WEIGHTS_ALONE] if "layers" in summary and others else sentences
 
 
 def in_short(summary: Mapping[str, Any]) -> str:
@@ -99,7 +106,8 @@ def _found(summary: Mapping[str, Any]) -> dict[str, _Found]:
     for name in dict.fromkeys(name for name, _ in table):
         layers = [cells for (of, _), cells in table.items() if of == name]
         work = (cells["contributions"].verdict for cells in layers if "contributions" in cells)
-        found[name] = _Found(tuple(work), tuple(cells["weights"].verdict for cells in layers))
+        weights = tuple(cells["weights"].verdict for cells in layers)
+        found[name] = _Found(tuple(work), weights, "layers" not in summary)
     return found
 
 
@@ -129,11 +137,13 @@ def _sentence(found: Mapping[str, _Found | None]) -> str:
         said += ": "
     if first.work:  # a network may have no hidden layer
         said += f"{_of_units(first.work)}; "
-    return f"{said}{_of_weights(first.weights)}."
+    return f"{said}{_of_weights(first.weights, first.of_mlp)}."
 
 
 def _spreads(names: Sequence[str], what: str) -> str:
     """What conditions spread."""
+    if what == _SPREAD_ALONE[False]:
+        return f"{_listed(names)} {'does' if len(names) == 1 else 'do'} not spread the weights"
     return f"{_listed(names)} {'spreads' if len(names) == 1 else 'spread'} {what}"
 
 
@@ -163,14 +173,16 @@ def _of_units(verdicts: Sequence[str]) -> str:
     return f"{units} contribute {_CHANGES[verdicts[0]]}"
 
 
-def _of_weights(verdicts: Sequence[str]) -> str:
-    """How evenly single weights are spread, by layer."""
+def _of_weights(verdicts: Sequence[str], of_mlp: bool) -> str:
+    """How evenly single weights are spread, by layer; the order of other networks is not known."""
     if set(verdicts) == {"undecided"}:
         return "how evenly single weights are spread is undecided"
     if len(set(verdicts)) == 1:
         where = " in every layer" if len(verdicts) > 1 else ""
         return f"single weights are spread {_CHANGES[verdicts[0]]}{where}"
-    names = [f"the {which} layer" for which in _order(len(verdicts), "output")]
+    names = [f"layer {l}" for l in range(len(verdicts))]
+    if of_mlp:
+        names = [f"the {which} layer" for which in _order(len(verdicts), "output")]
     return f"single weights are spread {_by_layer(verdicts, names)}"
 
 

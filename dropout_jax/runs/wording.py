@@ -25,6 +25,10 @@ VIEWS = {  # in the order in which a layer's are shown
 SHOWN = {view: VIEWS[view].name for view in ("contribution", "entries")}  # always
 MARKS = {"more uniform": "▲", "less uniform": "▼", "negligible": "≈", "undecided": "?"}
 LEGEND = "Differences of the Gini index; below 0 is more uniform."
+WEIGHTS_ALONE = (
+    "Weights alone are compared: contributions and path norms need the activations of units, which "
+    "are known of an MLP."
+)
 SIZES = (
     "Norm: root of the sum of squares. Spectral norm: the most that a layer lengthens a vector. "
     "Stable rank: (norm / spectral norm)². Dead units: constant, or without a weight."
@@ -131,19 +135,51 @@ def flat(tree: Any, name: str = "") -> dict[str, str]:
     return {name: str(tree)}
 
 
-def described(condition: Mapping[str, Any]) -> str:
+def headings(summary: Mapping[str, Any]) -> list[str]:
+    """The columns of the picture-table; of a network other than an MLP the weights alone.
+
+    Example:
+      >>> print(headings({}), headings({"layers": ["params.Conv_0.kernel"]}))
+      ['contributions', 'weights'] ['weights']
+    """
+    return ["weights"] if "layers" in summary else list(SHOWN.values())
+
+
+def legend(summary: Mapping[str, Any]) -> str:
+    """What the picture-table shows, with the names of layers if the network is no MLP.
+
+    Example:
+      >>> print(legend({"layers": ["params.Conv_0.kernel", "params.Dense_0.kernel"]}))
+      Differences of the Gini index; below 0 is more uniform. Weights: the magnitudes |w| of a
+      layer. Layer 0 is params.Conv_0.kernel, layer 1 is params.Dense_0.kernel.
+    """
+    if "layers" not in summary:
+        return " ".join([LEGEND, *explained(SHOWN)])
+    named = ", ".join(f"layer {l} is {name}" for l, name in enumerate(summary["layers"]))
+    return " ".join([LEGEND, *explained(["entries"]), f"{named[:1].upper()}{named[1:]}."])
+
+
+def described(condition: Mapping[str, Any], of_mlp: bool = True) -> str:
     """What was done to the networks of a condition, from a summary.
+
+    Args:
+      condition: its record.
+      of_mlp: whether the first rate is known to be that of the pixels.
 
     Example:
       >>> print(described({"rates": [0.0, 0.5, 0.5], "weight_decay": 0.0}))
       pixels 0, hidden 0.5 0.5
       >>> print(described({"rates": [0.0, 0.0], "weight_decay": 1e-3}))
       no dropout, weight decay 0.001
+      >>> print(described({"rates": [0.0, 0.5], "weight_decay": 0.0}, of_mlp=False))
+      rates 0 0.5
     """
     pixels, *hidden = map(float, condition["rates"])
     rates = f"pixels {pixels:g}"
     if hidden:
         rates += f", hidden {' '.join(f'{rate:g}' for rate in hidden)}"
+    if not of_mlp:
+        rates = f"rates {' '.join(f'{rate:g}' for rate in (pixels, *hidden))}"
     said = [rates if pixels or any(hidden) else "no dropout"]
     for key in ("weight_decay", "max_norm"):
         value = condition.get(key)

@@ -9,10 +9,11 @@ import jax
 import numpy as np
 
 from dropout_jax.analysis.comparison import tidy
+from dropout_jax.analysis.trees import layers_in
 from dropout_jax.io import writers
 from dropout_jax.io.environment import environment as environment_of
 from dropout_jax.io.figures import write_figure
-from dropout_jax.networks.mlp import layers
+from dropout_jax.networks.mlp import MLP
 from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.pictures import figures, page
 
@@ -23,15 +24,21 @@ def tensors(result: Outcome) -> dict[str, np.ndarray]:
     `{condition}/{layer}/kernel` is [S, in, out] and `…/bias` [S, out]; `init/{layer}/…` is the init
     that the conditions share. `{condition}/{layer}/live_inputs` [S, in] is false for a dead input,
     one that is the same for all training data; the measures leave it out.
+
+    Of a network other than an MLP it holds the kernels, as matrices, with `live_outputs` [S, out]:
+    the outputs of one kernel need not be the inputs of the next.
     """
-    named = {}
+    named, model = {}, result.config.model
     trees = [(name, result.population.params, c) for c, name in enumerate(result.conditions)]
     for name, tree, c in [*trees, ("init", result.population.init_params, 0)]:
-        for l, layer in enumerate(layers(tree)):
+        for l, layer in enumerate(layers_in(model, tree, 2)):
             named |= {f"{name}/{l}/{part}": values[c] for part, values in layer.items()}
     for name, _, c in trees:
         for l, live in enumerate(result.measured.live_inputs):
             named[f"{name}/{l}/live_inputs"] = live[c]
+            if not isinstance(model, MLP):
+                of_outputs = named[f"{name}/{l}/kernel"].shape[::2]
+                named[f"{name}/{l}/live_outputs"] = np.ones(of_outputs, bool)
     return named
 
 

@@ -2,6 +2,7 @@ import itertools
 from typing import Any
 
 import chex
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -283,3 +284,22 @@ def test_a_summary_holds_the_last_errors_over_seeds_and_what_is_dead(measured):
         ends = (of["test_error"]["ci_low"], of["test_error"]["ci_high"])
         assert ends == error_interval(last.astype(np.float64), 400)
         assert of["dead_inputs"] == pytest.approx([6 - measured.live_inputs[0][c].sum() / 10, 0])
+
+
+def test_an_input_of_another_network_is_dead_in_all_members_if_a_condition_never_moves_it():
+    """A decay moves the weights of a pixel that is always 0: L2 alone would not show it."""
+    start = np.random.default_rng(0).normal(size=(1, 3, 4, 5)).astype(np.float32).repeat(2, 0)
+    after = start + np.float32(0.1)
+    after[0, :, 1] = start[0, :, 1]  # in no seed of the first condition
+    after[0, 0, 2] = start[0, 0, 2]  # in one seed alone, as from a unit that is dead there
+    before, later = ({"Dense_0": {"kernel": of}, "out": {"kernel": start}} for of in (start, after))
+    population = toy_population(2, 3)._replace(params=later, init_params=before)
+    model: Any = nn.Dense(5)  # which is no MLP
+    measured = measure_population(model, population, inputs())
+    live, frozen = measured.live_inputs
+    np.testing.assert_array_equal(live, np.broadcast_to([True, False, True, True], (2, 3, 4)))
+    assert np.asarray(frozen).all()
+    for c, s in itertools.product(range(2), range(3)):
+        kept = np.abs(after[c, s][[0, 2, 3]]).ravel()
+        assert measured.values[0]["entries"]["gini"][c, s] == pytest.approx(gini(kept), abs=1e-5)
+    assert np.isnan(measured.values[1]["change"]["gini"]).all()

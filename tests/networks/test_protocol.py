@@ -159,10 +159,24 @@ def test_kernels_of_all_members_are_measured_at_once(trained):
         assert ((values > 0) & (values < 1)).all()
 
 
-def test_the_comparison_and_max_norm_of_mlps_refuse_another_network_in_a_line(trained):
+def test_any_network_is_compared_by_the_weights_of_its_kernels(trained):
+    config, data, population = trained
+    found = compare(config, dict(zip("ab", CONDITIONS, strict=True)), 2, KEY, data)
+    again = jax.vmap(jax.vmap(ginis))(population.params)
+    names = found.summary["layers"]
+    assert set(names) == set(again)
+    for l, views in found.measured.values.items():
+        assert set(views) == {"entries", "columns", "change"}
+        if found.measured.live_inputs[l].all():
+            np.testing.assert_allclose(views["entries"]["gini"], again[names[l]], rtol=1e-5)
+    rows = {(row["layer"], row["view"]) for row in found.summary["comparisons"]}
+    assert len(rows) == 3 * len(names)
+    assert found.verdict[-1].startswith("Weights alone are compared: ")
+    assert "contribute" not in " ".join(found.verdict)
+
+
+def test_max_norm_of_mlps_refuses_another_network_in_a_line(trained):
     config, data, _ = trained
-    with pytest.raises(ValueError, match="model must be an MLP for this, got"):
-        compare(config, {"none": CONDITIONS[0]}, 2, KEY, data)
     with pytest.raises(ValueError, match="params must be those of an MLP"):
         fit(config, CONDITIONS[0]._replace(max_norm=1.0), KEY, data)
 

@@ -9,7 +9,9 @@ from dropout_jax.cli.arguments import Compare
 from dropout_jax.runs.verdicts import in_short, verdict
 from dropout_jax.runs.wording import (
     MARKS,
+    WEIGHTS_ALONE,
     described,
+    legend,
     picture,
     question,
     seeds_suffice,
@@ -114,6 +116,31 @@ def test_every_layer_is_named_with_its_verdict():
 def test_a_network_without_hidden_layers_has_no_work_to_spread():
     (sentence,) = verdict(summary([], [LESS]))
     assert sentence == "With b, single weights are spread less evenly."
+
+
+@pytest.mark.parametrize(
+    ("weights", "short", "said"),
+    [
+        ([MORE, MORE], "b spreads the weights", "more evenly in every layer."),
+        (
+            [LESS, SAME, OPEN, OPEN, SAME],
+            "b does not spread the weights",
+            "less evenly in layer 0, about as evenly in layer 1 and layer 4, undecided in layer 2 "
+            "and layer 3.",
+        ),
+        ([MORE, OPEN], None, "more evenly in layer 0, undecided in layer 1."),
+    ],
+)
+def test_of_a_network_that_is_no_mlp_the_weights_alone_are_spoken_of(weights, short, said):
+    told = summary([], weights) | {"layers": [f"layer_{l}.kernel" for l in range(len(weights))]}
+    sentence, why = verdict(told)
+    lead = f"{short[:1].upper()}{short[1:]}:" if short else "With b,"
+    assert sentence == f"{lead} single weights are spread {said}"
+    assert why == WEIGHTS_ALONE
+    assert in_short(told) == (short or "b: the layers have no common answer")
+    assert "ontribution" not in legend(told)
+    assert "Layer 0 is layer_0.kernel, layer 1 is layer_1.kernel" in legend(told)
+    assert verdict(told | {"conditions": {"a": {}}, "comparisons": []}) == []
 
 
 def test_the_picture_shows_two_views_of_the_gini_each_with_mark_and_difference():
