@@ -87,7 +87,7 @@ def _execute(arguments: Training, job: Job, import_seconds: float) -> Run | None
     result = result._replace(seconds={"import": import_seconds, **result.seconds})
     if processes.is_first():
         with contextlib.suppress(OSError, SystemExit):  # if nobody reads it, writing goes on
-            _show(result, arguments.all_views)  # before the pictures, which take seconds
+            show(result, arguments.all_views)  # before the pictures, which take seconds
         jobs.finish(arguments, job, result)
     processes.anywhere(False)  # the others wait until all is written
     return result
@@ -112,7 +112,7 @@ def _with_a_bar(arguments: Training, job: Job) -> Run:
         return jobs.train(arguments, job, show_and_stop)
 
 
-def _show(result: Run, all_views: bool = False) -> None:
+def show(result: Run, all_views: bool = False) -> None:
     """Print the answer in words and as a picture, and the numbers behind it."""
     summary = result.summary
     if result.interrupted:
