@@ -13,7 +13,9 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.runs import page_panels
+from dropout_jax.runs.page_panels import Panel
 from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.wording import (
     GINI,
@@ -45,7 +47,7 @@ class Contents(NamedTuple):
       environment: as in `environment.json`.
       interrupted: whether seeds are missing.
       magnitudes: {layer title: {condition: |w| [N]}} of one network each.
-      profiles: {title: relative magnitudes, sorted [C, S, Q]} of the weights of layers.
+      profiles: {title: `Profile` [C, S, Q]} of the weights of layers.
       units: the same of the contributions of hidden layers' units.
       epochs: where the curves were measured [P].
       curves: {"train_loss": [C, S, P], …}; losses in nats, errors as fractions.
@@ -58,8 +60,8 @@ class Contents(NamedTuple):
     environment: Mapping[str, Any]
     interrupted: bool
     magnitudes: Mapping[str, Mapping[str, np.ndarray]]
-    profiles: Mapping[str, np.ndarray]
-    units: Mapping[str, np.ndarray]
+    profiles: Mapping[str, Profile]
+    units: Mapping[str, Profile]
     epochs: np.ndarray
     curves: Mapping[str, np.ndarray]
 
@@ -79,7 +81,7 @@ def render(contents: Contents) -> str:
       ...     environment={"seconds": {"training": 2.5}},
       ...     interrupted=False,
       ...     magnitudes={"layer 0": {"<none>": np.array([0.1, 0.3])}},
-      ...     profiles={"layer 0": np.ones((1, 1, 101))},
+      ...     profiles={"layer 0": Profile(np.ones((1, 1, 101)), np.ones((1, 1, 101)))},
       ...     units={},
       ...     epochs=np.arange(2),
       ...     curves={"test_error": np.array([[[0.9, 0.05]]])},
@@ -104,8 +106,9 @@ def render(contents: Contents) -> str:
         swatches=page_panels.swatches(names),
         layers=list(contents.magnitudes),
         weights=page_panels.weights(contents.magnitudes),
-        sorted_weights=page_panels.profiles(contents.profiles, names, "|w|"),
-        sorted_units=page_panels.profiles(contents.units, names, "contribution"),
+        start=list(contents.magnitudes)[_most_changed(rows)],
+        sorted_weights=_profiles(contents.profiles, names, "|w|"),
+        sorted_units=_profiles(contents.units, names, "contribution"),
         differences=page_panels.differences(rows, names),
         learning=page_panels.curves(contents.epochs, contents.curves, names),
         curve_rows=[
@@ -154,6 +157,30 @@ def template(name: str) -> jinja2.Template:
     here = jinja2.PackageLoader("dropout_jax.runs", "")
     environment = jinja2.Environment(loader=here, autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.get_template(f"{name}.html.jinja")
+
+
+def _profiles(of: Mapping[str, Profile], names: Sequence[str], quantity: str) -> list[Panel]:
+    """Sorted magnitudes and the Lorenz curve of each title, side by side."""
+    relative, shares = (
+        {title: np.asarray(getattr(profile, part)) for title, profile in of.items()}
+        for part in Profile._fields
+    )
+    of_both = (
+        page_panels.profiles(relative, names, quantity),
+        page_panels.lorenz(shares, names, quantity),
+    )
+    return [panel for pair in zip(*of_both, strict=True) for panel in pair]
+
+
+def _most_changed(rows: Sequence[Mapping[str, Any]]) -> int:
+    """The layer with the largest difference of contributions that is decided; 0 if none is."""
+    decided = {
+        abs(row["difference"]): row["layer"]
+        for row in rows
+        if (row["view"], row["measure"]) == ("contribution", "gini")
+        and row["verdict"] in ("more uniform", "less uniform")
+    }
+    return decided[max(decided)] if decided else 0
 
 
 def _weight_table(magnitudes: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict[str, Any]]:

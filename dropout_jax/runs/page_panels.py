@@ -20,7 +20,7 @@ from dropout_jax.runs.svg import inline
 from dropout_jax.runs.wording import in_order, of_differences
 
 PANEL_STYLE = {**STYLE, "font.size": 8, "axes.labelpad": 6}  # a page may enlarge the text
-_EVERY = 2  # of the points of a profile
+_EVERY, _EVERY_OF_LORENZ = 2, 8  # of the points of a profile; Lorenz curves are smooth
 _UNITS = {"loss": "nats", "error": "%"}
 
 
@@ -119,6 +119,31 @@ def profiles(
         told = f"{quantity} sorted, in units of its mean, {title}; largest: {_ends(names, values)}"
         svg = inline(figure, f"sorted-{quantity.strip('|')}{l}", told)
         drawn.append(Panel(svg, title, {"layer": title}))
+    return drawn
+
+
+@mpl.rc_context(PANEL_STYLE)
+def lorenz(shares: Mapping[str, np.ndarray], names: Sequence[str], quantity: str) -> list[Panel]:
+    """Lorenz curves, {panel title: [C, S, Q]}, with half the Gini of the first condition shaded.
+
+    Example:
+      >>> diagonal = {"layer 0": np.ones((2, 3, 201)) * np.linspace(0, 1, 201)}
+      >>> (panel,) = lorenz(diagonal, ["none", "dropout"], "|w|")
+      >>> print(panel.caption, panel.shown_for)
+      layer 0, shaded: half the Gini of none {'layer': 'layer 0'}
+    """
+    drawn = []
+    for l, (title, values) in enumerate(shares.items()):
+        figure, axes = new_panel("fraction, from the smallest", f"share of the sum of {quantity}")
+        some = values[..., ::_EVERY_OF_LORENZ]
+        panels.draw_lorenz(axes, dict(zip(names, some, strict=True)))
+        panels.shade_gini(axes, some[0])
+        axes.set_xlim(0, 1)
+        half = values[..., : values.shape[-1] // 2 + 1]
+        told = f"Lorenz curves of {quantity}, {title}; share of the smaller half: "
+        svg = inline(figure, f"lorenz-{quantity.strip('|')}{l}", told + _ends(names, half))
+        caption = f"{title}, shaded: half the Gini of {names[0]}"
+        drawn.append(Panel(svg, caption, {"layer": title}))
     return drawn
 
 

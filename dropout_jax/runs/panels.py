@@ -100,6 +100,20 @@ def draw_lorenz(ax: Axes, lorenz: Mapping[str, np.ndarray]) -> None:
     ax.set_ylim(0, 1)
 
 
+def shade_gini(ax: Axes, lorenz: np.ndarray) -> None:
+    """Shade the area between the mean Lorenz curve [S, Q] and the diagonal: half the Gini index.
+
+    Example:
+      >>> from matplotlib.figure import Figure
+      >>> ax = Figure().subplots()
+      >>> shade_gini(ax, np.ones((3, 101)))
+      >>> print(len(ax.collections))
+      1
+    """
+    fractions = np.linspace(0, 1, lorenz.shape[-1])
+    ax.fill_between(fractions, lorenz.mean(axis=0), fractions, color=GREY, alpha=0.12, lw=0)
+
+
 def draw_differences(
     ax: Axes, rows: Sequence[Mapping[str, Any]], conditions: Mapping[str, int]
 ) -> None:

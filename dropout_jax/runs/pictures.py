@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
 
 from dropout_jax.analysis.comparison import Measured, sound
 from dropout_jax.analysis.trees import layers_in
@@ -17,7 +16,7 @@ from dropout_jax.populations.population import Population
 from dropout_jax.runs import plots
 from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.page import Contents, render
-from dropout_jax.runs.style import SLIDE
+from dropout_jax.runs.style import SLIDE, Figures
 from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.wording import SHOWN, question
 
@@ -39,8 +38,8 @@ def _sound_seeds(result: Outcome) -> Outcome:
     )
 
 
-def figures(result: Outcome, slides: bool = False) -> dict[str, Figure]:
-    """The figures of a run without the seeds that diverged, by file name; the lecture's is first.
+def figures(result: Outcome, slides: bool = False) -> Figures:
+    """The figures of a run without the seeds that diverged, by file name, in the page's order.
 
     Those for slides are on a small 16:9 sheet, and show the views of the answer alone.
 
@@ -53,7 +52,7 @@ def figures(result: Outcome, slides: bool = False) -> dict[str, Figure]:
       >>> config, data = Config(MLP((4, 10)), epochs=1), load_dataset("digits")
       >>> result = compare(config, conditions, range(2), jax.random.key(0), data)
       >>> print(list(figures(result)))
-      ['weights', 'profiles', 'units', 'differences', 'curves']
+      ['units', 'weights', 'profiles', 'differences', 'curves']
       >>> print(page(result, {"dataset": "digits"}, {})[:15])
       <!doctype html>
     """
@@ -61,19 +60,18 @@ def figures(result: Outcome, slides: bool = False) -> dict[str, Figure]:
     names, population = list(result.conditions), result.population
     titles, n_seeds = _titles(result), len(result.seeds)
     rows = [r for r in result.summary["comparisons"] if not slides or r["view"] in SHOWN]
-    differences = {"differences": plots.plot_differences(rows, "gini")} if rows else {}
     of_units = [f"units of {title}" for title in titles]
     units = _profiles(result.measured, "contribution", of_units)
     changes = {} if slides else _changes(result, titles)  # which another slide shows
-    drawn: dict[str, Figure] = {
-        "weights": plots.plot_weights(*_shown_weights(result, titles), changes),
-        "profiles": plots.plot_profiles(
-            names, _profiles(result.measured, "entries", titles), "|w|", n_seeds
-        ),
-        **({"units": plots.plot_profiles(names, units, "contribution", n_seeds)} if units else {}),
-        **differences,
-        "curves": plots.plot_curves(names, population.epochs, _curves(population), n_seeds),
-    }
+    drawn = Figures()
+    if units:
+        drawn["units"] = plots.plot_profiles(names, units, "contribution", n_seeds)
+    drawn["weights"] = plots.plot_weights(*_shown_weights(result, titles), changes)
+    weights = _profiles(result.measured, "entries", titles)
+    drawn["profiles"] = plots.plot_profiles(names, weights, "|w|", n_seeds)
+    if rows:
+        drawn["differences"] = plots.plot_differences(rows, "gini")
+    drawn["curves"] = plots.plot_curves(names, population.epochs, _curves(population), n_seeds)
     for figure in drawn.values() if slides else ():
         figure.set_size_inches(*SLIDE)
     return drawn
@@ -104,8 +102,8 @@ def page(result: Outcome, settings: dict[str, Any], environment: dict[str, Any])
         environment=environment,
         interrupted=result.interrupted,
         magnitudes={title: {name: magnitudes[name][title] for name in names} for title in titles},
-        profiles=_relative(shown.measured, "entries", titles),
-        units=_relative(shown.measured, "contribution", titles),
+        profiles=_profiles(shown.measured, "entries", titles),
+        units=_profiles(shown.measured, "contribution", titles),
         epochs=shown.population.epochs,
         curves=_curves(shown.population),
     )
@@ -125,11 +123,6 @@ def _profiles(measured: Measured, view: str, titles: list[str]) -> dict[str, Pro
         for l, title in enumerate(titles)
         if view in measured.profiles[l]
     }
-
-
-def _relative(measured: Measured, view: str, titles: list[str]) -> dict[str, np.ndarray]:
-    profiles = _profiles(measured, view, titles)
-    return {title: np.asarray(profile.relative) for title, profile in profiles.items()}
 
 
 def _shown_weights(result: Outcome, titles: list[str]) -> tuple[dict, dict]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from dropout_jax.runs import panels
 from dropout_jax.runs.style import (
@@ -73,12 +74,19 @@ def plot_weights(
         axes.set_title("\n".join(wrap(name, 36)), fontweight="bold")
     for axes in grid[-1]:
         axes.set_xlabel("weight index")
-    over_seeds = f"; over seeds: mean difference in Gini from {names[0]}" if changes else ""
     figure.suptitle(
-        "Weight magnitude against weight index (row by row of the kernel); one network each\n"
-        f"line: mean; grey: the middle 90 %{over_seeds}",
+        "Weight magnitude against weight index: one network each, a point a weight\n"
+        "layer 0 is stored input by input, a picture's pixels row by row: that makes the comb",
         size=10,
     )
+    told = [
+        Line2D([], [], color="black", lw=0.8, label="mean"),
+        Patch(fc=(GREY, 0.2), ec="black", lw=0.7, label="middle 90 %, its upper edge black"),
+    ]
+    if changes:
+        over_seeds = f"over seeds: mean difference in Gini from {names[0]}"
+        told.append(Line2D([], [], ls="", label=over_seeds))
+    figure.legend(handles=told, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -121,8 +129,7 @@ def plot_profiles(
         sorted_axes.set_title(_in_lines(title))
         panels.draw_sorted(sorted_axes, relative)
         panels.draw_lorenz(lorenz_axes, lorenz)
-        below = lorenz[names[0]].mean(axis=0)
-        lorenz_axes.fill_between(fractions, below, fractions, color=GREY, alpha=0.12, lw=0)
+        panels.shade_gini(lorenz_axes, lorenz[names[0]])
         draw_bands(change_axes, fractions, change)
         change_axes.set_xlabel("fraction, from the smallest")
         change_axes.set_xlim(0, 1)

@@ -25,7 +25,7 @@ from dropout_jax.runs.verdicts import verdict
 from dropout_jax.training.config import Config, Hparams, check_training
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from dropout_jax.runs.style import Figures
 
 
 class Run(Outcome):
@@ -39,8 +39,8 @@ class Run(Outcome):
         return verdict(self.summary)
 
     @property
-    def figures(self) -> "dict[str, Figure]":
-        """The figures by name, drawn anew; a notebook shows each of them."""
+    def figures(self) -> "Figures":
+        """The figures by name, drawn anew; a notebook shows all of them, or one."""
         from dropout_jax.runs.pictures import figures  # with what draws
 
         return figures(self)

@@ -3,6 +3,8 @@
 Shapes: C conditions, S seeds.
 """
 
+import base64
+import html
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
@@ -31,6 +33,7 @@ STYLE: dict[Any, Any] = {
 _LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 _MARKERS = "vos^D"
 _USUAL = {"none": 0, "dropout": 1, "dropout 0.5": 1, "dropout .5": 1, "l2": 2}
+_USUAL |= {"dropout 0.2": 3, "dropout .2": 3, "dropout 0.8": 4, "dropout .8": 4}
 
 
 class Figure(_Figure):
@@ -47,11 +50,29 @@ class Figure(_Figure):
         return file.getvalue()
 
 
+class Figures(dict[str, Figure]):
+    """Figures by name, which a notebook shows one below the other.
+
+    Example:
+      >>> shown = Figures({"<a>": Figure(figsize=(1, 1))})._repr_html_()
+      >>> print(shown.partition("base64")[0])
+      <figure><figcaption>&lt;a&gt;</figcaption><img src="data:image/png;
+    """
+
+    def _repr_html_(self) -> str:
+        return "".join(
+            f"<figure><figcaption>{html.escape(name)}</figcaption>"
+            f'<img src="data:image/png;base64,{base64.b64encode(of._repr_png_()).decode()}" '
+            f'alt="{html.escape(name)}"></figure>'
+            for name, of in self.items()
+        )
+
+
 def numbers(names: Iterable[str]) -> dict[str, int]:
     """The number c of each condition, which decides its colour, line and mark.
 
-    No dropout, dropout of a half, and L2 have the same in every figure. Others take the next that
-    is free.
+    No dropout, the rates of the lecture, and L2 have the same in every figure. Others take the
+    next that is free.
 
     Example:
       >>> print(numbers(["none", "dropout 0.2", "dropout 0.5", "l2"]))

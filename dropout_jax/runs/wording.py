@@ -79,16 +79,24 @@ def in_order(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 class Cell(NamedTuple):
-    """What a picture-table shows of one layer and view: a verdict, its mark, and the difference."""
+    """What a picture-table shows of one layer and view.
+
+    Attributes:
+      verdict: on the difference from the baseline.
+      mark: of the verdict.
+      difference: in Gini; NaN if there is none.
+      lacks: why there is none.
+    """
 
     verdict: str
     mark: str
     difference: float
+    lacks: str = ""
 
     @property
     def said(self) -> str:
-        """The difference with its sign; a dash if there is none."""
-        return f"{self.difference:+.3f}" if math.isfinite(self.difference) else "–"
+        """The difference with its sign, or why there is none."""
+        return self.lacks or f"{self.difference:+.3f}"
 
 
 def starts(ginis: Mapping[str, float]) -> str:
@@ -224,8 +232,12 @@ def picture(summary: Mapping[str, Any]) -> dict[tuple[str, int], dict[str, Cell]
     for row in summary["comparisons"]:
         if row["measure"] == "gini" and row["view"] in SHOWN:
             verdict = "negligible" if "negligibl" in row["verdict"] else row["verdict"]
-            missing = row["difference"] is None  # as JSON has it
-            cell = Cell(verdict, MARKS[verdict], math.nan if missing else row["difference"])
+            difference = math.nan if row["difference"] is None else row["difference"]  # of JSON
+            lacks = ""
+            if math.isnan(difference):
+                n = summary["conditions"][row["condition"]]["n_compared"]
+                lacks = "no live unit in a seed" if n > 1 else "diverged"
+            cell = Cell(verdict, MARKS[verdict], difference, lacks)
             table.setdefault((row["condition"], row["layer"]), {})[SHOWN[row["view"]]] = cell
     return table
 

@@ -6,10 +6,12 @@ import io
 import json
 import re
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
 
+from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.cli.main import run_command
 from dropout_jax.runs import layers_page, wording
 from dropout_jax.runs.page import Contents, render
@@ -44,7 +46,8 @@ def contents(names=NAMES, widths=(40, 30, 10), n_inputs=900):
         "rates": [0.0, 0.5, 0.5],
         "weight_decay": 0.0,
     }
-    profile = np.sort(rng.gamma(2, size=(len(names), N_SEEDS, 201)))
+    relative: Any = np.sort(rng.gamma(2, size=(len(names), N_SEEDS, 201)))
+    profile = Profile(relative, relative.cumsum(-1) / relative.sum(-1, keepdims=True))
     return Contents(
         summary={
             "n_seeds": N_SEEDS,
@@ -119,7 +122,9 @@ def test_nothing_is_fetched(read):
 
 def test_every_chart_says_in_words_what_it_shows_and_every_table_what_it_is(read):
     charts_of = [a for tag, a in read.tags if tag == "svg" and a.get("aria-hidden") != "true"]
-    assert len(charts_of) == 3 * 3 + 3 + 2 + 2 + 4  # weights, sorted, units, differences, learning
+    assert (
+        len(charts_of) == 9 + 2 * 3 + 2 * 2 + 2 + 4
+    )  # weights, sorted, units, differences, learning
     assert all(len(a["aria-label"]) > 20 and a["role"] == "img" for a in charts_of)
     tags = [tag for tag, _ in read.tags]
     assert tags.count("table") == tags.count("caption") == 7
@@ -141,6 +146,24 @@ def test_every_view_is_explained_and_has_one_name_for_readers(read):
         assert f"{name.capitalize()}: {of}." in text
         assert f"layer 1 {name} " in "".join(a.get("aria-label") or "" for _, a in read.tags)
         assert ("td", {"data-value": view}) in read.tags  # in the table that is saved
+
+
+def test_the_choosers_start_where_contributions_changed_most():
+    def checked(rows):
+        of = contents()
+        page = render(of._replace(summary={**of.summary, "comparisons": rows}))
+        inputs = [a for tag, a in Reader(page).tags if tag == "input" and "checked" in a]
+        return [a["value"] for a in inputs if a["data-control"] == "layer"]
+
+    some = [(0, -0.1, "more uniform"), (1, 0.2, "less uniform"), (2, -0.3, "undecided")]
+    rows = [
+        comparison(name, layer, "contribution", "gini", 0) | {"difference": d, "verdict": verdict}
+        for layer, d, verdict in some
+        for name in NAMES[1:]
+    ]
+    titles = list(contents().magnitudes)
+    assert checked(rows) == [titles[1]] * 2
+    assert checked(rows[4:]) == [titles[0]] * 2
 
 
 def test_what_is_incomplete_is_said():
@@ -172,7 +195,9 @@ def test_all_that_diverged_makes_a_page():
     lost = contents()
     nothing = {t: {n: np.array([]) for n in NAMES} for t in lost.magnitudes}
     curves = {name: np.full_like(values, np.nan) for name, values in lost.curves.items()}
-    profiles = {title: np.full_like(p, np.nan) for title, p in lost.profiles.items()}
+    nan: Any = np.full((len(NAMES), N_SEEDS, 201), np.nan)
+    diverged = Profile(nan, nan)
+    profiles = dict.fromkeys(lost.profiles, diverged)
     page = render(
         lost._replace(magnitudes=nothing, curves=curves, profiles=profiles, units=profiles)
     )
@@ -285,7 +310,7 @@ def test_the_controls_choose_layer_and_condition(opened):
     second = shown(opened, "weights")
     assert all("layer 2" in caption for caption in second)
     assert NAMES[2] in second[1]
-    assert len(shown(opened, "sorted")) == 1
+    assert len(shown(opened, "sorted")) == 2  # and its Lorenz curve
 
 
 @pytest.mark.slow
@@ -294,8 +319,7 @@ def test_the_controls_answer_to_the_keyboard(opened):
 
     first = opened.find_element("css selector", '#sorted input[data-control="layer"]')
     first.send_keys(Keys.ARROW_RIGHT)
-    (caption,) = shown(opened, "sorted")
-    assert "layer 1" in caption
+    assert all("layer 1" in caption for caption in shown(opened, "sorted"))
 
 
 @pytest.mark.slow

@@ -127,6 +127,8 @@ def test_the_mean_difference_over_seeds_is_written_beside_the_gini_of_one_networ
 def test_weights_are_shown_one_by_one_on_one_scale_a_layer(n_hidden):
     shown, numbers = magnitudes(n_hidden), gini(n_hidden)
     figure = plots.plot_weights(shown, numbers)
+    assert legend_of(figure) == ["mean", "middle 90 %, its upper edge black"]
+    assert "pixels row by row: that makes the comb" in figure.get_suptitle()
     grid = np.reshape(np.array(figure.axes), (n_hidden + 1, 2))
     for row, title in zip(grid, titles(n_hidden), strict=True):
         assert row[0].get_ylabel() == f"{title}\n|w|"
@@ -253,6 +255,13 @@ def test_conditions_differ_in_colour_and_the_usual_ones_keep_theirs(names):
     for c, (name, other) in enumerate((("none", ""), ("dropout", "dropout .5"), ("l2", "L2"))):
         if (name in names) != (other in names):
             assert colours[name if name in names else other] == style.COLOURS[c]
+
+
+def test_a_rate_of_the_lecture_has_one_colour_in_every_sweep():
+    whole = style.numbers(["none", "dropout 0.2", "dropout 0.5", "dropout 0.8", "l2"])
+    for name, c in whole.items():
+        assert style.numbers(["none", name])[name] == c
+        assert style.numbers(["none", name.replace("0.", ".")])[name.replace("0.", ".")] == c
 
 
 def test_the_lines_and_marks_of_all_figures_have_the_colours_of_the_legend():

@@ -145,6 +145,12 @@ def test_a_notebook_shows_the_answer_and_names_stay_text(result):
     assert len(repr(result)) < 200
 
 
+def test_a_notebook_shows_every_figure(result):
+    shown = result.figures._repr_html_()
+    assert shown.count("data:image/png;base64,") == len(result.figures) == 5
+    assert all(f"<figcaption>{name}</figcaption>" in shown for name in result.figures)
+
+
 def test_a_table_is_of_pandas_if_that_is_there(result):
     rows = result.table(as_frame=False)
     assert rows == result.summary["comparisons"]

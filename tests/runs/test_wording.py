@@ -93,10 +93,11 @@ def test_few_seeds_of_one_condition_are_said_of_that_one_alone():
     assert of_many.startswith("C spreads the work and the weights: ")
 
 
-def test_a_difference_that_is_missing_is_a_dash():
-    told = summary([OPEN], [OPEN] * 2)
+@pytest.mark.parametrize(("n", "why"), [(8, "no live unit in a seed"), (0, "diverged")])
+def test_where_a_difference_is_missing_is_said_why(n, why):
+    told = summary([OPEN], [OPEN] * 2, n)
     told["comparisons"][0]["difference"] = None  # as JSON has it
-    assert picture(told)["b", 0]["contributions"].said == "–"
+    assert picture(told)["b", 0]["contributions"].said == why
     assert picture(told)["b", 1]["weights"].said == "+0.100"
 
 
@@ -146,8 +147,8 @@ def test_of_a_network_that_is_no_mlp_the_weights_alone_are_spoken_of(weights, sh
 def test_the_picture_shows_two_views_of_the_gini_each_with_mark_and_difference():
     table = picture(summary([MORE, "negligibly less uniform"], [LESS, OPEN, MORE]))
     assert list(table) == [("b", 0), ("b", 1), ("b", 2)]
-    assert table["b", 1]["contributions"] == (SAME, MARKS[SAME], 0.1)
-    assert table["b", 2] == {"weights": (MORE, MARKS[MORE], 0.2)}
+    assert table["b", 1]["contributions"] == (SAME, MARKS[SAME], 0.1, "")
+    assert table["b", 2] == {"weights": (MORE, MARKS[MORE], 0.2, "")}
 
 
 def test_a_condition_is_described_by_its_rates_and_its_decay():
