@@ -8,6 +8,7 @@ import tyro
 
 PRNG = "threefry2x32"  # JAX's default, which an environment variable could change
 ROOT_SEED = 0
+RATES = (0.5,)  # of `compare`, unless others are given
 HOW = (  # how a run is made, not what it is
     *("out", "overwrite", "resume", "checkpoint_seconds", "tensorboard", "data_dir", "memory"),
     *("all_views", "open"),
@@ -80,15 +81,14 @@ class Compare(Training):
     in words, and writes a folder with all numbers, weights and figures.
     """
 
-    rates: tuple[float, ...] = (0.5,)
+    rates: Annotated[tuple[float, ...] | None, _by_default("0.5", "[FLOAT [FLOAT ...]]")] = None
     """probability of dropping a hidden unit; or one for the inputs of each layer, pixels first"""
     pixels: Annotated[float | None, _by_default("0", "FLOAT")] = None
     """probability of dropping a pixel, beside one rate for all hidden layers or a sweep"""
-    sweep: Annotated[tuple[float, ...], _by_default("none")] = ()
+    sweep: Annotated[tuple[float, ...] | None, _by_default("none", "[FLOAT [FLOAT ...]]")] = None
     """several rates for all hidden layers, one condition each, in place of --rates"""
     weight_decay: float = 1e-3
-    """coefficient µ of the L2 penalty ½ µ Σ w² in the condition l2; the default is a third of the
-    value that the main study tuned, and fixed, so that the first answer needs no tuning"""
+    """µ of the penalty ½ µ Σ w² of l2; fixed, so that no tuning is needed: a third of the tuned"""
 
 
 @dataclass(frozen=True)

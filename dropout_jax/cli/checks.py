@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from dropout_jax.cli.arguments import Compare, Inspect, Networks, Training
+from dropout_jax.cli.arguments import RATES, Compare, Inspect, Networks, Training
 
 _MAX_SEEDS = 1_000_000  # of three conditions: a month of one core, at a second a network
 _FLOAT32_MAX = 3.4e38
@@ -61,13 +61,17 @@ def _expectations(a: Networks) -> Iterator[Expectation]:
 
 
 def _of_rates(a: Compare, n_layers: int) -> Iterator[Expectation]:
-    one, valid = len(a.rates) == 1, all(0 <= rate <= 1 for rate in a.rates)
+    if a.rates is not None and a.sweep is not None:
+        both = f"--rates {shown(a.rates)} and --sweep {shown(a.sweep)}"
+        raise ValueError(f"--sweep takes the place of --rates: give one of them, got {both}")
+    rates = RATES if a.rates is None else a.rates
+    one, valid = len(rates) == 1, all(0 <= rate <= 1 for rate in rates)
     expected = "hold rates in [0, 1]: one for all hidden layers, or "
     expected += f"{n_layers}, one for the input of each layer"
-    yield Expectation("rates", expected, valid and (one or len(a.rates) == n_layers))
-    expected = "hold different rates in [0, 1], each a condition, and come without --rates"
-    distinct = len(set(a.sweep)) == len(a.sweep) and all(0 <= rate <= 1 for rate in a.sweep)
-    yield Expectation("sweep", expected, distinct and (not a.sweep or a.rates == Compare.rates))
+    yield Expectation("rates", expected, valid and (one or len(rates) == n_layers))
+    sweep = RATES if a.sweep is None else a.sweep
+    distinct = len(set(sweep)) == len(sweep) > 0 and all(0 <= rate <= 1 for rate in sweep)
+    yield Expectation("sweep", "hold different rates in [0, 1], each a condition", distinct)
     expected = "be a rate in [0, 1], beside one rate of all hidden layers or --sweep"
     yield Expectation("pixels", expected, a.pixels is None or (0 <= a.pixels <= 1 and one))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dropout_jax.cli.arguments import (
     HOW,
     PRNG,
+    RATES,
     ROOT_SEED,
     Compare,
     Networks,
@@ -68,8 +69,9 @@ def _compared(compare: Compare, networks: Networks) -> Conditions:
     def alike(rate: float) -> Value:
         return (pixels, *(rate,) * n_hidden)
 
-    one = alike(*compare.rates) if len(compare.rates) == 1 else compare.rates
-    swept: Conditions = {f"dropout {rate:g}": {"rates": alike(rate)} for rate in compare.sweep}
+    rates, sweep = compare.rates or RATES, compare.sweep or ()
+    one = alike(*rates) if len(rates) == 1 else rates
+    swept: Conditions = {f"dropout {rate:g}": {"rates": alike(rate)} for rate in sweep}
     dropout: Conditions = swept or {"dropout": {"rates": one}}
     return {"none": {}, **dropout, "l2": {"weight_decay": compare.weight_decay}}
 

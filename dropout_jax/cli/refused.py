@@ -22,5 +22,8 @@ def bad_input() -> Iterator[None]:
     """Refuse, with status 2, what the user gave if it raises ValueError or OSError."""
     try:
         yield
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        why = f"{error.filename}: {error.strerror}" if error.filename else error
+        raise Refused(why, 2) from error
+    except ValueError as error:
         raise Refused(error, 2) from error

@@ -35,8 +35,9 @@ def train(arguments: Training, given: Conditions, import_seconds: float) -> int:
         return 0
     if processes.is_first():
         _say_where(job.folder)
-        if arguments.open:
-            webbrowser.open((job.folder / "report.html").resolve().as_uri())
+        page = (job.folder / "report.html").resolve().as_uri()
+        if arguments.open and not webbrowser.open(page):
+            terminal.say_plainly(f"No browser was found; open this address in one: {page}")
     return _status_of(result)
 
 

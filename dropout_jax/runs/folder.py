@@ -148,7 +148,8 @@ def check(folder: Path, identity: dict[str, Any], overwrite: bool, resume: bool)
         ):
             return None
     except OSError as error:
-        raise ValueError(f"out must be a folder that can be read, got {error}") from error
+        why = f"{folder}: {error.strerror or error}"
+        raise ValueError(f"out must be a folder that can be read, got {why}") from error
     mark = read_mark(folder)
     if mark is None:
         raise ValueError(f"out must be a new or empty folder or an earlier run, got {folder}")
@@ -193,7 +194,8 @@ def lock(folder: Path) -> FileLock:
     except Timeout:
         raise ValueError(f"out is being written by another run: {folder}") from None
     except OSError as error:
-        raise ValueError(f"out must be a folder that can be written to, got {error}") from error
+        why = f"{folder}: {error.strerror or error}"
+        raise ValueError(f"out must be a folder that can be written to, got {why}") from error
     return held
 
 

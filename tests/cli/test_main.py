@@ -58,6 +58,7 @@ def place(tmp_path, monkeypatch):
 
 
 OF_RATES = "--rates must hold rates in [0, 1]: one for all"
+ONE = "--sweep takes the place of --rates: give one of them"
 BAD = [  # arguments, what was expected, what was given
     ("compare --seeds 1", "--seeds must be at least 2", "got 1"),
     ("compare --seeds 1000001", "and at most 1,000,000", "got 1000001"),
@@ -69,7 +70,11 @@ BAD = [  # arguments, what was expected, what was given
     ("comapre", "available commands", "did you mean compare?"),
     ("compare --sweep 0.2 1.2", "--sweep must hold different rates in [0, 1]", "got 0.2 1.2"),
     ("compare --sweep 0.2 0.2", "--sweep must hold different rates in [0, 1]", "got 0.2 0.2"),
-    ("compare --sweep 0.2 --rates 0.3", "come without --rates", "got 0.2"),
+    ("compare --sweep", "--sweep must hold different rates in [0, 1]", "got nothing"),
+    ("compare --rates", OF_RATES, "got nothing"),
+    ("compare --sweep 0.2 --rates 0.3", ONE, "got --rates 0.3 and --sweep 0.2"),
+    ("compare --sweep 0.2 --rates 0.5", ONE, "got --rates 0.5 and --sweep 0.2"),
+    ("compare --rates 0.2 0.5 0.8 --sweep 0.2", ONE, "got --rates 0.2 0.5 0.8 and --sweep 0.2"),
     ("compare --pixels 1.2", "--pixels must be a rate in [0, 1]", "got 1.2"),
     ("compare --rates 0 0.5 0.5 --pixels 0.2", "beside one rate of all", "got 0.2"),
     ("compare --rates 0 nan 0.5", OF_RATES, "got 0.0 nan 0.5"),
@@ -88,7 +93,7 @@ BAD = [  # arguments, what was expected, what was given
     ("compare --dataset gaps.npz", "y must hold every class 0 … K - 1", "got the values 0, 2, 4"),
     ("compare --dataset mnist --data-dir absent", "must hold train-images", "got absent"),
     ("compare --out file", "out must be a folder", "got the file file"),
-    ("compare --out file/below", "out must be a folder that can be written to", "file/below"),
+    ("compare --out file/below", "be written to, got file/below: Not a directory", ""),
     ("compare --out others", "must be a new or empty folder or an earlier run", "got others"),
     ("compare --out others --overwrite", "must be a new or empty folder", "got others"),
     ("compare --out model --overwrite", "must be a new or empty folder", "got model"),
@@ -119,6 +124,7 @@ def test_bad_input_is_refused_in_one_line_and_nothing_is_written(
     assert said.err.startswith("dropout-jax: ")
     assert said.err.count("\n") == 1
     assert said.err.endswith("\n")
+    assert "[Errno" not in said.err
     assert "--- " not in said.err  # a frame of tyro's
     assert expected in said.err
     assert given in said.err
@@ -601,6 +607,18 @@ def test_what_the_output_cannot_show_is_replaced(tmp_path, monkeypatch):
 def test_the_folder_is_printed_as_it_is_called(tmp_path, capsys):
     assert run_command([*TOY, "--out", str(tmp_path / "[old]")]) == 0
     assert "[old]" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("already_trained")
+@pytest.mark.parametrize("found", [False, True])
+def test_without_a_browser_the_page_to_open_is_told(found, tmp_path, capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr(train.webbrowser, "open", lambda page: asked.append(page) or found)
+    assert run_command([*TOY, "--open", "--out", str(tmp_path / "run")]) == 0
+    assert asked == [(tmp_path / "run" / "report.html").as_uri()]
+    assert (
+        f"No browser was found; open this address in one: {asked[0]}" in capsys.readouterr().out
+    ) == (not found)
 
 
 def test_the_version_is_the_installed_one(capsys):
