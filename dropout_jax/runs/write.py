@@ -76,24 +76,27 @@ def write(
       >>> print(tensors(result)["dropout/0/kernel"].shape)  # of two seeds
       (2, 64, 4)
     """
+    begun = perf_counter()
     writers.write_json(folder / "config.json", settings)
     if not compact:
         _write_tables(folder, result)
         writers.write_tensors(folder / "weights.safetensors", tensors(result))
         writers.write_tensors(folder / "profiles.safetensors", _profiles(result))
-    start, formats = perf_counter(), ("png",) if compact else ("png", "svg")
+    tabled, formats = perf_counter(), ("png",) if compact else ("png", "svg")
     for name, figure in figures(result).items():
         write_figure(folder / "figures", name, figure, formats)
-    seconds = {**result.seconds, "figures": perf_counter() - start}
+    drawn = perf_counter()
+    seconds = {**result.seconds, "files": tabled - begun, "figures": drawn - tabled}
     environment = {
         **environment_of(jax.random.key(0, impl=result.prng)),
         "seconds": {k: round(v, 2) for k, v in seconds.items()},
         "interrupted": result.interrupted,
         "written": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
-    writers.write_json(folder / "environment.json", environment)
     if not compact:
         writers.write_text(folder / "report.html", page(result, settings, environment))
+        environment["seconds"]["page"] = round(perf_counter() - drawn, 2)
+    writers.write_json(folder / "environment.json", environment)
     writers.write_json(folder / "summary.json", result.summary)
 
 
