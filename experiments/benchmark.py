@@ -4,7 +4,7 @@ Question    Is training a population limited by its matrix products and nothing 
             a loop over Flax or PyTorch networks, and of PyTorch's vmapped ensembles?
 Predicted   The goals in `GOALS`, all ratios of this one run, meant for processors of any kind.
 Command     python -m experiments.benchmark [--quick]; with torch from `pip install -e '.[bench]'`
-Time        about eight minutes on two CPU cores
+Time        four to eight minutes on two CPU cores
 
 Scientific  width and members; dropout off, on hidden layers, on pixels too
 Fixed       784-H-H-10, batches of 128, SGD with momentum; one epoch over 4,000 digits is timed

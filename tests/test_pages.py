@@ -48,6 +48,8 @@ def test_the_speeds_and_the_memory_stated_are_those_recorded():
 
     (said,) = re.findall(r"<!-- speed -->\n(.*?)<!-- /speed -->", text("speed"), re.DOTALL)
     assert benchmark.markdown(benchmark.RESULTS) in said
+    (other,) = re.findall(r"<!-- other -->\n(.*?)<!-- /other -->", text("speed"), re.DOTALL)
+    assert benchmark.markdown(benchmark.RESULTS / "other_processor") in other
     of = json.loads((benchmark.RESULTS / "environment.json").read_text("utf-8"))
     assert f"vectors of {of['vector_bits']} bits" in in_one_line("speed")
     pieces = record("benchmark")["pieces"]
