@@ -44,6 +44,12 @@ def outcome(function, *args, **kwargs):
         return None
 
 
+def assert_advises_on_a_key(call, make, message):
+    with pytest.raises(TypeError, match=message) as caught:
+        call(make())
+    assert "\n" not in str(caught.value)
+
+
 def assert_refused_in_one_short_line(call):
     with pytest.raises((ValueError, TypeError)) as caught:
         call()

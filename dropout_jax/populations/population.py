@@ -200,10 +200,11 @@ def fit_population(
                 flight = unpack(config, mesh, hparams, keys, shared, saved)
             flight = flight or start(config, mesh, hparams, keys, shared)
             seed_of, condition_of = np.divmod(np.arange(wave.first, wave.last), len(conditions))
+            seeds_there = np.array(seeds)[seed_of]
             while flight.epoch < config.epochs:
                 flight = advance(config, mesh, hparams, flight, shared)
                 done = wave.first * config.epochs + len(seed_of) * flight.epoch
-                moment = Moment(done, total, condition_of, np.array(seeds)[seed_of], flight)
+                moment = Moment(done, total, condition_of, seeds_there, flight)
                 flight = stop(flight, of_first(callback(moment)))
                 if checkpoints and anywhere(perf_counter() - saved_at > checkpoints.seconds):
                     checkpoints.save(pack(n_saved, rows(store, n_saved, n_done), flight))

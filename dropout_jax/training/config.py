@@ -265,6 +265,10 @@ def check_first_step(config: Config, hparams: Hparams, inputs: tuple[int, ...]) 
       ValueError: make_optimizer must be a function of Hparams, such as
       lambda h: optax.adam(h.learning_rate), got <lambda>: 'Hparams' object has no attribute 'rate'
     """
+    own_pass = hparams.rates is not None and not isinstance(config.model, MLP)
+    own_optimizer = config.make_optimizer is not sgd
+    if not own_pass and not own_optimizer:
+        return  # nothing of the user's to trace
     params, traced = params_of(config.model, inputs), as_arrays(hparams)
 
     def noisy_pass(params: Any, rates: jax.Array) -> Any:
@@ -277,7 +281,7 @@ def check_first_step(config: Config, hparams: Hparams, inputs: tuple[int, ...]) 
         optimizer = config.make_optimizer(hparams)
         return optimizer.update(params, optimizer.init(params), params)
 
-    if traced.rates is not None and not isinstance(config.model, MLP):
+    if own_pass:
         try:
             jax.eval_shape(noisy_pass, params, traced.rates)
         except TypeError as error:
@@ -285,7 +289,7 @@ def check_first_step(config: Config, hparams: Hparams, inputs: tuple[int, ...]) 
                 "apply of a network must take a key and rates (networks.protocol.Network), got: "
                 + " ".join(str(error).split())[:200]
             ) from error
-    if config.make_optimizer is not sgd:
+    if own_optimizer:
         try:
             jax.eval_shape(update, params, traced)
         except (AttributeError, TypeError, ValueError) as error:

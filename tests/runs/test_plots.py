@@ -43,7 +43,7 @@ def profiles(n_hidden):
     for title in titles(n_hidden):
         relative = np.sort(0.1 + rng.random((len(NAMES), N_SEEDS, 21)))
         lorenz = np.cumsum(relative, axis=-1) / relative.sum(axis=-1, keepdims=True)
-        of_titles[title] = Profile(relative, lorenz)  # pyright: ignore[reportArgumentType]
+        of_titles[title] = Profile(relative, lorenz)  # pyright: ignore[reportArgumentType]  NumPy's
     return of_titles
 
 
