@@ -5,9 +5,9 @@ the package costs nothing; JAX is loaded with the first name. The rooms, from th
 
   noise          masks; dropout, Gaussian dropout and DropConnect as pure functions of a key
   io             readers that trust nothing, writers that are atomic
-  data           data sets, and batches as permutations
+  data           data sets as four arrays
   networks       the MLP in Flax Linen and NNX, and a Dropout layer
-  training       one network: Config and Hparams, then step, epoch, fit
+  training       one network: Config and Hparams, then batch, step, epoch, fit
   populations    conditions × seeds: fit_population, its blocks, devices, memory and checkpoints
   analysis       measures of uniformity, units, statistics, comparisons, theory
   inspection     files of any networks: tensors, kernels, measures
@@ -24,7 +24,8 @@ if sys.version_info < (3, 11):  # noqa: UP036  pip refuses, but not every instal
     raise ImportError(f"dropout_jax needs Python 3.11 or newer, got {sys.version.split()[0]}")
 
 if TYPE_CHECKING:
-    from dropout_jax.analysis.comparison import measure_population, summarise
+    from dropout_jax.analysis.comparison import summarise
+    from dropout_jax.analysis.members import measure_population
     from dropout_jax.analysis.uniformity import gini
     from dropout_jax.analysis.views import ginis
     from dropout_jax.data import Dataset, load_dataset
@@ -72,7 +73,8 @@ _HOMES = {
     "populations.population": ("Population", "fit_population"),
     "analysis.uniformity": ("gini",),
     "analysis.views": ("ginis",),
-    "analysis.comparison": ("measure_population", "summarise"),
+    "analysis.members": ("measure_population",),
+    "analysis.comparison": ("summarise",),
     "inspection.measures": ("inspect", "inspect_params"),
     "runs.run": ("compare",),
     "runs.saved": ("load_run",),

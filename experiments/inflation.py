@@ -34,7 +34,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dropout_jax.analysis import theory
-from dropout_jax.analysis.comparison import measure_population
+from dropout_jax.analysis.members import measure_population
 from dropout_jax.analysis.units import contribution
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP, Params, layers

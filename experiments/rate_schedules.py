@@ -29,7 +29,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from dropout_jax.analysis.comparison import measure_population
+from dropout_jax.analysis.members import measure_population
 from dropout_jax.analysis.uniformity import MARGINS
 from dropout_jax.data import load_dataset
 from dropout_jax.networks.mlp import MLP

@@ -39,7 +39,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.datasets import load_breast_cancer, load_wine, make_classification
 
-from dropout_jax.analysis.comparison import measure_population
+from dropout_jax.analysis.members import measure_population
 from dropout_jax.data import Dataset, load_dataset, split
 from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.populations.population import Population, fit_population

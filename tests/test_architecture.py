@@ -35,7 +35,10 @@ ROOMS = {  # what each may import from, beside itself
     "runs": {"data", "io", "networks", "training", "populations", "analysis"},
     "cli": {"data", "io", "networks", "training", "populations", "analysis", "inspection", "runs"},
 }
-JOINS_BOTH = {"analysis.comparison"}  # the rest of the analysis knows arrays and trees alone
+JOINS_BOTH = {
+    "analysis.members",
+    "analysis.comparison",
+}  # the rest of the analysis knows arrays and trees alone
 BEFORE_JAX = [  # what is loaded before JAX is
     *("cli.arguments", "cli.checks", "cli.conditions", "cli.main", "cli.refused"),
     *("cli.tables", "cli.terminal"),

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from dropout_jax.analysis.comparison import Measured
+from dropout_jax.analysis.members import Measured
 from dropout_jax.populations.population import Population
 from dropout_jax.training.config import Config, Hparams
 

@@ -8,7 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from dropout_jax.analysis.comparison import Measured, sound
+from dropout_jax.analysis.comparison import sound
+from dropout_jax.analysis.members import Measured
 from dropout_jax.analysis.trees import layers_in
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.networks.mlp import MLP

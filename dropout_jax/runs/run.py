@@ -11,7 +11,8 @@ import jax
 import jax.monitoring
 import numpy as np
 
-from dropout_jax.analysis.comparison import measure_population, summarise
+from dropout_jax.analysis.comparison import summarise
+from dropout_jax.analysis.members import measure_population
 from dropout_jax.analysis.trees import kernels_in, natural
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
@@ -114,7 +115,7 @@ def compare(
 
     The layers of a network other than an MLP are its kernels (`trees.kernels_in`), by number in
     `metrics.csv` and figures, and by name in `summary["layers"]`. What needs the activations of
-    units, contributions and path norms, is left out (`comparison.measure_population`).
+    units, contributions and path norms, is left out (`members.measure_population`).
 
     Raises:
       TypeError: also for conditions that are no dict.

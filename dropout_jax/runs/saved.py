@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from dropout_jax.analysis.comparison import Measured
+from dropout_jax.analysis.members import Measured
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.io.readers import on_one_line
 from dropout_jax.io.writers import as_text

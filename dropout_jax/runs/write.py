@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from dropout_jax.analysis.comparison import tidy
+from dropout_jax.analysis.members import tidy
 from dropout_jax.analysis.trees import layers_in
 from dropout_jax.io import writers
 from dropout_jax.io.environment import environment as environment_of

@@ -13,11 +13,12 @@ from typing import NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
-from dropout_jax.data import Array, Dataset, batch_indices, check_examples
+from dropout_jax.data import Array, Dataset, check_examples
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.networks.protocol import Params
 from dropout_jax.noise import check_key
 from dropout_jax.training import objectives
+from dropout_jax.training.batches import batch_indices
 from dropout_jax.training.config import (
     Config,
     Hparams,

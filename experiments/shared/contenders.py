@@ -14,11 +14,12 @@ import numpy as np
 import optax
 from flax.training.train_state import TrainState
 
-from dropout_jax.data import Dataset, batch_indices
+from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP, Params
 from dropout_jax.populations.blocks import init_blocks, train_blocks
 from dropout_jax.populations.devices import deal, mesh_of, share
 from dropout_jax.populations.memory import block_size
+from dropout_jax.training.batches import batch_indices
 from dropout_jax.training.config import Config, Hparams
 
 BATCH, LEARNING_RATE, MOMENTUM = 128, 0.05, 0.9

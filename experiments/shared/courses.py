@@ -11,8 +11,9 @@ import numpy as np
 
 from dropout_jax.analysis.uniformity import gini, profile
 from dropout_jax.analysis.views import layer_views, measure_entries, varies
-from dropout_jax.data import Dataset, batch_indices
+from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import Params, layers
+from dropout_jax.training.batches import batch_indices
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import learning_point
 from dropout_jax.training.step import TrainState, init, train_step

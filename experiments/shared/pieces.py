@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from dropout_jax.analysis.comparison import measure_population
+from dropout_jax.analysis.members import measure_population
 from dropout_jax.analysis.uniformity import MEASURES
 from dropout_jax.data import Array, load_dataset
 from dropout_jax.networks.mlp import MLP

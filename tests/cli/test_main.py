@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from dropout_jax import data
-from dropout_jax.analysis.comparison import VIEWS
+from dropout_jax.analysis.members import VIEWS
 from dropout_jax.cli import backend, jobs, main, run_tables, terminal, train
 from dropout_jax.cli.arguments import Compare
 from dropout_jax.cli.conditions import configuration, given_conditions

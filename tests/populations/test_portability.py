@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import AbstractMesh, AxisType
 
-from dropout_jax.analysis import comparison
+from dropout_jax.analysis import members
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.noise import dropout
@@ -45,7 +45,7 @@ def epoch_on_eight_devices(hparams, state, data):
 
 
 def analysis(params, init_params, x):
-    return comparison.measure_member(CONFIG.model, params, init_params, x)
+    return members.measure_member(CONFIG.model, params, init_params, x)
 
 
 PROGRAMS = {

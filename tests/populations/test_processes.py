@@ -66,8 +66,8 @@ COMPARE = LINE.split()
 
 
 def one_member(key, data):
-    from dropout_jax.data import batch_indices
     from dropout_jax.noise import keep_mask
+    from dropout_jax.training.batches import batch_indices
 
     del data
     mask_key, shuffle_key = jax.random.split(key)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from dropout_jax.analysis.comparison import VIEWS
+from dropout_jax.analysis.members import VIEWS
 from dropout_jax.analysis.statistics import VERDICTS
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.io import figures

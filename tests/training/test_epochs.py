@@ -10,10 +10,11 @@ import numpy as np
 import optax
 import pytest
 
-from dropout_jax.data import Dataset, batch_indices
+from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.populations.population import stack_conditions
 from dropout_jax.training import config, objectives, schedules, step
+from dropout_jax.training.batches import batch_indices
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import evaluate, fit, train_epoch
 from dropout_jax.training.step import batch_loss, clip_column_norms, init, train_step

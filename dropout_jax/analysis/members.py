@@ -1,0 +1,163 @@
+"""The measures of every member of a population: arrays, or rows of a table.
+
+Shapes: C conditions, S seeds, L layers, n training examples, Q points of a profile.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dropout_jax.analysis.trees import layers_in
+from dropout_jax.analysis.uniformity import MEASURES, Profile
+from dropout_jax.analysis.views import (
+    LayerViews,
+    Live,
+    layer_views,
+    measure_alike,
+    measure_kernel,
+)
+from dropout_jax.data import Array
+from dropout_jax.networks.mlp import MLP, Params, layers
+from dropout_jax.networks.protocol import Network
+from dropout_jax.populations.devices import Device, map_members
+from dropout_jax.populations.population import Population
+
+VIEWS = ("entries", "columns", "change", "contribution", "path_norm")
+
+
+class Row(NamedTuple):
+    """One number of a member; layer and view are empty for those of the whole network."""
+
+    condition: str
+    seed: int
+    layer: int | str
+    view: str
+    measure: str
+    value: float
+
+
+class Measured(NamedTuple):
+    """What was measured on members, with leading axes [C, S] for a population.
+
+    Attributes:
+      values: {layer: {view: {measure: scalar}}}.
+      profiles: {layer: {view: Profile [Q]}} of |w| (`entries`) and of `contribution`.
+      live_inputs: for every layer, which of its inputs vary over the training data [in].
+    """
+
+    values: dict[int, dict[str, dict[str, jax.Array]]]
+    profiles: dict[int, dict[str, Profile]]
+    live_inputs: list[jax.Array]
+
+
+@partial(jax.jit, static_argnames="model")
+def measure_member(model: MLP, params: Params, init_params: Params, x_train: Array) -> Measured:
+    """All measures of one MLP in all views of all its layers.
+
+    The views of kernels are those of `views.measure_kernel`. Hidden layers add those of their units
+    that are not dead. A dead input or unit is constant over the training data x_train [n, D].
+
+    Example:
+      >>> model = MLP((3, 2))
+      >>> params = model.init(jax.random.key(0), np.zeros(4))
+      >>> found = measure_member(model, params, params, np.eye(4))
+      >>> print(sorted(found.values[0]))
+      ['change', 'columns', 'contribution', 'entries', 'path_norm']
+    """
+    return _measured(layer_views(model, params, x_train), layers(init_params))
+
+
+@partial(jax.jit, static_argnames="model")
+def measure_kernels(
+    model: Network, params: Params, init_params: Params, live_inputs: Sequence[jax.Array]
+) -> Measured:
+    """All measures of the kernels of one member of any network, without what needs activations.
+
+    Args:
+      model: the network.
+      params: the trained parameters.
+      init_params: those before training.
+      live_inputs: which inputs of each kernel count [in]; all its outputs do.
+
+    Example:
+      >>> model = MLP((3, 2))
+      >>> params = model.init(jax.random.key(0), np.zeros(4))
+      >>> found = measure_kernels(model, params, params, [np.ones(4, bool), np.ones(3, bool)])
+      >>> print(sorted(found.values[0]))
+      ['change', 'columns', 'entries']
+    """
+    views = [
+        LayerViews(layer["kernel"], Live(inputs, jnp.ones(layer["kernel"].shape[1], bool)), {})
+        for layer, inputs in zip(layers_in(model, params), live_inputs, strict=True)
+    ]
+    return _measured(views, layers_in(model, init_params))
+
+
+def _measured(views: Sequence[LayerViews], init_layers: Sequence[dict[str, jax.Array]]) -> Measured:
+    """All measures of the views of a member's layers."""
+    values: dict[int, dict] = {}
+    profiles: dict[int, dict] = {}
+    for l, (layer, initial) in enumerate(zip(views, init_layers, strict=True)):
+        values[l], of_entries = measure_kernel(layer.kernel, initial["kernel"], layer.live)
+        profiles[l] = {"entries": of_entries}
+        if layer.units:
+            of_units, sorted_units = measure_alike(layer.units, layer.live.outputs)
+            values[l] |= of_units
+            profiles[l]["contribution"] = sorted_units["contribution"]
+    return Measured(values, profiles, [layer.live.inputs for layer in views])
+
+
+def measure_population(
+    model: Network, population: Population, x_train: Array, devices: Sequence[Device] | None = None
+) -> Measured:
+    """`measure_member` for all members [C, S], one after another on each device.
+
+    Of a network other than an MLP, `measure_kernels`: all entries count but those from an input
+    that some condition shows to be dead, as no weight from it moved in any seed. Such is a pixel
+    that is always 0. Units that are dead in some seeds alone are not known, and count.
+
+    Example:
+      >>> model = MLP((2,))
+      >>> params = model.init(jax.random.key(0), np.zeros(4))
+      >>> members = jax.tree.map(lambda leaf: leaf[None, None], params)  # one condition, one seed
+      >>> population = Population(members, members, np.arange(1), None)
+      >>> found = measure_population(model, population, np.eye(4, dtype=np.float32))
+      >>> print(found.values[0]["entries"]["gini"].shape)
+      (1, 1)
+    """
+    members = (population.params, population.init_params)
+    if isinstance(model, MLP):
+        return map_members(measure_member, (model,), members, x_train, devices)
+    trees = (layers_in(model, params, 2) for params in members)
+    moved = [
+        (after["kernel"] != before["kernel"]).any(axis=(1, 3)).all(axis=0)
+        for after, before in zip(*trees, strict=True)
+    ]
+    live = [inputs if inputs.any() else ~inputs for inputs in moved]  # a frozen kernel counts
+    return map_members(measure_kernels, (model,), members, live, devices)
+
+
+def tidy(
+    names: Sequence[str], seeds: Sequence[int], population: Population, measured: Measured
+) -> Iterator[Row]:
+    """Every number as a row, whole-network metrics first; `dead` counts the inputs left out."""
+    whole = {
+        f"{split}_{metric}": getattr(getattr(population.curve, split), metric)[..., -1]
+        for split in ("train", "test")
+        for metric in ("loss", "error")
+    }
+    for c, name in enumerate(names):
+        for s, seed in enumerate(seeds):
+            for metric, values in whole.items():
+                yield Row(name, seed, "", "", metric, float(values[c, s]))
+            for layer, views in measured.values.items():
+                n_dead = np.sum(~np.asarray(measured.live_inputs[layer][c, s]))
+                yield Row(name, seed, layer, "inputs", "dead", float(n_dead))
+                for view in (view for view in VIEWS if view in views):
+                    for measure in MEASURES:
+                        value = float(views[view][measure][c, s])
+                        yield Row(name, seed, layer, view, measure, value)
