@@ -106,8 +106,6 @@ def summarise(
       >>> summary = summarise(conditions, range(3), population, measured, (9, 9))
       >>> print(summary["comparisons"][0]["verdict"])
       undecided
-      >>> print(*next(tidy(["none", "dropout"], range(3), population, measured))[-2:])
-      train_loss 1.0
     """
     names = list(conditions)
     counts = sound(population)

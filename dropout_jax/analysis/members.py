@@ -144,7 +144,15 @@ def measure_population(
 def tidy(
     names: Sequence[str], seeds: Sequence[int], population: Population, measured: Measured
 ) -> Iterator[Row]:
-    """Every number as a row, whole-network metrics first; `dead` counts the inputs left out."""
+    """Every number as a row, whole-network metrics first; `dead` counts the inputs left out.
+
+    Example:
+      >>> from dropout_jax.training.epochs import Curve, Metrics
+      >>> metrics = Metrics(np.ones((1, 1, 2)), np.zeros((1, 1, 2)))  # a condition, a seed
+      >>> population = Population({}, {}, np.arange(2), Curve(metrics, metrics))
+      >>> print(*next(tidy(["none"], [7], population, Measured({}, {}, []))))
+      none 7   train_loss 1.0
+    """
     whole = {
         f"{split}_{metric}": getattr(getattr(population.curve, split), metric)[..., -1]
         for split in ("train", "test")
