@@ -13,8 +13,6 @@ Fixed       10,000 repetitions (2,000 from 30 seeds on, for their time), seed 0;
 """
 
 import json
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -25,17 +23,9 @@ import numpy as np
 from dropout_jax.analysis.paired import interval
 from dropout_jax.analysis.statistics import MIN_SEEDS
 from experiments.shared import command, record, study
+from experiments.shared.laws import LAWS, covered
 
 RESULTS = study.RESULTS / "interval_coverage"
-Law = Callable[[np.random.Generator, int], np.ndarray]
-LAWS: dict[str, tuple[Law, float]] = {  # how to draw n differences, and their true mean
-    "normal": (lambda rng, n: rng.normal(size=n), 0.0),
-    "uniform": (lambda rng, n: rng.uniform(-1, 1, n), 0.0),
-    "log-normal, σ = .5": (lambda rng, n: rng.lognormal(0, 0.5, n), math.exp(0.125)),
-    "exponential": (lambda rng, n: rng.exponential(size=n), 1.0),
-    "Student t, 5 degrees": (lambda rng, n: rng.standard_t(5, n), 0.0),
-    "Student t, 3 degrees": (lambda rng, n: rng.standard_t(3, n), 0.0),
-}
 MANY = 30  # seeds from which there are fewer repetitions
 
 
@@ -59,22 +49,9 @@ def run(size: Size) -> list[dict[str, Any]]:
         for n in size.seeds:
             repetitions = size.repetitions if n < MANY else size.fewer_repetitions
             intervals = [interval(draw(rng, n)) for _ in range(repetitions)]
-            coverage = float(np.mean([low <= mean <= high for low, high in intervals]))
-            error = math.sqrt(coverage * (1 - coverage) / repetitions)
-            rows.append({"law": law, "n": n, "coverage": coverage, "standard_error": error})
+            rows.append({"law": law, "n": n, **covered(intervals, mean)})
         print(law, [row["coverage"] for row in rows if row["law"] == law], flush=True)
     return rows
-
-
-def table(rows: list[dict[str, Any]]) -> dict[int, tuple[float, float]]:
-    """{seeds: coverage of normal differences, and the least of all laws}, to three digits."""
-    return {
-        n: (
-            round(next(r["coverage"] for r in rows if (r["n"], r["law"]) == (n, "normal")), 3),
-            round(min(r["coverage"] for r in rows if r["n"] == n), 3),
-        )
-        for n in sorted({row["n"] for row in rows})
-    }
 
 
 def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:

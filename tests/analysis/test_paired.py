@@ -238,9 +238,10 @@ def test_below_six_seeds_the_interval_is_students(n):
 
 def test_the_coverage_that_is_said_is_that_of_the_record():
     from experiments import interval_coverage
+    from experiments.shared.laws import table
 
     recorded = json.loads((interval_coverage.RESULTS / "summary.json").read_text("utf-8"))
-    assert interval_coverage.table(recorded["coverage"]) == paired.COVERAGE
+    assert table(recorded["coverage"]) == paired.COVERAGE
     assert min(paired.COVERAGE) == 3
     normal_6, least_6 = paired.COVERAGE[6]
     assert f"6 seeds it covered {100 * normal_6:.1f} % of normal" in said_of_interval(6)

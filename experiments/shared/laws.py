@@ -1,0 +1,35 @@
+"""Laws of random numbers, normal, skewed and heavy-tailed, for the coverage of intervals."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Law = Callable[[np.random.Generator, int], np.ndarray]
+LAWS: dict[str, tuple[Law, float]] = {  # how to draw n numbers, and their true mean
+    "normal": (lambda rng, n: rng.normal(size=n), 0.0),
+    "uniform": (lambda rng, n: rng.uniform(-1, 1, n), 0.0),
+    "log-normal, σ = .5": (lambda rng, n: rng.lognormal(0, 0.5, n), math.exp(0.125)),
+    "exponential": (lambda rng, n: rng.exponential(size=n), 1.0),
+    "Student t, 5 degrees": (lambda rng, n: rng.standard_t(5, n), 0.0),
+    "Student t, 3 degrees": (lambda rng, n: rng.standard_t(3, n), 0.0),
+}
+
+
+def covered(intervals: list[tuple[float, float]], mean: float) -> dict[str, Any]:
+    """The share of intervals that hold the mean, with its standard error."""
+    coverage = float(np.mean([low <= mean <= high for low, high in intervals]))
+    error = math.sqrt(coverage * (1 - coverage) / len(intervals))
+    return {"coverage": coverage, "standard_error": error}
+
+
+def table(rows: list[dict[str, Any]]) -> dict[int, tuple[float, float]]:
+    """{n: the least coverage under the normal law, and under all laws}, to three digits."""
+    return {
+        n: (
+            round(min(r["coverage"] for r in rows if (r["n"], r["law"]) == (n, "normal")), 3),
+            round(min(r["coverage"] for r in rows if r["n"] == n), 3),
+        )
+        for n in sorted({row["n"] for row in rows})
+    }
