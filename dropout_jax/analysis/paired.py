@@ -23,6 +23,7 @@ from dropout_jax.analysis.statistics import (
     PValues,
     judge,
     real,
+    said_of_coverage,
     scale_of,
     step_down,
     t_interval,
@@ -214,15 +215,10 @@ def said_of_interval(n_seeds: int) -> str:
       >>> print(said_of_interval(1))
       no interval
     """
-    simulated = [n for n in COVERAGE if n <= n_seeds]
-    if not simulated:
+    if n_seeds < min(COVERAGE):
         return "95 % t interval" if n_seeds > 1 else "no interval"
     kind = "t" if n_seeds < MIN_SEEDS else "BCa bootstrap"
-    normal, least = COVERAGE[simulated[-1]]
-    return (
-        f"95 % {kind} interval (with {simulated[-1]} seeds it covered {100 * normal:.1f} % of "
-        f"normal differences in simulation, and {100 * least:.1f} % of the worst law tried)"
-    )
+    return f"95 % {kind} interval ({said_of_coverage(COVERAGE, n_seeds, 'seeds')})"
 
 
 def compare(

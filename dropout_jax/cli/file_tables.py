@@ -8,7 +8,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from dropout_jax.analysis.paired import said_of_interval
+from dropout_jax.analysis.groups import said_of_interval as groups_interval
+from dropout_jax.analysis.paired import said_of_interval as paired_interval
 from dropout_jax.analysis.uniformity import MARGINS
 from dropout_jax.cli.tables import comparison_cells, named
 from dropout_jax.inspection.measures import SIZE, Inspected, mean
@@ -143,7 +144,8 @@ def groups_lines(
             table.add_row(named(row["layer"] if of == "all" else ""), of, *comparison_cells(row))
     yield table
     files = f"{n_baseline} pairs of files" if paired else f"{n_baseline} and {n_against} files"
-    how = said_of_interval(n_baseline) if paired else "95 % intervals of Welch"
+    of_pairs, of_groups = paired_interval(n_baseline), groups_interval(n_baseline, n_against)
+    how = of_pairs if paired else of_groups
     test = "sign flips" if paired else "permuting the files"
     family = sum(row["measure"] == "gini" for row in rows)
     yield Text(
