@@ -24,9 +24,14 @@ _FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8
 _BIASES = ("bias", "b", "scale", "offset", "mean", "var")  # also where they have axes of 1
 _OF_OPTIMIZERS = ("opt_state", "optimizer", "optimizer_state")  # moments have the shapes of weights
 _LOOKED_UP = ("wte", "wpe", "emb")  # embeddings that are not called so in full
-_TRANSPOSED = re.compile(r"transpose|deconv|up_?conv", re.IGNORECASE)  # PyTorch's, [in, out, …]
-_TO_HEADS = ("query", "key", "value")  # Flax's kernels of attention, [in, heads, size]
+_CHANNELS = {"in-out": (-1, -2), "out-in": (0, 1)}  # axes out and in, unless transposed
+_TRANSPOSED = {  # what names convolutions whose channels are the other way round
+    "in-out": r"d_transpose",  # Keras, Haiku; Flax's ConvTranspose is as other convolutions
+    "out-in": r"(?i)transpose|deconv|up_?conv",  # PyTorch
+}
+_TO_HEADS = r"(query|key|value)(_dense)?"  # kernels of attention, [in, heads, size]
 _WRAPPERS = ("value", "raw_value")  # what Flax NNX puts below the name of a parameter
+_BIAS_OF = {"kernel": "bias", "weight": "bias", "w": "b"}
 
 
 def arrays_of(params: Any) -> dict[str, jax.Array | np.ndarray]:
@@ -65,7 +70,7 @@ def kernels_in(params: Any, n_leading: int = 0) -> dict[str, Any]:
     leaves = arrays_of(params)
     shapes = {name: leaf.shape[n_leading:] for name, leaf in leaves.items()}
     return {
-        name: as_matrix(name, leaves[name], layout, n_leading, n_biases(name, shapes))
+        name: as_matrix(name, leaves[name], layout, n_leading, shape_of_bias(name, shapes))
         for name in sorted(leaves, key=natural)
         if (layout := layout_of(name)) and not why_none(name, str(leaves[name].dtype), shapes)
     }
@@ -86,7 +91,7 @@ def layers_in(model: Network, params: Params, n_leading: int = 0) -> list[dict[s
 
 
 def as_matrix(
-    name: str, kernel: Any, layout: str, n_leading: int = 0, n_biases: int | None = None
+    name: str, kernel: Any, layout: str, n_leading: int = 0, bias: tuple[int, ...] = ()
 ) -> Any:
     """A kernel of any framework as [in, out], its axes taken together to two.
 
@@ -95,41 +100,63 @@ def as_matrix(
       kernel: an array of NumPy or JAX.
       layout: `in-out` or `out-in`.
       n_leading: how many axes lead, and stay.
-      n_biases: the length of its bias, if it has one; it tells a transposed convolution, too.
+      bias: the shape of its bias, if it has one; it tells the axes of the outputs before its path.
 
     Example:
       >>> import numpy as np
       >>> print(as_matrix("0.weight", np.ones((10, 64)), "out-in").shape)  # PyTorch's
       (64, 10)
     """
-    words = _words(name)
     leading, shape = kernel.shape[:n_leading], kernel.shape[n_leading:]
-    if layout == "out-in" and _is_transposed(shape, words, n_biases):
-        kernel = kernel.swapaxes(n_leading, n_leading + 1)
-        shape = kernel.shape[n_leading:]
-    n_first = _n_first_axes(shape, words, layout)
-    kernel = kernel.reshape(*leading, math.prod(shape[:n_first]), math.prod(shape[n_first:]))
-    return kernel if layout == "in-out" else kernel.swapaxes(-1, -2)
+    told = _told_by_bias(shape, layout, bias) or _told_by_name(shape, layout, _words(name))
+    outputs = sorted(axis % len(shape) for axis in told)
+    inputs = [axis for axis in range(len(shape)) if axis not in outputs]
+    order = (*range(n_leading), *(n_leading + axis for axis in (*inputs, *outputs)))
+    n_in, n_out = (math.prod(shape[axis] for axis in axes) for axes in (inputs, outputs))
+    return kernel.transpose(order).reshape(*leading, n_in, n_out)
 
 
-def n_biases(name: str, shapes: Mapping[str, tuple[int, ...]]) -> int | None:
-    """The length of the bias beside a kernel of PyTorch; None if there is none.
+def shape_of_bias(name: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape of the bias beside a kernel; () if there is none.
 
     Example:
-      >>> print(n_biases("up.weight", {"up.weight": (8, 4, 3, 3), "up.bias": (4,)}))
-      4
+      >>> print(shape_of_bias("up.weight", {"up.weight": (8, 4, 3, 3), "up.bias": (4,)}))
+      (4,)
     """
-    bias = name.removesuffix("weight") + "bias"
-    return math.prod(shapes[bias]) if bias in shapes else None
+    at_end = r"(kernel|weight|w)(?=([./](raw_)?value)?$)"
+    beside = re.sub(at_end, lambda found: _BIAS_OF[found[0]], name)
+    return shapes.get(beside, ()) if beside != name else ()
 
 
-def _is_transposed(shape: tuple[int, ...], words: list[str], n_biases: int | None) -> bool:
-    """Whether a kernel of PyTorch is [in, out, …]: told by its bias, or else by the names."""
-    if len(shape) < 3:
-        return False
-    if n_biases in shape[:2] and shape[0] != shape[1]:
-        return n_biases == shape[1]
-    return bool(_TRANSPOSED.search(".".join(words[:-1])))
+def _told_by_bias(
+    shape: tuple[int, ...], layout: str, bias: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """The axes of the outputs: those that the bias has, too; None if it does not tell them."""
+    if layout == "out-in" and len(bias) > 1:
+        return (0,)  # Equinox's, [out, in, …] everywhere
+    if 1 < len(bias) < len(shape) and shape[-len(bias) :] == bias:
+        return tuple(range(-len(bias), 0))
+    usual, other = _CHANNELS[layout]
+    if len(bias) != 1 or len(shape) < 3 or bias[0] == shape[usual] == shape[other]:
+        return None
+    by_size = {
+        shape[usual] * shape[other]: (usual, other),  # each channel has a window of its own
+        shape[other]: (other,),
+        shape[usual]: (usual,),
+    }
+    return by_size.get(bias[0])
+
+
+def _told_by_name(shape: tuple[int, ...], layout: str, words: list[str]) -> tuple[int, ...]:
+    """The axes of the outputs, as what is above a kernel in its path is usually laid out."""
+    usual, other = _CHANNELS[layout]
+    if layout == "in-out":
+        by_channel = len(shape) > 2 and any("depthwise" in word.lower() for word in words)
+        to_heads = words[-1] == "kernel" and re.fullmatch(_TO_HEADS, "".join(words[-2:-1]))
+        if by_channel or (to_heads and len(shape) == 3):
+            return (usual, other)
+    transposed = len(shape) > 2 and re.search(_TRANSPOSED[layout], ".".join(words[:-1]))
+    return (other if transposed else usual,)
 
 
 def _words(name: str) -> list[str]:
@@ -147,15 +174,6 @@ def layout_of(name: str) -> str | None:
     """
     word = _words(name)[-1]
     return next((layout for layout, of in _LAYOUT_OF.items() if re.fullmatch(of, word)), None)
-
-
-def _n_first_axes(shape: tuple[int, ...], words: list[str], layout: str) -> int:
-    """How many of the first axes are taken as one: the inputs, or with `out-in` the outputs."""
-    to_heads = words[-1] == "kernel" and len(words) > 1 and words[-2] in _TO_HEADS
-    if layout == "out-in" or (to_heads and len(shape) == 3):
-        return 1
-    by_channel = len(shape) > 2 and any("depthwise" in word.lower() for word in words)
-    return len(shape) - (2 if by_channel else 1)  # each channel has a window of its own
 
 
 def natural(name: str) -> list[tuple[bool, int, str]]:

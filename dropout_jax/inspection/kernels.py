@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from dropout_jax.analysis.trees import as_matrix, layout_of, n_biases, natural, why_none
+from dropout_jax.analysis.trees import as_matrix, layout_of, natural, shape_of_bias, why_none
 from dropout_jax.analysis.views import Live
 from dropout_jax.inspection.alive import all_alive, in_float32
 from dropout_jax.inspection.tensors import Tensor
@@ -69,15 +69,15 @@ def layers_of(
         if why := why_none(tensor.name, tensor.dtype, shapes):
             skipped[tensor.name] = why
         elif inferred := layout or layout_of(tensor.name):
-            found.append(_layer(tensor, inferred, n_biases(tensor.name, shapes)))
+            found.append(_layer(tensor, inferred, shape_of_bias(tensor.name, shapes)))
         else:
             skipped[tensor.name] = "not named as kernels are: give its layout with --layout"
     return found, skipped
 
 
-def _layer(tensor: Tensor, layout: str, n_biases: int | None) -> Layer:
+def _layer(tensor: Tensor, layout: str, bias: tuple[int, ...]) -> Layer:
     """A tensor as a layer."""
-    as_kernel = partial(as_matrix, tensor.name, layout=layout, n_biases=n_biases)
+    as_kernel = partial(as_matrix, tensor.name, layout=layout, bias=bias)
     shape = jax.eval_shape(as_kernel, jax.ShapeDtypeStruct(tensor.shape, np.float32)).shape
     return Layer(tensor.name, shape, _LAW_OF[layout], 1, partial(_read, tensor, as_kernel))
 

@@ -51,3 +51,9 @@ def test_kernels_of_other_frameworks_are_turned_with_leading_axes_too(name):
 def test_layer_10_follows_layer_9():
     tree = {f"layer_{l}": {"kernel": np.ones((2, 2))} for l in range(11)}
     assert list(kernels_in(tree)) == [f"layer_{l}.kernel" for l in range(11)]
+
+
+def test_the_bias_of_members_tells_the_axes_of_the_outputs_of_each():
+    layer = {"kernel": RNG.normal(size=(3, 5, 2, 7)), "bias": np.ones((3, 2, 7))}
+    (together,) = kernels_in(layer, 1).values()
+    np.testing.assert_array_equal(together, layer["kernel"].reshape(3, 5, 14))

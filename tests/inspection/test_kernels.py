@@ -1,3 +1,5 @@
+import re
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -148,6 +150,39 @@ def test_a_transposed_convolution_is_told_by_the_length_of_its_bias(name, size, 
     first_unit = layer.read(0).kernel[:, 0]
     is_transposed = shape[1] == size[1]
     assert first_unit.tolist() == (kernel[:, 0] if is_transposed else kernel[0]).ravel().tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "axes", "size", "bias"),  # o and p are the axes of the outputs
+    [
+        ("conv2_d_transpose.w", "hwoi", (3, 3, 6, 4), (6,)),  # Haiku
+        ("up/kernel", "hwoi", (3, 3, 5, 7), (5,)),  # Keras
+        ("up.kernel.value", "hwoi", (3, 3, 4, 7), (4,)),  # Flax with transpose_kernel=True
+        ("ConvTranspose_0.kernel", "hwio", (3, 3, 4, 7), (7,)),
+        ("ConvTranspose_0.kernel", "hwio", (3, 3, 4, 4), (4,)),
+        ("conv2d_transpose/kernel", "hwoi", (3, 3, 4, 4), (4,)),
+        ("conv2d_transpose/kernel", "hwoi", (3, 3, 5, 7), None),
+        ("by_channel/kernel", "hwop", (3, 3, 5, 2), (10,)),  # Keras' depthwise convolution
+        ("by_channel.weight", "ophw", (6, 2, 3, 3), (12,)),  # PyTorch's transposed, in 6 groups
+        ("deconv.weight", "oihw", (5, 5, 3, 3), (5, 1, 1)),  # Equinox
+        ("a.kernel", "iop", (5, 2, 7), (2, 7)),  # Flax's DenseGeneral
+        ("a.kernel", "ijop", (3, 5, 2, 7), (2, 7)),
+        ("a.kernel", "ijo", (4, 3, 5), (5,)),
+        ("query_dense/kernel", "iop", (5, 2, 4), None),  # Keras' attention
+        ("a.kernel", "lio", (5, 8, 8), (5, 8)),  # five layers, one after the other
+        ("cell/kernel", "io", (2, 12), (2, 12)),  # Keras' GRU has two biases
+    ],
+)
+def test_the_bias_tells_the_axes_of_the_outputs_and_else_the_name(name, axes, size, bias):
+    kernel = np.arange(np.prod(size), dtype=np.float32).reshape(size)
+    beside = re.sub("(kernel|weight)(?=$|.value)", "bias", name).replace(".w", ".b")
+    biases = [] if bias is None else [named(beside, np.ones(bias))]
+    (layer,), _ = layers_of([named(name, kernel), *biases])
+    last = "".join(sorted(axes, key="op".__contains__))  # inputs keep their order
+    n_out = np.prod([n for n, axis in zip(size, axes, strict=True) if axis in "op"])
+    expected = np.einsum(f"{axes}->{last}", kernel).reshape(-1, n_out)
+    np.testing.assert_array_equal(layer.read(0).kernel, expected)
+    assert layer.shape == expected.shape
 
 
 def test_a_unit_of_a_transposed_convolution_holds_all_that_flows_into_one_output():
