@@ -17,7 +17,7 @@ from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.networks.protocol import Network, Params
 
 _LAYOUT_OF = {  # by a pattern for the whole last word of a name
-    "in-out": r"(depthwise_|pointwise_)?kernel|w",  # Flax, Keras, Haiku
+    "in-out": r"(depthwise_|pointwise_|recurrent_)?kernel|w",  # Flax, Keras, Haiku
     "out-in": r"weight|weight_[ih]h(_l\d+(_reverse)?)?|(in|[qkv])_proj_weight",  # PyTorch, Equinox
 }
 _FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")

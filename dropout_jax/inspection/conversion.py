@@ -29,11 +29,14 @@ _CONVERT_MSGPACK = (
     't = {k: n.ascontiguousarray(v) for k, v in d.items() if hasattr(v, "dtype")}; '
     't or sys.exit("no array found"); s.save_file(t, sys.argv[2])'
 )
-_CONVERT_HDF5 = (  # Keras numbers the variables of a layer; the first is the kernel
+_CONVERT_HDF5 = (  # Keras numbers the variables of a layer; what is in its path tells their names
     "import io, re, sys, zipfile, h5py, numpy as n; p, t = sys.argv[1], {}; "
     'p = io.BytesIO(zipfile.ZipFile(p).read("model.weights.h5")) if zipfile.is_zipfile(p) else p; '
-    'first = lambda k: "embeddings" if "embedding" in k else "kernel"; '
-    'named = lambda k: re.sub("vars/0$", first(k), k.removesuffix(":0")); '
+    'names = {"embedding": "embeddings", "separable": "depthwise_kernel pointwise_kernel bias", '
+    '"cell/vars": "kernel recurrent_kernel bias", "": "kernel bias"}; '
+    "of = lambda k: next(of for part, of in names.items() if part in k).split(); "
+    "name = lambda k: lambda m: dict(enumerate(of(k))).get(int(m[1]), m[0]); "
+    'named = lambda k: re.sub("vars/([0-9]+)$", name(k), k.removesuffix(":0")); '
     "keep = lambda k, d: t.update({named(k): d[()]}) if isinstance(d, h5py.Dataset) else None; "
     'h5py.File(p).visititems(keep); t or sys.exit("no array found"); n.savez(sys.argv[2], **t)'
 )

@@ -19,7 +19,7 @@ def named(name, array):
 
 def test_the_layout_is_told_from_names_or_given():
     square = RNG.normal(size=(3, 5)).astype(np.float32)
-    in_out = ("a.kernel", "a.w", "c.kernel.value")
+    in_out = ("a.kernel", "a.w", "c.kernel.value", "cell.recurrent_kernel")
     out_in = ("a.weight", "b/weight", "l.weight_hh_l0_reverse", "l.weight_ih", "m.in_proj_weight")
     for names, shape in ((in_out, (3, 5)), (out_in, (5, 3))):
         found, skipped = layers_of([named(name, square) for name in names])

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from dropout_jax.inspection.kernels import layers_of
+from dropout_jax.analysis.trees import kernels_in
 from dropout_jax.inspection.tensors import tensors_of
 from dropout_jax.io import readers
 from tests.memory import memory_below
@@ -353,6 +353,9 @@ def test_what_is_no_file_of_weights_is_refused_with_what_is(name, why, tmp_path)
         tensors_of(tmp_path / name)
 
 
+IN_HDF5 = "is in HDF5, which is not read; convert it once"
+
+
 @pytest.mark.parametrize("name", ["net.weights.h5", "net.keras", "legacy.h5"])
 def test_the_line_for_hdf5_gives_kernels_their_names(name, tmp_path):
     kernel, table = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones((5, 2))
@@ -368,11 +371,31 @@ def test_the_line_for_hdf5_gives_kernels_their_names(name, tmp_path):
     if name == "net.keras":
         with zipfile.ZipFile(path, "w") as archive:
             archive.write(written, "model.weights.h5")
-    with pytest.raises(ValueError, match="is in HDF5, which is not read; convert it once") as told:
-        tensors_of(path)
-    line = str(told.value).partition("h5py is: ")[2]
-    words = [sys.executable, *shlex.split(line)[1:]]
-    subprocess.run(words, check=True)
-    (found,), _ = layers_of(tensors_of(Path(words[-1])))
-    np.testing.assert_array_equal(found.read(0).kernel, kernel)
-    assert found.name.rpartition("/")[2] == "kernel"
+    ((found, read),) = kernels_in(convert(path, IN_HDF5)).items()
+    np.testing.assert_array_equal(read, kernel)
+    assert found.rpartition("/")[2] == "kernel"
+
+
+def test_the_line_for_hdf5_names_the_kernels_of_layers_that_have_several(tmp_path):
+    shapes = {
+        "separable_conv2d": [(3, 3, 12, 1), (1, 1, 12, 5), (5,)],
+        "conv2d_transpose": [(3, 3, 7, 5), (7,)],
+        "lstm/cell": [(7, 24), (6, 24), (24,)],
+        "multi_head_attention/query_dense": [(5, 2, 4), (2, 4)],
+        "mine": [(2,), (2,), (2, 2)],
+    }
+    with h5py.File(tmp_path / "net.weights.h5", "w") as file:
+        for layer, of in shapes.items():
+            for i, shape in enumerate(of):
+                file[f"layers/{layer}/vars/{i}"] = np.ones(shape)
+    converted = convert(tmp_path / "net.weights.h5", IN_HDF5)
+    assert "layers/mine/vars/2" in converted  # of which nothing is known
+    read = kernels_in(converted)
+    assert {name.removeprefix("layers/"): kernel.shape for name, kernel in read.items()} == {
+        "conv2d_transpose/kernel": (45, 7),
+        "lstm/cell/kernel": (7, 24),
+        "lstm/cell/recurrent_kernel": (6, 24),
+        "multi_head_attention/query_dense/kernel": (5, 8),
+        "separable_conv2d/depthwise_kernel": (9, 12),
+        "separable_conv2d/pointwise_kernel": (12, 5),
+    }
