@@ -22,8 +22,11 @@ _LAYOUT_OF = {  # by a pattern for the whole last word of a name
 }
 _FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 _BIASES = ("bias", "b", "scale", "offset", "mean", "var")  # also where they have axes of 1
-_OF_OPTIMIZERS = ("opt_state", "optimizer", "optimizer_state")  # moments have the shapes of weights
-_LOOKED_UP = ("wte", "wpe", "emb")  # embeddings that are not called so in full
+_OF_OPTIMIZERS = (  # their moments have the shapes of weights, and the names
+    *("opt", "opt_state", "optimizer", "optimizer_state"),
+    *("nu", "trace"),  # of optax; `mu` is a layer, too, as in variational autoencoders
+)
+_LOOKED_UP = ("wte", "wpe", "emb", "bag")  # embeddings that are not called so in full
 _CHANNELS = {"in-out": (-1, -2), "out-in": (0, 1)}  # axes out and in, unless transposed
 _TRANSPOSED = {  # what names convolutions whose channels are the other way round
     "in-out": r"d_transpose",  # Keras, Haiku; Flax's ConvTranspose is as other convolutions
@@ -201,7 +204,8 @@ def why_none(name: str, dtype: str, shapes: Mapping[str, tuple[int, ...]]) -> st
     """
     *above, last = _words(name)
     shape = shapes[name]
-    if any(word in _OF_OPTIMIZERS for word in above):
+    twin = re.sub(r"\bmu\b", "nu", name, count=1)  # Adam's other moment
+    if (twin != name and twin in shapes) or any(word in _OF_OPTIMIZERS for word in above):
         return "state of an optimizer"
     if dtype not in _FLOATS:
         return f"of type {dtype}, not of {', '.join(_FLOATS)}"

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from dropout_jax.analysis.trees import kernels_in
@@ -57,3 +58,11 @@ def test_the_bias_of_members_tells_the_axes_of_the_outputs_of_each():
     layer = {"kernel": RNG.normal(size=(3, 5, 2, 7)), "bias": np.ones((3, 2, 7))}
     (together,) = kernels_in(layer, 1).values()
     np.testing.assert_array_equal(together, layer["kernel"].reshape(3, 5, 14))
+
+
+def test_the_moments_of_an_optimizer_are_no_layers_but_a_layer_mu_is_one():
+    params = {"mu": {"kernel": RNG.normal(size=(3, 2))}, "std": {"kernel": np.ones((3, 2))}}
+    assert list(kernels_in(params)) == ["mu.kernel", "std.kernel"]
+    for optimizer in (optax.adam(0.1), optax.sgd(0.1, momentum=0.9), optax.rmsprop(0.1)):
+        both = (params, optimizer.init(params))
+        assert list(kernels_in(both)) == ["0.mu.kernel", "0.std.kernel"]

@@ -45,7 +45,11 @@ def test_the_layout_is_told_from_names_or_given():
         ("a.kernel", np.ones((1, 1)), "nothing to compare"),
         ("a.kernel", np.ones((0, 3)), "nothing to compare"),
         ("opt_state.0.mu.a.kernel", np.ones((3, 2)), "state of an optimizer"),
+        ("opt.0.mu.a.kernel", np.ones((3, 2)), "state of an optimizer"),
+        ("1.0.nu.a.kernel", np.ones((3, 2)), "state of an optimizer"),
+        ("state.0.trace.a.w", np.ones((3, 2)), "state of an optimizer"),
         ("wte.weight", np.ones((3, 2)), "an embedding"),
+        ("emb_bag.weight", np.ones((3, 2)), "an embedding"),
         ("tok_emb.weight", np.ones((3, 2)), "an embedding"),
         ("a.weight_v", np.ones((3, 2)), "--layout"),  # its norm is elsewhere
         ("Embed_0.embedding", np.ones((3, 2)), "an embedding"),
