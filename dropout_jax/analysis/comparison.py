@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from dropout_jax.analysis import paired
@@ -87,7 +88,8 @@ def summarise(
     """The record of a comparison: conditions with their errors, and all paired comparisons.
 
     Members that diverged are named and left out of all means. Their seed is left out of the
-    comparisons of their condition, or of all comparisons if they belong to the baseline.
+    comparisons of their condition, or of all comparisons if they belong to the baseline. A
+    condition with the networks of the baseline, bit for bit, says so: `same_as_baseline`.
 
     Args:
       n_examples: how many the training and the test errors were measured on. The intervals of
@@ -122,6 +124,10 @@ def summarise(
         sd = float(last.std(ddof=1)) if len(last) > 1 else np.nan
         return {"mean": float(last.mean()), "sd": sd, "ci_low": low, "ci_high": high}
 
+    def same(c: int) -> bool:
+        leaves = jax.tree.leaves(population.params) if c else []
+        return bool(leaves) and all(np.array_equal(of[c], of[0], equal_nan=True) for of in leaves)
+
     def dead(c: int) -> list[float]:
         live = [np.asarray(live[c])[counts[c]] for live in measured.live_inputs]
         return [float((~of).sum(-1).mean()) if len(of) else np.nan for of in live]
@@ -148,6 +154,7 @@ def summarise(
                     seed for seed, ok in zip(seeds, counts[c], strict=True) if not ok
                 ],
                 "n_compared": int(n_compared[c]),
+                **({"same_as_baseline": True} if same(c) else {}),
             }
             for c, (name, hparams) in enumerate(conditions.items())
         },

@@ -49,7 +49,8 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
     less in none. They are not if fewer than half could be, even counting the undecided. Otherwise
     the sentence only lists the layers. Conditions with the same verdicts share a sentence. Where
     that leaves more than two, those that spread the same share one, without the layers. Of a
-    network other than an MLP the weights alone are spoken of, and a last sentence says so.
+    network other than an MLP the weights alone are spoken of, and a last sentence says so. Of
+    conditions with the networks of the baseline, only that is said.
 
     Example:
       >>> def row(layer, view, verdict):
@@ -63,8 +64,9 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
       Dropout spreads the work, not the weights: the hidden layer's units contribute more evenly;
       single weights are spread less evenly in the first layer, about as evenly in the output layer.
     """
-    others = dict(list(summary["conditions"].items())[1:])
-    seeds = {name: condition["n_compared"] for name, condition in others.items()}
+    baseline, *others = summary["conditions"]
+    same = _same(summary)
+    seeds = {name: summary["conditions"][name]["n_compared"] for name in others if name not in same}
     sentences = []
     for n in sorted({n for n in seeds.values() if 0 < n < MIN_SEEDS}):
         of = [name for name in seeds if seeds[name] == n]
@@ -79,6 +81,11 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
     if len(groups) > 2:
         groups = _alike({name: (of and of.spread) or of for name, of in found.items()})
     sentences += [_sentence({name: found[name] for name in names}) for names in groups]
+    if same:
+        sentences.append(
+            f"With {_listed(same)}, the networks are those of {baseline}, bit for bit: the setting "
+            "had no effect."
+        )
     return [*sentences, WEIGHTS_ALONE] if "layers" in summary and others else sentences
 
 
@@ -92,18 +99,27 @@ def in_short(summary: Mapping[str, Any]) -> str:
       dropout: the layers have no common answer
     """
     spread = {name: of.spread for name, of in _found(summary).items()}
-    return "; ".join(
+    said = [
         _spreads(names, of) if of else f"{_listed(names)}: the layers have no common answer"
         for names in _alike(spread)
         for of in [spread[names[0]]]
-    )
+    ]
+    if same := _same(summary):
+        said.append(f"{_listed(same)}: the networks of the baseline, bit for bit")
+    return "; ".join(said)
+
+
+def _same(summary: Mapping[str, Any]) -> list[str]:
+    """The conditions whose networks are those of the baseline, bit for bit."""
+    conditions = summary.get("conditions", {})
+    return [name for name, of in conditions.items() if of.get("same_as_baseline")]
 
 
 def _found(summary: Mapping[str, Any]) -> dict[str, _Found]:
-    """What was found of each condition."""
-    table = picture(summary)
+    """What was found of each condition whose networks differ from the baseline's."""
+    table, same = picture(summary), _same(summary)
     found = {}
-    for name in dict.fromkeys(name for name, _ in table):
+    for name in dict.fromkeys(name for name, _ in table if name not in same):
         layers = [cells for (of, _), cells in table.items() if of == name]
         work = (cells["contributions"].verdict for cells in layers if "contributions" in cells)
         weights = tuple(cells["weights"].verdict for cells in layers)

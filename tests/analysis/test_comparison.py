@@ -132,6 +132,15 @@ def test_diverged_members_are_named_and_left_out_of_the_means(measured):
     assert conditions["dropout"]["test_error"]["sd"] == pytest.approx(last.std(ddof=1))
 
 
+def test_a_condition_with_the_networks_of_the_baseline_says_so(measured):
+    population = toy_population(3, 10)
+    for leaf in jax.tree.leaves(population.params):
+        leaf[2] = leaf[0]
+    population.params["params"]["layer_0"]["kernel"][[0, 2], 3] = np.nan  # which diverged
+    conditions = summarise(CONDITIONS, range(10), population, measured, (50, 400))["conditions"]
+    assert [name for name, of in conditions.items() if of.get("same_as_baseline")] == ["l2"]
+
+
 def test_a_summary_holds_the_last_errors_over_seeds_and_what_is_dead(measured):
     population = toy_population(3, 10)
     summary = summarise(CONDITIONS, range(10), population, measured, (50, 400))

@@ -50,6 +50,16 @@ def test_a_condition_that_diverged_in_every_seed_gets_a_sentence_without_numbers
     assert "nan" not in sentence
 
 
+def test_networks_that_are_those_of_the_baseline_get_no_verdict():
+    told = summary([SAME], [SAME] * 2, 4)
+    told["conditions"]["b"]["same_as_baseline"] = True
+    (sentence,) = verdict(told)
+    assert sentence == (
+        "With b, the networks are those of a, bit for bit: the setting had no effect."
+    )
+    assert in_short(told) == "b: the networks of the baseline, bit for bit"
+
+
 def test_few_seeds_are_said_first_and_then_the_verdicts():
     first, *rest = verdict(summary([OPEN], [OPEN] * 2, 4))
     assert "With 4 seeds no test can reach p < .05 (the smallest is 0.12)" in first
