@@ -144,6 +144,7 @@ def answer(summary: Mapping[str, Any]) -> str:
 def _answer(summary: Mapping[str, Any], sentences: Sequence[str]) -> Markup:
     """The sentences and the picture-table."""
     told = {"picture": picture(summary), "shown": headings(summary), "legend": legend(summary)}
+    told |= {"kernels": summary.get("layers")}
     return Markup(template("answer").render(told, sentences=sentences, gini=GINI))
 
 

@@ -15,6 +15,7 @@ from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import Population
 from dropout_jax.runs import plots
+from dropout_jax.runs.layer_panels import short
 from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.page import Contents, render
 from dropout_jax.runs.style import SLIDE, Figures
@@ -60,14 +61,19 @@ def figures(result: Outcome, slides: bool = False) -> Figures:
     result = _sound_seeds(result)
     names, population = list(result.conditions), result.population
     titles, n_seeds = _titles(result), len(result.seeds)
-    rows = [r for r in result.summary["comparisons"] if not slides or r["view"] in SHOWN]
+    rows = [
+        {**row, "layer": _layers(result)[row["layer"]]}
+        for row in result.summary["comparisons"]
+        if not slides or row["view"] in SHOWN
+    ]
     of_units = [f"units of {title}" for title in titles]
     units = _profiles(result.measured, "contribution", of_units)
     changes = {} if slides else _changes(result, titles)  # which another slide shows
     drawn = Figures()
     if units:
         drawn["units"] = plots.plot_profiles(names, units, "contribution", n_seeds)
-    drawn["weights"] = plots.plot_weights(*_shown_weights(result, titles), changes)
+    of_mlp = "layers" not in result.summary
+    drawn["weights"] = plots.plot_weights(*_shown_weights(result, titles), changes, of_mlp)
     weights = _profiles(result.measured, "entries", titles)
     drawn["profiles"] = plots.plot_profiles(names, weights, "|w|", n_seeds)
     if rows:
@@ -111,10 +117,17 @@ def page(result: Outcome, settings: dict[str, Any], environment: dict[str, Any])
     return render(contents)
 
 
+def _layers(result: Outcome) -> list[str]:
+    """Each layer by number; those of a network other than an MLP also by the name of the kernel."""
+    if names := result.summary.get("layers"):
+        return [f"layer {l}: {short(name)}" for l, name in enumerate(names)]
+    return [f"layer {l}" for l in result.measured.values]
+
+
 def _titles(result: Outcome) -> list[str]:
     params = result.population.params
     widths = [layer["kernel"].shape[-2:] for layer in layers_in(result.config.model, params, 2)]
-    return [f"layer {l} ({i} → {o})" for l, (i, o) in enumerate(widths)]
+    return [f"{of} ({i} → {o})" for of, (i, o) in zip(_layers(result), widths, strict=True)]
 
 
 def _profiles(measured: Measured, view: str, titles: list[str]) -> dict[str, Profile]:

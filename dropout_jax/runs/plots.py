@@ -39,6 +39,7 @@ def plot_weights(
     magnitudes: Mapping[str, Mapping[str, np.ndarray]],
     gini: Mapping[str, Mapping[str, float]],
     changes: Mapping[str, Mapping[str, float]] | None = None,
+    of_mlp: bool = True,
 ) -> Figure:
     """The lecture's plot: weight magnitude against weight index, conditions side by side.
 
@@ -46,6 +47,7 @@ def plot_weights(
       magnitudes: {condition: {layer title: |w| [N]}} of one member each, on one scale per layer.
       gini: {condition: {layer title: Gini}} of the same members, written into the panels.
       changes: {condition: {layer title: mean difference in Gini over seeds}}, written there too.
+      of_mlp: whether the first layer is known to be that of the inputs.
 
     Example:
       >>> a = {name: {"layer 0": np.arange(5.0)} for name in ("none", "dropout")}
@@ -74,11 +76,11 @@ def plot_weights(
         axes.set_title("\n".join(wrap(name, 36)), fontweight="bold")
     for axes in grid[-1]:
         axes.set_xlabel("weight index")
-    figure.suptitle(
-        "Weight magnitude against weight index: one network each, a point a weight\n"
-        "layer 0 is stored input by input, a picture's pixels row by row: that makes the comb",
-        size=10,
-    )
+    said = "Weight magnitude against weight index: one network each, a point a weight"
+    if of_mlp:
+        said += "\nlayer 0 is stored input by input, a picture's pixels row by row: "
+        said += "that makes the comb"
+    figure.suptitle(said, size=10)
     told = [
         Line2D([], [], color="black", lw=0.8, label="mean"),
         Patch(fc=(GREY, 0.2), ec="black", lw=0.7, label="middle 90 %, its upper edge black"),

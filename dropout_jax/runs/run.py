@@ -49,13 +49,16 @@ class Run(Outcome):
     def table(self, as_frame: bool | None = None) -> Any:
         """Every comparison as a row: a DataFrame of pandas if that is installed, or dicts.
 
+        Of a network other than an MLP a row also holds the name of the layer's `kernel`.
+
         Args:
           as_frame: True to insist on pandas, False for dicts.
 
         Raises:
           ModuleNotFoundError: if pandas is asked for and not installed.
         """
-        rows = self.summary["comparisons"]
+        rows, names = self.summary["comparisons"], self.summary.get("layers")
+        rows = [{**row, "kernel": names[row["layer"]]} for row in rows] if names else rows
         if as_frame is None:
             as_frame = importlib.util.find_spec("pandas") is not None
         return importlib.import_module("pandas").DataFrame(rows) if as_frame else rows
@@ -114,7 +117,7 @@ def compare(
     folded into. An interrupted training is compared on its complete seeds if they are at least two.
 
     The layers of a network other than an MLP are its kernels (`trees.kernels_in`), by number in
-    `metrics.csv` and figures, and by name in `summary["layers"]`. What needs the activations of
+    `metrics.csv`, and by name in `summary["layers"]`. What needs the activations of
     units, contributions and path norms, is left out (`members.measure_population`).
 
     Raises:

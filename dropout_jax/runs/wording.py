@@ -154,17 +154,14 @@ def headings(summary: Mapping[str, Any]) -> list[str]:
 
 
 def legend(summary: Mapping[str, Any]) -> str:
-    """What the picture-table shows, with the names of layers if the network is no MLP.
+    """What the picture-table shows; of a network other than an MLP the weights alone.
 
     Example:
-      >>> print(legend({"layers": ["params.Conv_0.kernel", "params.Dense_0.kernel"]}))
+      >>> print(legend({"layers": ["params.Conv_0.kernel"]}))
       Differences of the Gini index; below 0 is more uniform. Weights: the magnitudes |w| of a
-      layer. Layer 0 is params.Conv_0.kernel, layer 1 is params.Dense_0.kernel.
+      layer.
     """
-    if "layers" not in summary:
-        return " ".join([LEGEND, *explained(SHOWN)])
-    named = ", ".join(f"layer {l} is {name}" for l, name in enumerate(summary["layers"]))
-    return " ".join([LEGEND, *explained(["entries"]), f"{named[:1].upper()}{named[1:]}."])
+    return " ".join([LEGEND, *explained(["entries"] if "layers" in summary else SHOWN)])
 
 
 def described(condition: Mapping[str, Any], of_mlp: bool = True) -> str:

@@ -78,9 +78,22 @@ def test_a_run_that_is_read_back_shows_the_same_and_nothing_that_is_empty(result
 
 def test_the_names_of_layers_and_what_is_left_out_are_said_where_the_answer_is_shown(result):
     for shown in (answer(result.summary), page(result, {}, {}), result._repr_html_()):
-        assert "Layer 0 is params.Conv_0.kernel, layer 1 is params.Dense_0.kernel." in shown
+        told = shown.replace("<wbr>", "")
+        assert "<td>0 params.Conv_0.kernel</td>" in told
+        assert "<td>1 params.Dense_0.kernel</td>" in told
         assert result.verdict[-1] in shown
     assert result.verdict[-1].startswith("Weights alone are compared: ")
+
+
+def test_figures_and_rows_have_the_names_of_layers_and_no_comb(result):
+    drawn = figures(result)
+    assert "layer 0: params.Conv_0.kernel\n(18 → 4)" in drawn["weights"].axes[0].get_ylabel()
+    assert "comb" not in drawn["weights"].get_suptitle()
+    assert drawn["profiles"].axes[1].get_title().startswith("layer 1: params.Dense_0.kernel")
+    (axes,) = drawn["differences"].axes
+    assert axes.get_yticklabels()[0].get_text() == "layer 0: params.Conv_0.kernel   weights"
+    assert result.table(as_frame=False)[-1]["kernel"] == "params.Dense_0.kernel"
+    assert "kernel" not in result.summary["comparisons"][-1]
 
 
 def test_inspected_the_folder_gives_the_measures_again(result, folder):

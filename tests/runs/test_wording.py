@@ -150,7 +150,6 @@ def test_of_a_network_that_is_no_mlp_the_weights_alone_are_spoken_of(weights, sh
     assert why == WEIGHTS_ALONE
     assert in_short(told) == (short or "b: the layers have no common answer")
     assert "ontribution" not in legend(told)
-    assert "Layer 0 is layer_0.kernel, layer 1 is layer_1.kernel" in legend(told)
     assert verdict(told | {"conditions": {"a": {}}, "comparisons": []}) == []
 
 
