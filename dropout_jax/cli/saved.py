@@ -59,7 +59,10 @@ def _row(run: Path) -> tuple[str, ...]:
         written = datetime.fromisoformat(written) if written else _changed(run / "summary.json")
         n, asked = summary["n_seeds"], told.get("seeds", summary["n_seeds"])
         seeds = f"{n}" if n == asked else f"{n} of {asked}"
-        conditions = "\n".join(f"{c}: {described(of)}" for c, of in summary["conditions"].items())
+        of_mlp = "layers" not in summary
+        conditions = "\n".join(
+            f"{c}: {described(of, of_mlp)}" for c, of in summary["conditions"].items()
+        )
         answer = "\n".join(filter(None, [in_short(summary) or "nothing is compared", resume]))
     when = f"{written:%Y-%m-%d %H:%M}"
     return run.resolve().name, when, told.get("dataset", "own"), seeds, conditions, answer

@@ -46,6 +46,14 @@ def test_runs_are_listed_with_their_seeds_and_what_is_no_run_is_not(runs, capsys
     assert [line.split()[0] for line in alone if not line.startswith(" ")] == ["run", "one"]
 
 
+def test_a_list_knows_no_pixels_of_a_network_other_than_an_mlp(runs, tmp_path, capsys):
+    copy = shutil.copytree(runs / "one", tmp_path / "copy")
+    summary = json.loads((copy / "summary.json").read_text("utf-8"))
+    (copy / "summary.json").write_text(json.dumps({**summary, "layers": ["a.w", "b.w"]}), "utf-8")
+    assert run_command(["list", str(tmp_path)]) == 0
+    assert "half: rates 0 0.5" in capsys.readouterr().out
+
+
 def test_a_list_has_the_date_that_a_run_holds_or_else_that_of_its_file(runs, tmp_path, capsys):
     copy = shutil.copytree(runs / "one", tmp_path / "copy")
     environment = json.loads((copy / "environment.json").read_text("utf-8"))
