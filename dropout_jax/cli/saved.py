@@ -15,7 +15,7 @@ from dropout_jax.cli.refused import bad_input
 from dropout_jax.cli.tables import escaped, named
 from dropout_jax.runs.folder import MARK, read_mark
 from dropout_jax.runs.verdicts import in_short
-from dropout_jax.runs.wording import described, flat, picture
+from dropout_jax.runs.wording import described, error_said, flat, picture
 
 
 def list_runs(arguments: List) -> int:
@@ -120,7 +120,11 @@ def _told(run: Path) -> list[dict[str, str]]:
     return [
         flat(told),
         {f"version of {name}": str(version) for name, version in versions.items()},
-        {f"{name}, test error": f"{100 * e:.2f} %" for name, e in errors.items() if e is not None},
+        {
+            f"{name}, test error": error_said(e, summary)
+            for name, e in errors.items()
+            if e is not None
+        },
         verdicts,
     ]
 

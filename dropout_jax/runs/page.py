@@ -50,7 +50,8 @@ class Contents(NamedTuple):
       profiles: {title: `Profile` [C, S, Q]} of the weights of layers.
       units: the same of the contributions of hidden layers' units.
       epochs: where the curves were measured [P].
-      curves: {"train_loss": [C, S, P], …}; losses in nats, errors as fractions.
+      curves: {"train_loss": [C, S, P], …}; losses in nats, errors as fractions, unless the summary
+        has them as `own_metrics`.
     """
 
     summary: Mapping[str, Any]
@@ -90,7 +91,7 @@ def render(contents: Contents) -> str:
       True
     """
     names, of_mlp = list(contents.summary["conditions"]), "layers" not in contents.summary
-    rows = contents.summary["comparisons"]
+    rows, own = contents.summary["comparisons"], contents.summary.get("own_metrics", ())
     return template("page").render(
         contents._asdict(),
         views=explained(row["view"] for row in rows),
@@ -110,7 +111,8 @@ def render(contents: Contents) -> str:
         sorted_weights=_profiles(contents.profiles, names, "|w|"),
         sorted_units=_profiles(contents.units, names, "contribution"),
         differences=page_panels.differences(rows, names),
-        learning=page_panels.curves(contents.epochs, contents.curves, names),
+        own=own,
+        learning=page_panels.curves(contents.epochs, contents.curves, names, own),
         curve_rows=[
             (
                 name,

@@ -177,9 +177,12 @@ def differences(comparisons: Sequence[Mapping[str, Any]], names: Sequence[str]) 
 
 @mpl.rc_context(PANEL_STYLE)
 def curves(
-    epochs: np.ndarray, values: Mapping[str, np.ndarray], names: Sequence[str]
+    epochs: np.ndarray,
+    values: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    own: Sequence[str] = (),
 ) -> list[Panel]:
-    """Losses and errors along training, {"train_loss": [C, S, P], …}.
+    """Losses and errors along training, {"train_loss": [C, S, P], …}; `own` metrics have no unit.
 
     Example:
       >>> (panel,) = curves(np.arange(4), {"test_error": np.ones((1, 3, 4))}, ["none"])
@@ -190,9 +193,10 @@ def curves(
     for which, of_metric in values.items():
         split, metric = which.split("_")
         figure, axes = new_panel("epoch")
-        panels.draw_curve(axes, epochs, dict(zip(names, of_metric, strict=True)), metric)
-        shown = 100 * of_metric if metric == "error" else of_metric
+        of_names = dict(zip(names, of_metric, strict=True))
+        panels.draw_curve(axes, epochs, of_names, metric, metric in own)
+        unit = "" if metric in own else f" {_UNITS[metric]}"
         told = f"{split} {metric} along training; at the end "
-        told += _ends(names, shown, f" {_UNITS[metric]}")
+        told += _ends(names, 100 * of_metric if unit == " %" else of_metric, unit)
         drawn.append(Panel(inline(figure, f"curves-{which}", told), f"{split} {metric}", {}))
     return drawn

@@ -168,8 +168,21 @@ def _fill(verdict: str, of: str) -> Any:
     return (of, PALE) if verdict.startswith("negligibl") else of
 
 
-def draw_curve(ax: Axes, epochs: np.ndarray, values: Mapping[str, np.ndarray], metric: str) -> None:
+def draw_curve(
+    ax: Axes,
+    epochs: np.ndarray,
+    values: Mapping[str, np.ndarray],
+    metric: str,
+    own: bool = False,
+) -> None:
     """Draw losses in nats, or error rates in per cent, given as fractions {condition: [S, P]}.
+
+    Args:
+      ax: where to draw.
+      epochs: of the points [P].
+      values: of each condition.
+      metric: "loss" or "error".
+      own: whether the metric is another one, which has no unit.
 
     Example:
       >>> from matplotlib.figure import Figure
@@ -178,7 +191,11 @@ def draw_curve(ax: Axes, epochs: np.ndarray, values: Mapping[str, np.ndarray], m
       >>> print(ax.get_ylabel())
       %
     """
-    if metric == "loss":
+    if own:
+        draw_bands(ax, epochs, values)
+        if metric == "loss" and min(of.min() for of in values.values()) > 0:
+            log_scale(ax, (1, 2, 5))
+    elif metric == "loss":
         draw_bands(ax, epochs, {name: np.maximum(of, 1e-6) for name, of in values.items()})
         if any(np.isfinite(of).any() for of in values.values()):  # an empty axis has no log scale
             log_scale(ax, (1, 2, 5))

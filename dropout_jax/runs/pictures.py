@@ -78,7 +78,8 @@ def figures(result: Outcome, slides: bool = False) -> Figures:
     drawn["profiles"] = plots.plot_profiles(names, weights, "|w|", n_seeds)
     if rows:
         drawn["differences"] = plots.plot_differences(rows, "gini")
-    drawn["curves"] = plots.plot_curves(names, population.epochs, _curves(population), n_seeds)
+    curves, own = _curves(population), result.summary.get("own_metrics", ())
+    drawn["curves"] = plots.plot_curves(names, population.epochs, curves, n_seeds, own)
     for figure in drawn.values() if slides else ():
         figure.set_size_inches(*SLIDE)
     return drawn

@@ -205,7 +205,11 @@ def plot_differences(
 
 @mpl.rc_context(STYLE)
 def plot_curves(
-    names: Sequence[str], epochs: np.ndarray, curves: Mapping[str, np.ndarray], n_seeds: int
+    names: Sequence[str],
+    epochs: np.ndarray,
+    curves: Mapping[str, np.ndarray],
+    n_seeds: int,
+    own: Sequence[str] = (),
 ) -> Figure:
     """Learning curves: mean and range over seeds of each condition.
 
@@ -215,6 +219,7 @@ def plot_curves(
       curves: {"train_loss": [C, S, P], "test_loss": …, "train_error": …, "test_error": …}; losses
         in nats, errors as fractions. Errors may be missing.
       n_seeds: S, stated in the title.
+      own: "loss" or "error" where they are other metrics, which have no unit.
 
     Example:
       >>> names = ("train_loss", "test_loss", "train_error", "test_error")
@@ -228,7 +233,8 @@ def plot_curves(
     grid = figure.subplots(n_rows, 2, sharex=True, squeeze=False)
     for axes, (name, values) in zip(grid.ravel(), curves.items(), strict=True):
         split, metric = name.split("_")
-        panels.draw_curve(axes, epochs, dict(zip(names, values, strict=True)), metric)
+        of_names = dict(zip(names, values, strict=True))
+        panels.draw_curve(axes, epochs, of_names, metric, metric in own)
         axes.set_title(f"{split} {metric}")
     for axes in grid[-1]:
         axes.set_xlabel("epoch")

@@ -23,6 +23,8 @@ from dropout_jax.populations.population import Allocate, Interrupted, fit_popula
 from dropout_jax.runs.folder import check_name
 from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.verdicts import verdict
+from dropout_jax.runs.wording import error_said
+from dropout_jax.training import objectives
 from dropout_jax.training.config import Config, Hparams, check_training
 
 if TYPE_CHECKING:
@@ -86,17 +88,22 @@ class Run(Outcome):
         write(folder, self, {**settings, "conditions": conditions})
 
     def __repr__(self) -> str:
+        if len(self.conditions) == 1:
+            ((name, of),) = self.summary["conditions"].items()
+            error = of["test_error"]["mean"]
+            said = "" if error != error else f", mean test error {error_said(error, self.summary)}"
+            return f"Run of {len(self.seeds)} seeds of {name}{said}; see .figures, .save(folder)"
         names = ", ".join(self.conditions)
         return (
             f"Run of {len(self.seeds)} seeds each of {names}; "
             "its answer: .verdict, .table(), .figures, .save(folder)"
         )
 
-    def _repr_html_(self) -> str:
-        """The answer and the picture-table, for a notebook."""
+    def _repr_html_(self) -> str | None:
+        """The answer and the picture-table, for a notebook; None if nothing is compared."""
         from dropout_jax.runs.page import answer
 
-        return answer(self.summary)
+        return answer(self.summary) if len(self.conditions) > 1 else None
 
 
 def compare(
@@ -175,6 +182,12 @@ def compare(
             for name, hparams in conditions.items()
         }
         summary = summarise(told, seeds, population, measured, n_examples, kernels)
+        own = {
+            "loss": config.loss_fn is not objectives.cross_entropy,
+            "error": config.error_fn is not None,
+        }
+        if any(own.values()):
+            summary["own_metrics"] = [metric for metric, is_own in own.items() if is_own]
         if len(conditions) > 1:
             summary["verdict"] = verdict(summary)
     seconds = {

@@ -193,6 +193,17 @@ def described(condition: Mapping[str, Any], of_mlp: bool = True) -> str:
     return ", ".join(said)
 
 
+def error_said(error: float, summary: Mapping[str, Any]) -> str:
+    """An error rate in per cent, or a metric of the user's own as it is.
+
+    Example:
+      >>> print(error_said(0.05, {}), error_said(0.05, {"own_metrics": ["error"]}))
+      5.00 % 0.05
+    """
+    own = "error" in summary.get("own_metrics", ())
+    return f"{error:.4g}" if own else f"{100 * error:.2f} %"
+
+
 def seeds_suffice(n_seeds: int) -> str:
     """What so many seeds can decide, whatever the number of comparisons.
 

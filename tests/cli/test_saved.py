@@ -109,6 +109,10 @@ def test_verdicts_that_differ_are_shown(runs, tmp_path, capsys):
     assert f"version of jax {jax.__version__} 0.0.1" in said
     assert re.search(r"half, test error \d+\.\d\d % 12\.30 %", said)
     assert "none, test error" not in said
+    (tmp_path / "summary.json").write_text(json.dumps({**summary, "own_metrics": ["error"]}))
+    assert run_command(["diff", str(runs / "one"), str(tmp_path)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"half, test error \d+\.\d\d % 0\.123 ", said)
 
 
 def test_figures_are_drawn_again_to_the_byte_and_larger_for_slides(runs, tmp_path, capsys):

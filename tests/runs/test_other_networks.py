@@ -132,6 +132,41 @@ def test_a_network_without_kernels_is_refused_before_training(monkeypatch):
         compare(config, {"none": Hparams((0.0,)), "half": Hparams((0.5,))}, 2, KEY, DATA)
 
 
+def distance(outputs, label):
+    return jnp.abs(outputs - label).sum()
+
+
+@pytest.fixture(scope="module")
+def of_distance():
+    config = Config(Convolutional(), 1, 16, loss_fn=distance, error_fn=distance)
+    return compare(config, {"none": Hparams((0.0, 0.0))}, 2, KEY, DATA)
+
+
+def test_metrics_of_the_user_s_own_are_shown_as_they_are(of_distance, tmp_path):
+    assert of_distance.summary["own_metrics"] == ["loss", "error"]
+    axes = figures(of_distance)["curves"].axes
+    last = of_distance.population.curve.test.error[0, :, -1].mean()
+    assert np.asarray(axes[3].lines[0].get_ydata())[-1] == pytest.approx(last)
+    assert {of.get_ylabel() for of in axes} == {""}
+    shown = page(of_distance, {}, {})
+    assert "Errors, mean and standard deviation over seeds; the 95 % interval is for new " in shown
+    assert "new seeds on these examples" in shown
+    assert f">{last:.4f}</td>" in shown
+    assert "nats" not in shown
+    assert "per cent" not in shown
+    assert f"test error along training; at the end none {last:.3g}" in shown
+    assert f"at the end none {last:.3g} " not in shown
+
+
+def test_a_run_of_one_condition_shows_its_error(of_distance, result):
+    error = of_distance.summary["conditions"]["none"]["test_error"]["mean"]
+    assert repr(of_distance) == (
+        f"Run of 2 seeds of none, mean test error {error:.4g}; see .figures, .save(folder)"
+    )
+    assert of_distance._repr_html_() is None  # a notebook shows the repr
+    assert "own_metrics" not in result.summary
+
+
 def test_networks_without_rates_are_compared_too():
     config = Config(Convolutional(), epochs=1, batch_size=16)
     conditions = {"none": Hparams(), "l2": Hparams(weight_decay=0.1)}
