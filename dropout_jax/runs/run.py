@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -68,6 +69,8 @@ class Run(Outcome):
     def save(self, folder: str | Path) -> None:
         """Write the run to a new or empty folder, as the command line does; `load_run` reads it.
 
+        `config.json` names the network and the functions of `Config` where they are not the usual.
+
         Raises:
           ValueError: if the folder holds something.
         """
@@ -85,6 +88,10 @@ class Run(Outcome):
         }
         settings = {"command": "compare", "features": features, "n_classes": n_classes}
         settings |= {"epochs": self.config.epochs, "batch_size": self.config.batch_size}
+        usual = Config(MLP(self.config.model.features))
+        for name, of in vars(self.config).items():
+            if of != getattr(usual, name):  # the network, or functions of the user's own
+                settings.setdefault(name, _called(of))
         write(folder, self, {**settings, "conditions": conditions})
 
     def __repr__(self) -> str:
@@ -197,6 +204,12 @@ def compare(
     }
     prng = str(jax.random.key_impl(key))
     return Run(config, conditions, seeds, population, measured, summary, seconds, interrupted, prng)
+
+
+def _called(setting: Any) -> str:
+    """What a network or a function is called, without addresses, which no two processes share."""
+    shown = getattr(setting, "__qualname__", None) or " ".join(repr(setting).split())
+    return re.sub(r"# attributes | at 0x[0-9a-f]+", "", shown)[:200]
 
 
 def _names_of_kernels(config: Config, data: Dataset) -> list[str]:

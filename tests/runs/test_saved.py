@@ -5,6 +5,7 @@ import html
 import importlib.util
 import itertools
 import json
+from functools import partial
 
 import chex
 import jax
@@ -14,10 +15,11 @@ from matplotlib.text import Text
 
 from dropout_jax.data import load_dataset
 from dropout_jax.networks.mlp import MLP
-from dropout_jax.runs import run
+from dropout_jax.runs import run, write
 from dropout_jax.runs.pictures import figures, page
 from dropout_jax.runs.run import compare
 from dropout_jax.runs.saved import load_run
+from dropout_jax.training import objectives, schedules
 from dropout_jax.training.config import Config, Hparams
 
 pytestmark = pytest.mark.slow  # a run is trained and written
@@ -60,6 +62,28 @@ def test_a_run_that_is_read_back_shows_the_same(result, folder):
     again = load_run(folder)
     assert list(figures(again)) == list(figures(result))
     assert page(again, {}, {}) == page(result, {}, {})
+
+
+def test_the_settings_name_what_is_not_usual_and_nothing_else(result, tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(write, "write", lambda folder, run, settings: written.append(settings))
+    own = dataclasses.replace(
+        result.config,
+        model=MLP((6, 5, 10), activation=jax.numpy.tanh),
+        loss_fn=objectives.squared_error,
+        rate_schedule=partial(schedules.early, cutoff=0.3),
+        epochs=3,
+    )
+    for config in (result.config, own):
+        result._replace(config=config).save(tmp_path)
+    usual, named = written
+    assert {key for key in named if named[key] != usual.get(key)} == {
+        *("model", "loss_fn", "rate_schedule", "epochs")
+    }
+    assert named["model"].startswith("MLP( features = (6, 5, 10) activation = tanh ")
+    assert named["loss_fn"] == "squared_error"
+    assert named["rate_schedule"] == "functools.partial(<function early>, cutoff=0.3)"
+    assert named["epochs"] == 3
 
 
 def test_a_run_is_saved_to_a_new_or_empty_folder_alone(result, folder):
