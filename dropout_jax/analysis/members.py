@@ -118,7 +118,8 @@ def measure_population(
 
     Of a network other than an MLP, `measure_kernels`: all entries count but those from an input
     that some condition shows to be dead, as no weight from it moved in any seed. Such is a pixel
-    that is always 0. Units that are dead in some seeds alone are not known, and count.
+    that is always 0, unless all conditions decay weights. Units that are dead in some seeds alone
+    are not known, and count.
 
     Example:
       >>> model = MLP((2,))
