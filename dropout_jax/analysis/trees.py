@@ -14,12 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dropout_jax.networks.mlp import MLP, layers
-from dropout_jax.networks.protocol import Network, Params
+from dropout_jax.networks.protocol import Network, Params, layout_of, words_of
 
-_LAYOUT_OF = {  # by a pattern for the whole last word of a name
-    "in-out": r"(depthwise_|pointwise_|recurrent_)?kernel|w",  # Flax, Keras, Haiku
-    "out-in": r"weight|weight_[ih]h(_l\d+(_reverse)?)?|(in|[qkv])_proj_weight",  # PyTorch, Equinox
-}
 _FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 _BIASES = ("bias", "b", "scale", "offset", "mean", "var")  # also where they have axes of 1
 _OF_OPTIMIZERS = (  # their moments have the shapes of weights, and the names
@@ -33,7 +29,6 @@ _TRANSPOSED = {  # what names convolutions whose channels are the other way roun
     "out-in": r"(?i)transpose|deconv|up_?conv",  # PyTorch
 }
 _TO_HEADS = r"(query|key|value)(_dense)?"  # kernels of attention, [in, heads, size]
-_WRAPPERS = ("value", "raw_value")  # what Flax NNX puts below the name of a parameter
 _BIAS_OF = {"kernel": "bias", "weight": "bias", "w": "b"}
 
 
@@ -111,7 +106,7 @@ def as_matrix(
       (64, 10)
     """
     leading, shape = kernel.shape[:n_leading], kernel.shape[n_leading:]
-    told = _told_by_bias(shape, layout, bias) or _told_by_name(shape, layout, _words(name))
+    told = _told_by_bias(shape, layout, bias) or _told_by_name(shape, layout, words_of(name))
     outputs = sorted(axis % len(shape) for axis in told)
     inputs = [axis for axis in range(len(shape)) if axis not in outputs]
     order = (*range(n_leading), *(n_leading + axis for axis in (*inputs, *outputs)))
@@ -162,23 +157,6 @@ def _told_by_name(shape: tuple[int, ...], layout: str, words: list[str]) -> tupl
     return (other if transposed else usual,)
 
 
-def _words(name: str) -> list[str]:
-    """The steps of a name, down to that of the parameter."""
-    words = re.split(r"[./]", name)
-    return words[:-1] if words[-1] in _WRAPPERS and len(words) > 1 else words
-
-
-def layout_of(name: str) -> str | None:
-    """The layout of a kernel, inferred from the last word of its name; None if no kernel's.
-
-    Example:
-      >>> print(layout_of("params.Conv_0.kernel"), layout_of("fc.weight"), layout_of("fc.bias"))
-      in-out out-in None
-    """
-    word = _words(name)[-1]
-    return next((layout for layout, of in _LAYOUT_OF.items() if re.fullmatch(of, word)), None)
-
-
 def natural(name: str) -> list[tuple[bool, int, str]]:
     """A key for sorting by which layer 10 follows layer 9.
 
@@ -202,7 +180,7 @@ def why_none(name: str, dtype: str, shapes: Mapping[str, tuple[int, ...]]) -> st
       >>> print(why_none("fc.bias", "float32", {"fc.bias": (3,)}))
       a vector or a number, as biases and scales are
     """
-    *above, last = _words(name)
+    *above, last = words_of(name)
     shape = shapes[name]
     twin = re.sub(r"\bmu\b", "nu", name, count=1)  # Adam's other moment
     if (twin != name and twin in shapes) or any(word in _OF_OPTIMIZERS for word in above):

@@ -3,6 +3,7 @@
 Shapes: B batch, L layers with a rate, K outputs.
 """
 
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -12,12 +13,21 @@ import jax.numpy as jnp
 
 Params = Any  # a pytree of arrays; the MLP's is {"params": {"layer_0": {"kernel", "bias"}, …}}
 
+_LAYOUT_OF = {  # by a pattern for the whole last word of a name
+    "in-out": r"(depthwise_|pointwise_|recurrent_)?kernel|w",  # Flax, Keras, Haiku
+    "out-in": r"weight|weight_[ih]h(_l\d+(_reverse)?)?|(in|[qkv])_proj_weight",  # PyTorch, Equinox
+}
+_WRAPPERS = ("value", "raw_value")  # what Flax NNX puts below the name of a parameter
+
 
 class Network(Protocol):
     """Two pure functions, `init` and `apply`, and the number of rates: all that training asks.
 
     A network is hashable, as it is fixed when the program is compiled. A Linen module is, if its
     attributes are. A pass is stochastic if and only if it is given a key and rates.
+
+    Parameters with two axes or more are kernels if their names say so (`layout_of`): `kernel`, `w`
+    or `weight`. Weight decay acts on them, and comparisons measure them.
 
     Parameters may hold other collections of Flax beside `params`, such as `batch_stats`. A pass of
     training then changes them: it is given their names as `mutable`, and returns outputs and their
@@ -124,3 +134,25 @@ def outputs_of(model: Network, inputs: int | tuple[int, ...]) -> jax.ShapeDtypeS
     """
     x = jnp.zeros(inputs)
     return jax.eval_shape(lambda params: model.apply(params, x), params_of(model, inputs))
+
+
+def words_of(name: str) -> list[str]:
+    """The steps of a name, down to that of the parameter.
+
+    Example:
+      >>> print(words_of("params.Conv_0/kernel.value"))
+      ['params', 'Conv_0', 'kernel']
+    """
+    words = re.split(r"[./]", name)
+    return words[:-1] if words[-1] in _WRAPPERS and len(words) > 1 else words
+
+
+def layout_of(name: str) -> str | None:
+    """The layout of a kernel, inferred from the last word of its name; None if no kernel's.
+
+    Example:
+      >>> print(layout_of("params.Conv_0.kernel"), layout_of("fc.weight"), layout_of("fc.bias"))
+      in-out out-in None
+    """
+    word = words_of(name)[-1]
+    return next((layout for layout, of in _LAYOUT_OF.items() if re.fullmatch(of, word)), None)

@@ -18,6 +18,7 @@ from dropout_jax.networks.mlp import MLP, check_features, check_rates
 from dropout_jax.networks.protocol import (
     Network,
     check_network,
+    layout_of,
     moving_collections,
     outputs_of,
     params_of,
@@ -59,16 +60,23 @@ class Hparams(NamedTuple):
 def sgd(hparams: Hparams) -> optax.GradientTransformation:
     """Stochastic gradient descent with momentum; the weight decay is added to the gradient (L2).
 
+    Kernels decay: arrays of two axes or more that are named so (`networks.protocol.layout_of`).
+
     Example:
-      >>> optimizer = sgd(Hparams(learning_rate=0.1, momentum=0.0))
-      >>> params = {"kernel": jnp.ones(2)}
-      >>> updates, _ = optimizer.update({"kernel": jnp.ones(2)}, optimizer.init(params), params)
-      >>> print(updates["kernel"])
-      [-0.1 -0.1]
+      >>> optimizer = sgd(Hparams(learning_rate=0.1, weight_decay=0.5))
+      >>> params = {"w": jnp.ones((1, 2)), "b": jnp.ones(2)}
+      >>> updates, _ = optimizer.update(params, optimizer.init(params), params)
+      >>> print(updates["w"], updates["b"])
+      [[-0.15 -0.15]] [-0.1 -0.1]
     """
-    kernels_only = partial(jax.tree_util.tree_map_with_path, lambda path, _: "kernel" in str(path))
+
+    def is_kernel(path: Any, leaf: Any) -> bool:
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        return leaf.ndim > 1 and layout_of(name) is not None
+
+    kernels = partial(jax.tree_util.tree_map_with_path, is_kernel)
     return optax.chain(
-        optax.add_decayed_weights(hparams.weight_decay, mask=kernels_only),
+        optax.add_decayed_weights(hparams.weight_decay, mask=kernels),
         optax.trace(decay=hparams.momentum),
         optax.scale_by_learning_rate(hparams.learning_rate),
     )

@@ -9,13 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
+from dropout_jax.analysis.trees import arrays_of, kernels_in
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.populations.population import stack_conditions
 from dropout_jax.training import config, objectives, schedules, step
 from dropout_jax.training.batches import batch_indices
-from dropout_jax.training.config import Config, Hparams
+from dropout_jax.training.config import Config, Hparams, sgd
 from dropout_jax.training.epochs import evaluate, fit, train_epoch
 from dropout_jax.training.step import batch_loss, clip_column_norms, init, train_step
 
@@ -68,6 +70,18 @@ def test_one_step_is_momentum_sgd_with_l2_on_kernels_alone():
         state, _ = train_step(CONFIG, hparams, state, x, y)
     chex.assert_trees_all_close(state.params, params, rtol=1e-5, atol=1e-6)
     assert state.step == 3
+
+
+def test_what_decays_is_what_the_comparison_takes_for_kernels():
+    module = nnx.state(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+    params = {name: {"b": jnp.ones(3), name: jnp.ones((2, 3))} for name in ("w", "weight", "b")}
+    params |= {"nnx": module, "kernel_of": {"scale": jnp.ones((2, 3)), "kernel": jnp.ones(3)}}
+    optimizer = sgd(Hparams(weight_decay=0.1))
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    moved = arrays_of(optimizer.update(zeros, optimizer.init(params), params)[0])
+    kernels = {"w.w", "weight.weight", "nnx.kernel"}
+    assert {name.removesuffix(".value") for name, leaf in moved.items() if leaf.any()} == kernels
+    assert {name.removesuffix(".value") for name in kernels_in(params)} == kernels
 
 
 @pytest.mark.slow
