@@ -127,11 +127,12 @@ def check_dataset(data: Dataset, n_classes: int | None = None, vectors: bool = F
     for split_name in ("train", "test"):
         x, y = getattr(data, f"x_{split_name}"), getattr(data, f"y_{split_name}")
         check_examples(x, y, n_classes, f"_{split_name}", vectors)
-    if data.x_train.shape[1:] != data.x_test.shape[1:]:
-        raise ValueError(
-            f"x_train and x_test must have the same inputs, got {data.x_train.shape[1:]} and "
-            f"{data.x_test.shape[1:]}"
-        )
+    for name, what in (("x", "inputs"), ("y", "labels")):
+        train, test = (getattr(data, f"{name}_{of}").shape[1:] for of in ("train", "test"))
+        if train != test:
+            raise ValueError(
+                f"{name}_train and {name}_test must have the same {what}, got {train} and {test}"
+            )
 
 
 def check_examples(

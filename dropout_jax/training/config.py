@@ -27,6 +27,7 @@ from dropout_jax.noise import check_rate
 from dropout_jax.training import objectives
 
 _MAX_STEPS = 2**31 - 1  # counted in int32
+_OPTAX_CROSS_ENTROPY = optax.softmax_cross_entropy_with_integer_labels
 _OPTIMIZER = (
     "make_optimizer must be a function of Hparams, such as lambda h: optax.adam(h.learning_rate)"
 )
@@ -96,7 +97,7 @@ class Config:
       loss_fn: loss of one example, a function of (outputs [K], label). Labels are classes, or for
         `objectives.squared_error` one number or K.
       error_fn: another metric of one example, a function like `loss_fn`; by default the error rate
-        where labels are classes, else NaN.
+        where labels are classes and outputs are several, else NaN.
       make_optimizer: a function that makes an optax transformation of the hyper-parameters, which
         are traced.
       rate_schedule: factor on the rates, a function of the fraction of all steps that are done,
@@ -124,7 +125,8 @@ class Config:
     @property
     def n_classes(self) -> int | None:
         """The number K of classes; None if the loss takes other labels than cross entropy's."""
-        return self.model.features[-1] if self.loss_fn is objectives.cross_entropy else None
+        of_classes = self.loss_fn in (objectives.cross_entropy, _OPTAX_CROSS_ENTROPY)
+        return self.model.features[-1] if of_classes else None
 
     @property
     def mlp(self) -> MLP:

@@ -36,7 +36,7 @@ class Metrics(NamedTuple):
     """Mean loss (nats for cross entropy) and error of deterministic passes.
 
     The error is the mean of `Config.error_fn`. Without one it is the error rate, a fraction, or NaN
-    if labels are no classes, one integer per example.
+    if labels are no classes, one integer per example, or there is one output alone.
     """
 
     loss: jax.Array
@@ -118,7 +118,7 @@ def _evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
     def one(example: tuple[jax.Array, jax.Array]) -> Metrics:
         inputs, label = example
         outputs = cast(jax.Array, config.model.apply(params, inputs))
-        is_class = label.ndim == 0 and jnp.issubdtype(label.dtype, jnp.integer)
+        is_class = label.ndim == 0 and jnp.issubdtype(label.dtype, jnp.integer) and outputs.size > 1
         error_fn = config.error_fn or (objectives.error_rate if is_class else _no_error)
         return Metrics(config.loss_fn(outputs, label), error_fn(outputs, label))
 

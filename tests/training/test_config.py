@@ -234,6 +234,23 @@ def test_labels_of_another_loss_may_be_any_number():
         check_training(CONFIG, given_data)
 
 
+def test_labels_of_optax_cross_entropy_are_classes_too():
+    loss_fn = optax.softmax_cross_entropy_with_integer_labels
+    config, beyond = dataclasses.replace(CONFIG, loss_fn=loss_fn), dataset(n_classes=4)
+    with pytest.raises(ValueError, match=r"y_train must hold classes 0 … 2, .* got 0 … 3"):
+        check_training(config, beyond)
+
+
+def test_labels_of_another_shape_for_testing_are_refused():
+    y = np.ones((8, 3), np.float32)
+    data = dataset()._replace(y_train=y, y_test=y[:, :1])
+    config = dataclasses.replace(CONFIG, loss_fn=lambda outputs, y: jnp.sum((outputs - y) ** 2))
+    with pytest.raises(
+        ValueError, match=r"y_test must have the same labels, got \(3,\) and \(1,\)"
+    ):
+        check_training(config, data)
+
+
 def test_a_training_of_more_steps_than_are_counted_is_refused():
     config = dataclasses.replace(CONFIG, epochs=2**30)  # of 2 steps
     with pytest.raises(ValueError, match=f"at most {2**31 - 1} steps, got {2**31}"):

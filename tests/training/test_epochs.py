@@ -72,6 +72,14 @@ def test_one_step_is_momentum_sgd_with_l2_on_kernels_alone():
     assert state.step == 3
 
 
+def test_one_output_has_no_error_rate_as_it_chooses_no_class():
+    config = Config(MLP((1,)), loss_fn=objectives.squared_error)
+    params = config.model.init(jax.random.key(0), jnp.zeros(5))
+    metrics = evaluate(config, params, DATA.x_test, np.arange(20))
+    assert np.isfinite(metrics.loss)
+    assert np.isnan(metrics.error)
+
+
 def test_what_decays_is_what_the_comparison_takes_for_kernels():
     module = nnx.state(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
     params = {name: {"b": jnp.ones(3), name: jnp.ones((2, 3))} for name in ("w", "weight", "b")}
