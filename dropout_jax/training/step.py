@@ -197,4 +197,6 @@ def _train_step(
         params = clip_column_norms(params, hparams.max_norm)
     if moved:
         params = {**cast(dict[str, Any], params), **moved}
-    return state._replace(params=params, opt_state=opt_state, step=state.step + 1), loss
+    trained = state._replace(params=params, opt_state=opt_state, step=state.step + 1)
+    # Hyper-parameters are float32, and would make that of a state of lower precision.
+    return jax.tree.map(lambda now, was: jnp.asarray(now, was.dtype), trained, state), loss

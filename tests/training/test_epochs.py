@@ -80,6 +80,16 @@ def test_one_output_has_no_error_rate_as_it_chooses_no_class():
     assert np.isnan(metrics.error)
 
 
+def test_parameters_keep_a_precision_that_is_lower_than_that_of_hyper_parameters():
+    def in_half(key, shape, dtype):
+        return jax.nn.initializers.lecun_normal()(key, shape, jnp.bfloat16)
+
+    config = Config(MLP((8, 3), kernel_init=in_half), epochs=2, batch_size=16)
+    state, curve = fit(config, Hparams(weight_decay=0.1), jax.random.key(0), DATA)
+    assert all(layer["kernel"].dtype == jnp.bfloat16 for layer in layers(state.params))
+    assert curve.train.loss[1] < curve.train.loss[0]
+
+
 def test_what_decays_is_what_the_comparison_takes_for_kernels():
     module = nnx.state(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
     params = {name: {"b": jnp.ones(3), name: jnp.ones((2, 3))} for name in ("w", "weight", "b")}
