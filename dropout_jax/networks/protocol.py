@@ -5,7 +5,7 @@ Shapes: B batch, L layers with a rate, K outputs.
 
 import re
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -93,7 +93,8 @@ def check_network(model: Any) -> None:
     except TypeError:
         raise TypeError(
             "model must be hashable, as it is fixed when the program is compiled, got one of type "
-            f"{type(model).__name__} that is not: give its attributes as tuples, not as lists"
+            f"{type(model).__name__} that is not: "
+            "make its class a @dataclass(frozen=True), and its lists tuples"
         ) from None
 
 
@@ -108,6 +109,25 @@ def moving_collections(params: Params) -> list[str]:
     return [name for name in collections if name != "params"]
 
 
+def traced(expected: str, fn: Callable, *args: Any) -> Any:
+    """What a function of the user's makes: shapes and types, without computing anything.
+
+    Raises:
+      ValueError: if it raises anything: what was expected, and the first line of the error.
+
+    Example:
+      >>> traced("loss_fn must take two numbers, got", lambda a: a, jnp.ones(()), jnp.ones(()))
+      Traceback (most recent call last):
+      ValueError: loss_fn must take two numbers, got
+      TypeError: <lambda>() takes 1 positional argument but 2 were given
+    """
+    try:
+        return jax.eval_shape(fn, *args)
+    except Exception as error:
+        said = str(error).strip().partition("\n")[0][:200]
+        raise ValueError(f"{expected} {type(error).__name__}: {said}") from error
+
+
 def params_of(model: Network, inputs: int | tuple[int, ...]) -> Params:
     """The shapes and types of fresh parameters, without making any.
 
@@ -115,17 +135,31 @@ def params_of(model: Network, inputs: int | tuple[int, ...]) -> Params:
       model: the network.
       inputs: the shape of an example, or the number D of its inputs.
 
+    Raises:
+      ValueError: if `init` fails, or makes what are no arrays of floating-point numbers.
+
     Example:
       >>> from dropout_jax.networks.mlp import MLP
       >>> print(params_of(MLP((3, 2)), 4)["params"]["layer_0"]["kernel"].shape)
       (4, 3)
     """
     x = jnp.zeros(inputs)
-    return jax.eval_shape(lambda key: model.init(key, x), jax.random.key(0))
+    failed = f"init of the network failed on an example of shape {x.shape}:"
+    params = traced(failed, lambda key: model.init(key, x), jax.random.key(0))
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            name = jax.tree_util.keystr(path, simple=True, separator=".")
+            raise ValueError(
+                f"parameters must be floating-point numbers, got {leaf.dtype} in {name}"
+            )
+    return params
 
 
 def outputs_of(model: Network, inputs: int | tuple[int, ...]) -> jax.ShapeDtypeStruct:
     """The shape and type of the outputs for one example, without computing them.
+
+    Raises:
+      ValueError: if `init` or `apply` fails (`params_of`).
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
@@ -133,7 +167,8 @@ def outputs_of(model: Network, inputs: int | tuple[int, ...]) -> jax.ShapeDtypeS
       (2,)
     """
     x = jnp.zeros(inputs)
-    return jax.eval_shape(lambda params: model.apply(params, x), params_of(model, inputs))
+    failed = f"apply of the network failed on an example of shape {x.shape}:"
+    return traced(failed, lambda params: model.apply(params, x), params_of(model, inputs))
 
 
 def words_of(name: str) -> list[str]:

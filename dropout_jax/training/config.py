@@ -22,6 +22,7 @@ from dropout_jax.networks.protocol import (
     moving_collections,
     outputs_of,
     params_of,
+    traced,
 )
 from dropout_jax.noise import check_rate
 from dropout_jax.training import objectives
@@ -195,13 +196,15 @@ def check_hparams(hparams: Hparams, n_layers: int | None = None) -> None:
       n_layers: L, to ask for one rate per layer.
 
     Raises:
-      TypeError: if rates are not real numbers.
+      TypeError: if they are not `Hparams`, or rates are not real numbers.
 
     Example:
       >>> check_hparams(Hparams(momentum=1.0))
       Traceback (most recent call last):
       ValueError: momentum must lie in [0, 1), got 1.0
     """
+    if not isinstance(hparams, Hparams):
+        raise TypeError(f"hparams must be Hparams, got {type(hparams).__name__}")
     if hparams.rates is not None:
         if n_layers is None:
             check_rate(hparams.rates, "rates")
@@ -240,20 +243,17 @@ def check_training(config: Config, data: Dataset) -> None:
             f"a network must make {n_outputs} outputs, the last of its features, of an example of "
             f"shape {input_shape}, got {getattr(outputs, 'shape', type(outputs).__name__)}"
         )
-    try:
-        loss = jax.eval_shape(config.loss_fn, outputs, data.y_train[0])
-    except (AssertionError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"loss_fn must take outputs of shape {outputs.shape} and a label of shape "
-            f"{data.y_train.shape[1:]}, got: {' '.join(str(error).split())[:200]}"
-        ) from error
-    if getattr(loss, "shape", None) != ():
-        raise ValueError(f"loss_fn must give one number, got {loss}")
-    if len(data.x_train) < config.batch_size:
-        raise ValueError(
-            f"batch_size asks for {config.batch_size} training examples, got {len(data.x_train)}"
-        )
-    n_steps = config.epochs * (len(data.x_train) // config.batch_size)
+    label = data.y_train[0]
+    of_one = f"outputs of shape {outputs.shape} and a label of shape {label.shape}", outputs, label
+    taken = {"loss_fn": of_one, "error_fn": of_one, "rate_schedule": ("progress", jnp.zeros(()))}
+    for name, (what, *given) in taken.items():
+        if fn := getattr(config, name):
+            made = traced(f"{name} must take {what}, got", fn, *given)
+            if getattr(made, "shape", None) != ():
+                raise ValueError(f"{name} must give one number, got {made}")
+    if (n := len(data.x_train)) < config.batch_size:
+        raise ValueError(f"batch_size asks for {config.batch_size} training examples, got {n}")
+    n_steps = config.epochs * (n // config.batch_size)
     if n_steps > _MAX_STEPS:
         raise ValueError(f"a training must be of at most {_MAX_STEPS} steps, got {n_steps}")
 
@@ -261,7 +261,7 @@ def check_training(config: Config, data: Dataset) -> None:
 def check_first_step(config: Config, hparams: Hparams, inputs: tuple[int, ...]) -> None:
     """Raise ValueError unless the network and the optimizer take these hyper-parameters.
 
-    Nothing is computed: both are traced. The default network and optimizer take all of them.
+    Nothing is computed: both are traced, unless they are the default ones, which take all of them.
 
     Args:
       config: the static settings.
@@ -273,18 +273,17 @@ def check_first_step(config: Config, hparams: Hparams, inputs: tuple[int, ...]) 
       >>> check_first_step(config, Hparams(), (64,))
       Traceback (most recent call last):
       ValueError: make_optimizer must be a function of Hparams, such as
-      lambda h: optax.adam(h.learning_rate), got <lambda>: 'Hparams' object has no attribute 'rate'
+      lambda h: optax.adam(h.learning_rate), whose update takes gradients, state and parameters
+      alone, got <lambda>: AttributeError: 'Hparams' object has no attribute 'rate'
     """
-    own_pass = hparams.rates is not None and not isinstance(config.model, MLP)
-    own_optimizer = config.make_optimizer is not sgd
+    own_pass, own_optimizer = not isinstance(config.model, MLP), config.make_optimizer is not sgd
     if not own_pass and not own_optimizer:
-        return  # nothing of the user's to trace
-    params, traced = params_of(config.model, inputs), as_arrays(hparams)
+        return
+    params, arrays = params_of(config.model, inputs), as_arrays(hparams)
 
-    def noisy_pass(params: Any, rates: jax.Array) -> Any:
-        moving = moving_collections(params)
-        changed = {"mutable": moving} if moving else {}
-        noise = {"key": jax.random.key(0), "rates": rates}
+    def one_pass(params: Any, rates: jax.Array | None) -> Any:
+        noise = {} if rates is None else {"key": jax.random.key(0), "rates": rates}
+        changed = {"mutable": moving} if (moving := moving_collections(params)) else {}
         return config.model.apply(params, jnp.zeros((1, *inputs)), **noise, **changed)
 
     def update(params: Any, hparams: Hparams) -> Any:
@@ -292,17 +291,10 @@ def check_first_step(config: Config, hparams: Hparams, inputs: tuple[int, ...]) 
         return optimizer.update(params, optimizer.init(params), params)
 
     if own_pass:
-        try:
-            jax.eval_shape(noisy_pass, params, traced.rates)
-        except TypeError as error:
-            raise ValueError(
-                "apply of a network must take a key and rates (networks.protocol.Network), got: "
-                + " ".join(str(error).split())[:200]
-            ) from error
+        given = "no rates" if hparams.rates is None else "a key and traced rates"
+        failed = f"apply of the network failed on a batch with {given}:"
+        traced(failed, one_pass, params, arrays.rates)
     if own_optimizer:
-        try:
-            jax.eval_shape(update, params, traced)
-        except (AttributeError, TypeError, ValueError) as error:
-            made = getattr(config.make_optimizer, "__name__", "a function")
-            why = " ".join(str(error).split())[:150]
-            raise ValueError(f"{_OPTIMIZER}, got {made}: {why}") from error
+        alone = "whose update takes gradients, state and parameters alone"
+        name = getattr(config.make_optimizer, "__name__", "a function")
+        traced(f"{_OPTIMIZER}, {alone}, got {name}:", update, params, arrays)

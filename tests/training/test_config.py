@@ -58,6 +58,32 @@ def test_what_is_no_function_is_refused_with_what_it_is_to_be_of(name, wrong, me
         Config(MLP((3,)), **{name: wrong})
 
 
+class Gated(nn.Module):
+    """It asks whether a rate, which is traced, is 0."""
+
+    features: Sequence[int] = (3,)
+
+    @nn.compact
+    def __call__(self, x, *, key=None, rates=None):
+        return nn.Dense(3)(x if rates is None or rates[0] > 0 else -x)
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """Its parameters are what is given, and the kernel that it looks up."""
+
+    extra: str = "zero"
+    name: str = "w"
+    features: Sequence[int] = (3,)
+
+    def init(self, key, x, /):
+        extra = {"zero": jnp.zeros(()), "one": jnp.ones((), jnp.int32), "key": key, "text": "w"}
+        return {"w": jnp.ones((len(x), 3)), "extra": extra[self.extra]}
+
+    def apply(self, params, x, /, **noise):
+        return x @ params[self.name]
+
+
 class Plain(nn.Module):
     """It draws no noise."""
 
@@ -74,7 +100,7 @@ class Plain(nn.Module):
         ("mlp", "features, init and apply.* got 'mlp', without features"),
         (nn.LayerNorm(), "features, init and apply.* got LayerNorm, without features"),
         (Plain, "got the class Plain: make one of it"),
-        (Plain([10]), "hashable.* got one of type Plain .* as tuples, not as lists"),
+        (Plain([10]), r"hashable.* got one of type Plain .*frozen=True\), and its lists tuples"),
     ],
     ids=["a name", "no network", "a class", "unhashable"],
 )
@@ -86,17 +112,32 @@ def test_what_is_no_network_is_refused_by_what_it_lacks(model, message):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (Config(Plain(), batch_size=4), "apply of a network must take a key and rates .*'key'"),
+        (Config(Plain(), batch_size=4), "with a key and traced rates: TypeError: .*'key'"),
+        (Config(Gated(), batch_size=4), "with a key and traced rates: Tracer.*: Attempted boolean"),
+        (
+            Config(Linear(name="v")),
+            r"apply of the network failed on an example of shape \(5,\): KeyError: 'v'",
+        ),
+        (
+            Config(Linear(extra="text")),
+            r"init of the network failed on an example of shape \(5,\): TypeError: .*'str'",
+        ),
+        (Config(Linear(extra="one")), "must be floating-point numbers, got int32 in extra"),
+        (Config(Linear(extra="key")), r"must be floating-point numbers, got key<fry> in extra"),
         *(
             (dataclasses.replace(CONFIG, make_optimizer=made), f"{OPTIMIZER}got {said}")
             for made, said in (
-                (optax.adam, "adam: unsupported"),
-                (lambda hparams: None, "<lambda>: 'NoneType' object has no attribute"),
+                (optax.adam, "adam: .*unsupported"),
+                (lambda hparams: None, "<lambda>: .*'NoneType' object has no attribute"),
                 (lambda hparams: hparams.rate, "<lambda>: .* no attribute 'rate'"),
+                (lambda h: optax.lbfgs(h.learning_rate), "<lambda>: .* missing 3 required"),
             )
         ),
     ],
-    ids=["no noise", "not called", "nothing", "misspelt"],
+    ids=[
+        *("no noise", "asks a rate", "misspelt kernel", "text", "an integer", "a key"),
+        *("not called", "nothing", "misspelt", "asks for the loss"),
+    ],
 )
 @pytest.mark.parametrize("fit", [epochs.fit, population.fit_population])
 def test_what_cannot_take_the_hyper_parameters_is_refused_before_training(config, message, fit):
@@ -119,17 +160,36 @@ def test_epochs_and_batch_sizes_are_positive_integers_or_refused(epochs, batch_s
 
 
 @pytest.mark.parametrize(
-    ("loss_fn", "message"),
+    ("functions", "message"),
     [
-        (squared_error, r"loss_fn must take outputs of shape \(3,\) and a label of shape \(\)"),
-        (lambda outputs, label: outputs, "loss_fn must give one number, got "),
+        (
+            {"loss_fn": squared_error},
+            r"loss_fn must take outputs of shape \(3,\) and a label of shape \(\), got .*Error: ",
+        ),
+        ({"loss_fn": lambda outputs, label: outputs}, "loss_fn must give one number, got "),
+        ({"loss_fn": lambda outputs, label: outputs.sun()}, "loss_fn .* AttributeError: .* sun"),
+        ({"error_fn": lambda outputs, label: outputs}, "error_fn must give one number, got "),
+        (
+            {"error_fn": lambda outputs: 0.0},
+            "error_fn must take .*, got TypeError: .* 1 positional",
+        ),
+        (
+            {"rate_schedule": lambda: 0.5},
+            "rate_schedule must take progress, got TypeError: ",
+        ),
+        ({"rate_schedule": lambda done: jnp.ones(2)}, "rate_schedule must give one number, got "),
     ],
+    ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
 )
-def test_a_loss_that_does_not_fit_outputs_and_labels_is_refused_before_training(loss_fn, message):
+def test_functions_that_do_not_fit_what_they_are_given_are_refused_before_training(
+    functions, message
+):
     x, y = np.ones((8, 2), np.float32), np.ones(8, np.float32)
-    config = Config(MLP((4, 3)), batch_size=4, loss_fn=loss_fn)
-    with pytest.raises(ValueError, match=message):
+    fitting = {"loss_fn": lambda outputs, label: jnp.sum((outputs - label) ** 2)}
+    config = Config(MLP((4, 3)), batch_size=4, **(fitting | functions))
+    with pytest.raises(ValueError, match=message) as refused:
         check_training(config, Dataset(x, y, x, y))
+    assert "\n" not in str(refused.value)
 
 
 TAKE_A_KEY = {
