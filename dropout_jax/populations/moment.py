@@ -20,7 +20,8 @@ from dropout_jax.training.epochs import Curve
 class Moment:
     """The members of one wave after an epoch.
 
-    A population is trained wave by wave, each from its first epoch to its last.
+    A population is trained wave by wave, each from its first epoch to its last. Epochs count as
+    trained, and have their moment, also when all members of a wave are stopped.
 
     Attributes:
       done: epochs of members that are trained, of the whole population.
