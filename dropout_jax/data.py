@@ -121,9 +121,14 @@ def check_dataset(data: Dataset, n_classes: int | None = None, vectors: bool = F
       n_classes: K, if labels are classes 0 … K - 1; None if they may be numbers or vectors.
       vectors: whether an example must be a vector of inputs, as an MLP takes it.
 
+    Raises:
+      TypeError: if `data` is no `Dataset`.
+
     Example:
       >>> check_dataset(load_dataset("digits"))
     """
+    if not isinstance(data, Dataset):
+        raise TypeError(f"data must be a Dataset, got {type(data).__name__}")
     for split_name in ("train", "test"):
         x, y = getattr(data, f"x_{split_name}"), getattr(data, f"y_{split_name}")
         check_examples(x, y, n_classes, f"_{split_name}", vectors)

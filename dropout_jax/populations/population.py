@@ -7,11 +7,12 @@ one wave is in training at a time; `populations.store` keeps the trained members
 Shapes: C conditions, S seeds, N = S·C members, P points of a curve.
 """
 
+import operator
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -20,7 +21,16 @@ from jax.core import Tracer
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import Params
 from dropout_jax.noise import check_key
-from dropout_jax.populations.blocks import Result, advance, curve_epochs, finish, start, stop
+from dropout_jax.populations.blocks import (
+    Result,
+    _waves,
+    advance,
+    curve_epochs,
+    finish,
+    members_of,
+    start,
+    stop,
+)
 from dropout_jax.populations.checkpoints import Checkpoints
 from dropout_jax.populations.devices import Device, deal, mesh_of, share
 from dropout_jax.populations.memory import block_size
@@ -92,7 +102,7 @@ def stack_conditions(conditions: Sequence[Hparams], n_layers: int | None = None)
     """Conditions as one Hparams of float32 arrays [C, …]; `n_layers` asks for one rate per layer.
 
     Raises:
-      TypeError: if a condition is not an `Hparams`, or rates are not real numbers.
+      TypeError: if they are no sequence of `Hparams`, or rates are not real numbers.
       ValueError: if there are no conditions, a hyper-parameter is out of its range
         (`training.check_hparams`), or the conditions do not give the same hyper-parameters in the
         same shapes (rates 0 mean no dropout, max-norm inf no bound).
@@ -102,11 +112,12 @@ def stack_conditions(conditions: Sequence[Hparams], n_layers: int | None = None)
       >>> print(both.rates.ravel())
       [0.  0.5]
     """
+    listed = isinstance(conditions, Sequence) and not isinstance(conditions, Hparams)
+    wrong = [one for one in conditions if not isinstance(one, Hparams)] if listed else [conditions]
+    if wrong:
+        raise TypeError(f"conditions must be a list of Hparams, got {type(wrong[0]).__name__}")
     if not conditions:
         raise ValueError("a population needs at least one condition, got none")
-    for hparams in conditions:
-        if not isinstance(hparams, Hparams):
-            raise TypeError(f"conditions must be Hparams, got {type(hparams).__name__}")
     given = [
         {name: np.shape(value) for name, value in hparams._asdict().items() if value is not None}
         for hparams in conditions
@@ -159,7 +170,8 @@ def fit_population(
         parameters, and their curves stay flat. Of several processes, the first decides.
 
     Raises:
-      TypeError: for a legacy key, a condition that is not an `Hparams`, or rates that are not real.
+      TypeError: for a legacy key, conditions that are no `Hparams`, rates that are not real, data
+        that are no `Dataset`, or a callback that is no function.
       ValueError: for no seed or a repeated one, conditions that `stack_conditions` refuses, data
         that cannot be trained on (`training.check_training`), a network or an optimizer that does
         not take the conditions (`check_first_step`), block or memory for less than one member, a
@@ -178,8 +190,10 @@ def fit_population(
       >>> print(trained.curve.test.error.shape)  # conditions, seeds, points of the curve
       (2, 3, 2)
     """
+    if not callable(callback):
+        raise TypeError(f"callback must be a function of a Moment, got {callback!r:.80}")
     seeds, devices = seeds_of(seeds), list(devices or jax.devices())
-    _validate(config, seeds, key, data, devices)
+    _validate(config, key, data, devices)
     members = members_of(stack_conditions(conditions, len(config.model.features)), seeds, key)
     n_members, inputs = len(members.keys), data.x_train.shape[1:]
     check_first_step(config, conditions[0], inputs)
@@ -219,9 +233,7 @@ def fit_population(
     return _population(config, store, len(seeds))
 
 
-def _validate(
-    config: Config, seeds: list[int], key: jax.Array, data: Dataset, devices: list[Device]
-) -> None:
+def _validate(config: Config, key: jax.Array, data: Dataset, devices: list[Device]) -> None:
     """Raise what `fit_population` says it raises for these arguments."""
     check_key(key)
     impl = str(jax.random.key_impl(key))
@@ -235,63 +247,31 @@ def _validate(
             f"{impl} keys serve one device, as XLA does not compile them for several, got "
             f"{len(devices)}; take a threefry key, or give devices"
         )
-    wrong = [seed for seed in seeds if not _is_seed(seed)]
-    wrong = wrong or [f"{seed} {n} times" for seed, n in Counter(seeds).items() if n > 1]
-    if wrong or not seeds:
-        shown = wrong[0] if wrong else "none"
-        raise ValueError(f"seeds must be distinct integers in 0 … 2^32 - 1, got {shown}")
     check_training(config, data)
-
-
-class Members(NamedTuple):
-    """Hyper-parameters [N, …] and keys [N]."""
-
-    hparams: Hparams
-    keys: jax.Array
 
 
 def seeds_of(seeds: Sequence[int] | int) -> list[int]:
     """The seeds as a list; a number S means the first S of them.
 
+    Raises:
+      ValueError: unless they are distinct integers in 0 … 2^32 - 1, one or more.
+
     Example:
       >>> print(seeds_of(3), seeds_of([5, 7]))
       [0, 1, 2] [5, 7]
     """
-    return list(range(seeds)) if isinstance(seeds, int | np.integer) else list(seeds)
-
-
-def members_of(hparams: Hparams, seeds: Sequence[int], key: jax.Array) -> Members:
-    """The members of conditions [C] × seeds, seed by seed, so whole pairs are trained first.
-
-    The key is only folded into.
-
-    Example:
-      >>> both = stack_conditions([Hparams((0.0,)), Hparams((0.5,))])
-      >>> print(members_of(both, range(2), jax.random.key(0)).hparams.rates.ravel())
-      [0.  0.5 0.  0.5]
-    """
-    n_conditions = len(jax.tree.leaves(hparams)[0])
-    condition_of = np.tile(np.arange(n_conditions), len(seeds))
-    seed_of = np.repeat(np.asarray(seeds, np.uint32), n_conditions)
-    keys = jax.vmap(partial(jax.random.fold_in, key))(seed_of)
-    return Members(jax.tree.map(lambda leaf: leaf[condition_of], hparams), keys)
-
-
-class _Wave(NamedTuple):
-    """The members first … last - 1, and whoever fills the blocks after them."""
-
-    first: int
-    last: int
-    members: Members
-
-
-def _waves(members: Members, first: int, size: int) -> Iterator[_Wave]:
-    """The members from `first` on, in waves of one size; the last is filled with the first ones."""
-    n_members = len(members.keys)
-    for begin in range(first, n_members, size):
-        places = np.arange(begin, begin + size) % n_members
-        of_wave = jax.tree.map(lambda leaf, at=places: leaf[at], members)
-        yield _Wave(begin, min(begin + size, n_members), of_wave)
+    if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool):
+        seeds = range(seeds)
+    try:
+        found = list(map(operator.index, cast(Sequence[int], seeds)))
+        wrong = [seed for seed in found if not _is_seed(seed)]
+        wrong = wrong or [f"{seed} {n} times" for seed, n in Counter(found).items() if n > 1]
+    except TypeError:
+        found, wrong = [], [f"{seeds!r:.80}"]
+    if wrong or not found:
+        shown = wrong[0] if wrong else "none"
+        raise ValueError(f"seeds must be distinct integers in 0 … 2^32 - 1, got {shown}")
+    return found
 
 
 def _population(config: Config, store: Result, n_seeds: int) -> Population:

@@ -46,7 +46,8 @@ def check_name(name: str) -> None:
       Traceback (most recent call last):
       ValueError: the name of a condition must not be init, the name of the shared initial weights
     """
-    if not name.isprintable() or not name.strip() or "/" in name or len(name) > _MAX_NAME:
+    a_word = isinstance(name, str) and name.isprintable() and name.strip() and "/" not in name
+    if not a_word or len(name) > _MAX_NAME:
         expected = f"1 … {_MAX_NAME} printable characters without a slash"
         raise ValueError(f"the name of a condition must be {expected}, got {name!r:.80}")
     if name == _RESERVED:

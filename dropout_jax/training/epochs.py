@@ -156,7 +156,8 @@ def fit(
     measured after every epoch.
 
     Raises:
-      TypeError: if `key` is not a typed key, or rates are not real numbers.
+      TypeError: if `key` is not a typed key, `hparams` no `Hparams`, `data` no `Dataset`, or rates
+        are not real numbers.
       ValueError: if `data` cannot be trained on (`check_training`), a hyper-parameter is out of its
         range, or there is not one rate per layer (`check_hparams`), or the network or the optimizer
         does not take them (`check_first_step`).

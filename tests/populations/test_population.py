@@ -313,6 +313,13 @@ A_LAYER, NUMBER = "one rate per layer, 2 in all, got shape", cast(Any, 0.5)
         ({"seeds": [1, 1]}, "seeds must be distinct"),
         ({"seeds": [-1]}, "seeds must be distinct"),
         ({"seeds": [2**32]}, "seeds must be distinct"),
+        ({"seeds": 3.0}, "seeds must be distinct integers .* got 3.0"),
+        ({"seeds": True}, "seeds must be distinct integers .* got True"),
+        ({"conditions": NONE}, "conditions must be a list of Hparams, got Hparams"),
+        ({"conditions": {"none": NONE}}, "conditions must be a list of Hparams, got dict"),
+        ({"conditions": [NONE, 0.5]}, "conditions must be a list of Hparams, got float"),
+        ({"data": tuple(DATA)}, "data must be a Dataset, got tuple"),
+        ({"callback": 5}, "callback must be a function of a Moment, got 5"),
         ({"conditions": []}, "at least one condition"),
         ({"conditions": [NONE, Hparams()]}, "same hyper-parameters"),
         ({"conditions": [NONE, Hparams(rates=(0.5,))]}, "same hyper-parameters"),
@@ -333,14 +340,15 @@ def test_bad_arguments_are_refused_in_one_line_before_anything_is_allocated(chan
         pytest.fail("allocated")
 
     arguments = {"config": CONFIG, "conditions": CONDITIONS, "seeds": [0], "key": root()}
-    with pytest.raises(ValueError, match=message) as caught:
-        fit_population(**(arguments | change), data=DATA, allocate=allocate)
+    with pytest.raises((TypeError, ValueError), match=message) as caught:
+        fit_population(**(arguments | {"data": DATA} | change), allocate=allocate)
     assert "\n" not in str(caught.value)
 
 
 def test_a_number_of_seeds_means_the_first_of_them():
     assert seeds_of(3) == [0, 1, 2]
     assert seeds_of(range(2, 4)) == [2, 3]
+    assert [type(seed) for seed in seeds_of(cast(Any, jax.numpy.arange(2)))] == [int, int]
 
 
 def test_the_number_of_seeds_may_be_numpys():

@@ -97,9 +97,9 @@ SMALL = Config(MLP((4, 10)), epochs=1)
 def test_what_cannot_be_compared_or_written_is_refused_before_training(monkeypatch):
     monkeypatch.setattr(run, "fit_population", lambda *_, **__: pytest.fail("it trains"))
     data, key, two = load_dataset("digits"), jax.random.key(0), Hparams((0.0, 0.5))
-    for name in ("init", "rate/0.5", " ", "x" * 61):
+    for name in ("init", "rate/0.5", " ", "x" * 61, 0):
         with pytest.raises(ValueError, match="the name of a condition must "):
-            compare(SMALL, {"none": two, name: two}, 2, key, data)
+            compare(SMALL, {"none": two, name: two}, 2, key, data)  # pyright: ignore[reportArgumentType]  0
     with pytest.raises(TypeError, match=r"must be a dict \{name: Hparams\}, got list"):
         compare(SMALL, [two, two], 2, key, data)  # pyright: ignore[reportArgumentType]  the test
     with pytest.raises(ValueError, match="needs at least two seeds, got 1"):

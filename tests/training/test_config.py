@@ -352,6 +352,11 @@ def test_hyper_parameters_are_numbers_and_rates_one_a_layer_or_refused(name, val
     assert let_in == good
 
 
+def test_a_training_takes_one_setting_and_says_so_to_several():
+    with pytest.raises(TypeError, match="hparams must be Hparams, got list"):
+        epochs.fit(CONFIG, [Hparams()], KEY, dataset())  # pyright: ignore[reportArgumentType]  it
+
+
 @pytest.mark.parametrize("rate", [10**309, 1e300, -1e300])
 def test_a_rate_that_no_float32_holds_is_refused_as_any_other(rate):
     for hparams in (Hparams(rates=(0.5, rate)), Hparams(rates=[rate, 0.5])):
