@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from dropout_jax.analysis.trees import natural
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.cli.tables import escaped
 from dropout_jax.inspection import spread
@@ -35,7 +36,7 @@ def layers_shown(
             for i, one in enumerate(found, start=1)
             for name, part in _conditions(one).items()
         }
-        names = list(dict.fromkeys(name for (one,) in groups.values() for name in one.layers))
+        names = sorted({name for (one,) in groups.values() for name in one.layers}, key=natural)
     laws, ginis = spread.profiles_of_laws(), spread.references()
     law_of = {
         n: layer.law for of in groups.values() for one in of for n, layer in one.layers.items()

@@ -94,7 +94,7 @@ def _layers_of_run(tensors: Mapping[str, Tensor]) -> list[Layer]:
     Such a file has `{condition}/{layer}/kernel` beside `{condition}/{layer}/live_inputs`.
     """
     found = []
-    for name, tensor in tensors.items():
+    for name, tensor in sorted(tensors.items(), key=lambda item: natural(item[0])):
         named = re.fullmatch(r"([^/]+)/(\d+)/kernel", name)
         live = tensors.get(f"{named[1]}/{named[2]}/live_inputs") if named else None
         if named and live and len(tensor.shape) == 3:

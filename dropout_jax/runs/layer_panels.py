@@ -47,7 +47,7 @@ def mean_line(values: np.ndarray) -> np.ndarray:
 
 
 def draw_depth(ax: Axes, lines: Mapping[str, np.ndarray], starts: Mapping[str, float]) -> None:
-    """Draw the Gini index of each layer, the first on top: mean and range of each line.
+    """Draw the Gini index of each layer, from top to bottom: mean and range of each line.
 
     Args:
       lines: {title: Gini of every layer [S, L]}.

@@ -47,7 +47,7 @@ class LayersShown(NamedTuple):
 
     Attributes:
       groups: {name: its files}. A group is a file, or one side of a comparison [G].
-      lines: {title: Gini of every layer [S, L]}, from the first layer to the last.
+      lines: {title: Gini of every layer [S, L]}, in the order of `starts`.
       starts: {layer: `Start`}.
       profiles: {layer: its profile [S, Q] in each group [G]}.
       differences: rows in Gini, see `panels.draw_differences`; empty if nothing is compared.
@@ -68,7 +68,7 @@ class LayersShown(NamedTuple):
 
 @mpl.rc_context(STYLE)
 def figures(shown: LayersShown) -> dict[str, Figure]:
-    """The figures of layers by file name: along the depth, sorted, Lorenz curves, differences.
+    """The figures of layers by file name: Gini layer by layer, sorted, Lorenz curves, differences.
 
     Example:
       >>> half = np.linspace(0, 2, 3)
@@ -92,7 +92,7 @@ def figures(shown: LayersShown) -> dict[str, Figure]:
     axes = depth.subplots()
     _draw_depth(axes, shown)
     axes.legend(handles=_legend_of_depth(shown), loc="upper left", bbox_to_anchor=(1, 1))
-    depth.suptitle("Gini index of |w|, layer by layer", size=10)
+    depth.suptitle("Gini index of |w|, layers in the order of their names", size=10)
     drawn = {
         "depth": depth,
         "sorted": _of_layers(

@@ -632,8 +632,8 @@ def test_the_profiles_of_a_file_are_kept_if_asked_and_are_those_of_its_weights(t
 
 
 def test_the_page_holds_the_numbers_of_layers_that_only_some_files_have(tmp_path):
-    save_file({"a.kernel": DENSE, "b.kernel": 0 * DENSE}, tmp_path / "one.safetensors")
-    save_file({"a.kernel": DENSE, "c.kernel": DENSE}, tmp_path / "two.safetensors")
+    save_file({"a.kernel": DENSE, "c.kernel": 0 * DENSE}, tmp_path / "one.safetensors")
+    save_file({"a.kernel": DENSE, "b.kernel": DENSE}, tmp_path / "two.safetensors")
     found = [inspect(tmp_path / f"{n}.safetensors", profiled=True) for n in ("one", "two")]
     shown = layers_shown(found, [], 0)
     assert list(shown.starts) == ["a.kernel", "b.kernel", "c.kernel"]
@@ -641,27 +641,29 @@ def test_the_page_holds_the_numbers_of_layers_that_only_some_files_have(tmp_path
     gini = found[0].values["a.kernel"]["entries"]["gini"].item()
     first, second = shown.lines.values()
     np.testing.assert_array_equal(first, [[gini, np.nan, np.nan]])
-    np.testing.assert_array_equal(second, [[gini, np.nan, gini]])
+    np.testing.assert_array_equal(second, [[gini, gini, np.nan]])
     (table,) = shown.tables
-    assert [row[1] for row in table.rows] == ["a.kernel", "b.kernel", "a.kernel", "c.kernel"]
+    assert [row[1] for row in table.rows] == ["a.kernel", "c.kernel", "a.kernel", "b.kernel"]
+    assert "Layers are in the order of their names." in page(shown)
     assert page(shown).startswith("<!doctype html>")
 
 
 def test_the_conditions_of_a_run_are_drawn_side_by_side(tmp_path):
-    kernels = np.random.default_rng(0).normal(size=(2, 2, 3, 6, 6)).astype(np.float32)
+    kernels = np.random.default_rng(0).normal(size=(2, 11, 3, 6, 6)).astype(np.float32)
     run = {}
     for c, condition in enumerate(("none", "a b")):
-        for l in range(2):
+        for l in range(11):
             run[f"{condition}/{l}/kernel"] = kernels[c, l]
             run[f"{condition}/{l}/live_inputs"] = np.ones((3, 6), np.float32)
     save_file(run, tmp_path / "weights.safetensors")
     found = inspect(tmp_path, profiled=True)
     shown = layers_shown([found], [], 0)
     assert {name: values.shape for name, values in shown.lines.items()} == {
-        "a b": (3, 2),
-        "none": (3, 2),
+        "a b": (3, 11),
+        "none": (3, 11),
     }
-    assert list(shown.starts) == ["layer 0", "layer 1"]
+    assert list(shown.starts) == [f"layer {l}" for l in range(11)]
+    assert list(found.layers) == [f"{of}/{l}/kernel" for of in ("a b", "none") for l in range(11)]
     gini = found.values["none/1/kernel"]["entries"]["gini"]
     np.testing.assert_array_equal(shown.lines["none"][:, 1], gini)
     np.testing.assert_array_equal(
