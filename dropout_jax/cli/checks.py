@@ -1,5 +1,6 @@
 """Which values of the options make sense, alone and together, told before JAX is loaded."""
 
+import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ def check(arguments: Networks | Inspect) -> None:
 
 
 def _check_groups(a: Inspect) -> None:
-    """Raise ValueError unless there are files, or two groups of two and more."""
+    """Raise ValueError unless there are files, or two groups of two and more, none twice."""
     if bool(a.files) == bool(a.baseline or a.against):
         both = shown(a.files and "both")
         raise ValueError(f"give files, or --baseline and --against, got {both}")
@@ -38,8 +39,15 @@ def _check_groups(a: Inspect) -> None:
         raise ValueError(
             f"each group must hold two files or more, got {n_baseline} and {n_against}"
         )
+    if a.paired and a.files:
+        raise ValueError("--paired must come with --baseline and --against, got files alone")
     if a.paired and n_baseline != n_against:
         raise ValueError(f"--paired needs groups of equal size, got {n_baseline} and {n_against}")
+    given = (*a.files, *a.baseline, *a.against)
+    real = [os.path.realpath(path) for path in given]
+    again = [path for i, path in enumerate(given) if real[i] in real[:i]]
+    if again:  # it would count as another network
+        raise ValueError(f"each file must be named once, got {again[0]} again")
 
 
 def _expectations(a: Networks) -> Iterator[Expectation]:

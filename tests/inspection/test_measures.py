@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import tracemalloc
 import warnings
 from typing import Any
@@ -261,9 +262,10 @@ def test_the_sum_over_layers_is_over_all_of_them_if_all_are_measured(tmp_path, c
 def test_terminal_and_page_name_the_laws_of_the_start_and_the_form_of_the_gini(
     name, law, tmp_path, capsys
 ):
-    path, page = tmp_path / "net.safetensors", tmp_path / "page.html"
-    save_file({name: DENSE}, path)
-    for files in ([str(path)], [str(path)] * 2):
+    paths, page = [str(tmp_path / f"{i}.safetensors") for i in (1, 2)], tmp_path / "page.html"
+    for path in paths:
+        save_file({name: DENSE}, path)
+    for files in (paths[:1], paths):
         assert run_command(["inspect", *files, "--report", str(page)]) == 0
         terminal = " ".join(capsys.readouterr().out.split())
         assert "Gini index with the factor N/(N - 1)" in terminal
@@ -574,7 +576,8 @@ def test_layers_of_one_name_and_several_shapes_are_remarked(tmp_path, capsys):
     line = "Layers of one name have other shapes: a.kernel is 6 → 4, 6 → 3."
     assert line in capsys.readouterr().out.splitlines()
     assert line in page.read_text(encoding="utf-8")
-    assert run_command(["inspect", both[0], both[0]]) == 0
+    shutil.copy(both[0], tmp_path / "same.safetensors")
+    assert run_command(["inspect", both[0], str(tmp_path / "same.safetensors")]) == 0
     assert "other shapes" not in capsys.readouterr().out
 
 
@@ -682,6 +685,9 @@ def test_the_conditions_of_a_run_are_drawn_side_by_side(tmp_path):
         ("x --baseline y", "got both"),
         ("--baseline x --against y", "two files or more, got 1 and 1"),
         ("--baseline x y --against a b c --paired", "equal size, got 2 and 3"),
+        ("x --paired", "--paired must come with --baseline and --against, got files alone"),
+        ("x y ./x", "each file must be named once, got x again"),
+        ("--baseline a b --against c linked_to_b", "named once, got linked_to_b again"),
         ("absent.npz", "not there"),
         ("x --layout sideways", "sideways"),
         ("x --report .", "a file must be written to a new name or over a file"),
@@ -692,6 +698,7 @@ def test_the_conditions_of_a_run_are_drawn_side_by_side(tmp_path):
 def test_bad_input_is_refused_in_one_line(line, why, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").touch()
+    (tmp_path / "linked_to_b").symlink_to("b")
     assert run_command(["inspect", *line.split()]) == 2
     said = capsys.readouterr()
     assert said.out == ""
