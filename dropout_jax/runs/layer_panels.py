@@ -5,7 +5,9 @@ The figures and the page of `layers_page` share them.
 Shapes: S networks of a group, L layers, Q points of a profile.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress, zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,20 +22,33 @@ if TYPE_CHECKING:
 
 _FROM = 0.05  # of the mean, where the axis of sorted weights begins: the smallest go to 0
 _STEPS = (1, 2, 5, 10)  # between ticks, which then have short labels
-_LONGEST = 34  # characters of a layer's name beside an axis
+_LONGEST = 34  # characters of the last words of a layer's name, beside an axis
 
 
-def short(name: str) -> str:
-    """The last words of a name for which there is room; they tell layers apart.
+def short(names: Iterable[str]) -> dict[str, str]:
+    """A label for each name: its last words, after those that tell it from names that end so, too.
 
     Example:
-      >>> print(short("encoder.blocks.2.attention.projection.kernel"))
-      …2.attention.projection.kernel
+      >>> of_blocks = [f"encoder.EncoderBlock_{b}.DotProductAttention_0.key.kernel" for b in (0, 1)]
+      >>> print(*short(["head.kernel", *of_blocks]).values(), sep=", ")
+      head.kernel, EncoderBlock_0…key.kernel, EncoderBlock_1…key.kernel
     """
+    alike: dict[str, dict[str, list[str]]] = {}
+    for name in names:
+        alike.setdefault(_last_words(name), {})[name] = re.split("[./]", name)[::-1]
+    labels = {}
+    for end, words in alike.items():
+        tells = [len(set(column)) > 1 for column in zip_longest(*words.values())]
+        labels |= {name: ".".join([*compress(of, tells)][::-1]) + end for name, of in words.items()}
+    return labels
+
+
+def _last_words(name: str) -> str:
+    """The last words of a name for which there is room."""
     if len(name) <= _LONGEST:
         return name
     end = name[1 - _LONGEST :]
-    return f"…{end[end.find('.') + 1 :] if '.' in end[:-1] else end}"
+    return f"…{re.sub(r'^.*?[./](?=.)', '', end)}"
 
 
 def mean_line(values: np.ndarray) -> np.ndarray:
@@ -61,7 +76,7 @@ def draw_depth(ax: Axes, lines: Mapping[str, np.ndarray], starts: Mapping[str, f
       >>> print([label.get_text() for label in ax.get_yticklabels()])
       ['a.kernel', 'b.kernel']
     """
-    y = np.arange(len(starts))
+    y, labels = np.arange(len(starts)), short(starts)
     ax.plot(list(starts.values()), y, color=GREY, ls="--", marker="|")
     for title, c in numbers(lines).items():
         known = np.ma.masked_invalid(lines[title])
@@ -69,7 +84,7 @@ def draw_depth(ax: Axes, lines: Mapping[str, np.ndarray], starts: Mapping[str, f
         ax.fill_betweenx(y, low, high, color=colour(c), alpha=0.25, lw=0)
         middle = mean_line(lines[title])
         ax.plot(middle, y, color=colour(c), ls=line(c), lw=1.2, marker=marker(c), ms=4)
-    ax.set_yticks(y, map(short, starts))
+    ax.set_yticks(y, [labels[name] for name in starts])
     ax.set_ylim(len(y) - 0.5, -0.5)
     ax.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
     ax.set_xlabel("Gini of |w| (left: more uniform)", loc="right")
@@ -131,7 +146,8 @@ def draw_differences(ax: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
       >>> print(ax.get_yticklabels()[0].get_text())
       a.kernel   all weights
     """
-    rows = [{**row, "layer": short(row["layer"])} for row in rows]
+    labels = short(row["layer"] for row in rows)
+    rows = [{**row, "layer": labels[row["layer"]]} for row in rows]
     panels.draw_differences(ax, rows, {"against": 1})
     ax.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
     ax.set_xlabel("difference in Gini (left: more uniform)", loc="right")

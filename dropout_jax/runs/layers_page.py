@@ -22,6 +22,7 @@ from dropout_jax.runs.svg import inline
 from dropout_jax.runs.wording import GINI, SIZES, of_differences, starts
 
 _IN_A_ROW = 4  # panels of layers
+_LEFT = 3.2  # inches at most for the names of layers, of a panel of 4.2
 _Draw = Callable[[Axes, Mapping[str, Profile], Profile], None]  # a layer in all groups, its start
 
 
@@ -129,7 +130,8 @@ def page(shown: LayersShown) -> str:
 @mpl.rc_context(PANEL_STYLE)
 def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
     """The small pictures of the page, with the same in words."""
-    left = 0.35 + 0.064 * max(len(layer_panels.short(name)) for name in shown.starts)
+    longest = max(map(len, layer_panels.short(shown.starts).values()))
+    left = min(0.35 + 0.064 * longest, _LEFT)
     height = 0.6 + 0.17 * len(shown.starts)
     figure, axes = new_panel("", height=height, left=left)
     _draw_depth(axes, shown)
@@ -151,7 +153,7 @@ def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
     differences = []
     if shown.differences:
         height = 0.6 + 0.17 * len(shown.differences)
-        figure, axes = new_panel("", height=height, left=min(left + 0.9, 2.6))
+        figure, axes = new_panel("", height=height, left=min(left + 0.9, _LEFT))
         layer_panels.draw_differences(axes, shown.differences)
         which = "against minus baseline"
         svg = inline(figure, "differences", of_differences(shown.differences, which))
@@ -161,14 +163,14 @@ def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
 
 def _of_layers(shown: LayersShown, draw: _Draw, title: str) -> Figure:
     """A panel for each layer."""
-    n = len(shown.starts)
+    n, labels = len(shown.starts), layer_panels.short(shown.starts)
     n_columns = min(n, _IN_A_ROW)
     n_rows = ceil(n / n_columns)
     figure = Figure(figsize=(max(2.6 * n_columns, 4), 2.3 * n_rows + 1), layout="constrained")
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
     for axes, name in zip(grid.ravel(), shown.starts, strict=False):
         draw(axes, _profiles_of(shown, name), shown.starts[name].profile)
-        axes.set_title(layer_panels.short(name), size=8)
+        axes.set_title(labels[name], size=8)
     for axes in grid.ravel()[n:]:
         axes.remove()
     for axes in grid.ravel()[max(n - n_columns, 0) : n]:
