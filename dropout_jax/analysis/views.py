@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from dropout_jax.analysis.trees import kernels_in
+from dropout_jax.analysis.trees import arrays_of, kernels_in
 from dropout_jax.analysis.uniformity import MEASURES, Measure, Profile, gini, profile
 from dropout_jax.analysis.units import contribution, path_norm
 from dropout_jax.networks.mlp import MLP, Params, layers
@@ -158,12 +158,18 @@ def ginis(params: Any) -> dict[str, jax.Array]:
     A kernel is what `trees.kernels_in` finds. All its weights count, dead or not; nothing is
     compiled anew for new values.
 
+    Raises:
+      ValueError: if there is none.
+
     Example:
       >>> layer = {"kernel": jnp.eye(2), "bias": jnp.ones(2)}
       >>> print({name: round(float(of), 3) for name, of in ginis({"layer_0": layer}).items()})
       {'layer_0.kernel': 0.667}
     """
     kernels = kernels_in(params)
+    if not kernels:
+        names = list(arrays_of(params))[:5]
+        raise ValueError(f"params must hold a kernel, named kernel, w or weight, got {names}")
     return dict(zip(kernels, _gini_of_each(list(kernels.values())), strict=True))
 
 

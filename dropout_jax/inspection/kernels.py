@@ -54,12 +54,17 @@ def layers_of(
       tensors: those of one file.
       layout: `in-out` or `out-in`, for all kernels; by default inferred from the names.
 
+    Raises:
+      ValueError: for another layout.
+
     Example:
       >>> weight = np.ones((10, 64), np.float32)  # [out, in], as PyTorch has it
       >>> (layer,), skipped = layers_of([Tensor("0.weight", (10, 64), "float32", lambda _: weight)])
       >>> print(layer.shape, skipped)
       (64, 10) {}
     """
+    if layout not in (None, *_LAW_OF):
+        raise ValueError(f"layout must be {' or '.join(_LAW_OF)}, got {layout!r}")
     by_name = {tensor.name: tensor for tensor in tensors}
     if run := _layers_of_run(by_name):
         return run, {}
@@ -71,7 +76,7 @@ def layers_of(
         elif inferred := layout or layout_of(tensor.name):
             found.append(_layer(tensor, inferred, shape_of_bias(tensor.name, shapes)))
         else:
-            skipped[tensor.name] = "not named as kernels are: give its layout with --layout"
+            skipped[tensor.name] = "not named as kernels are: give the layout, in-out or out-in"
     return found, skipped
 
 

@@ -101,8 +101,8 @@ def inspect(
       profiled: whether to keep the profile of each layer, too, for figures.
 
     Raises:
-      ValueError: if the file cannot be read (`tensors.tensors_of`), or holds no layer that can be
-        measured.
+      ValueError: if the file cannot be read (`tensors.tensors_of`), holds no layer that can be
+        measured, or for another layout.
 
     Example:
       >>> import tempfile
@@ -122,7 +122,7 @@ def inspect_params(params: Any, layout: str | None = None) -> Inspected:
     Leaves that are no arrays are passed over, and so are keys of generators.
 
     Raises:
-      ValueError: if it holds no layer that can be measured.
+      ValueError: if it holds no layer that can be measured, or for another layout.
 
     Example:
       >>> kernel = np.random.default_rng(0).normal(size=(64, 10))
@@ -133,7 +133,7 @@ def inspect_params(params: Any, layout: str | None = None) -> Inspected:
       params: 1 layer of 640 weights, Gini of |w| 0.409 to 0.409; its numbers: .values
     """
     tensors = [
-        Tensor(name, leaf.shape, leaf.dtype.name, lambda _, leaf=leaf: np.asarray(leaf))
+        Tensor(name or "array", leaf.shape, leaf.dtype.name, lambda _, leaf=leaf: np.asarray(leaf))
         for name, leaf in arrays_of(params).items()
     ]
     return _inspected(Path("params"), tensors, layout, lambda done, total: None, profiled=False)

@@ -1,11 +1,13 @@
 """Views of layers, and measures of any tree of parameters."""
 
+import re
 from typing import Any, cast
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -32,6 +34,16 @@ def test_the_ginis_of_a_module_pass_over_what_is_no_array():
     network = eqx.nn.MLP(4, 3, 5, 2, key=jax.random.key(0))
     of_module = {"network": network, "name": "mine", "keys": jax.random.split(jax.random.key(0), 4)}
     assert list(ginis(of_module)) == [f"network.layers.{l}.weight" for l in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("params", "names"),
+    [({"W1": np.eye(2), "layer1": {"weights": np.eye(2)}}, "['W1', 'layer1.weights']"), ({}, "[]")],
+)
+def test_the_ginis_of_a_tree_without_kernels_are_refused_with_the_names_it_has(params, names):
+    wanted = f"params must hold a kernel, named kernel, w or weight, got {names}"
+    with pytest.raises(ValueError, match=f"^{re.escape(wanted)}$"):
+        ginis(params)
 
 
 @given(x=hnp.arrays(np.float32, st.sampled_from([(), (2,), (0, 2), (2, 0), (3, 2), (1, 1, 1)])))

@@ -27,7 +27,7 @@ def test_the_layout_is_told_from_names_or_given():
         assert [layer.shape for layer in found] == [shape] * len(names)
     found, skipped = layers_of([named("a.theta", square)])
     assert (found, list(skipped)) == ([], ["a.theta"])
-    assert "--layout" in skipped["a.theta"]
+    assert "give the layout, in-out or out-in" in skipped["a.theta"]
     for layout, shape in (("in-out", (3, 5)), ("out-in", (5, 3))):
         (layer,), _ = layers_of([named("a.weight", square)], layout)
         assert layer.shape == shape
@@ -51,7 +51,7 @@ def test_the_layout_is_told_from_names_or_given():
         ("wte.weight", np.ones((3, 2)), "an embedding"),
         ("emb_bag.weight", np.ones((3, 2)), "an embedding"),
         ("tok_emb.weight", np.ones((3, 2)), "an embedding"),
-        ("a.weight_v", np.ones((3, 2)), "--layout"),  # its norm is elsewhere
+        ("a.weight_v", np.ones((3, 2)), "give the layout"),  # its norm is elsewhere
         ("Embed_0.embedding", np.ones((3, 2)), "an embedding"),
         ("pos_embed", np.ones((1, 3, 2)), "an embedding"),
     ],

@@ -298,8 +298,23 @@ def test_parameters_in_memory_are_measured_as_those_of_a_file(tmp_path):
     of_tree = inspect_params({"a": {"kernel": jnp.asarray(DENSE), "bias": jnp.ones(3)}})
     assert of_tree.values == of_file.values
     assert of_tree.skipped == of_file.skipped
-    with pytest.raises(ValueError, match="params: must hold a layer's weights"):
-        inspect_params({"bias": jnp.ones(3)})
+
+
+@pytest.mark.parametrize(
+    ("params", "layout", "why"),
+    [
+        ({"bias": BIAS}, None, "params: must hold a layer's weights, got none: bias is a vector"),
+        (DENSE, None, "got none: array is not named as kernels are: give the layout, in-out or"),
+        ({"kernel": DENSE}, "in_out", "layout must be in-out or out-in, got 'in_out'"),
+    ],
+)
+def test_parameters_without_a_layer_and_layouts_of_no_kind_are_refused(params, layout, why):
+    with pytest.raises(ValueError, match=why):
+        inspect_params(params, layout=layout)
+
+
+def test_an_array_without_a_name_is_measured_if_its_layout_is_given():
+    assert inspect_params(DENSE, layout="out-in").layers["array"].shape == (4, 6)
 
 
 def test_the_keys_of_a_state_are_passed_over():
