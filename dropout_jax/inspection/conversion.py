@@ -1,22 +1,30 @@
 """Files of formats that are not read, and the lines that convert them; some can run code."""
 
 import shlex
+import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 _PYTORCH = (".pt", ".pth", ".bin", ".ckpt")
 _PICKLED = (".pkl", ".pickle")
 _HDF5 = (".h5", ".hdf5", ".keras")
 _MSGPACK = (".msgpack",)
-_CONVERT_PYTORCH = (
-    "import sys, torch, safetensors.torch as s; "
+_CONVERT_PYTORCH = (  # a failure is one line: torch's own advise to run what is pickled
+    'import sys; sys.excepthook = lambda kind, why, _: sys.exit("not converted: " + '
+    '("it holds more than tensors: save its state_dict" if "Unpickling" in kind.__name__ '
+    'else str(why).partition("\\n")[0])); '
+    "import torch, safetensors.torch as s; "
     'd = torch.load(open(sys.argv[1], "rb"), map_location="cpu", weights_only=True); '
+    "of = lambda d: dict(enumerate(d)) if isinstance(d, (list, tuple)) else "
+    "d if isinstance(d, dict) else {}; "
+    'flat = lambda d, at="": {at[1:]: d} if torch.is_tensor(d) else '
+    '{n: t for k, v in of(d).items() for n, t in flat(v, f"{at}.{k}").items()}; '
     'usual = ("state_dict", "model_state_dict", "model", "net", "ema"); '
-    "d = next((d[k] for k in usual if isinstance(d.get(k), dict)), d); "
-    "t = {k: v.clone().contiguous() for k, v in d.items() if torch.is_tensor(v)}; "
-    't or sys.exit(f"no tensor found, but {list(d)[:9]}"); '
-    "s.save_file(t, sys.argv[2])"  # a clone, as tied weights share memory, which it refuses
-)
+    "d = next((d[k] for k in usual if flat(of(d).get(k))), d); "
+    "t = {n: t.clone().contiguous() for n, t in flat(d).items()}; "
+    's.save_file(t or sys.exit("not converted: no tensor found"), sys.argv[2])'
+)  # clones, as tied weights share memory, which safetensors refuses
 _CONVERT_PICKLE = (
     "import sys, pickle, numpy as n, flax.traverse_util as t, safetensors.numpy as s; "
     'd = t.flatten_dict(pickle.load(open(sys.argv[1], "rb")), sep="."); '
@@ -40,6 +48,7 @@ _CONVERT_HDF5 = (  # Keras numbers the variables of a layer; what is in its path
     "keep = lambda k, d: t.update({named(k): d[()]}) if isinstance(d, h5py.Dataset) else None; "
     'h5py.File(p).visititems(keep); t or sys.exit("no array found"); n.savez(sys.argv[2], **t)'
 )
+_NEEDED = {_CONVERT_PYTORCH: "torch", _CONVERT_HDF5: "h5py"}  # the others need Flax
 
 
 def conversion(path: Path) -> str | None:
@@ -51,8 +60,8 @@ def conversion(path: Path) -> str | None:
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     Path(folder, "net.pt").touch()
-      ...     print(conversion(Path(folder, "net.pt")).partition(": python")[0].rpartition("/")[2])
-      net.pt can run code when it is loaded; convert it once
+      ...     print(conversion(Path(folder, "net.pt")).partition(";")[0].rpartition("/")[2])
+      net.pt can run code when it is loaded
     """
     program = _converter(path)
     if program is None:
@@ -61,13 +70,17 @@ def conversion(path: Path) -> str | None:
     into = path.with_suffix(kind)
     if into.exists():
         into = path.with_suffix(f".converted{kind}")
-    line = f"python -c {shlex.quote(program)} {shlex.quote(str(path))} {shlex.quote(str(into))}"
+    needed = _NEEDED.get(program, "flax")
+    is_here = find_spec(needed) is not None
+    python = sys.executable if is_here else "python"
+    line = shlex.join([python, "-c", program, str(path), str(into)])
+    once = f"convert it once{'' if is_here else f', where {needed} is'}"
     if program == _CONVERT_HDF5:
-        return f"{path} is in HDF5, which is not read; convert it once, where h5py is: {line}"
+        return f"{path} is in HDF5, which is not read; {once}: {line}"
     if program == _CONVERT_MSGPACK:
-        return f"{path} is Flax's msgpack, which is not read; convert it once: {line}"
+        return f"{path} is Flax's msgpack, which is not read; {once}: {line}"
     trusted = "" if program == _CONVERT_PYTORCH else ", if you trust who made it, as that runs it"
-    return f"{path} can run code when it is loaded; convert it once{trusted}: {line}"
+    return f"{path} can run code when it is loaded; {once}{trusted}: {line}"
 
 
 def _converter(path: Path) -> str | None:

@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+import re
 import shlex
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from dropout_jax.analysis.trees import kernels_in
+from dropout_jax.inspection import conversion
 from dropout_jax.inspection.tensors import tensors_of
 from dropout_jax.io import readers
 from tests.memory import memory_below
@@ -149,9 +151,10 @@ def convert(path, why="can run code when it is loaded"):
     """Run the line that the refusal of a file gives, and read what it wrote."""
     with pytest.raises(ValueError, match=why) as refused:
         tensors_of(path)
-    line = shlex.split(str(refused.value).rpartition(": python ")[2])
-    subprocess.run([sys.executable, *line], check=True)
-    return {tensor.name: tensor.read(None) for tensor in tensors_of(Path(line[-1]))}
+    words = shlex.split(re.split("convert it once[^:]*: ", str(refused.value))[1])
+    assert words[0] == sys.executable  # which has what the line needs, in a folder not on the PATH
+    subprocess.run(words, check=True, capture_output=True, text=True)
+    return {tensor.name: tensor.read(None) for tensor in tensors_of(Path(words[-1]))}
 
 
 @pytest.mark.slow
@@ -177,12 +180,46 @@ def test_the_line_that_converts_a_file_of_pytorch_does(name, key, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_conversion_that_finds_no_tensor_fails_and_writes_nothing(tmp_path):
+@pytest.mark.parametrize(
+    ("nest", "prefixes"),
+    [
+        (lambda state: {"generator": state, "critic": state}, ["generator.", "critic."]),
+        (lambda state: {"model": {"encoder": state}, "optimizer": state}, ["encoder."]),
+        (lambda state: [state, (state,)], ["0.", "1.0."]),
+    ],
+)
+def test_tensors_of_pytorch_are_found_however_they_are_nested(nest, prefixes, tmp_path):
     torch = pytest.importorskip("torch", reason="torch is not installed: it is of extra [bench]")
-    torch.save({"weights_of_mine": {"a": torch.ones(2)}, "epoch": 3}, tmp_path / "net.pt")
-    with pytest.raises(subprocess.CalledProcessError):
+    torch.save(nest(torch.nn.Linear(3, 3).state_dict()), tmp_path / "net.pt")
+    names = {f"{prefix}{name}" for prefix in prefixes for name in ("weight", "bias")}
+    assert set(convert(tmp_path / "net.pt")) == names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda torch: {"epoch": 3, "model": {}}, "no tensor found"),
+        (lambda torch: 3, "no tensor found"),
+        (lambda torch: torch.nn.Linear(3, 3), "it holds more than tensors: save its state_dict"),
+        (lambda torch: {"a": torch.eye(3).to_sparse()}, ""),  # in torch's words
+    ],
+)
+def test_a_conversion_that_fails_says_so_in_one_line_and_writes_nothing(make, why, tmp_path):
+    torch = pytest.importorskip("torch", reason="torch is not installed: it is of extra [bench]")
+    torch.save(make(torch), tmp_path / "net.pt")
+    with pytest.raises(subprocess.CalledProcessError) as failed:
         convert(tmp_path / "net.pt")
+    (line,) = failed.value.stderr.splitlines()
+    assert line.startswith(f"not converted: {why}")
     assert [path.name for path in tmp_path.iterdir()] == ["net.pt"]
+
+
+def test_a_line_whose_library_is_not_here_says_where_to_run_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(conversion, "find_spec", lambda name: None)
+    (tmp_path / "net.pt").touch()
+    with pytest.raises(ValueError, match="convert it once, where torch is: python -c"):
+        tensors_of(tmp_path / "net.pt")
 
 
 @pytest.mark.slow
