@@ -161,12 +161,18 @@ def _without_commas(argv: Sequence[str]) -> Iterator[str]:
         yield from ",".join(words).split(",") if in_list else words
 
 
+def _choices(given: re.Match[str]) -> str:
+    """The values that an option takes, of tyro's set of them."""
+    return ", ".join(sorted(set(re.findall(r"'([^']+)'", given[1])) - {"None"}))
+
+
 def _one_line(drawn: str) -> str:
     """The message of tyro's error, however it is drawn: without frame, title and help."""
     plain = re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", "", drawn)
     lines = [stripped for line in plain.splitlines() if (stripped := line.strip(" |+-="))]
     message = " ".join(takewhile(lambda line: not line.startswith(_HELP), lines[1:] or lines))
     message = message.replace(" Available subcommands", "; available commands")
+    message = re.sub(r"(?<=one of )\(([^)]*)\)", _choices, message)
     wrong = re.search(r"Unrecognized options: ([^\s,;]+)", message)
     known = [*COMMANDS, *re.findall(r"^\W*?(--[a-z][a-z-]*)", plain, re.MULTILINE)]
     near = difflib.get_close_matches(wrong[1], known, 1) if wrong else []

@@ -704,7 +704,7 @@ def test_the_conditions_of_a_run_are_drawn_side_by_side(tmp_path):
         ("x y ./x", "each file must be named once, got x again"),
         ("--baseline a b --against c linked_to_b", "named once, got linked_to_b again"),
         ("absent.npz", "not there"),
-        ("x --layout sideways", "sideways"),
+        ("x --layout inout", "'inout' for argument '--layout'. Expected one of in-out, out-in."),
         ("x --report .", "a file must be written to a new name or over a file"),
         ("x --figures taken", "a folder must be given to write to, got the file taken"),
         ("x --report taken/below/page.html", "must be given to write to, got the file taken"),

@@ -146,4 +146,5 @@ def test_the_page_names_the_file_of_a_single_network_and_explains_its_lines():
     text = page(shown)
     assert "<b>net.npz</b>: folder/net.npz" in text
     assert "averaged over units" in text
+    assert "<summary>1 tensor</summary>" in text
     assert "Lines are means" not in text
