@@ -1,5 +1,6 @@
 """`dropout-jax inspect`: measure files of weights, show what was found, write it if asked."""
 
+import json
 import sys
 import warnings
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ def inspect(arguments: Inspect) -> int:
         remarks = measures.warnings_of(found)
         too_few = groups.too_few(n_baseline, n_against, arguments.paired)
         remark = too_few if compared else groups.of_other_shapes(found)
-        remarks += [remark] if remark else []
+        remarks += [line for line in (remark, _names_of_layers(paths[0])) if line]
         if draws:
             _draw(arguments, found, compared, remarks)
     skipped = [one.skipped for one in found]
@@ -90,6 +91,17 @@ def _measure(paths: Sequence[Path], layout: str | None, *, profiled: bool) -> li
 
             found.append(measures.inspect(path, layout, tell, profiled=profiled))
     return found
+
+
+def _names_of_layers(run: Path) -> str:
+    """Which kernel each layer is, if this is the folder of a run of no MLP; else it is empty."""
+    try:
+        summary = run / "summary.json"
+        names = json.loads(summary.read_bytes())["layers"] if summary.is_file() else []
+        told = ", ".join(f"layer {l} is {name}" for l, name in enumerate(names))
+    except Exception:  # a run of an MLP, or whatever file is called so
+        return ""
+    return f"{told[:1].upper()}{told[1:]}"
 
 
 def _write(path: Path, found: list[Inspected], compared: list[dict[str, Any]]) -> None:

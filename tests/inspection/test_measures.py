@@ -694,6 +694,26 @@ def test_the_conditions_of_a_run_are_drawn_side_by_side(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("summary", "said"),
+    [
+        (
+            '{"layers": ["Conv_0.kernel", "Dense_0.kernel"]}',
+            ["Layer 0 is Conv_0.kernel, layer 1 is"],
+        ),
+        ('{"conditions": {}}', []),
+        ('{"layers": 2}', []),
+        ("{", []),
+    ],
+)
+def test_a_run_of_another_network_names_its_layers(summary, said, tmp_path, capsys):
+    run = {"none/0/kernel": np.stack([DENSE, DENSE]), "none/0/live_inputs": np.ones((2, 6))}
+    save_file(run, tmp_path / "weights.safetensors")
+    (tmp_path / "summary.json").write_text(summary)
+    assert run_command(["inspect", str(tmp_path)]) == 0
+    assert re.findall("Layer 0 is .*, layer 1 is", capsys.readouterr().out) == said
+
+
+@pytest.mark.parametrize(
     ("line", "why"),
     [
         ("", "give files, or --baseline and --against, got nothing"),
