@@ -29,9 +29,9 @@ def short(names: Iterable[str]) -> dict[str, str]:
     """A label for each name: its last words, after those that tell it from names that end so, too.
 
     Example:
-      >>> of_blocks = [f"encoder.EncoderBlock_{b}.DotProductAttention_0.key.kernel" for b in (0, 1)]
+      >>> of_blocks = [f"Block_{b}.MultiHeadDotProductAttention_0.key.kernel" for b in (0, 1)]
       >>> print(*short(["head.kernel", *of_blocks]).values(), sep=", ")
-      head.kernel, EncoderBlock_0…key.kernel, EncoderBlock_1…key.kernel
+      head.kernel, Block_0…key.kernel, Block_1…key.kernel
     """
     alike: dict[str, dict[str, list[str]]] = {}
     for name in names:

@@ -121,7 +121,7 @@ def page(result: Outcome, settings: dict[str, Any], environment: dict[str, Any])
 def _layers(result: Outcome) -> list[str]:
     """Each layer by number; those of a network other than an MLP also by the name of the kernel."""
     if names := result.summary.get("layers"):
-        return [f"layer {l}: {short(name)}" for l, name in enumerate(names)]
+        return [f"layer {l}: {label}" for l, label in enumerate(short(names).values())]
     return [f"layer {l}" for l in result.measured.values]
 
 
