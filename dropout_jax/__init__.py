@@ -17,13 +17,22 @@ the package costs nothing; JAX is loaded with the first name. The rooms, from th
 
 import sys
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if sys.version_info < (3, 11):  # noqa: UP036  pip refuses, but not every install is by pip
     raise ImportError(f"dropout_jax needs Python 3.11 or newer, got {sys.version.split()[0]}")
 
 if TYPE_CHECKING:
+    from dropout_jax import analysis as analysis
+    from dropout_jax import cli as cli
+    from dropout_jax import data as data
+    from dropout_jax import inspection as inspection
+    from dropout_jax import io as io
+    from dropout_jax import networks as networks
+    from dropout_jax import noise as noise
+    from dropout_jax import populations as populations
+    from dropout_jax import runs as runs
+    from dropout_jax import training as training
     from dropout_jax.analysis.comparison import summarise
     from dropout_jax.analysis.members import measure_population
     from dropout_jax.analysis.uniformity import gini
@@ -80,16 +89,28 @@ _HOMES = {
     "runs.saved": ("load_run",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
+_ROOMS = (
+    *("noise", "io", "data", "networks", "training", "populations"),
+    *("analysis", "inspection", "runs", "cli"),
+)
 
+__version__: str
 
-def __getattr__(name: str) -> Any:
-    """A public name, its module loaded on first use (SPEC 1 of Scientific Python)."""
-    if name == "__version__":
-        return version("dropout_jax")
-    if name not in _HOME:
-        raise AttributeError(f"dropout_jax has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(f"dropout_jax.{_HOME[name]}"), name)
+if not TYPE_CHECKING:  # a type checker that sees __getattr__ lets every typo pass
+
+    def __getattr__(name: str) -> Any:
+        """A public name or a room, loaded on first use (SPEC 1 of Scientific Python)."""
+        if name == "__version__":
+            from importlib.metadata import version  # which takes most of the time of this import
+
+            return version("dropout_jax")
+        if name in _ROOMS:
+            return import_module(f"dropout_jax.{name}")
+        if name not in _HOME:
+            known = ", ".join(__all__)
+            raise AttributeError(f"dropout_jax has no attribute {name!r}; it has {known}")
+        return getattr(import_module(f"dropout_jax.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return [*__all__, "__version__", *_ROOMS]

@@ -134,7 +134,8 @@ def test_each_dependency_is_imported_and_each_import_is_declared():
 
 
 def test_an_older_python_is_refused_in_one_line():
-    code = "import sys; sys.version_info = (3, 10, 4); import dropout_jax"
+    lacks = "sys.modules['importlib.metadata'] = None"  # as Python 3.7 does
+    code = f"import sys; sys.version_info = (3, 7, 4); {lacks}; import dropout_jax"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     *_, last = done.stderr.splitlines()
     assert last.startswith("ImportError: dropout_jax needs Python 3.11 or newer, got ")
@@ -151,17 +152,26 @@ def test_the_library_is_loaded_without_what_draws_and_what_parses():
 
 @pytest.mark.slow
 def test_the_package_itself_loads_nothing_but_its_names():
-    code = "import sys, dropout_jax; print(*sys.modules)"
+    code = "import sys; had = {*sys.modules}; import dropout_jax; print(*{*sys.modules} - had)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"jax", "numpy", "flax", "scipy"} & set(done.stdout.split())
+    loads = {"jax", "numpy", "flax", "scipy", "importlib.metadata"}
+    assert not loads & set(done.stdout.split())
 
 
 def test_every_public_name_is_there_and_listed():
     for name in dropout_jax.__all__:
         assert getattr(dropout_jax, name).__doc__
-    assert sorted(dropout_jax.__all__) == sorted(set(dir(dropout_jax)) & set(dropout_jax.__all__))
+    assert dropout_jax.__version__ == metadata.version("dropout_jax")
+    assert dir(dropout_jax) == sorted({*dropout_jax.__all__, "__version__", *ROOMS})
     with pytest.raises(AttributeError, match="dropout_jax has no attribute 'nope'"):
         dropout_jax.nope  # noqa: B018, to ask for it is the test
+
+
+@pytest.mark.slow
+def test_every_room_is_there_once_the_package_is_imported():
+    code = f"import dropout_jax; print(*(getattr(dropout_jax, r).__name__ for r in {[*ROOMS]}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [f"dropout_jax.{name}" for name in ROOMS]
 
 
 def test_the_help_of_the_package_names_every_room():
