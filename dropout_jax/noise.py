@@ -115,7 +115,7 @@ def _positions(shape: tuple[int, ...]) -> jax.Array:
     return positions
 
 
-def keep_mask(key: jax.Array, rate: ArrayLike, shape: tuple[int, ...]) -> jax.Array:
+def keep_mask(key: jax.Array, rate: ArrayLike, shape: Sequence[int]) -> jax.Array:
     """Boolean mask, True = kept, with P(True) = 1 - rate independently for each entry.
 
     An entry is kept if its 32 random bits are at least ⌊2^32 rate⌋, so P(True) is exact to 2^-32.
@@ -177,7 +177,7 @@ def _inverse_keep(rate: ArrayLike) -> jax.Array:
 
 
 def dropout(
-    key: jax.Array, x: jax.Array, rate: ArrayLike, broadcast_dims: Sequence[int] = ()
+    key: jax.Array, x: ArrayLike, rate: ArrayLike, broadcast_dims: Sequence[int] = ()
 ) -> jax.Array:
     """Inverted dropout: x * m / (1 - rate) with m ~ Bernoulli(1 - rate) for each entry.
 
@@ -222,7 +222,7 @@ def _scaled(x: jax.Array, factor: jax.Array) -> jax.Array:
     return (x.astype(wide) * factor.astype(wide)).astype(x.dtype)
 
 
-def gaussian_dropout(key: jax.Array, x: jax.Array, rate: ArrayLike) -> jax.Array:
+def gaussian_dropout(key: jax.Array, x: ArrayLike, rate: ArrayLike) -> jax.Array:
     """Multiplicative Gaussian noise with dropout's two moments: x * N(1, rate / (1 - rate)).
 
     Srivastava et al. (2014), §10. Rate 1, where that variance is infinite, gives zeros with zero
@@ -243,7 +243,7 @@ def gaussian_dropout(key: jax.Array, x: jax.Array, rate: ArrayLike) -> jax.Array
     return _scaled(jnp.where(rate == 1, 0, x), noise)
 
 
-def drop_connect(key: jax.Array, kernel: jax.Array, rate: ArrayLike) -> jax.Array:
+def drop_connect(key: jax.Array, kernel: ArrayLike, rate: ArrayLike) -> jax.Array:
     """DropConnect: inverted dropout of weights, W * M / (1 - rate).
 
     One mask serves the whole batch; vmap over keys for a mask of each example's own.

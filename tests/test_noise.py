@@ -504,3 +504,12 @@ def test_a_refusal_of_much_is_still_one_short_line():
 def test_a_rate_of_0_that_a_program_closes_over_never_drops():
     rate = jnp.zeros(())
     assert jax.jit(lambda x: x if never_drops(rate) else x + 1)(jnp.ones(2)).tolist() == [1, 1]
+
+
+def test_arrays_of_numpy_and_lists_of_sizes_are_taken_and_their_types_too():
+    """Type checkers read these calls."""
+    x = np.ones(3, np.float32)
+    assert dropout(fresh_key(), x, 1.0).tolist() == [0, 0, 0]
+    assert gaussian_dropout(fresh_key(), x, np.float32(1)).tolist() == [0, 0, 0]
+    assert drop_connect(fresh_key(), x, np.array(1)).tolist() == [0, 0, 0]
+    assert keep_mask(fresh_key(), 0.5, [4, 8]).shape == (4, 8)

@@ -62,7 +62,7 @@ def _rescaled(a: jax.Array) -> jax.Array:
     return jnp.where(bits < least, bits.astype(a.dtype) * of_subnormal, a * scale)
 
 
-def _counted(a: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+def _counted(a: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
     """The rescaled magnitudes as a vector [M], 0 for those that do not count, and N."""
     a, where = jnp.asarray(a), _which(a, where)
     a = a.astype(jnp.promote_types(a.dtype, jnp.float32))  # N and sums overflow in half precision
@@ -77,7 +77,7 @@ def _which(a: Any, where: ArrayLike | None) -> jax.Array:
     return jnp.broadcast_to(where, np.shape(a))
 
 
-def _ranked(a: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _ranked(a: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Sorted magnitudes [M], their ranks [M], of which 1 … N count, and N.
 
     An entry that does not count is 0 and sorts first, to a rank ≤ 0, where it adds nothing to sums.
@@ -86,13 +86,13 @@ def _ranked(a: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array
     return _sorted(a), jnp.arange(1, a.size + 1) - (a.size - n), n
 
 
-def _relative(a: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+def _relative(a: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
     """U = a / mean(a) as a vector [M], 0 where it does not count, and N."""
     a, n = _counted(a, where)
     return a * (n / a.sum()), n
 
 
-def gini(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
+def gini(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
     """Gini index [2 Σ j aⱼ / (N Σ a) - (N + 1)/N] · N/(N - 1), a ascending; 0 uniform, 1 one entry.
 
     The last factor makes sets of different size comparable (Deltas 2003): a uniform law gives 1/3,
@@ -106,7 +106,7 @@ def gini(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
     return jnp.sum((2 * rank - n - 1) / (n - 1) * a) / a.sum()
 
 
-def cv(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
+def cv(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
     """Coefficient of variation sd / mean (the population's sd); 0 uniform, √(N - 1) one entry.
 
     Example:
@@ -119,7 +119,7 @@ def cv(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
     return jnp.where(spread, jnp.sqrt(jnp.where(spread, variance, 1)), variance)
 
 
-def entropy(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
+def entropy(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
     """Relative entropy from uniform, mean(u ln u) = ln N - H of u = a / mean(a), in nats.
 
     It equals ln N times one minus the normalised entropy H / ln N, the index of Theil (1967). 0
@@ -134,7 +134,7 @@ def entropy(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
     return jnp.sum(logs) / n
 
 
-def participation(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
+def participation(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
     """Participation ratio over N, (Σ a²)² / (N Σ a⁴); 1 uniform, 1/N one entry.
 
     Example:
@@ -146,7 +146,7 @@ def participation(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
     return jnp.sum(square) ** 2 / (n * jnp.sum(square * square))
 
 
-def hoyer(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
+def hoyer(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
     """Sparsity of Hoyer (2004), (√N - Σ a / √Σ a²) / (√N - 1); 0 uniform, 1 one entry.
 
     Example:
@@ -158,7 +158,7 @@ def hoyer(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
     return (root - n / jnp.sqrt(jnp.sum(u**2))) / (root - 1)
 
 
-def top10_share(a: jax.Array, where: jax.Array | None = None) -> jax.Array:
+def top10_share(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
     """Share of Σ a in the largest tenth; .1 uniform. One minus the Lorenz curve at .9.
 
     The curve is linear between its points, so a tenth of N need not be whole.
@@ -183,7 +183,7 @@ class Profile(NamedTuple):
     lorenz: jax.Array
 
 
-def profile(a: jax.Array, where: jax.Array | None = None, *, n_points: int = 201) -> Profile:
+def profile(a: ArrayLike, where: ArrayLike | None = None, *, n_points: int = 201) -> Profile:
     """The sorted magnitudes and their Lorenz curve at `n_points` even fractions 0 … 1.
 
     Raises:

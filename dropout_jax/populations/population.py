@@ -135,7 +135,7 @@ def stack_conditions(conditions: Sequence[Hparams], n_layers: int | None = None)
 def fit_population(
     config: Config,
     conditions: Sequence[Hparams],
-    seeds: Sequence[int] | int,
+    seeds: Sequence[int] | np.ndarray | int,
     key: jax.Array,
     data: Dataset,
     *,
@@ -250,7 +250,7 @@ def _validate(config: Config, key: jax.Array, data: Dataset, devices: list[Devic
     check_training(config, data)
 
 
-def seeds_of(seeds: Sequence[int] | int) -> list[int]:
+def seeds_of(seeds: Sequence[int] | np.ndarray | int) -> list[int]:
     """The seeds as a list; a number S means the first S of them.
 
     Raises:

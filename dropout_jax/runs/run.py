@@ -116,7 +116,7 @@ class Run(Outcome):
 def compare(
     config: Config,
     conditions: dict[str, Hparams],
-    seeds: Sequence[int] | int,
+    seeds: Sequence[int] | np.ndarray | int,
     key: jax.Array,
     data: Dataset,
     *,

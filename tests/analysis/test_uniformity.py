@@ -448,3 +448,9 @@ def test_what_has_no_magnitude_is_refused(name):
 def test_a_profile_has_two_points_and_something_to_show(n_points, size):
     result = outcome(uniformity.profile, np.ones(size, np.float32), n_points=n_points)
     assert (result is not None) == (n_points >= 2 and size > 0)
+
+
+def test_magnitudes_and_booleans_of_numpy_are_taken_and_their_types_too():
+    """Type checkers read these calls."""
+    a = np.array([1.0, 1.0, 7.0], np.float32)
+    assert uniformity.gini(a, where=a < 2) == 0 < uniformity.gini(a)
