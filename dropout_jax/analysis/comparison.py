@@ -4,7 +4,7 @@ Shapes: C conditions, S seeds, P points of a learning curve.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -77,6 +77,25 @@ def compare_conditions(
     return sorted(rows, key=lambda row: names.index(row["condition"]))
 
 
+def own_settings(conditions: Mapping[str, Hparams]) -> dict[str, dict[str, float]]:
+    """Of each condition the learning rate, momentum and max-norm, those in which some differ.
+
+    Without a bound on norms, a condition has no `max_norm`.
+
+    Example:
+      >>> print(own_settings({"none": Hparams(), "slow": Hparams(learning_rate=0.01)}))
+      {'none': {'learning_rate': 0.05}, 'slow': {'learning_rate': 0.01}}
+    """
+    told: dict[str, dict[str, float]] = {name: {} for name in conditions}
+    for key in ("learning_rate", "momentum", "max_norm"):
+        values = [getattr(hparams, key) for hparams in conditions.values()]
+        values = [np.inf if value is None else float(value) for value in values]
+        for name, value in zip(conditions, values, strict=True):
+            if len(set(values)) > 1 and value < np.inf:
+                told[name][key] = value
+    return told
+
+
 def summarise(
     conditions: dict[str, Hparams],
     seeds: Sequence[int],
@@ -89,7 +108,8 @@ def summarise(
 
     Members that diverged are named and left out of all means. Their seed is left out of the
     comparisons of their condition, or of all comparisons if they belong to the baseline. A
-    condition with the networks of the baseline, bit for bit, says so: `same_as_baseline`.
+    condition with the networks of the baseline, bit for bit, says so: `same_as_baseline`. A
+    learning rate, a momentum or a max-norm is there if conditions differ in it.
 
     Args:
       n_examples: how many the training and the test errors were measured on. The intervals of
@@ -109,7 +129,7 @@ def summarise(
       >>> print(summary["comparisons"][0]["verdict"])
       undecided
     """
-    names = list(conditions)
+    names, own = list(conditions), own_settings(conditions)
     counts = sound(population)
     comparisons = compare_conditions(names, measured, counts) if len(names) > 1 else []
     n_compared = (counts & counts[0]).sum(axis=1)
@@ -147,6 +167,7 @@ def summarise(
                 if hparams.rates is None
                 else np.asarray(hparams.rates, float).tolist(),
                 "weight_decay": float(hparams.weight_decay),
+                **own[name],
                 "train_error": errors(population.curve.train.error, n_train, c),
                 "test_error": errors(population.curve.test.error, n_test, c),
                 "dead_inputs": dead(c),

@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dropout_jax.analysis.comparison import own_settings
 from dropout_jax.cli.tables import comparison_cells, escaped, named
 from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.wording import (
@@ -35,7 +36,11 @@ _STYLES = {
 
 def training_lines(conditions: dict[str, Hparams], n_seeds: int) -> Iterator[RenderableType]:
     """What is to be trained, and what so many seeds can decide."""
-    told = (f"{name} ({described(h._asdict())})" for name, h in conditions.items())
+    own = own_settings(conditions)
+    told = (
+        f"{name} ({described({'rates': h.rates, 'weight_decay': h.weight_decay, **own[name]})})"
+        for name, h in conditions.items()
+    )
     yield named(f"Training {n_seeds} networks each of {'; '.join(told)}.")
     if len(conditions) > 1:
         yield Text(f"{seeds_suffice(n_seeds)}\n", "dim")

@@ -165,7 +165,7 @@ def legend(summary: Mapping[str, Any]) -> str:
 
 
 def described(condition: Mapping[str, Any], of_mlp: bool = True) -> str:
-    """What was done to the networks of a condition, from a summary.
+    """What was done to the networks of a condition, from a summary; all in which others differ.
 
     Args:
       condition: its record.
@@ -178,6 +178,8 @@ def described(condition: Mapping[str, Any], of_mlp: bool = True) -> str:
       no dropout, weight decay 0.001
       >>> print(described({"rates": [0.0, 0.5], "weight_decay": 0.0}, of_mlp=False))
       rates 0 0.5
+      >>> print(described({"rates": [0.0], "weight_decay": 0.0, "learning_rate": 0.5}))
+      no dropout, learning rate 0.5
     """
     pixels, *hidden = map(float, condition["rates"])
     rates = f"pixels {pixels:g}"
@@ -186,9 +188,9 @@ def described(condition: Mapping[str, Any], of_mlp: bool = True) -> str:
     if not of_mlp:
         rates = f"rates {' '.join(f'{rate:g}' for rate in (pixels, *hidden))}"
     said = [rates if pixels or any(hidden) else "no dropout"]
-    for key in ("weight_decay", "max_norm"):
+    for key in ("learning_rate", "momentum", "weight_decay", "max_norm"):
         value = condition.get(key)
-        if value is not None and 0 < value < math.inf:
+        if value is not None and (value or key != "weight_decay"):
             said.append(f"{key.replace('_', ' ')} {float(value):g}")
     return ", ".join(said)
 

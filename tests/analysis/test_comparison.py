@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from dropout_jax.analysis import paired
-from dropout_jax.analysis.comparison import compare_conditions, sound, summarise
+from dropout_jax.analysis.comparison import compare_conditions, own_settings, sound, summarise
 from dropout_jax.analysis.statistics import error_interval
 from dropout_jax.analysis.uniformity import MARGINS, MEASURES
 from dropout_jax.training.config import Hparams
@@ -39,6 +39,17 @@ def test_every_condition_is_compared_with_the_first_in_every_cell_and_measure(me
         assert row["condition_mean"] == pytest.approx(condition.mean())
         assert row["difference"] == pytest.approx((condition - none).mean())
         assert row["ci_low"] < row["difference"] < row["ci_high"]
+
+
+def test_settings_are_told_where_conditions_differ_in_them():
+    told = own_settings(
+        {
+            "a": Hparams((0.0,), max_norm=np.inf),
+            "b": Hparams((0.5,), learning_rate=0.5, max_norm=2.0),
+        }
+    )
+    assert told == {"a": {"learning_rate": 0.05}, "b": {"learning_rate": 0.5, "max_norm": 2.0}}
+    assert not any(own_settings(CONDITIONS).values())
 
 
 def test_a_family_is_all_of_one_measure(measured, rows):

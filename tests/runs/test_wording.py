@@ -164,6 +164,8 @@ def test_a_condition_is_described_by_its_rates_and_its_decay():
     both = {"rates": [0.2, 0.5], "weight_decay": 1e-4}
     assert described(both) == "pixels 0.2, hidden 0.5, weight decay 0.0001"
     assert described({"rates": [0.2], "weight_decay": 0.0}) == "pixels 0.2"
+    bounded = {"rates": [0.0], "weight_decay": 0.0, "momentum": 0.0, "max_norm": 2.0}
+    assert described(bounded) == "no dropout, momentum 0, max norm 2"
 
 
 def test_the_question_of_the_lecture_is_asked_where_dropout_stands_between_none_and_l2():
