@@ -12,6 +12,7 @@ from dropout_jax.analysis.comparison import own_settings
 from dropout_jax.cli.tables import comparison_cells, escaped, named
 from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.wording import (
+    ADJUSTED,
     GINI,
     SHOWN,
     Cell,
@@ -85,9 +86,9 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
         yield Text("\n".join(explained(views)), "dim")
     dead = conditions[baseline]["dead_inputs"][0]
     compared = (
-        f"{statistics['interval']}; p by sign flips, adjusted over all conditions, layers and "
-        f"views.\nNegligible: two tests show that the Gini differs by less than "
-        f"{statistics['margins']['gini']:g}. Differences hold for these examples.\n{GINI}"
+        f"{statistics['interval']}; p by sign flips.\n{ADJUSTED}\nNegligible: two tests show that "
+        f"the Gini differs by less than {statistics['margins']['gini']:g}. Differences hold for "
+        f"these examples.\n{GINI}"
         if others
         else "with one condition, nothing is compared."
     )

@@ -18,6 +18,7 @@ from dropout_jax.runs import page_panels
 from dropout_jax.runs.page_panels import Panel
 from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.wording import (
+    ADJUSTED,
     GINI,
     described,
     explained,
@@ -94,7 +95,7 @@ def render(contents: Contents) -> str:
     rows, own = contents.summary["comparisons"], contents.summary.get("own_metrics", ())
     return template("page").render(
         contents._asdict(),
-        views=explained(row["view"] for row in rows),
+        views=[ADJUSTED, *explained(row["view"] for row in rows)],
         view_name=view_name,
         why_l2=why_l2(contents.summary),
         comparisons=[row for name in names for row in in_order(rows) if row["condition"] == name],

@@ -24,7 +24,14 @@ VIEWS = {  # in the order in which a layer's are shown
 }
 SHOWN = {view: VIEWS[view].name for view in ("contribution", "entries")}  # always
 MARKS = {"more uniform": "▲", "less uniform": "▼", "negligible": "≈", "undecided": "?"}
-LEGEND = "Differences of the Gini index; below 0 is more uniform."
+LEGEND = (
+    "Differences of the Gini index; below 0 is more uniform. ≈ is negligible, “about as evenly”, "
+    "also where a small direction is shown (“negligibly less uniform”)."
+)
+ADJUSTED = (
+    "An interval is of one difference alone; p and verdicts are adjusted over all conditions, "
+    "layers and views. So an undecided difference may have an interval without 0."
+)
 WEIGHTS_ALONE = (
     "Weights alone are compared: contributions and path norms need the activations of units, which "
     "are known of an MLP."
@@ -158,10 +165,13 @@ def legend(summary: Mapping[str, Any]) -> str:
 
     Example:
       >>> print(legend({"layers": ["params.Conv_0.kernel"]}))
-      Differences of the Gini index; below 0 is more uniform. Weights: the magnitudes |w| of a
-      layer.
+      Differences of the Gini index; below 0 is more uniform. ≈ is negligible, “about as evenly”,
+      also where a small direction is shown (“negligibly less uniform”). Weights: the magnitudes |w|
+      of a layer.
     """
-    return " ".join([LEGEND, *explained(["entries"] if "layers" in summary else SHOWN)])
+    if "layers" in summary:
+        return " ".join([LEGEND, *explained(["entries"])])
+    return " ".join([LEGEND, "Layer 0 is the first.", *explained(SHOWN)])
 
 
 def described(condition: Mapping[str, Any], of_mlp: bool = True) -> str:
@@ -215,7 +225,7 @@ def seeds_suffice(n_seeds: int) -> str:
     """
     said = f"With {n_seeds} seeds the smallest adjusted p is {smallest_p(n_seeds):.2g}"
     if n_seeds >= MIN_SEEDS:
-        return f"{said}; {MIN_SEEDS} are enough for p < .05."
+        return f"{said}; with fewer than {MIN_SEEDS} no direction could be decided."
     return f"{said}, so no direction can be decided; take at least {MIN_SEEDS}."
 
 

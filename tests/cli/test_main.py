@@ -203,6 +203,7 @@ def test_the_command_prints_errors_tables_and_the_answer(tmp_path, capsys, train
         assert sentence in " ".join(said.split())
     assert "0.001, is the fixed default of compare" in " ".join(said.split())
     assert "n = 3 seeds" in said
+    assert wording.ADJUSTED in " ".join(said.split())
     assert "Does dropout spread the weights?" in said
     first = " ".join(said.split())
     assert first.startswith(

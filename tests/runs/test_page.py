@@ -141,6 +141,7 @@ def test_the_numbers_of_the_tables_have_all_their_digits(page):
 
 def test_every_view_is_explained_and_has_one_name_for_readers(read):
     text = " ".join(read.text.split())
+    assert wording.ADJUSTED in text
     for view in ("entries", "columns", "change"):
         name, of = wording.VIEWS[view]
         assert f"{name.capitalize()}: {of}." in text

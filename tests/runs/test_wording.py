@@ -158,6 +158,7 @@ def test_the_picture_shows_two_views_of_the_gini_each_with_mark_and_difference()
     assert list(table) == [("b", 0), ("b", 1), ("b", 2)]
     assert table["b", 1]["contributions"] == (SAME, MARKS[SAME], 0.1, "")
     assert table["b", 2] == {"weights": (MORE, MARKS[MORE], 0.2, "")}
+    assert "Layer 0 is the first." not in legend(told)
 
 
 def test_a_condition_is_described_by_its_rates_and_its_decay():
@@ -177,10 +178,10 @@ def test_the_question_of_the_lecture_is_asked_where_dropout_stands_between_none_
 
 
 @pytest.mark.parametrize("n", [6, 10, 100])
-def test_seeds_that_suffice_are_told_with_how_many_are_enough(n):
+def test_enough_seeds_are_told_with_how_many_are_too_few(n):
     said = seeds_suffice(n)
     assert said.startswith(f"With {n} seeds")
-    assert said.endswith("; 6 are enough for p < .05.")
+    assert said.endswith("; with fewer than 6 no direction could be decided.")
 
 
 def of_many(**found):
