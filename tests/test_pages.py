@@ -59,6 +59,13 @@ def test_the_speeds_and_the_memory_stated_are_those_recorded():
     assert f"took {max(part['peak_mib'] for part in parts):.0f} MiB" in in_one_line("speed")
 
 
+@pytest.mark.parametrize("study", ["compare", "weight_uniformity"])
+def test_the_verdict_of_a_record_is_what_the_library_says_of_it(study):
+    from dropout_jax.runs.verdicts import verdict
+
+    assert record(study)["verdict"] == verdict(record(study))
+
+
 NORMS = {"baseline": "L2", "condition": "dropout, equal norm"}
 LAST = "Gini of contributions, layer 1"
 MATCHED = {"layer": 1, "quantity": "relative interaction in nats, matched damage"}

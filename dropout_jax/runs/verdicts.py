@@ -12,17 +12,11 @@ from dropout_jax.runs.wording import WEIGHTS_ALONE, picture
 
 _SPREAD: dict[tuple[bool | None, bool | None], str] = {  # are the work, and the weights, spread?
     (True, True): "the work and the weights",
-    (True, False): "the work, not the weights",
-    (False, True): "the weights, not the work",
+    (True, False): "the work rather than the weights",
+    (False, True): "the weights rather than the work",
     (False, False): "neither the work nor the weights",
 }
 _SPREAD_ALONE = {True: "the weights", False: "not the weights"}  # of a network other than an MLP
-_CHANGES = {
-    "more uniform": "more evenly",
-    "less uniform": "less evenly",
-    "negligible": "about as evenly",
-    "undecided": "undecided",
-}
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 
 
@@ -32,6 +26,22 @@ class _Found(NamedTuple):
     work: tuple[str, ...]
     weights: tuple[str, ...]
     of_mlp: bool
+    baseline: str
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """What each verdict is called."""
+        return {
+            "more uniform": "more evenly",
+            "less uniform": "less evenly",
+            "negligible": f"about as evenly as with {self.baseline}",
+            "undecided": "undecided",
+        }
+
+    @property
+    def is_open(self) -> bool:
+        """Whether every verdict is undecided."""
+        return {*self.work, *self.weights} <= {"undecided"}
 
     @property
     def spread(self) -> str | None:
@@ -61,8 +71,9 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
       >>> conditions = dict.fromkeys(("none", "dropout"), {"n_compared": 10})
       >>> (sentence,) = verdict({"conditions": conditions, "comparisons": rows})
       >>> print(sentence)
-      Dropout spreads the work, not the weights: the hidden layer's units contribute more evenly;
-      single weights are spread less evenly in the first layer, about as evenly in the output layer.
+      Dropout spreads the work rather than the weights: the hidden layer's units contribute more
+      evenly; single weights are spread less evenly in the first layer, about as evenly as with none
+      in the output layer.
     """
     baseline, *others = summary["conditions"]
     same = _same(summary)
@@ -96,14 +107,13 @@ def in_short(summary: Mapping[str, Any]) -> str:
       >>> row = {"condition": "dropout", "layer": 0, "view": "entries", "measure": "gini"}
       >>> row |= {"verdict": "undecided", "difference": -0.1}
       >>> print(in_short({"comparisons": [row]}))
-      dropout: the layers have no common answer
+      dropout: undecided
     """
-    spread = {name: of.spread for name, of in _found(summary).items()}
-    said = [
-        _spreads(names, of) if of else f"{_listed(names)}: the layers have no common answer"
-        for names in _alike(spread)
-        for of in [spread[names[0]]]
-    ]
+    said, found = [], _found(summary)
+    for names in _alike({name: (of.spread, of.is_open) for name, of in found.items()}):
+        of = found[names[0]]
+        nothing = "undecided" if of.is_open else "the layers have no common answer"
+        said.append(_spreads(names, of.spread) if of.spread else f"{_listed(names)}: {nothing}")
     if same := _same(summary):
         said.append(f"{_listed(same)}: the networks of the baseline, bit for bit")
     return "; ".join(said)
@@ -118,12 +128,13 @@ def _same(summary: Mapping[str, Any]) -> list[str]:
 def _found(summary: Mapping[str, Any]) -> dict[str, _Found]:
     """What was found of each condition whose networks differ from the baseline's."""
     table, same = picture(summary), _same(summary)
+    baseline = next(iter(summary.get("conditions", [""])))
     found = {}
     for name in dict.fromkeys(name for name, _ in table if name not in same):
         layers = [cells for (of, _), cells in table.items() if of == name]
         work = (cells["contributions"].verdict for cells in layers if "contributions" in cells)
         weights = tuple(cells["weights"].verdict for cells in layers)
-        found[name] = _Found(tuple(work), weights, "layers" not in summary)
+        found[name] = _Found(tuple(work), weights, "layers" not in summary, baseline)
     return found
 
 
@@ -149,11 +160,11 @@ def _sentence(found: Mapping[str, _Found | None]) -> str:
         said = _spreads(names, first.spread)
         said = said[:1].upper() + said[1:]
         if set(others) - {first}:
-            return f"{said}; in which layers differs."
+            return f"{said}; the layers differ between them."
         said += ": "
     if first.work:  # a network may have no hidden layer
-        said += f"{_of_units(first.work)}; "
-    return f"{said}{_of_weights(first.weights, first.of_mlp)}."
+        said += f"{_of_units(first.work, first.changes)}; "
+    return f"{said}{_of_weights(first.weights, first.changes, first.of_mlp)}."
 
 
 def _spreads(names: Sequence[str], what: str) -> str:
@@ -177,29 +188,29 @@ def _is_spread(verdicts: Sequence[str]) -> bool | None:
     return False if 2 * (more + undecided) < len(verdicts) else None
 
 
-def _of_units(verdicts: Sequence[str]) -> str:
+def _of_units(verdicts: Sequence[str], changes: Mapping[str, str]) -> str:
     """How evenly units contribute, by hidden layer."""
     n = len(verdicts)
     if len(set(verdicts)) > 1:
         names = [f"the {which} hidden layer" for which in _order(n, "last")]
-        return f"hidden units contribute {_by_layer(verdicts, names)}"
+        return f"hidden units contribute {_by_layer(verdicts, names, changes)}"
     units = "the hidden layer's units" if n == 1 else "the units of every hidden layer"
     if verdicts[0] == "undecided":
         return f"how evenly {units} contribute is undecided"
-    return f"{units} contribute {_CHANGES[verdicts[0]]}"
+    return f"{units} contribute {changes[verdicts[0]]}"
 
 
-def _of_weights(verdicts: Sequence[str], of_mlp: bool) -> str:
+def _of_weights(verdicts: Sequence[str], changes: Mapping[str, str], of_mlp: bool) -> str:
     """How evenly single weights are spread, by layer; the order of other networks is not known."""
     if set(verdicts) == {"undecided"}:
         return "how evenly single weights are spread is undecided"
     if len(set(verdicts)) == 1:
         where = " in every layer" if len(verdicts) > 1 else ""
-        return f"single weights are spread {_CHANGES[verdicts[0]]}{where}"
+        return f"single weights are spread {changes[verdicts[0]]}{where}"
     names = [f"layer {l}" for l in range(len(verdicts))]
     if of_mlp:
         names = [f"the {which} layer" for which in _order(len(verdicts), "output")]
-    return f"single weights are spread {_by_layer(verdicts, names)}"
+    return f"single weights are spread {_by_layer(verdicts, names, changes)}"
 
 
 def _order(n: int, last: str) -> list[str]:
@@ -209,11 +220,13 @@ def _order(n: int, last: str) -> list[str]:
     return [of[0], "middle", of[2]] if n == 3 else of
 
 
-def _by_layer(verdicts: Sequence[str], names: Sequence[str]) -> str:
-    """The changes, each with the layers that it holds for."""
-    said = []
-    for verdict, change in _CHANGES.items():
-        where = [name for name, of in zip(names, verdicts, strict=True) if of == verdict]
-        if where:
-            said.append(f"{change} in {_listed(where)}")
-    return ", ".join(said)
+def _by_layer(verdicts: Sequence[str], names: Sequence[str], changes: Mapping[str, str]) -> str:
+    """The changes, each with the layers that it holds for; the undecided ones in brackets."""
+    where = {
+        change: _listed(of)
+        for verdict, change in changes.items()
+        if (of := [name for name, one in zip(names, verdicts, strict=True) if one == verdict])
+    }
+    undecided = where.pop("undecided", "")
+    said = ", ".join(f"{change} in {of}" for change, of in where.items())
+    return f"{said} (undecided in {undecided})" if undecided else said

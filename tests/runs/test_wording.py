@@ -60,6 +60,10 @@ def test_networks_that_are_those_of_the_baseline_get_no_verdict():
     assert in_short(told) == "b: the networks of the baseline, bit for bit"
 
 
+def test_where_all_is_undecided_the_short_answer_says_so():
+    assert in_short(summary([OPEN], [OPEN] * 2)) == "b: undecided"
+
+
 def test_few_seeds_are_said_first_and_then_the_verdicts():
     first, *rest = verdict(summary([OPEN], [OPEN] * 2, 4))
     assert "With 4 seeds no test can reach p < .05 (the smallest is 0.12)" in first
@@ -71,9 +75,13 @@ def test_few_seeds_are_said_first_and_then_the_verdicts():
     ("work", "weights", "lead"),
     [
         ([MORE] * 2, [MORE] * 3, "B spreads the work and the weights: "),
-        ([MORE] * 2, [LESS, SAME, MORE], "B spreads the work, not the weights: "),
-        ([MORE] * 2, ["negligibly more uniform"] * 3, "B spreads the work, not the weights: "),
-        ([LESS] * 2, [MORE, MORE, SAME], "B spreads the weights, not the work: "),
+        ([MORE] * 2, [LESS, SAME, MORE], "B spreads the work rather than the weights: "),
+        (
+            [MORE] * 2,
+            ["negligibly more uniform"] * 3,
+            "B spreads the work rather than the weights: ",
+        ),
+        ([LESS] * 2, [MORE, MORE, SAME], "B spreads the weights rather than the work: "),
         ([SAME] * 2, [LESS] * 3, "B spreads neither the work nor the weights: "),
         ([MORE, LESS], [LESS] * 3, "With b, "),  # half of them: neither yes nor no
         ([MORE, MORE, LESS], [LESS] * 4, "With b, "),
@@ -116,12 +124,12 @@ def test_every_layer_is_named_with_its_verdict():
     assert sentence == (
         "With b, hidden units contribute more evenly in the first hidden layer and the last hidden "
         "layer, less evenly in the middle hidden layer; single weights are spread more evenly in "
-        "the output layer, less evenly in the first layer, about as evenly in the second layer, "
-        "undecided in the third layer."
+        "the output layer, less evenly in the first layer, about as evenly as with a in the "
+        "second layer (undecided in the third layer)."
     )
     (same,) = verdict(summary([OPEN], [SAME] * 2))
     assert "how evenly the hidden layer's units contribute is undecided" in same
-    assert "single weights are spread about as evenly in every layer" in same
+    assert "single weights are spread about as evenly as with a in every layer" in same
 
 
 def test_a_network_without_hidden_layers_has_no_work_to_spread():
@@ -136,10 +144,10 @@ def test_a_network_without_hidden_layers_has_no_work_to_spread():
         (
             [LESS, SAME, OPEN, OPEN, SAME],
             "b does not spread the weights",
-            "less evenly in layer 0, about as evenly in layer 1 and layer 4, undecided in layer 2 "
-            "and layer 3.",
+            "less evenly in layer 0, about as evenly as with a in layer 1 and layer 4 (undecided "
+            "in layer 2 and layer 3).",
         ),
-        ([MORE, OPEN], None, "more evenly in layer 0, undecided in layer 1."),
+        ([MORE, OPEN], None, "more evenly in layer 0 (undecided in layer 1)."),
     ],
 )
 def test_of_a_network_that_is_no_mlp_the_weights_alone_are_spoken_of(weights, short, said):
@@ -150,6 +158,7 @@ def test_of_a_network_that_is_no_mlp_the_weights_alone_are_spoken_of(weights, sh
     assert why == WEIGHTS_ALONE
     assert in_short(told) == (short or "b: the layers have no common answer")
     assert "ontribution" not in legend(told)
+    assert "Layer 0 is the first." not in legend(told)
     assert verdict(told | {"conditions": {"a": {}}, "comparisons": []}) == []
 
 
@@ -158,7 +167,6 @@ def test_the_picture_shows_two_views_of_the_gini_each_with_mark_and_difference()
     assert list(table) == [("b", 0), ("b", 1), ("b", 2)]
     assert table["b", 1]["contributions"] == (SAME, MARKS[SAME], 0.1, "")
     assert table["b", 2] == {"weights": (MORE, MARKS[MORE], 0.2, "")}
-    assert "Layer 0 is the first." not in legend(told)
 
 
 def test_a_condition_is_described_by_its_rates_and_its_decay():
@@ -198,10 +206,14 @@ def test_conditions_with_the_same_verdicts_share_a_sentence():
     alike = ([MORE] * 2, [LESS, SAME, SAME])
     told = of_many(b=alike, c=alike, d=alike, l2=([LESS] * 2, [LESS] * 3))
     first, second = verdict(told)
-    assert first.startswith("B, c and d spread the work, not the weights: the units of every")
-    assert "about as evenly in the middle layer and the output layer" in first
+    assert first.startswith(
+        "B, c and d spread the work rather than the weights: the units of every"
+    )
+    assert "about as evenly as with a in the middle layer and the output layer" in first
     assert second.startswith("L2 spreads neither the work nor the weights: ")
-    assert in_short(told).startswith("b, c and d spread the work, not the weights; l2 spreads ")
+    assert in_short(told).startswith(
+        "b, c and d spread the work rather than the weights; l2 spreads "
+    )
 
 
 def test_where_more_than_two_verdicts_differ_those_that_spread_the_same_share_a_sentence():
@@ -209,7 +221,9 @@ def test_where_more_than_two_verdicts_differ_those_that_spread_the_same_share_a_
     few = verdict(of_many(b=one, c=other))
     assert [sentence[:2] for sentence in few] == ["B ", "C "]
     first, second = verdict(of_many(b=one, c=other, l2=([LESS] * 2, [LESS] * 3)))
-    assert first == "B and c spread the work, not the weights; in which layers differs."
+    assert (
+        first == "B and c spread the work rather than the weights; the layers differ between them."
+    )
     assert second.startswith("L2 spreads neither")
 
 
