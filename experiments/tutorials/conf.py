@@ -67,6 +67,11 @@ def skip(_app: Any, _what: str, _name: str, member: Any, _skip: bool, _options: 
     return type(member).__name__ == "_tuplegetter" or None
 
 
+def to_pages(_app: Any, _name: str, source: list[str]) -> None:
+    """A link to the script of a study, which leads somewhere in the repository, goes to its page."""
+    source[0] = re.sub(r"\]\(\.\./(\w+)\.py\)", r"](studies/\1)", source[0])
+
+
 def setup(app: Any) -> None:
     """What autodoc is told beyond its settings."""
     here = Path(__file__).parent
@@ -81,3 +86,4 @@ def setup(app: Any) -> None:
     app.connect("autodoc-process-docstring", escape)
     app.connect("autodoc-process-signature", shorten)
     app.connect("autodoc-skip-member", skip)
+    app.connect("source-read", to_pages)
