@@ -44,7 +44,7 @@ def check_rate(rate: ArrayLike | Sequence[float], name: str = "rate") -> None:
       Traceback (most recent call last):
       ValueError: rate must lie in [0, 1], got 1.2
     """
-    if isinstance(rate, Tracer):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(rate)):
         return
     values = np.asarray(rate)
     if not any(jnp.issubdtype(values.dtype, kind) for kind in (jnp.floating, jnp.integer, bool)):

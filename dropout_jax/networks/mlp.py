@@ -161,21 +161,25 @@ def _draws(key: jax.Array | None, rates: ArrayLike | None, n_layers: int) -> _Dr
 def check_rates(rates: ArrayLike | Sequence[float], n_layers: int) -> jax.Array:
     """The rates [L] as float32; ValueError unless there is one per layer, in [0, 1] if concrete.
 
+    Raise TypeError if they are not real numbers.
+
     Example:
       >>> print(check_rates((0.2, 0.5), 2))
       [0.2 0.5]
     """
     try:
         with np.errstate(over="ignore"):  # a number too large becomes infinite, and is refused
-            rates = jnp.asarray(rates, jnp.float32)
+            rounded = jnp.asarray(rates, jnp.float32)
     except OverflowError:  # of an integer that no float holds
         raise ValueError(f"rates must lie in [0, 1], got {rates}") from None
-    if rates.shape != (n_layers,):
+    except (TypeError, ValueError):
+        raise TypeError(f"rates must hold real numbers, got {reprlib.repr(rates)}") from None
+    if rounded.shape != (n_layers,):
         raise ValueError(
-            f"rates must hold one rate per layer, {n_layers} in all, got shape {rates.shape}"
+            f"rates must hold one rate per layer, {n_layers} in all, got shape {rounded.shape}"
         )
-    check_rate(rates, "rates")
-    return rates
+    check_rate(rates, "rates")  # as given: rounding may bring them into the range
+    return rounded
 
 
 def layers(params: Params) -> list[dict[str, jax.Array]]:

@@ -4,7 +4,7 @@ import reprlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -89,7 +89,7 @@ class Config:
     """What is fixed when the program is compiled; equal configurations share a program.
 
     Two functions are equal if they are the same object, or partials (`functools.partial`) of the
-    same object with equal arguments.
+    same object with equal arguments of the same types.
 
     Attributes:
       model: the network, `MLP((256, 256, 10))` or any other `networks.protocol.Network`.
@@ -161,14 +161,14 @@ class Config:
         for name, fn in list(vars(self).items()):
             if isinstance(fn, partial):
                 with suppress(TypeError):  # of arguments that cannot be hashed
-                    one = _the_partial(fn.func, fn.args, tuple(sorted(fn.keywords.items())))
+                    one = _the_partial(fn.func, *fn.args, **dict(sorted(fn.keywords.items())))
                     object.__setattr__(self, name, one)
 
 
-@cache
-def _the_partial(fn: Callable, args: tuple, keywords: tuple) -> partial:
-    """One partial for equal arguments, as two of them would not be equal."""
-    return partial(fn, *args, **dict(keywords))
+@lru_cache(maxsize=None, typed=True)  # 1, 1.0 and True are equal, and are other arguments
+def _the_partial(fn: Callable, /, *args: Any, **keywords: Any) -> partial:
+    """One partial for equal arguments of equal types, as two of them would not be equal."""
+    return partial(fn, *args, **keywords)
 
 
 def as_arrays(hparams: Hparams) -> Hparams:
@@ -190,7 +190,8 @@ def check_hparams(hparams: Hparams, n_layers: int | None = None) -> None:
     """Raise ValueError unless every hyper-parameter lies in its range; traced ones pass.
 
     Rates must lie in [0, 1], and the momentum in [0, 1). The learning rate and the weight decay
-    must not be negative, the max-norm must be positive. All but the rates must be one real number.
+    must not be negative, the max-norm must be positive. All but the rates must be one real number;
+    rates and the max-norm may be None.
 
     Args:
       n_layers: L, to ask for one rate per layer.
@@ -210,8 +211,8 @@ def check_hparams(hparams: Hparams, n_layers: int | None = None) -> None:
             check_rate(hparams.rates, "rates")
         else:
             check_rates(hparams.rates, n_layers)
-    for name, value in hparams._replace(rates=None)._asdict().items():
-        if value is None or isinstance(value, Tracer):
+    for name, value in list(hparams._asdict().items())[1:]:  # rates are checked
+        if isinstance(value, Tracer) or (value is None and name == "max_norm"):
             continue
         number = np.asarray(value)
         real = any(jnp.issubdtype(number.dtype, kind) for kind in (jnp.floating, jnp.integer))

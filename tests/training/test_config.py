@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -330,7 +331,10 @@ def test_a_training_of_more_steps_than_are_counted_is_refused():
 @settings(max_examples=150)
 def test_hyper_parameters_are_numbers_and_rates_one_a_layer_or_refused(name, value, rates):
     hparams = Hparams(rates=rates)._replace(**{name: value})
-    good = value is None or (is_real(value) and type(value) is not bool and not math.isnan(value))
+    may_be_none = name == "max_norm"
+    good = (value is None and may_be_none) or (
+        is_real(value) and type(value) is not bool and not math.isnan(value)
+    )
     if good and value is not None:
         range_of = {"momentum": 0 <= value < 1, "max_norm": value > 0}
         good = range_of.get(name, value >= 0)
@@ -350,6 +354,29 @@ def test_hyper_parameters_are_numbers_and_rates_one_a_layer_or_refused(name, val
     assert is_let_in(epochs.fit, CONFIG, hparams, KEY, dataset()) == good
     let_in = is_let_in(population.fit_population, CONFIG, [hparams] * 2, [0], KEY, dataset())
     assert let_in == good
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "momentum", "weight_decay"])
+def test_none_is_no_number(name):
+    with pytest.raises(ValueError, match=f"^{name} must be one real number, got None"):
+        check_hparams(Hparams()._replace(**{name: None}))
+
+
+def test_rates_are_checked_as_they_are_given_and_must_be_numbers():
+    with pytest.raises(
+        ValueError, match=r"rates must lie in \[0, 1\], got 1.000000001 for layer 0"
+    ):
+        check_hparams(Hparams((1 + 1e-9, 0.0)), 2)
+    with pytest.raises(TypeError, match=r"^rates must hold real numbers, got \('a', 'b'\)"):
+        check_hparams(Hparams(("a", "b")), 2)  # pyright: ignore[reportArgumentType]  it
+
+
+def test_partials_are_equal_if_the_types_of_their_arguments_are():
+    def config(**scale):
+        return dataclasses.replace(CONFIG, loss_fn=partial(squared_error, **scale))
+
+    assert config(scale=1) == config(scale=1)
+    assert len({config(scale=scale) for scale in (1, True, 1.0)}) == 3
 
 
 def test_a_training_takes_one_setting_and_says_so_to_several():
