@@ -235,11 +235,11 @@ def compare(
       condition: the same measure in the members with it, seed by seed.
       higher_is_uniform: whether the measure grows with uniformity.
       margin: differences within it are negligible; a number, or one for each quantity [K].
-      counts: which pairs [S, K] count; None counts all. If a pair that counts is not finite, its
+      counts: which pairs [S, K] count, booleans; None counts all. If a pair that counts is not finite, its
         quantity is undecided.
 
     Raises:
-      TypeError: if they are not real numbers.
+      TypeError: if they are not real numbers, or `counts` not booleans.
       ValueError: if the shapes differ or there are fewer than two seeds.
 
     Example:
@@ -254,7 +254,10 @@ def compare(
             "baseline and condition must both be [seeds, comparisons] with at least two seeds, got "
             f"{baseline.shape} and {condition.shape}"
         )
-    counted = np.broadcast_to(True if counts is None else counts, baseline.shape)
+    counted = np.asarray(True if counts is None else counts)
+    if counted.dtype != bool:  # integers would be taken for indices
+        raise TypeError(f"counts must hold booleans, got {counted.dtype}")
+    counted = np.broadcast_to(counted, baseline.shape)
     finite = np.isfinite(baseline) & np.isfinite(condition)
     decidable = (finite | ~counted).all(axis=0) & (counted.sum(axis=0) >= 2)
     kept = counted & decidable

@@ -359,6 +359,11 @@ def test_pairs_that_do_not_count_are_left_out_and_the_others_are_counted():
     assert left.effect_size == alone.effect_size
 
 
+def test_what_counts_is_told_by_booleans():
+    with pytest.raises(TypeError, match="^counts must hold booleans, got int64"):
+        compare(normal(6, 2), normal(6, 2, seed=1), counts=np.ones((6, 2), int))
+
+
 @pytest.mark.parametrize(
     ("baseline", "condition"),
     [((6, 2), (6, 3)), ((6, 2), (5, 2)), ((6,), (6,)), ((1, 2), (1, 2)), ((6, 2, 1), (6, 2, 1))],
