@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 
 from dropout_jax.analysis.ensemble import all_masks, mask_probabilities
 from dropout_jax.networks.mlp import MLP, Params, check_rates, layers
+from dropout_jax.noise import dropout
 
 
 def variance(rate: ArrayLike) -> jax.Array:
@@ -65,7 +66,8 @@ def expected_loss(
         above 0 are enumerated, so these may have at most 20 inputs in all.
 
     Raises:
-      ValueError: if there is not one rate in [0, 1) for each layer, or more than 20 inputs in all.
+      ValueError: if the model's noise is another, there is not one rate in [0, 1) for each layer,
+        or more than 20 inputs in all.
 
     Example:
       >>> params = {"params": {"layer_0": {"kernel": jnp.ones((2, 1)), "bias": jnp.zeros(1)}}}
@@ -74,6 +76,8 @@ def expected_loss(
       >>> print(loss.round(3))  # outputs 0, 2, 2 and 4: (4 + 0 + 0 + 4) / 4
       2.0
     """
+    if model.noise is not dropout or model.noise_on_kernels:
+        raise ValueError("the noise of the model must be dropout of inputs, got another")
     check_rates(rates, len(model.features))
     if max(rates) >= 1:
         raise ValueError(f"rates must be below 1 to enumerate what is kept, got {rates}")
