@@ -17,7 +17,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from dropout_jax.networks.protocol import Params
-from dropout_jax.noise import check_key, check_rate, dropout
+from dropout_jax.noise import check_key, check_rate, drop_connect, dropout
 
 Noise = Callable[[jax.Array, jax.Array, ArrayLike], jax.Array]  # of key, x, rate
 
@@ -39,7 +39,11 @@ class MLP(nn.Module):
       kernel_init: initializer of the kernels [in, out]; biases start at 0.
       noise: `dropout`, or another function of (key, x, rate).
       noise_on_kernels: whether the noise acts on a layer's kernel, one draw for the whole batch,
-        and not on its input; with `drop_connect` that is DropConnect (Wan et al. 2013).
+        and not on its input; with `drop_connect`, which needs it, that is DropConnect (Wan et al.
+        2013).
+
+    Raises:
+      ValueError: if the noise is `drop_connect`, and does not act on kernels.
 
     Example:
       >>> model = MLP((3, 2))
@@ -59,6 +63,8 @@ class MLP(nn.Module):
         """Make a tuple of any sequence of widths; a pass refuses anything else."""
         with suppress(TypeError):
             self.features = tuple(map(operator.index, self.features))
+        if self.noise is drop_connect and not self.noise_on_kernels:
+            raise ValueError("noise_on_kernels must be True for drop_connect, got False")
         super().__post_init__()
 
     def __call__(

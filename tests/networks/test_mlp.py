@@ -219,6 +219,18 @@ def test_inputs_are_as_many_as_those_of_the_parameters_or_refused(x):
     assert (result is not None) == (x.ndim > 0 and x.shape[-1] == D)
 
 
+def test_drop_connect_of_inputs_is_refused_as_it_would_be_plain_dropout():
+    with pytest.raises(ValueError, match="^noise_on_kernels must be True for drop_connect"):
+        MLP(FEATURES, noise=drop_connect)
+
+
+def test_of_several_rates_some_may_be_traced():
+    def outputs(rate):
+        return MODEL.apply(PARAMS, X, key=jax.random.key(0), rates=(rate, 0.5, 0.5))
+
+    np.testing.assert_allclose(jax.jit(outputs)(0.2), outputs(0.2), rtol=1e-5, atol=1e-6)
+
+
 @given(rates=anything | st.lists(st.floats(0, 1, width=32), min_size=1, max_size=3))
 def test_rates_of_a_pass_are_one_a_layer_or_refused(rates):
     def run():
