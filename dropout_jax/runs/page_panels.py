@@ -90,9 +90,11 @@ def weights(magnitudes: Mapping[str, Mapping[str, np.ndarray]]) -> list[Panel]:
             a = of_conditions[name]
             figure, axes = new_panel("weight index", "|w|")
             panels.draw_weights(axes, a, top, c)
-            a = a[np.isfinite(a)]
-            mean = f"mean {a.mean():.3g}, largest {a.max():.3g}" if len(a) else "diverged"
-            told = f"|w| against weight index, {name}, {layer}: {len(a):,} weights, {mean}"
+            finite = a[np.isfinite(a)]
+            mean = "diverged" if len(a) else "no live unit"
+            if len(finite):
+                mean = f"mean {finite.mean():.3g}, largest {finite.max():.3g}"
+            told = f"|w| against weight index, {name}, {layer}: {len(finite):,} weights, {mean}"
             chosen = {"condition": name} if name != baseline else {}  # which all are shown beside
             svg = inline(figure, f"weights{l}-{c}", told, c)
             drawn.append(Panel(svg, told, {"layer": layer, **chosen}))

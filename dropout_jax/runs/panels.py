@@ -34,7 +34,7 @@ def largest(values: Iterable[np.ndarray]) -> float:
 def draw_weights(ax: Axes, magnitudes: np.ndarray, top: float, c: int) -> None:
     """Draw |w| [N] of condition c against weight index, and its mean, on a scale up to `top`.
 
-    A grey band holds the middle 90 %, window by window.
+    A grey band holds the middle 90 %, window by window. Without weights, no unit was live.
 
     Example:
       >>> from matplotlib.figure import Figure
@@ -56,7 +56,8 @@ def draw_weights(ax: Axes, magnitudes: np.ndarray, top: float, c: int) -> None:
     )
     ax.axhline(magnitudes.mean() if n else np.nan, color="black", lw=0.8)
     if not np.isfinite(magnitudes).any():
-        ax.text(0.5, 0.5, "diverged", transform=ax.transAxes, ha="center", va="center")
+        why = "diverged" if n else "no live unit"
+        ax.text(0.5, 0.5, why, transform=ax.transAxes, ha="center", va="center")
     ax.set_xlim(0, max(n, 1))
     ax.set_ylim(0, 1.18 * top)
     ax.xaxis.set_major_formatter(_thousands)

@@ -148,9 +148,10 @@ def _shown_weights(result: Outcome, titles: list[str]) -> tuple[dict, dict]:
         magnitudes[name], gini[name] = {}, {}
         for l, layer in enumerate(layers_in(model, result.population.params, 2)):
             kernel = np.abs(layer["kernel"][c, 0])
-            kernel = kernel[live[l][c, 0]]
-            if live[l + 1] is not None and isinstance(model, MLP):  # whose layers are a chain
-                kernel = kernel[:, live[l + 1][c, 0]]
+            if np.isfinite(kernel).all():  # of one that diverged, no input is known to be live
+                kernel = kernel[live[l][c, 0]]
+                if live[l + 1] is not None and isinstance(model, MLP):  # whose layers are a chain
+                    kernel = kernel[:, live[l + 1][c, 0]]
             magnitudes[name][titles[l]] = kernel.ravel()
             gini[name][titles[l]] = float(result.measured.values[l]["entries"]["gini"][c, 0])
     return magnitudes, gini

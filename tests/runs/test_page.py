@@ -194,7 +194,7 @@ def test_ten_conditions_of_six_wide_layers_take_less_than_3_megabytes():
 
 def test_all_that_diverged_makes_a_page():
     lost = contents()
-    nothing = {t: {n: np.array([]) for n in NAMES} for t in lost.magnitudes}
+    nothing = {t: {n: np.array([np.nan]) for n in NAMES} for t in lost.magnitudes}
     curves = {name: np.full_like(values, np.nan) for name, values in lost.curves.items()}
     nan: Any = np.full((len(NAMES), N_SEEDS, 201), np.nan)
     diverged = Profile(nan, nan)
@@ -204,6 +204,13 @@ def test_all_that_diverged_makes_a_page():
     )
     assert "diverged" in page
     assert not re.search(r' d="[^"]*(nan|inf)', page)
+
+
+def test_a_layer_without_a_live_unit_is_not_said_to_have_diverged():
+    page = render(contents()._replace(magnitudes={"layer 0": dict.fromkeys(NAMES, np.array([]))}))
+    assert "0 weights, no live unit" in page
+    assert ">no live unit</text>" in page
+    assert "diverged" not in page
 
 
 def test_figures_take_every_colour_and_font_from_the_page(page, read):
