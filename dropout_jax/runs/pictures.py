@@ -3,6 +3,7 @@
 `plots` makes figures of whole runs, `page_panels` the small ones of the page, both of `panels`.
 """
 
+from itertools import islice
 from typing import Any
 
 import jax
@@ -21,6 +22,8 @@ from dropout_jax.runs.page import Contents, render
 from dropout_jax.runs.style import SLIDE, Figures
 from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.wording import SHOWN, question
+
+_ON_SLIDE = 5  # conditions whose weights can be seen side by side
 
 
 def _sound_seeds(result: Outcome) -> Outcome:
@@ -43,7 +46,8 @@ def _sound_seeds(result: Outcome) -> Outcome:
 def figures(result: Outcome, slides: bool = False) -> Figures:
     """The figures of a run without the seeds that diverged, by file name, in the page's order.
 
-    Those for slides are on a small 16:9 sheet, and show the views of the answer alone.
+    Those for slides are on a small 16:9 sheet, and show the views of the answer alone; weights of
+    the first five conditions.
 
     Example:
       >>> from dropout_jax.data import load_dataset
@@ -72,8 +76,9 @@ def figures(result: Outcome, slides: bool = False) -> Figures:
     drawn = Figures()
     if units:
         drawn["units"] = plots.plot_profiles(names, units, "contribution", n_seeds)
-    of_mlp = "layers" not in result.summary
-    drawn["weights"] = plots.plot_weights(*_shown_weights(result, titles), changes, of_mlp)
+    of_mlp, (magnitudes, gini) = "layers" not in result.summary, _shown_weights(result, titles)
+    some = dict(islice(magnitudes.items(), _ON_SLIDE if slides else None))
+    drawn["weights"] = plots.plot_weights(some, gini, changes, of_mlp)
     weights = _profiles(result.measured, "entries", titles)
     drawn["profiles"] = plots.plot_profiles(names, weights, "|w|", n_seeds)
     if rows:

@@ -17,6 +17,7 @@ from matplotlib.patches import Patch
 from dropout_jax.runs import panels
 from dropout_jax.runs.style import (
     GREY,
+    SLIDE,
     STYLE,
     Figure,
     colour,
@@ -31,7 +32,7 @@ from dropout_jax.runs.wording import explained
 if TYPE_CHECKING:
     from dropout_jax.analysis.uniformity import Profile
 
-_SHORT = 12  # characters of names of which a legend has six in a line
+_LETTER = 0.075  # inches that a letter of a title takes
 
 
 @mpl.rc_context(STYLE)
@@ -45,7 +46,8 @@ def plot_weights(
 
     Args:
       magnitudes: {condition: {layer title: |w| [N]}} of one member each, on one scale per layer.
-      gini: {condition: {layer title: Gini}} of the same members, written into the panels.
+      gini: {condition: {layer title: Gini}} of the same members, written into the panels. It may
+        have more conditions, those of the run, which then are counted in the title.
       changes: {condition: {layer title: mean difference in Gini over seeds}}, written there too.
       of_mlp: whether the first layer is known to be that of the inputs.
 
@@ -57,12 +59,13 @@ def plot_weights(
     """
     names = list(magnitudes)
     titles = list(magnitudes[names[0]])
+    shown = {name: c for name, c in numbers(gini).items() if name in magnitudes}
     width = max(min(3.6, 13 / len(names)), 2.4)  # of a column
     figure = Figure(figsize=(width * len(names), 1.9 * len(titles) + 0.7), layout="constrained")
     grid = figure.subplots(len(titles), len(names), sharey="row", squeeze=False)
     for row, title in zip(grid, titles, strict=True):
         top = panels.largest(magnitudes[name][title] for name in names)
-        for axes, (name, c) in zip(row, numbers(names).items(), strict=True):
+        for axes, (name, c) in zip(row, shown.items(), strict=True):
             a = magnitudes[name][title]
             panels.draw_weights(axes, a, top, c)
             if np.isfinite(a).any():
@@ -73,14 +76,16 @@ def plot_weights(
         label_of = f"{_in_lines(title)}\n|w|"
         row[0].set_ylabel(label_of, rotation=0, ha="right", va="center")
     for axes, name in zip(grid[0], names, strict=True):
-        axes.set_title("\n".join(wrap(name, 36)), fontweight="bold")
+        axes.set_title("\n".join(wrap(name, max(66 // len(names), 9))), fontweight="bold")
     for axes in grid[-1]:
         axes.set_xlabel("weight index")
     said = "Weight magnitude against weight index: one network each, a point a weight"
+    if len(gini) > len(names):
+        said += f"\nthe first {len(names)} of {len(gini)} conditions"
     if of_mlp:
         said += "\nlayer 0 is stored input by input, a picture's pixels row by row: "
         said += "that makes the comb"
-    figure.suptitle(said, size=10)
+    _add_title(figure, said)
     told = [
         Line2D([], [], color="black", lw=0.8, label="mean"),
         Patch(fc=(GREY, 0.2), ec="black", lw=0.7, label="middle 90 %, its upper edge black"),
@@ -120,7 +125,8 @@ def plot_profiles(
       |w|
       / mean
     """
-    figure = Figure(figsize=(3.2 * len(profiles) + 0.4, 8.2), layout="constrained")
+    width = max(3.2 * len(profiles) + 0.4, SLIDE[0])
+    figure = Figure(figsize=(width, 8.2), layout="constrained")
     grid = figure.subplots(3, len(profiles), squeeze=False, sharex=True)
     for column, (title, profile) in enumerate(profiles.items()):
         curves = np.asarray(profile.lorenz)
@@ -141,18 +147,26 @@ def plot_profiles(
     along = {"rotation": 45, "transform_rotates_text": True, "rotation_mode": "anchor"}
     grid[1, 0].text(0.45, 0.47, "uniform", color=GREY, ha="center", va="bottom", **along)
     _add_legend(figure, names)
-    figure.suptitle(
+    _add_title(
+        figure,
         f"Sorted {quantity} and Lorenz curves: mean and range over {n_seeds} seeds\n"
         f"shaded: half the Gini of {names[0]}; difference from {names[0]}, up is more uniform",
-        size=10,
     )
     return figure
 
 
+def _add_title(figure: Figure, said: str) -> None:
+    """A title, in lines that fit on a slide."""
+    lines = (part for line in said.splitlines() for part in wrap(line, int(SLIDE[0] / _LETTER)))
+    figure.suptitle("\n".join(lines), size=10)
+
+
 def _add_legend(figure: Figure, names: Sequence[str]) -> None:
     """The legend of conditions, below all panels, where it hides nothing."""
-    in_a_line = 6 if max(map(len, names)) <= _SHORT else 3
-    figure.legend(handles=legend(names), loc="outside lower center", ncols=in_a_line)
+    handles = legend(names)
+    longest = max(len(line) for handle in handles for line in str(handle.get_label()).split("\n"))
+    in_a_line = max(1, int(SLIDE[0] / (0.6 + 0.07 * longest)))  # inches: a line, letters
+    figure.legend(handles=handles, loc="outside lower center", ncols=in_a_line)
 
 
 @mpl.rc_context(STYLE)

@@ -246,6 +246,33 @@ def test_many_conditions_of_any_name_are_told_apart():
     assert len(looks) == 36
 
 
+SWEEP = ["none", *(f"dropout 0.{k}" for k in range(1, 10)), "l2"]
+LONG = ["standard network without dropout", "bounded norm with half of the units dropped"]
+
+
+@pytest.mark.parametrize("names", [SWEEP, LONG], ids=["many", "long"])
+def test_legends_and_titles_of_any_conditions_fit_on_a_slide(names):
+    flat: Any = np.ones((len(names), N_SEEDS, 21))
+    few = names[:5]
+    drawn = [
+        plots.plot_curves(names, EPOCHS, curves(len(names)), N_SEEDS),
+        plots.plot_profiles(names, dict.fromkeys(titles(2), Profile(flat, flat)), "|w|", N_SEEDS),
+        plots.plot_weights(
+            {name: {"layer 0": np.ones(4)} for name in few}, {n: {"layer 0": 0.0} for n in names}
+        ),
+    ]
+    for figure in drawn:
+        figure.set_size_inches(*style.SLIDE)
+        figure.draw_without_rendering()  # a layout that does not fit would warn
+        parts = [*figure.legends, *(text for text in figure.texts if text.get_text())]
+        parts += [axes.title for axes in figure.axes]
+        ends = [part.get_window_extent() for part in parts]
+        ends = [(end.x0, end.x1) for end in ends]
+        assert ends == [(max(low, 0), min(high, figure.bbox.x1)) for low, high in ends]
+    said = "the first 5 of 11 conditions"
+    assert (said in drawn[-1].get_suptitle()) == (names is SWEEP)
+
+
 @given(
     st.lists(st.sampled_from(["none", "dropout", "dropout .5", "l2", "L2", "a", "b"]), unique=True)
 )
