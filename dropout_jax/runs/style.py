@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as _Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import Locator, NullFormatter
 
 # Okabe & Ito's palette: colour-blind readers can tell the colours apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -139,17 +139,29 @@ def legend(names: Sequence[str]) -> list[Line2D]:
     ]
 
 
-class _LogTicks(LogLocator):
-    """Ticks at multiples of powers of ten; at the powers alone if those do not fit."""
+class _LogTicks(Locator):
+    """Ticks at multiples of powers of ten; at some of the powers, 1 among them, if few fit."""
+
+    def __init__(self, multiples: Sequence[float]) -> None:
+        self._multiples = multiples
+
+    def __call__(self) -> Any:
+        """The ticks of the part of the axis that is seen."""
+        axis: Any = self.axis
+        return self.tick_values(*axis.get_view_interval())
 
     def tick_values(self, vmin: float, vmax: float) -> Any:
         """The ticks between two values."""
-        ticks = super().tick_values(vmin, vmax)
-        if len(ticks):
-            return ticks
-        powers = LogLocator()
-        powers.set_axis(self.axis)
-        return powers.tick_values(vmin, vmax)
+        low, high = np.log10([vmin, vmax])
+        axis: Any = self.axis
+        lines = 1.8 * max(axis.get_tick_space(), 1)  # of labels; matplotlib leaves as much free
+        decades = (high - low) / lines  # that a label takes
+        powers = np.arange(np.floor(low), np.ceil(high) + 1)
+        gaps = np.diff(np.log10([*self._multiples, 10]))
+        some = 10 ** powers[powers % max(np.ceil(decades), 1) == 0]
+        if gaps.min() >= decades or not ((some >= vmin) & (some <= vmax)).any():
+            return np.outer(10**powers, self._multiples).ravel()
+        return some
 
 
 def log_scale(ax: Axes, subs: Sequence[float]) -> None:
@@ -163,7 +175,7 @@ def log_scale(ax: Axes, subs: Sequence[float]) -> None:
       log
     """
     ax.set_yscale("log")
-    ax.yaxis.set_major_locator(_LogTicks(subs=subs))
+    ax.yaxis.set_major_locator(_LogTicks(subs))
     ax.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
     ax.yaxis.set_minor_formatter(NullFormatter())
 

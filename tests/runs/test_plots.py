@@ -1,3 +1,4 @@
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -308,3 +309,16 @@ def test_the_lines_and_marks_of_all_figures_have_the_colours_of_the_legend():
     rows = [row | {"condition": n, "ci_low": 0, "ci_high": 0, "verdict": ""} for n in names[1:]]
     marks: Any = plots.plot_differences(rows, "gini").axes[0].containers
     assert [mark.lines[0].get_color() for mark in marks] == list(colours.values())[1:]
+
+
+@pytest.mark.parametrize("height", [1, 1.5, 2, 3, 5])
+def test_labels_of_a_logarithmic_axis_do_not_overlap_and_1_is_among_them(height):
+    figure = Figure(figsize=(3, height))
+    axes = figure.subplots()
+    axes.plot([0.02, 20])
+    style.log_scale(axes, (1, 2, 5))
+    figure.draw_without_rendering()
+    seen = [t for t in axes.get_yticklabels() if 0.02 <= t.get_position()[1] <= 20]
+    ends = [t.get_window_extent() for t in seen]
+    assert "1" in [t.get_text() for t in seen]
+    assert all(low.y1 <= high.y0 for low, high in pairwise(ends))
