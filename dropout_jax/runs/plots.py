@@ -128,6 +128,9 @@ def plot_profiles(
     width = max(3.2 * len(profiles) + 0.4, SLIDE[0])
     figure = Figure(figsize=(width, 8.2), layout="constrained")
     grid = figure.subplots(3, len(profiles), squeeze=False, sharex=True)
+    for axes in grid[2, 1:]:
+        axes.sharey(grid[2, 0])  # so that what is negligible looks so
+        axes.tick_params(labelleft=False)
     for column, (title, profile) in enumerate(profiles.items()):
         curves = np.asarray(profile.lorenz)
         drawn = (np.asarray(profile.relative), curves, curves - curves[:1])

@@ -180,6 +180,8 @@ def test_profiles_show_mean_and_range_over_seeds_of_every_condition(n_hidden):
         np.testing.assert_array_equal(column[1].lines[0].get_ydata(), [0, 1])
         assert column[1].get_ylim() == (0, 1)
         assert column[0].get_ylim()[1] > relative.max()
+        assert column[2].get_ylim() == grid[2, 0].get_ylim()
+        assert column[2].get_ylim()[1] >= (lorenz - lorenz[:1]).max()
     assert legend_of(figure) == list(NAMES)
     assert "difference from none" in figure.get_suptitle()
     for axes, words in zip(grid[:, 0], ("mean", "share", "difference"), strict=True):
