@@ -54,7 +54,7 @@ class Training(Networks):
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """replace an earlier run in that folder"""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
-    """continue the run in that folder, or start it if there is none"""
+    """continue the run in that folder, or start it: give --out and repeat all other options"""
     checkpoint_seconds: float = 60.0
     """seconds between checkpoints; Ctrl-C and SIGTERM write one too"""
     open: tyro.conf.FlagCreatePairsOff[bool] = False

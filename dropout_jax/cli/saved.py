@@ -22,7 +22,8 @@ def list_runs(arguments: List) -> int:
     """Print the runs in a folder, or the one that it is, and what those unfinished lack."""
     table = Table(box=None, pad_edge=False)
     for heading in ("run", "written", "data", "seeds", "conditions", "answer"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
+    table.columns[0].no_wrap, table.columns[0].max_width = True, 40  # names are whole, if they fit
     place = arguments.folder
     with bad_input():
         if not place.is_dir():
@@ -31,7 +32,8 @@ def list_runs(arguments: List) -> int:
     for run in runs:
         with contextlib.suppress(ValueError, KeyError, TypeError):  # another's folder
             cells = (str(cell).split("\n") for cell in _row(run))
-            table.add_row(*(Text("\n").join(map(named, lines)) for lines in cells))
+            lines = Text("\n", no_wrap=False)  # and folded if not
+            table.add_row(*(lines.join(map(named, cell)) for cell in cells))
     if table.row_count:
         terminal.say([table])
     else:
@@ -46,7 +48,7 @@ def _row(run: Path) -> tuple[str, ...]:
       ValueError, KeyError, TypeError: if the folder holds none.
     """
     mark = read_mark(run)
-    resume = f"unfinished: resume with --resume --out {run}" if mark and not mark.done else ""
+    resume = _go_on(run) if mark and not mark.done else ""
     try:
         told, summary, environment = _read(run)
     except ValueError:
@@ -66,6 +68,11 @@ def _row(run: Path) -> tuple[str, ...]:
         answer = "\n".join(filter(None, [in_short(summary) or "nothing is compared", resume]))
     when = f"{written:%Y-%m-%d %H:%M}"
     return run.resolve().name, when, told.get("dataset", "own"), seeds, conditions, answer
+
+
+def _go_on(run: Path) -> str:
+    """How to go on with a run that is not done."""
+    return f"unfinished: go on with the command that began it and --resume --out {run}"
 
 
 def _changed(path: Path) -> datetime:

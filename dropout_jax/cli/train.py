@@ -57,7 +57,7 @@ def _guarded(job: Job, resumes: bool) -> Iterator[None]:
     try:
         yield
     except Interrupted as error:
-        why = f"interrupted; go on with --resume --out {job.folder}"
+        why = f"interrupted; go on with the same command and --resume --out {job.folder}"
         raise Refused(why, 130) from error
     except OSError as error:
         raise Refused(f"the run could not be written to {job.folder}: {error}", 1) from error
@@ -68,7 +68,8 @@ def _guarded(job: Job, resumes: bool) -> Iterator[None]:
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
-        raise Refused(f"lost another process; go on with --resume; {error}", 1) from error
+        why = f"lost another process; go on with the same commands and --resume; {error}"
+        raise Refused(why, 1) from error
     finally:
         if job.lock:
             folder.leave(job.folder, job.lock)

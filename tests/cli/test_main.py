@@ -311,6 +311,7 @@ def test_an_interrupted_run_keeps_the_seeds_that_are_complete(
     assert run_command([*TOY, "--seeds", "5", "--out", str(tmp_path)]) == 130
     said = capsys.readouterr()
     assert f"{n_seeds} seeds are complete" in said.out
+    assert "Go on with the same command and --resume --out" in " ".join(said.out.split())
     assert "Traceback" not in said.err
     environment = json.loads((tmp_path / "environment.json").read_text("utf-8"))
     assert environment["interrupted"] is True
@@ -329,7 +330,7 @@ def test_a_run_interrupted_before_two_seeds_leaves_its_checkpoint(
     interrupt_after(n_members, monkeypatch)
     assert run_command([*TOY, "--out", str(tmp_path / "run")]) == 130
     said = capsys.readouterr()
-    assert "interrupted; go on with --resume --out" in said.err
+    assert "interrupted; go on with the same command and --resume --out" in said.err
     assert "Traceback" not in said.err
     assert set(os.listdir(tmp_path / "run")) == {folder.LOCK, folder.MARK, folder.CHECKPOINTS}
 
@@ -390,7 +391,10 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(number, tmp_path, capsy
     monkeypatch.setattr(terminal, "progress_bar", lambda shown: contextlib.nullcontext(bar))
     toy = [*TOY, "--checkpoint-seconds", "0", "--out"]
     assert run_command([*toy, str(tmp_path / "stopped")]) == 130
-    assert f"go on with --resume --out {tmp_path}/stopped" in capsys.readouterr().err
+    assert (
+        f"go on with the same command and --resume --out {tmp_path}/stopped"
+        in capsys.readouterr().err
+    )
     assert run_command([*toy, str(tmp_path / "stopped")]) == 2
     assert "give --resume to go on" in capsys.readouterr().err
     assert run_command([*toy, str(tmp_path / "stopped"), "--resume", "--epochs", "3"]) == 2

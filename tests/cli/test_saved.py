@@ -74,8 +74,24 @@ def test_a_list_says_how_to_go_on_with_what_is_unfinished(runs, tmp_path, capsys
     said = " ".join(capsys.readouterr().out.split())
     for name in ("killed", "part"):
         assert said.count(name) == 2
-    assert said.count("unfinished: resume with") == 2
+    assert said.count("unfinished: go on with the command that began it") == 2
     assert "digits 0 of 5" in said
+
+
+@pytest.mark.parametrize("length", [29, 200])
+def test_a_list_cuts_no_name(length, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = "".join(str(i % 10) for i in range(length))
+    Path(name).mkdir()
+    folder.begin(Path(name), {"dataset": "fashion_mnist", "seeds": 5})
+    assert run_command(["list", "."]) == 0
+    said = capsys.readouterr().out
+    assert "…" not in said
+    of_name = "".join(line.split(" ")[0] for line in said.splitlines()[1:])
+    assert of_name == name  # each line begins with a part of it
+    if length < 30:
+        assert name in said
+    assert said.count("--out") == 1
 
 
 def test_a_folder_without_runs_says_so(tmp_path, capsys):
