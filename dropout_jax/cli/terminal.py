@@ -1,5 +1,6 @@
 """What reaches the terminal; this module alone prints."""
 
+import contextlib
 import sys
 from collections.abc import Iterable
 
@@ -20,9 +21,17 @@ _LONGEST = 1_000  # characters of a message: what is given can be of any length
 _WIDTH = 100  # columns of what is written to a file
 
 
+class _Console(Console):
+    """A console that falls silent if nobody reads it any more; rich's own would end the run."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing from now on."""
+        self.quiet = True
+
+
 def say(lines: Iterable[RenderableType]) -> None:
     """Print tables and lines of text, each as soon as it is ready; text of no wrap as one line."""
-    console = Console(highlight=False)
+    console = _Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH
     for line in lines:
@@ -38,13 +47,19 @@ def complain(why: object) -> None:
     """Print why the command fails, in one line on standard error."""
     said = escaped(" ".join(str(why).split()))
     more = " …" if len(said) > _LONGEST else ""
-    print(f"dropout-jax: {said[:_LONGEST]}{more}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # the exit status tells it, too
+        print(f"dropout-jax: {said[:_LONGEST]}{more}", file=sys.stderr)
 
 
 class _Bar(Progress):
     """Bars of progress, and a line below them."""
 
     below: RenderableType = ""
+
+    def stop(self) -> None:
+        """Stop, also where it can no longer be seen."""
+        with contextlib.suppress(OSError):
+            super().stop()
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """What is drawn, each time anew."""
@@ -62,6 +77,6 @@ def progress_bar(shown: bool) -> _Bar:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=_Console(stderr=True),
         disable=not shown,
     )

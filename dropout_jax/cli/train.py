@@ -83,12 +83,12 @@ def _execute(arguments: Training, job: Job, import_seconds: float) -> Run | None
     if processes.of_first(job.mark is not None and job.mark.done):
         return None
     if processes.is_first():
-        with contextlib.suppress(OSError, SystemExit):  # if nobody reads it, training goes on
+        with contextlib.suppress(OSError):  # if nobody reads it, training goes on
             terminal.say(run_tables.training_lines(job.conditions, arguments.seeds))
     result = _with_a_bar(arguments, job._replace(saved=processes.of_first(job.saved)))
     result = result._replace(seconds={"import": import_seconds, **result.seconds})
     if processes.is_first():
-        with contextlib.suppress(OSError, SystemExit):  # if nobody reads it, writing goes on
+        with contextlib.suppress(OSError):  # if nobody reads it, writing goes on
             show(result, arguments.all_views)  # before the pictures, which take seconds
         jobs.finish(arguments, job, result)
     processes.anywhere(False)  # the others wait until all is written

@@ -585,12 +585,14 @@ def test_an_output_that_is_full_is_one_line(line):
 
 
 @pytest.mark.usefixtures("already_trained")
-def test_a_run_is_written_also_if_nobody_can_read_its_table(tmp_path, monkeypatch):
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EPIPE])
+def test_a_run_is_written_also_if_nobody_can_read_what_is_printed(code, tmp_path, monkeypatch):
     class Full(io.StringIO):
         def write(self, _: str) -> int:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(sys, "stdout", Full())
+    monkeypatch.setattr(sys, "stderr", Full())
     assert run_command([*TOY, "--out", str(tmp_path / "run")]) == 1
     sys.stdout.close()  # what took its place
     mark = folder.read_mark(tmp_path / "run")
