@@ -83,6 +83,7 @@ def _changed(path: Path) -> datetime:
 def diff(arguments: Diff) -> int:
     """Print what differs between two runs: settings, versions, test errors, verdicts."""
     with bad_input():
+        _expect_results(arguments.one, arguments.other)
         both = [_told(run) for run in (arguments.one, arguments.other)]
     table = Table(box=None, pad_edge=False)
     for heading in ("", arguments.one, arguments.other):
@@ -105,6 +106,7 @@ def figures(arguments: Figures) -> int:
     from dropout_jax.runs.saved import load_run
 
     with bad_input():
+        _expect_results(arguments.run)
         run = load_run(arguments.run)
     out = arguments.out or arguments.run / ("slides" if arguments.slides else "figures")
     how = {"formats": ("png", "pdf"), "dpi": 300} if arguments.slides else {}
@@ -112,6 +114,14 @@ def figures(arguments: Figures) -> int:
         write_figure(out, name, figure, **how)
     terminal.say_plainly(f"Figures: {escaped(out)}")
     return 0
+
+
+def _expect_results(*runs: Path) -> None:
+    """Raise ValueError if one of the runs has been begun, and is not written."""
+    for run in runs:
+        mark = read_mark(run)
+        if mark and not mark.done and not (run / "summary.json").exists():
+            raise ValueError(f"the run must have results, got {run}, which is {_go_on(run)}")
 
 
 def _told(run: Path) -> list[dict[str, str]]:

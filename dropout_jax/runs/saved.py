@@ -73,7 +73,7 @@ def load_run(folder: str | Path) -> Run:
     expected = f"expected the folder of a run, got {folder}"
     try:
         return _read(folder)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         lacks = Path(error.filename or "").name
         raise ValueError(f"{expected}, where {lacks} is missing") from None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -21,23 +21,25 @@ pytestmark = pytest.mark.slow  # a run is trained and written
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A folder of two runs of three seeds, which differ in their batches, and of something else."""
-    folder = tmp_path_factory.mktemp("runs")
+    """Two runs of three seeds that differ in their batches, one begun, and something else."""
+    place = tmp_path_factory.mktemp("runs")
     conditions = {"none": Hparams((0.0, 0.0)), "half": Hparams((0.0, 0.5))}
     config, data = Config(MLP((4, 10)), epochs=1), load_dataset("digits")
     result = compare(config, conditions, range(3), jax.random.key(0), data)
-    result.save(folder / "one")
-    result._replace(config=Config(MLP((4, 10)), epochs=1, batch_size=64)).save(folder / "other")
-    (folder / "thesis").mkdir()
-    (folder / "thesis" / "summary.json").write_text("[]")
-    return folder
+    result.save(place / "one")
+    result._replace(config=Config(MLP((4, 10)), epochs=1, batch_size=64)).save(place / "other")
+    (place / "thesis").mkdir()
+    (place / "thesis" / "summary.json").write_text("[]")
+    (place / "begun").mkdir()
+    folder.begin(place / "begun", {"dataset": "digits", "seeds": 5})
+    return place
 
 
 def test_runs_are_listed_with_their_seeds_and_what_is_no_run_is_not(runs, capsys):
     assert run_command(["list", str(runs)]) == 0
     said = capsys.readouterr().out
     rows = [line.split()[0] for line in said.splitlines() if not line.startswith(" ")]
-    assert rows == ["run", "one", "other"]
+    assert rows == ["run", "begun", "one", "other"]
     assert "half: the layers have no common" in " ".join(said.split())  # three seeds
     assert "thesis" not in said
     assert "half: pixels 0, hidden 0.5" in said
@@ -157,6 +159,9 @@ def test_figures_are_drawn_again_to_the_byte_and_larger_for_slides(runs, tmp_pat
             "figures nowhere",
             "expected the folder of a run, got nowhere, where config.json is missing",
         ),
+        ("figures one/report.html", "got one/report.html, where config.json is missing"),
+        ("diff one begun", "got begun, which is unfinished: go on with the command that began it"),
+        ("figures begun", "got begun, which is unfinished: go on with the command that began it"),
     ],
 )
 def test_what_is_no_run_is_refused_in_one_line(words, expected, runs, capsys, monkeypatch):
