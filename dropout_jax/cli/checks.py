@@ -8,6 +8,7 @@ from dropout_jax.cli.arguments import RATES, Compare, Inspect, Networks, Trainin
 
 _MAX_SEEDS = 1_000_000  # of three conditions: a month of one core, at a second a network
 _FLOAT32_MAX = 3.4e38
+_RATES = "rates in [0, 1], 0.2 for 20 %"
 
 
 class Expectation(NamedTuple):
@@ -74,14 +75,17 @@ def _of_rates(a: Compare, n_layers: int) -> Iterator[Expectation]:
         raise ValueError(f"--sweep takes the place of --rates: give one of them, got {both}")
     rates = RATES if a.rates is None else a.rates
     one, valid = len(rates) == 1, all(0 <= rate <= 1 for rate in rates)
-    expected = "hold rates in [0, 1]: one for all hidden layers, or "
+    expected = f"hold {_RATES}: one for all hidden layers, or "
     expected += f"{n_layers}, one for the input of each layer"
     yield Expectation("rates", expected, valid and (one or len(rates) == n_layers))
     sweep = RATES if a.sweep is None else a.sweep
     distinct = len(set(sweep)) == len(sweep) > 0 and all(0 <= rate <= 1 for rate in sweep)
-    yield Expectation("sweep", "hold different rates in [0, 1], each a condition", distinct)
-    expected = "be a rate in [0, 1], beside one rate of all hidden layers or --sweep"
-    yield Expectation("pixels", expected, a.pixels is None or (0 <= a.pixels <= 1 and one))
+    yield Expectation("sweep", f"hold different {_RATES}, each a condition", distinct)
+    if a.pixels is not None and not one:
+        beside = "--pixels must come with one rate for all hidden layers, or --sweep"
+        raise ValueError(f"{beside}, got --rates {shown(rates)}")
+    expected = "be a rate in [0, 1], 0.2 for 20 %"
+    yield Expectation("pixels", expected, a.pixels is None or 0 <= a.pixels <= 1)
 
 
 def _of_training(a: Training) -> Iterator[Expectation]:
@@ -108,7 +112,7 @@ def shown(value: Any) -> str:
 def expected_of(name: str, value: Any, n_layers: int) -> Expectation:
     """What is expected of a hyper-parameter."""
     if name == "rates":
-        expected = f"hold {n_layers} rates in [0, 1], one for the input of each layer"
+        expected = f"hold {n_layers} {_RATES}, one for the input of each layer"
         met = len(value) == n_layers and all(0 <= rate <= 1 for rate in value)
         return Expectation(name, expected, met)
     expected, met = {

@@ -57,7 +57,7 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-OF_RATES = "--rates must hold rates in [0, 1]: one for all"
+OF_RATES = "--rates must hold rates in [0, 1], 0.2 for 20 %: one for all"
 ONE = "--sweep takes the place of --rates: give one of them"
 BAD = [  # arguments, what was expected, what was given
     ("compare --seeds 1", "--seeds must be at least 2", "got 1"),
@@ -76,7 +76,12 @@ BAD = [  # arguments, what was expected, what was given
     ("compare --sweep 0.2 --rates 0.5", ONE, "got --rates 0.5 and --sweep 0.2"),
     ("compare --rates 0.2 0.5 0.8 --sweep 0.2", ONE, "got --rates 0.2 0.5 0.8 and --sweep 0.2"),
     ("compare --pixels 1.2", "--pixels must be a rate in [0, 1]", "got 1.2"),
-    ("compare --rates 0 0.5 0.5 --pixels 0.2", "beside one rate of all", "got 0.2"),
+    (
+        "compare --rates 0 0.5 0.5 --pixels 0.2",
+        "--pixels must come with one rate",
+        "got --rates 0.0 0.5 0.5",
+    ),
+    ("compare --sweep 20 50 80", "in [0, 1], 0.2 for 20 %", "got 20.0 50.0 80.0"),
     ("compare --rates 0 nan 0.5", OF_RATES, "got 0.0 nan 0.5"),
     ("compare --features 0 8", "--features must hold positive widths", "got 0 8"),
     ("compare --epochs 0", "--epochs must be at least 1", "got 0"),
