@@ -44,6 +44,8 @@ from dropout_jax.cli.refused import Refused, bad_input
 from dropout_jax.cli.terminal import complain, say_plainly
 
 _HELP = ("Argument", "For full help", "Perhaps you")  # what follows the message of tyro's errors
+_KINDS = {"INT": "be a whole number", "FLOAT": "be a number"}  # what options take, by tyro's words
+_KINDS |= {"[INT": "hold whole numbers", "[FLOAT": "hold numbers"}
 _LISTS = ("--features", "--rates", "--sweep")  # options whose numbers commas may separate
 COMMANDS = {"compare": Compare, "train": Train, "inspect": Inspect, "doctor": Doctor}
 COMMANDS |= {"list": List, "diff": Diff, "figures": Figures}
@@ -169,11 +171,27 @@ def _choices(given: re.Match[str]) -> str:
 def _one_line(drawn: str) -> str:
     """The message of tyro's error, however it is drawn: without frame, title and help."""
     plain = re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", "", drawn)
-    lines = [stripped for line in plain.splitlines() if (stripped := line.strip(" |+-="))]
+    drawn_off = (line.strip(" |+=") for line in plain.splitlines())
+    lines = [line for line in drawn_off if line.strip("-")]
     message = " ".join(takewhile(lambda line: not line.startswith(_HELP), lines[1:] or lines))
     message = message.replace(" Available subcommands", "; available commands")
     message = re.sub(r"(?<=one of )\(([^)]*)\)", _choices, message)
+    if misread := re.match(r"Error parsing (--\S+): .*: (.+)", message):
+        return _misread(misread[1], misread[2], plain) or message
+    misplaced = " or misplaced" in message
+    message = re.sub(r" or misplaced| \(applied to [^)]*\)", "", message)
     wrong = re.search(r"Unrecognized options: ([^\s,;]+)", message)
+    if wrong and misplaced:
+        field = wrong[1].lstrip("-").replace("-", "_")
+        takers = [name for name, of in COMMANDS.items() if field in of.__dataclass_fields__]
+        return f"{message}; {wrong[1]} is an option of {', '.join(takers)}"
     known = [*COMMANDS, *re.findall(r"^\W*?(--[a-z][a-z-]*)", plain, re.MULTILINE)]
     near = difflib.get_close_matches(wrong[1], known, 1) if wrong else []
     return f"{message}; did you mean {near[0]}?" if near else message
+
+
+def _misread(option: str, given: str, plain: str) -> str:
+    """What an option takes, by its help in `plain`, and what it was given; empty if unknown."""
+    kind = re.search(rf"{option} (\[?(?:INT|FLOAT))", plain)
+    got = re.sub(r"^\[?['\"]|['\"]\]?$", "", given).replace("', '", " ")
+    return f"{option} must {_KINDS[kind[1]]}, got {got}" if kind else ""
