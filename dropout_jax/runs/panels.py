@@ -16,6 +16,7 @@ from dropout_jax.runs.style import GREY, STRIPE, colour, draw_bands, log_scale, 
 from dropout_jax.runs.wording import in_order, view_name
 
 _WINDOWS, _IN_WINDOW = 40, 50  # of the band: at most so many, with about so many weights at least
+BAND = 0.3  # opacity of the band of weights, which lies on their points
 PALE = 0.35  # opacity of what is shown to be negligible
 
 
@@ -48,7 +49,7 @@ def draw_weights(ax: Axes, magnitudes: np.ndarray, top: float, c: int) -> None:
         windows = np.array_split(magnitudes, min(_WINDOWS, -(-n // _IN_WINDOW)))
         low, high = np.transpose([np.quantile(window, (0.05, 0.95)) for window in windows])
         edges = np.cumsum([0, *map(len, windows)])
-        ax.stairs(high, edges, baseline=low, fill=True, color=GREY, alpha=0.2, zorder=0)
+        ax.stairs(high, edges, baseline=low, fill=True, color=GREY, alpha=BAND, zorder=1.5)
         ax.stairs(high, edges, baseline=None, color="black", lw=0.7, zorder=2)
     size = 0.5 if n > 20_000 else 2.5
     ax.scatter(  # not antialiased: as sharp, and the file is a third of the size

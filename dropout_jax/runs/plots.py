@@ -71,8 +71,9 @@ def plot_weights(
             if np.isfinite(a).any():
                 said = f"Gini {gini[name][title]:.3f}"
                 if changes and name in changes:
-                    said += f"\nover seeds {changes[name][title]:+.3f}"
-                axes.text(0.98, 0.97, said, transform=axes.transAxes, ha="right", va="top")
+                    said += f"\nmean difference {changes[name][title]:+.3f}"
+                place = {"transform": axes.transAxes, "ha": "right", "va": "top"}
+                axes.text(0.98, 0.97, said, bbox={"fc": ("white", 0.7), "lw": 0, "pad": 1}, **place)
         label_of = f"{_in_lines(title)}\n|w|"
         row[0].set_ylabel(label_of, rotation=0, ha="right", va="center")
     for axes, name in zip(grid[0], names, strict=True):
@@ -88,10 +89,12 @@ def plot_weights(
     _add_title(figure, said)
     told = [
         Line2D([], [], color="black", lw=0.8, label="mean"),
-        Patch(fc=(GREY, 0.2), ec="black", lw=0.7, label="middle 90 %, its upper edge black"),
+        Patch(
+            fc=(GREY, panels.BAND), ec="black", lw=0.7, label="middle 90 %, its upper edge black"
+        ),
     ]
     if changes:
-        over_seeds = f"over seeds: mean difference in Gini from {names[0]}"
+        over_seeds = f"mean difference: in Gini from {names[0]}, over seeds"
         told.append(Line2D([], [], ls="", label=over_seeds))
     figure.legend(handles=told, loc="outside lower center", ncols=3)
     return figure
@@ -152,8 +155,9 @@ def plot_profiles(
     _add_legend(figure, names)
     _add_title(
         figure,
-        f"Sorted {quantity} and Lorenz curves: mean and range over {n_seeds} seeds\n"
-        f"shaded: half the Gini of {names[0]}; difference from {names[0]}, up is more uniform",
+        f"Sorted {quantity}{'s' * quantity.isalpha()} and Lorenz curves: "
+        f"mean and range over {n_seeds} seeds\nShaded: half the Gini of {names[0]}. "
+        f"Last row: difference from {names[0]}; up is more uniform.",
     )
     return figure
 

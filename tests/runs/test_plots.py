@@ -111,6 +111,7 @@ def test_the_band_of_weights_holds_the_middle_90_percent_of_each_window():
     band: Any = axes.patches[0]
     values, edges, low = band.get_data()
     assert len(values) == 40
+    assert band.get_zorder() > axes.collections[0].get_zorder()  # the points, which would hide it
     for start, end, of_low, of_high in zip(edges, edges[1:], low, values, strict=False):
         window = a[int(start) : int(end)]
         within = np.mean((window >= of_low) & (window <= of_high))
@@ -121,7 +122,7 @@ def test_the_mean_difference_over_seeds_is_written_beside_the_gini_of_one_networ
     changes = {"dropout": dict.fromkeys(titles(1), -0.0123)}
     figure = plots.plot_weights(magnitudes(1), gini(1), changes)
     said = [[text.get_text() for text in axes.texts] for axes in figure.axes]
-    assert ["over seeds -0.012" in words[0] for words in said] == [False, True] * 2
+    assert ["mean difference -0.012" in words[0] for words in said] == [False, True] * 2
 
 
 @N_HIDDEN
@@ -183,7 +184,7 @@ def test_profiles_show_mean_and_range_over_seeds_of_every_condition(n_hidden):
         assert column[2].get_ylim() == grid[2, 0].get_ylim()
         assert column[2].get_ylim()[1] >= (lorenz - lorenz[:1]).max()
     assert legend_of(figure) == list(NAMES)
-    assert "difference from none" in figure.get_suptitle()
+    assert "Last row: difference from none; up is more uniform." in figure.get_suptitle()
     for axes, words in zip(grid[:, 0], ("mean", "share", "difference"), strict=True):
         assert words in axes.get_ylabel()
 
