@@ -17,8 +17,10 @@ from matplotlib.figure import Figure as _Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import Locator, NullFormatter
 
-# Okabe & Ito's palette: colour-blind readers can tell the colours apart.
+# Okabe & Ito's palette: colour-blind readers can tell the colours apart. The other five are darker.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS += ("#882255", "#999933", "#332288", "#8C564B", "#9467BD")
+_AGAIN = (1, *range(3, len(COLOURS)))  # of more conditions: none has that of no dropout or of L2
 GREY = "#777777"
 SLIDE = (7.11, 4.0)  # inches, 16:9: on so small a sheet, letters of 9 points are 3 % of the height
 STRIPE = "#f2f2f2"
@@ -85,23 +87,23 @@ def numbers(names: Iterable[str]) -> dict[str, int]:
 
 
 def colour(c: int) -> str:
-    """The colour of condition c; the seventh has that of the first, with another line and mark.
+    """The colour of condition c; the twelfth has that of the second, with another line and mark.
 
     Example:
-      >>> print(colour(0), colour(6) == colour(0))
+      >>> print(colour(0), colour(11) == colour(1))
       #0072B2 True
     """
-    return COLOURS[c % len(COLOURS)]
+    return COLOURS[c if c < len(COLOURS) else _AGAIN[(c - len(COLOURS)) % len(_AGAIN)]]
 
 
 def line(c: int) -> Any:
     """The line style of condition c; with `colour`, 36 conditions can be told apart.
 
     Example:
-      >>> print(line(0), line(6))  # the same colour, another line
-      - --
+      >>> print(line(1), line(11))  # the same colour, another line
+      -- -
     """
-    return _LINES[(c + c // len(COLOURS)) % len(_LINES)]
+    return _LINES[(c + c // len(_LINES)) % len(_LINES)]
 
 
 def marker(c: int) -> str:

@@ -1,7 +1,7 @@
 """A figure as inline SVG: its text stays text, and its colours are variables of the page.
 
 So the same figure is readable in light, dark and print, without a script or another file. The page
-defines `--text`, `--soft`, `--stripe`, `--panel`, and `--k0` … `--k5` for the conditions.
+defines `--text`, `--soft`, `--stripe`, `--panel`, and `--k0` … `--k10` for the conditions.
 """
 
 import base64
@@ -15,10 +15,10 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from dropout_jax.runs.style import COLOURS, GREY, STRIPE
+from dropout_jax.runs.style import COLOURS, GREY, STRIPE, colour
 
 _VARIABLES = {
-    **{colour.lower(): f"var(--k{c})" for c, colour in enumerate(COLOURS)},
+    **{colour(c).lower(): f"var(--k{c})" for c in range(len(COLOURS))},
     to_hex("black"): "var(--text)",
     to_hex("white"): "var(--panel)",
     GREY: "var(--soft)",
@@ -66,9 +66,8 @@ def _as_mask(image: re.Match[str], c: int) -> str:
     file = io.BytesIO()
     alpha.point([0] + 255 * [255], "1").save(file, "png")
     bits = base64.b64encode(file.getvalue()).decode()
-    colour = _VARIABLES[COLOURS[c % len(COLOURS)].lower()]
     return (  # not up to the edges, where print would show a line
         f'<mask id="points">{opened}{bits}{closed}</mask>'
         '<rect x="1%" y="1%" width="98%" height="98%" mask="url(#points)" '
-        f'style="fill: {colour}"/>'
+        f'style="fill: {_VARIABLES[colour(c).lower()]}"/>'
     )

@@ -288,6 +288,13 @@ def test_conditions_differ_in_colour_and_the_usual_ones_keep_theirs(names):
             assert colours[name if name in names else other] == style.COLOURS[c]
 
 
+def test_no_condition_of_a_long_sweep_has_the_colour_of_another():
+    colours = {h.get_label(): h.get_color() for h in style.legend([*SWEEP, "max-norm"])}
+    assert len(set(list(colours.values())[:11])) == 11
+    assert list(colours.values()).count(colours["none"]) == 1
+    assert list(colours.values()).count(colours["l2"]) == 1
+
+
 def test_a_rate_of_the_lecture_has_one_colour_in_every_sweep():
     whole = style.numbers(["none", "dropout 0.2", "dropout 0.5", "dropout 0.8", "l2"])
     for name, c in whole.items():
