@@ -118,7 +118,10 @@ def render(contents: Contents) -> str:
             (
                 name,
                 int(epoch),
-                [float(values[c, :, p].mean()) for values in contents.curves.values()],
+                [
+                    (1 if "loss" in curve or "error" in own else 100) * float(of[c, :, p].mean())
+                    for curve, of in contents.curves.items()
+                ],
             )
             for c, name in enumerate(names)
             for p, epoch in enumerate(contents.epochs)

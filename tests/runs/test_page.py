@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dropout_jax.analysis.uniformity import Profile
+from dropout_jax.analysis.uniformity import MEASURES, Profile
 from dropout_jax.cli.main import run_command
 from dropout_jax.runs import layers_page, wording
 from dropout_jax.runs.page import Contents, render
@@ -147,6 +147,20 @@ def test_every_view_is_explained_and_has_one_name_for_readers(read):
         assert f"{name.capitalize()}: {of}." in text
         assert f"layer 1 {name} " in "".join(a.get("aria-label") or "" for _, a in read.tags)
         assert ("td", {"data-value": view}) in read.tags  # in the table that is saved
+
+
+def test_every_measure_but_the_gini_index_is_explained_beside_its_numbers():
+    some = contents()
+    rows = [comparison(name, 0, "entries", of, 0) for name in NAMES[1:] for of in MEASURES]
+    text = Reader(render(some._replace(summary={**some.summary, "comparisons": rows}))).text
+    assert all(f"{measure}: " in text for measure in MEASURES if measure != "gini")
+    assert "participation: (Σ a²)² / (N Σ a⁴); 1 is uniform, so here up is more uniform." in text
+
+
+def test_errors_are_in_per_cent_in_every_table(page):
+    error = 100 * contents().curves["test_error"][0, :, -1].mean()
+    assert f">{error:.4f}</td></tr>" in page
+    assert "losses in nats, errors in per cent" in page
 
 
 def test_the_choosers_start_where_contributions_changed_most():
