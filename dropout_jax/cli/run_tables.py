@@ -139,12 +139,14 @@ def _gini_table(summary: dict[str, Any], name: str, all_views: bool) -> Renderab
     """Gini of every layer and view of a condition beside the baseline's."""
     baseline = next(iter(summary["conditions"]))
     title = named(f"Gini, {name} against {baseline}: 0 is uniform", style="italic")
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.add_column("layer", justify="right")
-    table.add_column("view")
-    for heading in (baseline, name, "difference [95 % interval]", "p"):
-        table.add_column(named(heading), justify="right")
-    table.add_column("verdict")
+    table.add_column("view", min_width=13)  # contributions
+    for heading in (baseline, name):
+        table.add_column(named(heading), justify="right", overflow="fold")
+    for heading in ("difference\n[95 % interval]", "p"):  # whole numbers, also in 80 columns
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for row in in_order(summary["comparisons"]):
         shown = all_views or row["view"] in SHOWN
         if (row["condition"], row["measure"]) == (name, "gini") and shown:

@@ -37,11 +37,12 @@ def interrupted_line(summary: dict[str, Any]) -> Text:
 
 def comparison_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     """The cells of a comparison: means, difference, p and verdict."""
+    p = row["p_adjusted"]
     return (
         f"{row['baseline_mean']:.3f}",
         f"{row['condition_mean']:.3f}",
         f"{row['difference']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]",
-        f"{row['p_adjusted']:.3f}",
+        "<.001" if p < 0.001 else f"{p:.3f}",
         row["verdict"],
     )
 
