@@ -3,7 +3,9 @@
 Data that cannot be trained on are refused here, in one line. Shapes: n examples, D inputs.
 """
 
+import difflib
 import math
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,8 +79,10 @@ def load_dataset(name: str | Path, data_dir: str | Path | None = None) -> Datase
         return _load_idx(Path(data_dir), name) if data_dir else _fetch_openml(name)
     if name.endswith(".npz"):
         return split(*readers.read_npz(Path(name)), name)
+    near = difflib.get_close_matches(name.lower(), _NAMES, 1)
     raise ValueError(
         f"dataset must be {', '.join(_NAMES)} or the path of an .npz with x and y, got {name!r}"
+        + (f"; did you mean {near[0]}?" if near else "")
     )
 
 
@@ -230,7 +234,8 @@ def _fetch_openml(name: str) -> Dataset:
     from sklearn.datasets import fetch_openml
 
     try:
-        x, y = fetch_openml(_OPENML[name], version=1, return_X_y=True, as_frame=False)
+        with warnings.catch_warnings(action="ignore"):  # of each try again; the last error is told
+            x, y = fetch_openml(_OPENML[name], version=1, return_X_y=True, as_frame=False)
     except Exception as error:  # of the network, of the server, of the cache on disk
         raise ValueError(
             f"{name}: could not be fetched from OpenML ({readers.on_one_line(error)}); "

@@ -99,7 +99,11 @@ def prepare(arguments: Training, given: Conditions, options: Mapping[str, Any]) 
     out = arguments.out
     if out is None:
         now = datetime.now().strftime("%Y%m%d-%H%M%S")
-        out = folder.new(Path("runs"), f"{Path(arguments.dataset).stem}-{now}")
+        try:
+            out = folder.new(Path("runs"), f"{Path(arguments.dataset).stem}-{now}")
+        except OSError as error:
+            told = f"as runs/ cannot be written to: {error.strerror}"
+            raise ValueError(f"--out must be given, {told}") from error
     asked = (out, identity, arguments.overwrite, arguments.resume)
     folder.check(*asked)  # before anything is written
     lock = folder.lock(out)

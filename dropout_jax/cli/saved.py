@@ -37,7 +37,7 @@ def list_runs(arguments: List) -> int:
     if table.row_count:
         terminal.say([table])
     else:
-        terminal.say_plainly(f"There is no run in {escaped(place)}.")
+        terminal.say_plainly(f"There is no run in this folder: {escaped(place)}")
     return 0
 
 

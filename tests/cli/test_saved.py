@@ -98,7 +98,7 @@ def test_a_list_cuts_no_name(length, tmp_path, capsys, monkeypatch):
 
 def test_a_folder_without_runs_says_so(tmp_path, capsys):
     assert run_command(["list", str(tmp_path)]) == 0
-    assert "There is no run in" in capsys.readouterr().out
+    assert capsys.readouterr().out == f"There is no run in this folder: {tmp_path}\n"
 
 
 def test_two_runs_differ_in_the_settings_that_are_shown_and_in_no_others(runs, capsys):
