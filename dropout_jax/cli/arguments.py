@@ -97,7 +97,7 @@ class Train(Training):
 
     A condition is a name and its hyper-parameters: rates, learning_rate, momentum, weight_decay,
     max_norm. By default it takes the command's learning rate and momentum, and has no dropout, no
-    decay and no bound.
+    decay and no bound. One rate is that of all hidden layers.
     """
 
     condition: Annotated[

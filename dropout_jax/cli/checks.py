@@ -112,7 +112,9 @@ def shown(value: Any) -> str:
 def expected_of(name: str, value: Any, n_layers: int) -> Expectation:
     """What is expected of a hyper-parameter."""
     if name == "rates":
-        expected = f"hold {n_layers} {_RATES}, one for the input of each layer"
+        expected = (
+            f"hold {n_layers} {_RATES}, one for the input of each layer, or one for all hidden"
+        )
         met = len(value) == n_layers and all(0 <= rate <= 1 for rate in value)
         return Expectation(name, expected, met)
     expected, met = {

@@ -54,6 +54,9 @@ def given_conditions(arguments: Networks) -> Conditions:
     n_layers = len(arguments.features) + 1
     for name, values in given.items():
         check_name(name)
+        rates = values.get("rates")
+        if isinstance(rates, tuple) and len(rates) == 1:
+            values["rates"] = (0.0, *rates * len(arguments.features))
         for key, value in values.items():
             one = expected_of(key, value, n_layers)
             if not one.met:
@@ -98,7 +101,8 @@ def _parse(name: str, word: str) -> tuple[str, Value]:
 def _read(path: Path) -> Conditions:
     """The conditions of a TOML file: a table for each."""
     if not path.is_file():  # nor is a device or a pipe opened
-        raise ValueError(f"--conditions must be a TOML file, got {path}, which is none")
+        which = "is none" if path.exists() else "does not exist"
+        raise ValueError(f"--conditions must be a TOML file, got {path}, which {which}")
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

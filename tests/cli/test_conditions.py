@@ -69,6 +69,13 @@ def test_a_bound_for_one_condition_is_infinite_for_the_others():
     assert bounds == {"a": math.inf, "b": 2}
 
 
+def test_one_rate_of_a_condition_is_that_of_all_hidden_layers(tmp_path):
+    path = tmp_path / "conditions.toml"
+    path.write_text("[a]\nrates = 0.5\n", encoding="utf-8")
+    for train in (asked("a rates=0.5"), Train(conditions=path)):
+        assert given_conditions(train) == {"a": {"rates": (0.0, 0.5, 0.5)}}
+
+
 def test_a_file_means_what_the_command_line_means(tmp_path):
     path = tmp_path / "conditions.toml"
     path.write_text("[a]\n[b]\nrates = [0, 0.5, 1]\nweight_decay = 1e-4\n", encoding="utf-8")
@@ -93,7 +100,8 @@ BAD = [  # conditions, expected, given
     (["init"], "must not be init", "init"),
     (["a rates"], "one number a layer", "got rates"),
     (["a rates=0,0,x"], "one number a layer", "got rates=0,0,x"),
-    (["a rates=0.5"], "rates of condition a must hold 3 rates", "got 0.5"),
+    (["a rates=0.5,0.5"], "rates of condition a must hold 3 rates", "got 0.5 0.5"),
+    (["a rates=2"], "rates of condition a must hold 3 rates", "got 0.0 2.0 2.0"),
     (["a rates=0,0.5,1.5"], "rates of condition a must hold 3 rates in [0, 1]", "got 0.0 0.5 1.5"),
     (["a momentum=1,2"], "a number for learning_rate, momentum", "got momentum=1,2"),
     (["a momentum=1"], "momentum of condition a must lie in [0, 1)", "got 1.0"),
@@ -125,7 +133,7 @@ def test_what_is_no_condition_is_refused_with_what_was_expected_and_given(
         (f"[a]\nmomentum = 1{'0' * 5000}", "must be a TOML file"),
         (f"[a]\nrates = {'[' * 20_000}", "must be a TOML file"),
         (f"[a]\n{'x.' * 2_000}y = 1", "condition a must be given"),
-        ("[a]\nrates = 0.5", "rates of condition a must hold 3 rates"),
+        ("[a]\nrates = [0.5, 0.5]", "rates of condition a must hold 3 rates"),
         ("[a]\nrates = [true, 0, 0]", "one number a layer"),
         ("[a]\nmomentum = '0.5'", "a number for learning_rate"),
         ("[a]\n[a.b]\nmomentum = 0.5", "a number for learning_rate"),
@@ -142,7 +150,9 @@ def test_a_file_of_something_else_is_refused(text, expected, tmp_path):
 def test_conditions_come_from_one_place_that_is_there(tmp_path):
     with pytest.raises(ValueError, match="got both"):
         given_conditions(asked("a", conditions=Path("some.toml")))
-    with pytest.raises(ValueError, match=r"must be a TOML file, got .*absent"):
+    with pytest.raises(
+        ValueError, match=r"must be a TOML file, got .*absent, which does not exist"
+    ):
         given_conditions(Train(conditions=tmp_path / "absent"))
 
 
