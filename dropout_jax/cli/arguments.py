@@ -62,7 +62,7 @@ class Training(Networks):
     all_views: tyro.conf.FlagCreatePairsOff[bool] = False
     """also print the Gini of each unit's weights, of changes of weights, and of path norms"""
     tensorboard: tyro.conf.FlagCreatePairsOff[bool] = False
-    """also write curves and weights for TensorBoard to tensorboard/; needs the extra [tensorboard]"""
+    """also write curves and weights to tensorboard/; needs the extra [tensorboard]"""
     distributed: tyro.conf.FlagCreatePairsOff[bool] = False
     """train on the devices of several processes; outside a cluster, give the next three options"""
     coordinator: Annotated[str | None, _by_default("taken from the cluster", "HOST:PORT")] = None
