@@ -57,7 +57,7 @@ def file_lines(found: Inspected, references: dict[str, dict[str, float]]) -> Ite
 def _sizes(found: Inspected) -> Table:
     """How large the weights of each layer are, and of a single network all of them."""
     table = _table_of_layers("Size of the weights")
-    for heading in ("weights", "norm", "spectral norm", "stable rank", "dead units"):
+    for heading in ("count", "norm", "spectral norm", "stable rank", "dead units"):
         table.add_column(heading, justify="right")
     sizes = {
         name: {of: mean(v) for of, v in views[SIZE].items()} for name, views in found.values.items()

@@ -33,6 +33,8 @@ _STYLES = {
     "negligible": "dim",
     "undecided": "dim",
 }
+_ERRORS = (("train_error", "mean"), ("train_error", "sd"))  # in the order in which they are shown
+_ERRORS += tuple(("test_error", part) for part in ("mean", "sd", "ci_low", "ci_high"))
 
 
 def training_lines(conditions: dict[str, Hparams], n_seeds: int) -> Iterator[RenderableType]:
@@ -67,14 +69,13 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
     """The errors, a table per condition, and the notes."""
     conditions, statistics = summary["conditions"], summary["statistics"]
     width = max(8, *map(len, conditions))
-    for name, condition in conditions.items():
-        train, test = (
-            {part: f"{100 * value:.2f}" for part, value in condition[key].items()}
-            for key in ("train_error", "test_error")
-        )
+    told = [[f"{100 * one[of][part]:.2f}" for of, part in _ERRORS] for one in conditions.values()]
+    widest = [max(map(len, column)) for column in zip(*told, strict=True)]
+    for name, cells in zip(conditions, told, strict=True):
+        train, sd, *test = (cell.rjust(n) for cell, n in zip(cells, widest, strict=True))
         yield named(
-            f"{name:>{width}}   train error {train['mean']} ± {train['sd']} %   test error "
-            f"{test['mean']} ± {test['sd']} % [{test['ci_low']}, {test['ci_high']}]"
+            f"{name:>{width}}   train error {train} ± {sd} %   test error "
+            f"{test[0]} ± {test[1]} % [{test[2]}, {test[3]}]"
         )
     if said := why_l2(summary):
         yield Text(said, "dim")

@@ -245,6 +245,16 @@ def test_the_other_views_are_printed_if_they_are_asked_for(tmp_path, capsys):
     assert "With 3 seeds" in said[0]
 
 
+def test_errors_of_all_conditions_stand_below_each_other(trained):
+    conditions = trained.summary["conditions"]
+    part = dict.fromkeys(("mean", "sd", "ci_low", "ci_high"), 0.125)
+    small = {"train_error": {**part, "mean": 0.04}, "test_error": {**part, "ci_low": 0.04}}
+    both = {"none": conditions["none"], "a": {**conditions["none"], **small}}
+    lines = run_tables.run_lines({**trained.summary, "conditions": {**conditions, **both}})
+    told = [str(line) for _, line in zip(range(len(conditions) + 1), lines, strict=False)]
+    assert len({tuple(m.start() for m in re.finditer(r"\.", line)) for line in told}) == 1, told
+
+
 def test_rows_of_the_table_of_gini_are_not_broken_in_80_columns(trained):
     summary = {**trained.summary, "conditions": {"none": {}, "dropout 0.25": {}}}
     row = {**summary["comparisons"][0], "condition": "dropout 0.25", "measure": "gini"}
