@@ -15,6 +15,7 @@ import io
 import logging
 import os
 import re
+import signal
 import sys
 import tempfile
 import traceback
@@ -60,6 +61,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no ± shows a ?
             stream.reconfigure(errors="replace")
     sys.unraisablehook = lambda _: None  # threads of tensorstore outlive what they failed at
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        )  # at once: while JAX is imported, it could crash
     status = run_command(sys.argv[1:])
     if status == 1 and "jax" in sys.modules and sys.modules["jax"].process_count() > 1:
         os._exit(status)  # at once: the usual way out waits for all processes, also for lost ones
@@ -111,6 +116,8 @@ def _run(argv: Sequence[str]) -> int:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with bad_input():
         command = _command(arguments)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # set by `main`
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     return command()
 
 

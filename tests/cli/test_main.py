@@ -153,8 +153,10 @@ def test_the_entry_point_exits_with_the_status(monkeypatch, capsys):
     assert scripts == {"dropout-jax": "dropout_jax.cli.main:main"}
     monkeypatch.setattr(sys, "argv", ["dropout-jax", "compare", "--epochs", "0"])
     monkeypatch.setattr(sys, "unraisablehook", print)
+    usual = signal.getsignal(signal.SIGINT)
     with pytest.raises(SystemExit) as stop:
         main.main()
+    signal.signal(signal.SIGINT, usual)
     assert stop.value.code == 2
     hook: Any = sys.unraisablehook
     hook(RuntimeError("of a thread of another library"))
@@ -527,6 +529,24 @@ def test_a_run_is_not_gone_on_with_other_options_that_change_bits(tmp_path, caps
     identity = mark.identity
     assert identity["dropout_jax"] == main.version("dropout_jax")
     assert (identity["backend"], identity["device kind"], identity["block"]) == ("cpu", "cpu", 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["jax", "jaxlib"])
+def test_an_interrupt_while_jax_is_imported_ends_the_command_at_once(module, tmp_path):
+    code = f"""
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from dropout_jax.cli.main import main
+main()
+"""
+    status, out, err = run_alone("-c", code, *TOY, "--out", str(tmp_path / "run"))
+    assert (status, out, err) == (-signal.SIGINT, "", "")
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_nobody_foresaw_is_one_line_that_names_the_log(tmp_path, capsys, monkeypatch):
