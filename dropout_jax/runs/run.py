@@ -1,7 +1,6 @@
 """One comparison from start to finish: train, measure, compare."""
 
 import contextlib
-import importlib.util
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -49,22 +48,21 @@ class Run(Outcome):
 
         return figures(self)
 
-    def table(self, as_frame: bool | None = None) -> Any:
-        """Every comparison as a row: a DataFrame of pandas if that is installed, or dicts.
+    def table(self, as_frame: bool = True) -> Any:
+        """Every comparison as a row of a DataFrame of pandas.
 
         Of a network other than an MLP a row also holds the name of the layer's `kernel`.
 
         Args:
-          as_frame: True to insist on pandas, False for dicts.
-
-        Raises:
-          ModuleNotFoundError: if pandas is asked for and not installed.
+          as_frame: False for a list of dicts.
         """
         rows, names = self.summary["comparisons"], self.summary.get("layers")
         rows = [{**row, "kernel": names[row["layer"]]} for row in rows] if names else rows
-        if as_frame is None:
-            as_frame = importlib.util.find_spec("pandas") is not None
-        return importlib.import_module("pandas").DataFrame(rows) if as_frame else rows
+        if not as_frame:
+            return rows
+        import pandas as pd  # here, as it takes long to load
+
+        return pd.DataFrame(rows)
 
     def save(self, folder: str | Path) -> None:
         """Write the run to a new or empty folder, as the command line does; `load_run` reads it.

@@ -2,7 +2,6 @@
 
 import dataclasses
 import html
-import importlib.util
 import itertools
 import json
 from functools import partial
@@ -175,15 +174,12 @@ def test_a_notebook_shows_every_figure(result):
     assert all(f"<figcaption>{name}</figcaption>" in shown for name in result.figures)
 
 
-def test_a_table_is_of_pandas_if_that_is_there(result):
+def test_a_table_is_a_frame_or_rows(result):
     rows = result.table(as_frame=False)
     assert rows == result.summary["comparisons"]
     frame = result.table()
-    if importlib.util.find_spec("pandas") is None:
-        assert frame == rows
-    else:
-        assert list(frame.columns) == list(rows[0])
-        assert len(frame) == len(rows)
+    assert list(frame.columns) == list(rows[0])
+    assert len(frame) == len(rows)
 
 
 def test_the_summary_on_disk_says_the_answer_in_the_same_words(result, folder):
