@@ -1,7 +1,7 @@
 """dropout_jax: does dropout really spread a network's weights?
 
 The public names are here: `from dropout_jax import MLP, Config, Hparams, fit_population`. Importing
-the package costs nothing; JAX is loaded with the first name. The rooms, from the bottom up:
+the package costs nothing; JAX is loaded with the first name. The rooms, from the bottom up::
 
   noise          masks; dropout, Gaussian dropout and DropConnect as pure functions of a key
   io             readers that trust nothing, writers that are atomic

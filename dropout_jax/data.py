@@ -53,7 +53,8 @@ def load_dataset(name: str | Path, data_dir: str | Path | None = None) -> Datase
     Inputs are scaled to [0, 1]. In an `.npz`, integers are divided by the largest, and other
     numbers stay as they are.
 
-    Files are read without pickle, and only if they take at most `readers.MAX_BYTES` in memory.
+    Files are read without pickle, and only if they take at most 6 GiB in memory
+    (`io.readers.MAX_BYTES`).
 
     Raises:
       ValueError: if the name is unknown, a file is missing, truncated, malformed or too large, an

@@ -105,7 +105,7 @@ class Flight(NamedTuple):
 def init_blocks(
     config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: Dataset
 ) -> TrainState:
-    """`training.init` for hyper-parameters [D·M, …] and member keys [D·M], which are consumed."""
+    """`step.init` for hyper-parameters [D·M, …] and member keys [D·M], which are consumed."""
 
     def one(hparams: Hparams, key: jax.Array, data: Dataset) -> TrainState:
         return init(config, hparams, key, data.x_train.shape[1:])

@@ -104,7 +104,7 @@ def stack_conditions(conditions: Sequence[Hparams], n_layers: int | None = None)
     Raises:
       TypeError: if they are no sequence of `Hparams`, or rates are not real numbers.
       ValueError: if there are no conditions, a hyper-parameter is out of its range
-        (`training.check_hparams`), or the conditions do not give the same hyper-parameters in the
+        (`config.check_hparams`), or the conditions do not give the same hyper-parameters in the
         same shapes (rates 0 mean no dropout, max-norm inf no bound).
 
     Example:
@@ -173,7 +173,7 @@ def fit_population(
       TypeError: for a legacy key, conditions that are no `Hparams`, rates that are not real, data
         that are no `Dataset`, or a callback that is no function.
       ValueError: for no seed or a repeated one, conditions that `stack_conditions` refuses, data
-        that cannot be trained on (`training.check_training`), a network or an optimizer that does
+        that cannot be trained on (`config.check_training`), a network or an optimizer that does
         not take the conditions (`check_first_step`), block or memory for less than one member, a
         checkpoint of another population, a key of another generator, or a callback that
         returns what are not N bools.

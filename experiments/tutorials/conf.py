@@ -43,12 +43,12 @@ jax.typing.ArrayLike = NewType("ArrayLike", object)  # pyright: ignore[reportAtt
 
 
 def escape(_app: Any, _what: str, _name: str, _of: Any, _options: Any, lines: list[str]) -> None:
-    """In a docstring |w| is a magnitude and * a product; examples are code already."""
+    """In a docstring |w| is a magnitude and * a product, but for examples and escaped names."""
     in_example = False
     for i, line in enumerate(lines):
         in_example = bool(line.strip()) and (in_example or line.lstrip().startswith(">>>"))
         if not in_example:
-            lines[i] = re.sub(r"[|*]", r"\\\g<0>", line)
+            lines[i] = re.sub(r"(?<!\\)[|*]", r"\\\g<0>", line)
 
 
 def shorten(
@@ -76,13 +76,14 @@ def setup(app: Any) -> None:
     """What autodoc is told beyond its settings."""
     here = Path(__file__).parent
     sys.path.insert(0, str(here.parent.parent))
-    from dropout_jax.networks.nnx import MLP
+    from dropout_jax.networks.nnx import MLP, Dropout
     from experiments.tutorials.study_pages import write
 
     write(here / "studies")
     # The metaclass of an NNX module takes (*args, **kwargs): that of a bound __init__.
     # Type checkers know of no signature to set.
-    MLP.__signature__ = inspect.signature(partial(MLP.__init__, None))  # pyright: ignore[reportArgumentType]
+    for module in (MLP, Dropout):
+        module.__signature__ = inspect.signature(partial(module.__init__, None))  # pyright: ignore
     app.connect("autodoc-process-docstring", escape)
     app.connect("autodoc-process-signature", shorten)
     app.connect("autodoc-skip-member", skip)
