@@ -7,7 +7,7 @@ same bit for bit, whatever else is trained beside it.
 Shapes: D devices, M members of a block, P points of a learning curve.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -32,24 +32,6 @@ class Members(NamedTuple):
 
     hparams: Hparams
     keys: jax.Array
-
-
-def members_of(hparams: Hparams, seeds: Sequence[int], key: jax.Array) -> Members:
-    """The members of conditions [C] × seeds, seed by seed, so whole pairs are trained first.
-
-    The key is only folded into.
-
-    Example:
-      >>> from dropout_jax.populations.population import stack_conditions
-      >>> both = stack_conditions([Hparams((0.0,)), Hparams((0.5,))])
-      >>> print(members_of(both, range(2), jax.random.key(0)).hparams.rates.ravel())
-      [0.  0.5 0.  0.5]
-    """
-    n_conditions = len(jax.tree.leaves(hparams)[0])
-    condition_of = np.tile(np.arange(n_conditions), len(seeds))
-    seed_of = np.repeat(np.asarray(seeds, np.uint32), n_conditions)
-    keys = jax.vmap(partial(jax.random.fold_in, key))(seed_of)
-    return Members(jax.tree.map(lambda leaf: leaf[condition_of], hparams), keys)
 
 
 class _Wave(NamedTuple):

@@ -22,12 +22,12 @@ from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import Params
 from dropout_jax.noise import check_key
 from dropout_jax.populations.blocks import (
+    Members,
     Result,
     _waves,
     advance,
     curve_epochs,
     finish,
-    members_of,
     start,
     stop,
 )
@@ -130,6 +130,23 @@ def stack_conditions(conditions: Sequence[Hparams], n_layers: int | None = None)
     for hparams in conditions:
         check_hparams(hparams, n_layers)
     return jax.tree.map(lambda *values: np.stack(values), *map(as_arrays, conditions))
+
+
+def members_of(hparams: Hparams, seeds: Sequence[int], key: jax.Array) -> Members:
+    """The members of conditions [C] × seeds, seed by seed, so whole pairs are trained first.
+
+    The key is only folded into.
+
+    Example:
+      >>> both = stack_conditions([Hparams((0.0,)), Hparams((0.5,))])
+      >>> print(members_of(both, range(2), jax.random.key(0)).hparams.rates.ravel())
+      [0.  0.5 0.  0.5]
+    """
+    n_conditions = len(jax.tree.leaves(hparams)[0])
+    condition_of = np.tile(np.arange(n_conditions), len(seeds))
+    seed_of = np.repeat(np.asarray(seeds, np.uint32), n_conditions)
+    keys = jax.vmap(partial(member_key, key))(seed_of)
+    return Members(jax.tree.map(lambda leaf: leaf[condition_of], hparams), keys)
 
 
 def fit_population(
