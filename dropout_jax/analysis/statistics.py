@@ -181,8 +181,12 @@ def error_interval(errors: ArrayLike, n_examples: float) -> tuple[float, float]:
     Errors [S] are fractions, measured on the same `n_examples`. Two variances add up: that of the
     mean over seeds, s²/S, and that of the examples, e(1 - e)/n, with e the mean error. The second
     is an upper bound: it counts the part that differs between seeds twice. The quantile is that of
-    Student's t with S - 1 degrees, or the normal one for a single seed. With `n_examples` infinite
-    the examples are given, as for errors that are no rates.
+    Student's t with S - 1 degrees, or the normal one for a single seed. Its ends are cut at 0 and 1.
+    With `n_examples` infinite the examples are given, as for errors that are no rates.
+
+    Raises:
+      TypeError: if the errors are not real numbers.
+      ValueError: if there are none, or no examples, or an error of finitely many is outside [0, 1].
 
     Example:
       >>> low, high = error_interval([0.06, 0.06, 0.06], 1000)  # seeds agree, digits are few
@@ -190,11 +194,18 @@ def error_interval(errors: ArrayLike, n_examples: float) -> tuple[float, float]:
       0.028 0.092
     """
     errors = real(errors, "errors", 1)
+    if not n_examples > 0:
+        raise ValueError(f"n_examples must be positive, got {n_examples}")
+    low, high = (0.0, 1.0) if n_examples < math.inf else (-math.inf, math.inf)
+    if ((errors < low) | (errors > high)).any():
+        raise ValueError(f"errors must lie in [0, 1], got {errors.min():g} … {errors.max():g}")
     n, mean = len(errors), float(errors.mean())
     of_seeds = errors.var(ddof=1) / n if n > 1 else 0.0
-    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) if n > 1 else stats.norm.ppf(0.975)
-    half = float(quantile) * math.sqrt(of_seeds + mean * (1 - mean) / n_examples)
-    return mean - half, mean + half
+    law = stats.t(n - 1) if n > 1 else stats.norm
+    half = float(law.ppf((1 + CONFIDENCE) / 2)) * math.sqrt(
+        of_seeds + mean * (1 - mean) / n_examples
+    )
+    return float(np.clip(mean - half, low, high)), float(np.clip(mean + half, low, high))
 
 
 def verdict(

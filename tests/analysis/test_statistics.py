@@ -97,8 +97,27 @@ def test_students_interval_has_no_smallest_or_largest_scale(exponent):
 def test_the_interval_of_one_error_is_binomial_and_seeds_widen_it():
     half = 1.959964 * math.sqrt(0.1 * 0.9 / 1000)
     assert error_interval([0.1], 1000) == pytest.approx((0.1 - half, 0.1 + half), rel=1e-6)
-    half = 12.7062 * math.sqrt(0.0002 / 2 + 0.1 * 0.9 / 1000)  # t of one degree; s² = .0002
-    assert error_interval([0.09, 0.11], 1000) == pytest.approx((0.1 - half, 0.1 + half), rel=1e-5)
+    half = 12.7062 * math.sqrt(0.0002 / 2 + 0.5 * 0.5 / 1000)  # t of one degree; s² = .0002
+    assert error_interval([0.49, 0.51], 1000) == pytest.approx((0.5 - half, 0.5 + half), rel=1e-5)
+
+
+def test_the_interval_of_error_rates_stays_between_0_and_1():
+    assert error_interval([0.0, 0.01], 1000)[0] == 0
+    assert error_interval([1.0, 0.99], 1000)[1] == 1
+    assert error_interval([0.0, 0.01], math.inf)[0] < 0
+    assert np.isnan(error_interval([np.nan], 1000)).all()
+
+
+@pytest.mark.parametrize(
+    ("errors", "n_examples", "message"),
+    [
+        ([0.1], 0, "^n_examples must be positive, got 0"),
+        ([1.5, 1.6], 100, r"^errors must lie in \[0, 1\], got 1.5 … 1.6"),
+    ],
+)
+def test_what_is_no_error_rate_is_refused(errors, n_examples, message):
+    with pytest.raises(ValueError, match=message):
+        error_interval(errors, n_examples)
 
 
 def test_the_interval_of_errors_covers_new_seeds_on_new_examples():
