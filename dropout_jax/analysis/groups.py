@@ -52,8 +52,9 @@ def permutation_test(
     which deals leave as it is; one-sided tests ask whether the condition's mean is larger. The
     p-value alone is the share of deals whose statistic is as large (Fisher 1935), the adjusted one
     is that of `statistics.step_down`. Both are exact if there are at most 2^15 deals. Otherwise so
-    many random ones and the observed one are counted. The smallest p-value is 2 / C(S + S', S) for
-    groups of one size, half of that for others. A value that is not finite makes its column NaN.
+    many random ones and the observed one are counted. The smallest p-value of all deals is
+    2 / C(S + S', S) for groups of one size, half of that for others. A value that is not finite
+    makes its column NaN.
 
     Example:
       >>> alone, _ = permutation_test(np.arange(4.0)[:, None], np.arange(4.0)[:, None] + 10)
@@ -82,6 +83,8 @@ def permutation_test(
 
 def smallest_p(n: int, m: int) -> float:
     """The smallest p-value that groups of n and m networks can reach, alone or adjusted.
+
+    Beyond 2^15 deals it is a bound, as random ones may hold the observed one again.
 
     Example:
       >>> print(smallest_p(3, 3))  # 2 of 20 ways to deal them

@@ -59,6 +59,14 @@ def _of_two(differences: ArrayLike) -> np.ndarray:
     return differences
 
 
+def _family(differences: ArrayLike) -> np.ndarray:
+    """Differences [S, K] of at least one seed, or an error."""
+    differences = real(differences, "differences", 1)
+    if differences.ndim != 2:
+        raise ValueError(f"differences must be [S, K], got shape {differences.shape}")
+    return differences
+
+
 def interval(differences: np.ndarray) -> tuple[float, float]:
     """Interval for the mean of paired differences [S]: Student's below six seeds, else BCa.
 
@@ -111,9 +119,9 @@ def sign_flip_test(
     mean takes Σ d / √Σ d². The p-value alone is the share of sign patterns whose statistic is as
     large (Fisher 1935, §21); the adjusted one is that of `statistics.step_down`. Both are exact for
     up to 16 seeds if the differences are symmetric. For more seeds, 2^15 random patterns and the
-    observed one are counted, which keeps the level (Phipson & Smyth 2010). The smallest p-value is
-    2^(1 - S), one-sided 2^-S, whatever K is. NaN leaves a seed out of that column; a column of NaN
-    gives NaN.
+    observed one are counted, which keeps the level (Phipson & Smyth 2010). For up to 16 seeds the
+    smallest p-value is 2^(1 - S), one-sided 2^-S, whatever K is. A number that is not finite leaves
+    a seed out of that column; a column of them gives NaN.
 
     Raises:
       TypeError: if they are not real numbers.
@@ -124,9 +132,7 @@ def sign_flip_test(
       >>> print(alone, adjusted)
       [0.03125 0.03125] [0.03125 0.03125]
     """
-    differences = real(differences, "differences", 1)
-    if differences.ndim != 2:
-        raise ValueError(f"differences must be [S, K], got shape {differences.shape}")
+    differences = _family(differences)
     counted = np.isfinite(differences)
     d = np.where(counted, differences, 0.0)
     d /= np.maximum(np.abs(d).max(axis=0), np.finfo(float).tiny)
@@ -149,13 +155,15 @@ def negligible_test(differences: np.ndarray, margin: ArrayLike) -> np.ndarray:
 
     Two one-sided tests (Schuirmann 1987), that the mean is below the margin and that it is above
     its negative. All 2 K of them are one family of `sign_flip_test`, so a true difference at the
-    margin is called negligible in at most 5 % of families. A margin of NaN gives NaN.
+    margin is called negligible in at most 5 % of families. A margin of NaN gives NaN. Errors are those of
+    `sign_flip_test`.
 
     Example:
       >>> d = np.array([0.1, -0.1, 0.2, -0.2, 0.1, -0.1])
       >>> print(negligible_test(d[:, None], 1.0))  # 1 of 64 patterns
       [0.015625]
     """
+    differences = _family(differences)
     both = np.concatenate([margin - differences, differences + margin], axis=1)
     _, adjusted = sign_flip_test(both, two_sided=False)
     return np.maximum(*np.split(adjusted, 2))
@@ -180,7 +188,7 @@ def _sign_patterns(n: int) -> Iterator[np.ndarray]:
 def effect_size(differences: np.ndarray) -> float:
     """Hedges' g for paired differences [S]: mean / sd · (1 - 3/(4 (S - 1) - 1)).
 
-    It is NaN if the differences are equal but for rounding, or not all finite. It raises the errors
+    It is NaN of two differences, and if they are equal but for rounding, or not all finite. It raises the errors
     of `interval`.
 
     Example:
@@ -200,6 +208,9 @@ def effect_size(differences: np.ndarray) -> float:
 
 def smallest_p(n_seeds: int) -> float:
     """The smallest p-value that so many seeds can reach, alone or adjusted over any family.
+
+    Beyond 16 seeds it is a bound: random patterns may hold the observed one or its opposite again,
+    and the smallest one reached is then some times as large.
 
     Example:
       >>> print(smallest_p(6))  # 2⁻⁵
@@ -235,8 +246,8 @@ def compare(
       condition: the same measure in the members with it, seed by seed.
       higher_is_uniform: whether the measure grows with uniformity.
       margin: differences within it are negligible; a number, or one for each quantity [K].
-      counts: which pairs [S, K] count, booleans; None counts all. If a pair that counts is not finite, its
-        quantity is undecided.
+      counts: which pairs [S, K] count, booleans; None counts all. If a pair that counts is not
+        finite, its quantity is undecided.
 
     Raises:
       TypeError: if they are not real numbers, or `counts` not booleans.

@@ -364,6 +364,16 @@ def test_what_counts_is_told_by_booleans():
         compare(normal(6, 2), normal(6, 2, seed=1), counts=np.ones((6, 2), int))
 
 
+@pytest.mark.parametrize("test", [sign_flip_test, lambda d: negligible_test(d, 0.1)])
+def test_a_family_has_two_axes(test):
+    with pytest.raises(ValueError, match=r"^differences must be \[S, K\], got shape \(6,\)"):
+        test(np.zeros(6))
+
+
+def test_beyond_16_seeds_the_smallest_p_value_is_a_bound():
+    assert p_of(np.ones(18)) > smallest_p(18)
+
+
 @pytest.mark.parametrize(
     ("baseline", "condition"),
     [((6, 2), (6, 3)), ((6, 2), (5, 2)), ((6,), (6,)), ((1, 2), (1, 2)), ((6, 2, 1), (6, 2, 1))],
