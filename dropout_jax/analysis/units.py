@@ -12,6 +12,18 @@ import jax
 import jax.numpy as jnp
 
 
+def _in_range(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
+    """Vectors over a power of two each, and these powers: squares neither overflow nor underflow.
+
+    It is exact. Half precision becomes single.
+    """
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    largest = jax.lax.stop_gradient(jnp.abs(x).max(axis, keepdims=True, initial=0))
+    power = largest / (2 * jnp.frexp(largest)[0])
+    power = jnp.where(jnp.isfinite(power), power, 1)  # of 0, infinity and NaN
+    return x / power, power.squeeze(axis)
+
+
 def contribution(activations: jax.Array, outgoing: jax.Array) -> jax.Array:
     """cⱼ = rms(hⱼ) · ‖w_out,j‖ for every hidden unit [U].
 
@@ -32,8 +44,9 @@ def contribution(activations: jax.Array, outgoing: jax.Array) -> jax.Array:
             "activations [n, U] and outgoing [U, O] must be of the same units, got shapes "
             f"{activations.shape} and {outgoing.shape}"
         )
-    rms = jnp.sqrt(jnp.mean(activations**2, axis=0))
-    return rms * jnp.linalg.norm(outgoing, axis=1)
+    h, of_h = _in_range(activations, 0)
+    w, of_w = _in_range(outgoing, 1)
+    return jnp.sqrt(jnp.mean(h**2, axis=0)) * of_h * (jnp.linalg.norm(w, axis=1) * of_w)
 
 
 def path_norm(incoming: jax.Array, bias: jax.Array, outgoing: jax.Array) -> jax.Array:
@@ -49,8 +62,10 @@ def path_norm(incoming: jax.Array, bias: jax.Array, outgoing: jax.Array) -> jax.
       [10.]
     """
     chex.assert_rank([incoming, bias, outgoing], [2, 1, 2], exception_type=ValueError)
-    norm_in = jnp.sqrt(jnp.sum(incoming**2, axis=0) + bias**2)
-    return norm_in * jnp.linalg.norm(outgoing, axis=1)
+    w_in, of_in = _in_range(jnp.concatenate([incoming, bias[None]]), 0)
+    w_out, of_out = _in_range(outgoing, 1)
+    norm_in = jnp.sqrt(jnp.sum(w_in[:-1] ** 2, axis=0) + w_in[-1] ** 2)
+    return norm_in * of_in * (jnp.linalg.norm(w_out, axis=1) * of_out)
 
 
 def mean_correlation(activations: jax.Array) -> jax.Array:
@@ -66,6 +81,7 @@ def mean_correlation(activations: jax.Array) -> jax.Array:
       1.0
     """
     chex.assert_rank(activations, 2, exception_type=ValueError)
+    activations, _ = _in_range(activations, 0)
     centred = activations - activations.mean(axis=0, keepdims=True)
     return _mean_cosine(centred, jnp.any(activations != activations[:1], axis=0))
 
@@ -89,6 +105,7 @@ def mean_cosine(incoming: jax.Array) -> jax.Array:
 
 def _mean_cosine(columns: jax.Array, counts: jax.Array) -> jax.Array:
     """Mean |cosine| over all pairs of the columns that count."""
+    columns, _ = _in_range(columns, 0)
     norms = jnp.linalg.norm(columns, axis=0)
     unit = jnp.where(counts[None], columns / jnp.where(counts, norms, 1)[None], 0)
     others = jnp.fill_diagonal(jnp.abs(unit.T @ unit), 0, inplace=False)

@@ -163,3 +163,25 @@ def test_the_silent_share_counts_zeros():
 def test_arrays_of_other_shapes_are_refused(measure, shapes):
     with pytest.raises(ValueError, match=r"shapes|rank"):
         measure(*map(jnp.ones, shapes))
+
+
+@pytest.mark.parametrize("power", [-80, 80])  # of float32's -126 … 127: squares are out of range
+def test_large_and_small_numbers_keep_their_measures(power):
+    x, kernel, bias, outgoing = layers()
+    scale = 2.0**power
+    hidden = relu_layer(x, kernel, bias)
+    for measure in (mean_correlation, mean_cosine):
+        assert measure(hidden * scale) == measure(hidden)
+    np.testing.assert_array_equal(
+        contribution(hidden * scale, outgoing), contribution(hidden, outgoing) * scale
+    )
+    np.testing.assert_array_equal(
+        path_norm(kernel * scale, bias * scale, outgoing),
+        path_norm(kernel, bias, outgoing) * scale,
+    )
+
+
+def test_half_precision_is_measured_in_single():
+    large = jnp.full((500, 2), 300, jnp.float16)  # its squares, and their sum, overflow
+    assert mean_cosine(large) == pytest.approx(1, rel=TOL)
+    assert contribution(large, large[:2])[0] == pytest.approx(300 * 300 * 2**0.5, rel=TOL)
