@@ -9,7 +9,8 @@ Hurley & Rickard (2009) for such measures; `hoyer` fails Cloning, `participation
 
 All are pure reductions, made to be vmapped over members, layers and columns, and to be
 differentiated (|w| has the derivative 0 at 0). They are NaN if nothing counts, or if all that
-counts is 0, as there is no distribution then.
+counts is 0, as there is no distribution then. A single entry is uniform; `gini` and `hoyer`, which
+compare with the most uneven set of N, are NaN of it.
 
 Shapes: N entries that count, of M; Q fractions.
 """
@@ -89,6 +90,7 @@ def _ranked(a: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Array
 def _relative(a: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
     """U = a / mean(a) as a vector [M], 0 where it does not count, and N."""
     a, n = _counted(a, where)
+    n = n.astype(a.dtype)
     return a * (n / a.sum()), n
 
 
@@ -103,7 +105,7 @@ def gini(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
       0.0 1.0
     """
     a, rank, n = _ranked(a, where)
-    return jnp.sum((2 * rank - n - 1) / (n - 1) * a) / a.sum()
+    return jnp.sum(((2 * rank - n - 1) / (n - 1)).astype(a.dtype) * a) / a.sum()
 
 
 def cv(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
@@ -137,6 +139,8 @@ def entropy(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
 def participation(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
     """Participation ratio over N, (Σ a²)² / (N Σ a⁴); 1 uniform, 1/N one entry.
 
+    In float32 it may be NaN of more than some 5 · 10⁷ entries, if few of them are large.
+
     Example:
       >>> print(participation(jnp.array([0.0, 0.0, 0.0, 1.0])))
       0.25
@@ -168,6 +172,7 @@ def top10_share(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
       0.55
     """
     a, rank, n = _ranked(a, where)
+    rank, n = rank.astype(a.dtype), n.astype(a.dtype)
     return jnp.sum(jnp.clip(rank - 0.9 * n, 0, 1) * a) / a.sum()
 
 

@@ -454,3 +454,13 @@ def test_magnitudes_and_booleans_of_numpy_are_taken_and_their_types_too():
     """Type checkers read these calls."""
     a = np.array([1.0, 1.0, 7.0], np.float32)
     assert uniformity.gini(a, where=a < 2) == 0 < uniformity.gini(a)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_measure_keeps_its_type_also_where_none_is_promoted(name):
+    a = jnp.array([1.0, 2.0, 4.0], jnp.float32)
+    with jax.numpy_dtype_promotion("strict"):
+        strict = MEASURES[name](a)
+    assert strict == MEASURES[name](a)
+    with jax.enable_x64(True):
+        assert MEASURES[name](a).dtype == jnp.float32
