@@ -9,6 +9,7 @@ rescaling.
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -118,7 +119,8 @@ def _positions(shape: tuple[int, ...]) -> jax.Array:
 def keep_mask(key: jax.Array, rate: ArrayLike, shape: Sequence[int]) -> jax.Array:
     """Boolean mask, True = kept, with P(True) = 1 - rate independently for each entry.
 
-    An entry is kept if its 32 random bits are at least ⌊2^32 rate⌋, so P(True) is exact to 2^-32.
+    An entry is kept if its 32 random bits are at least ⌊2^32 rate⌋, of the rate in float32. So
+    P(True) is off by at most 2^-25 of the rate and 2^-32, and a rate of 1 - 1e-9 counts as 1.
     The masks of one key are nested: an entry that a higher rate keeps, a lower rate keeps too.
     Rate 0 keeps everything and rate 1 nothing.
 
@@ -170,9 +172,13 @@ def _mask(words: jax.Array, rate: jax.Array, shape: tuple[int, ...]) -> jax.Arra
     return jax.lax.platform_dependent(cpu=hashed_if, default=hashed)
 
 
-def _inverse_keep(rate: ArrayLike) -> jax.Array:
+def _wide(x: jax.Array) -> Any:
+    """The type to compute in, float32 or wider, as 1 / (1 - rate) is large."""
+    return x.dtype if x.dtype.itemsize > 4 else jnp.float32
+
+
+def _inverse_keep(rate: jax.Array) -> jax.Array:
     """1 / (1 - rate), and 1 at rate 1, where nothing is kept and nothing may overflow."""
-    rate = jnp.asarray(rate, jnp.float32)
     return 1 / jnp.where(rate == 1, 1, 1 - rate)  # a rate that is NaN gives NaN
 
 
@@ -213,13 +219,12 @@ def dropout(
         )
     shape = tuple(1 if d in shared else size for d, size in enumerate(x.shape))
     kept = jnp.where(jnp.broadcast_to(_keep_mask(key, rate, shape), x.shape), x, 0)
-    return _scaled(kept, _inverse_keep(rate))
+    return _scaled(kept, _inverse_keep(jnp.asarray(rate, _wide(x))))
 
 
 def _scaled(x: jax.Array, factor: jax.Array) -> jax.Array:
-    """The product in the type of x, computed in float32 or wider, as 1 / (1 - rate) is large."""
-    wide = x.dtype if x.dtype.itemsize > 4 else jnp.float32
-    return (x.astype(wide) * factor.astype(wide)).astype(x.dtype)
+    """The product in the type of x, computed in a wide one."""
+    return (x.astype(_wide(x)) * factor.astype(_wide(x))).astype(x.dtype)
 
 
 def gaussian_dropout(key: jax.Array, x: ArrayLike, rate: ArrayLike) -> jax.Array:
@@ -235,7 +240,7 @@ def gaussian_dropout(key: jax.Array, x: ArrayLike, rate: ArrayLike) -> jax.Array
     """
     x = jnp.asarray(x)
     _validate(key, rate, x)
-    rate = jnp.asarray(rate, jnp.float32)
+    rate = jnp.asarray(rate, _wide(x))
     variance = rate * _inverse_keep(rate)
     # The slope of sqrt is infinite at 0, so sqrt is not evaluated there.
     deviation = jnp.where(variance == 0, 0, jnp.sqrt(jnp.where(variance == 0, 1, variance)))

@@ -513,3 +513,9 @@ def test_arrays_of_numpy_and_lists_of_sizes_are_taken_and_their_types_too():
     assert gaussian_dropout(fresh_key(), x, np.float32(1)).tolist() == [0, 0, 0]
     assert drop_connect(fresh_key(), x, np.array(1)).tolist() == [0, 0, 0]
     assert keep_mask(fresh_key(), 0.5, [4, 8]).shape == (4, 8)
+
+
+def test_double_precision_is_scaled_in_double_precision():
+    with jax.enable_x64(True):
+        y = dropout(jax.random.key(0), jnp.ones(9, jnp.float64), 0.1)
+        np.testing.assert_allclose(y[y > 0], 1 / 0.9, rtol=1e-15)

@@ -26,7 +26,8 @@ def variance(rate: ArrayLike) -> jax.Array:
       >>> print(variance(jnp.array([0.2, 0.5, 0.8])).round(2))
       [0.25 1.   4.  ]
     """
-    rate = jnp.asarray(rate, jnp.float32)
+    rate = jnp.asarray(rate)
+    rate = rate.astype(jnp.promote_types(rate.dtype, jnp.float32))
     return rate / (1 - rate)
 
 

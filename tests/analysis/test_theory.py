@@ -338,3 +338,8 @@ def test_noise_of_either_kind_has_mean_one_and_variance_lambda(noise, rate):
     squared = (drawn - 1) ** 2
     bound = 5 * squared.std() / jnp.sqrt(n) + 1e-5
     assert abs(squared.mean() - variance(rate)) < bound
+
+
+def test_the_variance_of_a_rate_in_double_precision_is_of_that():
+    with jax.enable_x64(True):
+        assert variance(0.1) == pytest.approx(1 / 9, rel=1e-15)
