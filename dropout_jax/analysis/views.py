@@ -156,7 +156,8 @@ def ginis(params: Any) -> dict[str, jax.Array]:
     """Gini of |w| of every kernel in a tree of parameters, by its path: for any training loop.
 
     A kernel is what `trees.kernels_in` finds. All its weights count, dead or not; nothing is
-    compiled anew for new values.
+    compiled anew for new values. Of a population, whose parameters are [C, S, …], take
+    `jax.vmap(jax.vmap(ginis))`: it would pool the weights of its members.
 
     Raises:
       ValueError: if there is none.

@@ -30,6 +30,14 @@ def test_the_ginis_of_a_tree_are_those_of_its_kernels_and_compile_once():
     assert cast(Any, views._gini_of_each)._cache_size() == n_programs
 
 
+def test_the_ginis_of_a_population_are_those_of_its_members():
+    kernels = jax.random.normal(jax.random.key(0), (2, 3, 4, 5))
+    (of,) = jax.vmap(jax.vmap(ginis))({"layer_0": {"kernel": kernels}}).values()
+    assert of.shape == (2, 3)
+    (alone,) = ginis({"layer_0": {"kernel": kernels[1, 2]}}).values()
+    np.testing.assert_allclose(of[1, 2], alone, rtol=1e-6)
+
+
 def test_the_ginis_of_a_module_pass_over_what_is_no_array():
     network = eqx.nn.MLP(4, 3, 5, 2, key=jax.random.key(0))
     of_module = {"network": network, "name": "mine", "keys": jax.random.split(jax.random.key(0), 4)}
