@@ -12,9 +12,10 @@ from dropout_jax.noise import dropout, never_drops, typed
 class Dropout(nn.Module):
     """`flax.linen.Dropout` with a rate that may be traced, so that vmap runs over rates.
 
-    Arguments and semantics are Flax's. The masks are those of `noise.dropout`, nested in the rate;
-    for the same key they differ from Flax's. As in Flax, a concrete rate of 0 needs no key; a
-    traced rate does.
+    Arguments and semantics are Flax's, but that rate 1 needs a key too, inputs must be real, and no
+    dimension is given twice. The masks are those of `noise.dropout`, nested in the rate; for the
+    same key they differ from Flax's. As in Flax, a concrete rate of 0 needs no key; a traced rate
+    does.
 
     Attributes:
       rate: P(drop), a scalar in [0, 1], possibly traced.

@@ -62,9 +62,10 @@ class MLP(nnx.Module):
 class Dropout(nnx.Dropout):
     """`flax.nnx.Dropout` with a rate that may be traced, so that vmap runs over rates.
 
-    Arguments and semantics are Flax's. The masks are those of `noise.dropout`, nested in the rate;
-    for the same key they differ from Flax's. As in Flax, a concrete rate of 0 needs no key; a
-    traced rate does.
+    Arguments and semantics are Flax's, but that rate 1 needs a key too, inputs must be real, and no
+    dimension is given twice. The masks are those of `noise.dropout`, nested in the rate; for the
+    same key they differ from Flax's. As in Flax, a concrete rate of 0 needs no key; a traced rate
+    does.
 
     Example:
       >>> def drop(rate):
