@@ -50,8 +50,8 @@ def load_dataset(name: str | Path, data_dir: str | Path | None = None) -> Datase
     read from four IDX files (gzipped or not) in `data_dir`, or fetched from OpenML. Of all others a
     stratified fifth is the test set, always the same.
 
-    Inputs are scaled to [0, 1]. In an `.npz`, integers are divided by the largest, and other
-    numbers stay as they are.
+    Inputs are scaled to [0, 1]. In an `.npz`, integers are divided by the largest, so those below 0
+    stay below 0, and other numbers stay as they are.
 
     Files are read without pickle, and only if they take at most 6 GiB in memory
     (`io.readers.MAX_BYTES`).

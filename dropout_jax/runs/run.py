@@ -125,8 +125,9 @@ def compare(
 ) -> Run:
     """Train the conditions on the same seeds and compare all others with the first.
 
-    Arguments and errors are those of `populations.population.fit_population`; the key is only
-    folded into. An interrupted training is compared on its complete seeds if they are at least two.
+    Arguments and errors are those of `populations.population.fit_population`, but `devices` and
+    `block`; the key is only folded into. An interrupted training is compared on its complete seeds
+    if they are at least two.
 
     The layers of a network other than an MLP are its kernels (`trees.kernels_in`), by number in
     `metrics.csv`, and by name in `summary["layers"]`. What needs the activations of

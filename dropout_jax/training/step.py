@@ -114,6 +114,9 @@ def _loss_and_moved(
 def clip_columns(kernel: jax.Array, max_norm: float | Array) -> jax.Array:
     """A kernel [D, U] with every column scaled down to Euclidean norm `max_norm`, if it is longer.
 
+    A column whose norm overflows, in float32 beyond some 10¹⁹, becomes 0, or NaN if `max_norm` is
+    infinite.
+
     Example:
       >>> print(clip_columns(jnp.array([[3.0, 0.3], [4.0, 0.4]]), 1.0).round(2))
       [[0.6 0.3]
