@@ -21,6 +21,7 @@ _SCHEMA_VERSION = 2
 # Networks that learn have a lower training loss than untrained ones. Dead networks, and those left
 # by a rate of .9, stay near it. The test loss may rise a hundredfold by overfitting.
 _DIVERGED = 10
+_LEARNED = 0.01  # of the training loss; at a rate of 1 it falls by less than a ten-thousandth
 
 
 def sound(population: Population) -> np.ndarray:
@@ -108,7 +109,8 @@ def summarise(
 
     Members that diverged are named and left out of all means. Their seed is left out of the
     comparisons of their condition, or of all comparisons if they belong to the baseline. A
-    condition with the networks of the baseline, bit for bit, says so: `same_as_baseline`. A
+    condition with the networks of the baseline, bit for bit, says so: `same_as_baseline`. So does
+    one whose mean training loss fell by less than a hundredth: `did_not_learn`. A
     learning rate, a momentum or a max-norm is there if conditions differ in it.
 
     Args:
@@ -148,6 +150,11 @@ def summarise(
         leaves = jax.tree.leaves(population.params) if c else []
         return bool(leaves) and all(np.array_equal(of[c], of[0], equal_nan=True) for of in leaves)
 
+    def untaught(c: int) -> bool:
+        loss = np.asarray(population.curve.train.loss, np.float64)[c, counts[c]]
+        first, last = loss.mean(axis=0)[[0, -1]] if len(loss) else (np.nan, np.nan)
+        return loss.shape[-1] > 1 and bool(first - last < _LEARNED * abs(first))
+
     def dead(c: int) -> list[float]:
         live = [np.asarray(live[c])[counts[c]] for live in measured.live_inputs]
         return [float((~of).sum(-1).mean()) if len(of) else np.nan for of in live]
@@ -176,6 +183,7 @@ def summarise(
                 ],
                 "n_compared": int(n_compared[c]),
                 **({"same_as_baseline": True} if same(c) else {}),
+                **({"did_not_learn": True} if untaught(c) else {}),
             }
             for c, (name, hparams) in enumerate(conditions.items())
         },

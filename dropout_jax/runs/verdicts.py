@@ -92,6 +92,11 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
     if len(groups) > 2:
         groups = _alike({name: (of and of.spread) or of for name, of in found.items()})
     sentences += [_sentence({name: found[name] for name in names}) for names in groups]
+    if untaught := [n for n, of in summary["conditions"].items() if of.get("did_not_learn")]:
+        sentences.append(
+            f"With {_listed(untaught)}, the networks did not learn: their training loss fell by "
+            "less than a hundredth."
+        )
     if same:
         sentences.append(
             f"With {_listed(same)}, the networks are those of {baseline}, bit for bit: the setting "

@@ -152,6 +152,14 @@ def test_a_condition_with_the_networks_of_the_baseline_says_so(measured):
     assert [name for name, of in conditions.items() if of.get("same_as_baseline")] == ["l2"]
 
 
+def test_conditions_whose_training_loss_hardly_fell_did_not_learn(measured):
+    population = toy_population(3, 10)
+    loss = population.curve.train.loss
+    loss[...] = [[[2.3, 0.1]], [[2.3, 2.29]], [[-1.0, -2.0]]]  # a loss of one's own may be negative
+    conditions = summarise(CONDITIONS, range(10), population, measured, None)["conditions"]
+    assert [name for name, of in conditions.items() if of.get("did_not_learn")] == ["dropout"]
+
+
 def test_a_summary_holds_the_last_errors_over_seeds_and_what_is_dead(measured):
     population = toy_population(3, 10)
     summary = summarise(CONDITIONS, range(10), population, measured, (50, 400))

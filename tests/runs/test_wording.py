@@ -60,6 +60,14 @@ def test_networks_that_are_those_of_the_baseline_get_no_verdict():
     assert in_short(told) == "b: the networks of the baseline, bit for bit"
 
 
+def test_networks_that_did_not_learn_are_named():
+    told = summary([MORE], [SAME] * 2)
+    told["conditions"]["b"]["did_not_learn"] = True
+    assert verdict(told)[-1] == (
+        "With b, the networks did not learn: their training loss fell by less than a hundredth."
+    )
+
+
 def test_where_all_is_undecided_the_short_answer_says_so():
     assert in_short(summary([OPEN], [OPEN] * 2)) == "b: undecided"
 
