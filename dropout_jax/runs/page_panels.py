@@ -136,7 +136,7 @@ def lorenz(shares: Mapping[str, np.ndarray], names: Sequence[str], quantity: str
     """
     drawn = []
     for l, (title, values) in enumerate(shares.items()):
-        figure, axes = new_panel("fraction, from the smallest", f"share of the sum of {quantity}")
+        figure, axes = new_panel("fraction, from the smallest", "share of the sum")
         some = values[..., ::_EVERY_OF_LORENZ]
         panels.draw_lorenz(axes, dict(zip(names, some, strict=True)))
         panels.shade_gini(axes, some[0])
@@ -167,7 +167,7 @@ def differences(comparisons: Sequence[Mapping[str, Any]], names: Sequence[str]) 
     for name, c in list(numbers(names).items())[1:]:
         of_condition = [row for row in rows if row["condition"] == name]
         x_label = "difference in Gini (left: more uniform)"
-        figure, axes = new_panel(x_label, height=0.6 + 0.17 * len(of_condition), left=1.5)
+        figure, axes = new_panel(x_label, height=0.6 + 0.17 * len(of_condition), left=1.8)
         panels.draw_differences(axes, of_condition, {name: c})
         axes.set_xlim(-top, top)
         axes.xaxis.set_major_locator(MaxNLocator(5))

@@ -373,6 +373,18 @@ def test_nothing_is_cut_off_on_a_phone_in_either_scheme(opened, scheme):
     )
     text, behind = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours)
     assert (text < behind) == (scheme == "light")
+    for table in opened.find_elements("css selector", "#answer table"):
+        assert table.rect["width"] <= 330
+    opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.slow
+def test_on_a_projector_a_condition_stands_beside_the_baseline(opened):
+    size = {"width": 640, "height": 360, "deviceScaleFactor": 2, "mobile": False}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    figures = opened.find_elements("css selector", "#weights figure")
+    left, right = (figure.rect for figure in figures if figure.is_displayed())
+    assert left["y"] == right["y"]
     opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
@@ -387,5 +399,9 @@ def test_in_print_every_chart_is_shown_and_no_table_is_cut_off(opened):
     tables = opened.find_elements("css selector", "table")
     assert all(table.is_displayed() for table in tables)
     assert max(table.rect["x"] + table.rect["width"] for table in tables) <= 700
+    rows = opened.find_elements("css selector", "tr[data-measure]")
+    seen = {row.get_attribute("data-measure") for row in rows if row.is_displayed()}
+    assert seen == {"gini"}
+    assert "metrics.csv" in opened.find_element("css selector", "#differences").text
     opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
