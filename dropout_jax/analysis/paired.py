@@ -155,8 +155,8 @@ def negligible_test(differences: np.ndarray, margin: ArrayLike) -> np.ndarray:
 
     Two one-sided tests (Schuirmann 1987), that the mean is below the margin and that it is above
     its negative. All 2 K of them are one family of `sign_flip_test`, so a true difference at the
-    margin is called negligible in at most 5 % of families. A margin of NaN gives NaN. Errors are those of
-    `sign_flip_test`.
+    margin is called negligible in at most 5 % of families. A margin of NaN gives NaN. Errors are
+    those of `sign_flip_test`.
 
     Example:
       >>> d = np.array([0.1, -0.1, 0.2, -0.2, 0.1, -0.1])
@@ -188,8 +188,8 @@ def _sign_patterns(n: int) -> Iterator[np.ndarray]:
 def effect_size(differences: np.ndarray) -> float:
     """Hedges' g for paired differences [S]: mean / sd · (1 - 3/(4 (S - 1) - 1)).
 
-    It is NaN of two differences, and if they are equal but for rounding, or not all finite. It raises the errors
-    of `interval`.
+    It is NaN of two differences, and if they are equal but for rounding, or not all finite. It
+    raises the errors of `interval`.
 
     Example:
       >>> print(round(effect_size(np.array([1.0, 2.0, 3.0])), 3))  # 2 / 1 · (1 - 3/7)

@@ -68,7 +68,7 @@ def skip(_app: Any, _what: str, _name: str, member: Any, _skip: bool, _options: 
 
 
 def to_pages(_app: Any, _name: str, source: list[str]) -> None:
-    """A link to the script of a study, which leads somewhere in the repository, goes to its page."""
+    """A link to the script of a study, for readers of the repository, goes to its page."""
     source[0] = re.sub(r"\]\(\.\./(\w+)\.py\)", r"](studies/\1)", source[0])
 
 

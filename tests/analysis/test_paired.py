@@ -360,7 +360,7 @@ def test_pairs_that_do_not_count_are_left_out_and_the_others_are_counted():
 
 
 def test_what_counts_is_told_by_booleans():
-    with pytest.raises(TypeError, match="^counts must hold booleans, got int64"):
+    with pytest.raises(TypeError, match=r"^counts must hold booleans, got int64"):
         compare(normal(6, 2), normal(6, 2, seed=1), counts=np.ones((6, 2), int))
 
 

@@ -104,7 +104,7 @@ def test_what_cannot_be_enumerated_is_refused(rates, expected):
 )
 def test_the_expected_loss_of_other_noise_is_refused(noise):
     model, params = linear(2)
-    with pytest.raises(ValueError, match="^the noise of the model must be dropout of inputs"):
+    with pytest.raises(ValueError, match=r"^the noise of the model must be dropout of inputs"):
         expected_loss(model.clone(**noise), params, X, Y, squared_error, (0.5,))
 
 

@@ -220,12 +220,12 @@ def test_inputs_are_as_many_as_those_of_the_parameters_or_refused(x):
 
 
 def test_drop_connect_of_inputs_is_refused_as_it_would_be_plain_dropout():
-    with pytest.raises(ValueError, match="^noise_on_kernels must be True for drop_connect"):
+    with pytest.raises(ValueError, match=r"^noise_on_kernels must be True for drop_connect"):
         MLP(FEATURES, noise=drop_connect)
 
 
 def test_of_several_rates_some_may_be_traced():
-    def outputs(rate):
+    def outputs(rate) -> Any:
         return MODEL.apply(PARAMS, X, key=jax.random.key(0), rates=(rate, 0.5, 0.5))
 
     np.testing.assert_allclose(jax.jit(outputs)(0.2), outputs(0.2), rtol=1e-5, atol=1e-6)

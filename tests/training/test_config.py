@@ -332,9 +332,8 @@ def test_a_training_of_more_steps_than_are_counted_is_refused():
 def test_hyper_parameters_are_numbers_and_rates_one_a_layer_or_refused(name, value, rates):
     hparams = Hparams(rates=rates)._replace(**{name: value})
     may_be_none = name == "max_norm"
-    good = (value is None and may_be_none) or (
-        is_real(value) and type(value) is not bool and not math.isnan(value)
-    )
+    real = is_real(value) and type(value) is not bool
+    good = may_be_none if value is None else real and not math.isnan(value)
     if good and value is not None:
         range_of = {"momentum": 0 <= value < 1, "max_norm": value > 0}
         good = range_of.get(name, value >= 0)
