@@ -16,7 +16,6 @@ from jax.typing import ArrayLike
 
 from dropout_jax.analysis.ensemble import all_masks, mask_probabilities
 from dropout_jax.networks.mlp import MLP, Params, check_rates, layers
-from dropout_jax.noise import dropout
 
 
 def variance(rate: ArrayLike) -> jax.Array:
@@ -77,7 +76,7 @@ def expected_loss(
       >>> print(loss.round(3))  # outputs 0, 2, 2 and 4: (4 + 0 + 0 + 4) / 4
       2.0
     """
-    if model.noise is not dropout or model.noise_on_kernels:
+    if model.noise is not MLP.noise or model.noise_on_kernels:  # dropout, of inputs
         raise ValueError("the noise of the model must be dropout of inputs, got another")
     check_rates(rates, len(model.features))
     if max(rates) >= 1:
