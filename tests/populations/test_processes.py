@@ -160,7 +160,9 @@ def test_a_process_that_dies_ends_the_other_and_the_run_goes_on(victim, whole, t
     assert both[1 - victim].returncode not in (0, -signal.SIGKILL), said
     assert not (folder / "summary.json").exists()
     if victim == 1:
-        assert "dropout-jax: lost another process; go on with --resume" in said
+        assert (
+            "dropout-jax: lost another process; go on with the same commands and --resume" in said
+        )
         assert run_command([*COMPARE, "--out", str(folder), "--resume"]) == 0
         assert (folder / "weights.safetensors").read_bytes() == whole
         assert json.loads((folder / "environment.json").read_text())["interrupted"] is False

@@ -149,7 +149,7 @@ def test_metrics_of_the_user_s_own_are_shown_as_they_are(of_distance, tmp_path):
     assert np.asarray(axes[3].lines[0].get_ydata())[-1] == pytest.approx(last)
     assert {of.get_ylabel() for of in axes} == {""}
     shown = page(of_distance, {}, {})
-    assert "Errors, mean and standard deviation over seeds; the 95 % interval is for new " in shown
+    assert "Errors, mean and standard deviation over seeds; the 95 % interval of the test " in shown
     assert "new seeds on these examples" in shown
     assert f">{last:.4f}</td>" in shown
     assert "nats" not in shown
