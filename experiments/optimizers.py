@@ -41,7 +41,7 @@ from matplotlib.figure import Figure
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.devices import map_members
-from dropout_jax.populations.population import stack_conditions
+from dropout_jax.populations.members import stack_conditions
 from dropout_jax.training.config import Config, Hparams, sgd
 from experiments.shared import command, record, study
 from experiments.shared.courses import course

@@ -34,7 +34,8 @@ from dropout_jax.analysis import perturbations
 from dropout_jax.data import load_dataset
 from dropout_jax.networks.mlp import MLP, Params
 from dropout_jax.populations.devices import map_members
-from dropout_jax.populations.population import fit_population, member_key
+from dropout_jax.populations.members import member_key
+from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.objectives import error_rate

@@ -37,7 +37,7 @@ from dropout_jax.data import load_dataset
 from dropout_jax.io import writers
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.devices import map_members
-from dropout_jax.populations.population import stack_conditions
+from dropout_jax.populations.members import stack_conditions
 from dropout_jax.training.config import Config, Hparams
 from experiments.shared import command, course_page, record, study
 from experiments.shared.courses import Look, course, law, moments

@@ -10,8 +10,8 @@ import numpy as np
 from dropout_jax.data import Dataset
 from dropout_jax.populations.blocks import advance, curve_epochs, start
 from dropout_jax.populations.devices import deal, mesh_of, share
+from dropout_jax.populations.members import members_of, stack_conditions
 from dropout_jax.populations.memory import block_size
-from dropout_jax.populations.population import members_of, stack_conditions
 from dropout_jax.training.config import Config, Hparams
 
 _ENOUGH_SECONDS = 5.0

@@ -7,7 +7,6 @@ same bit for bit, whatever else is trained beside it.
 Shapes: D devices, M members of a block, P points of a learning curve.
 """
 
-from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -25,30 +24,6 @@ from dropout_jax.training.epochs import Curve, learning_point, train_epoch
 from dropout_jax.training.step import TrainState, init
 
 _N_CURVE_POINTS = 10
-
-
-class Members(NamedTuple):
-    """Hyper-parameters [N, …] and keys [N]."""
-
-    hparams: Hparams
-    keys: jax.Array
-
-
-class _Wave(NamedTuple):
-    """The members first … last - 1, and whoever fills the blocks after them."""
-
-    first: int
-    last: int
-    members: Members
-
-
-def _waves(members: Members, first: int, size: int) -> Iterator[_Wave]:
-    """The members from `first` on, in waves of one size; the last is filled with the first ones."""
-    n_members = len(members.keys)
-    for begin in range(first, n_members, size):
-        places = np.arange(begin, begin + size) % n_members
-        of_wave = jax.tree.map(lambda leaf, at=places: leaf[at], members)
-        yield _Wave(begin, min(begin + size, n_members), of_wave)
 
 
 class Result(NamedTuple):
@@ -153,7 +128,7 @@ def start(config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: D
       >>> from dropout_jax.data import load_dataset
       >>> from dropout_jax.networks.mlp import MLP
       >>> from dropout_jax.populations.devices import mesh_of, share
-      >>> from dropout_jax.populations.population import stack_conditions
+      >>> from dropout_jax.populations.members import stack_conditions
       >>> config, mesh = Config(MLP((4, 10)), epochs=1), mesh_of(jax.devices()[:1])
       >>> data = share(mesh, load_dataset("digits"))
       >>> members = stack_conditions([Hparams((0.0, 0.0)), Hparams((0.0, 0.5))])

@@ -85,7 +85,7 @@ def unpack(
       >>> from dropout_jax.networks.mlp import MLP
       >>> from dropout_jax.populations.blocks import advance, start
       >>> from dropout_jax.populations.devices import mesh_of, share
-      >>> from dropout_jax.populations.population import stack_conditions
+      >>> from dropout_jax.populations.members import stack_conditions
       >>> config, mesh = Config(MLP((4, 10)), epochs=2), mesh_of(jax.devices()[:1])
       >>> data, hparams = share(mesh, load_dataset("digits")), stack_conditions([Hparams()])
       >>> keys = jax.random.split(jax.random.key(0), 1)

@@ -18,8 +18,9 @@ from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.networks.protocol import params_of
 from dropout_jax.populations.checkpoints import Checkpoints
+from dropout_jax.populations.members import seeds_of
 from dropout_jax.populations.moment import Callback
-from dropout_jax.populations.population import Allocate, Interrupted, fit_population, seeds_of
+from dropout_jax.populations.population import Allocate, Interrupted, fit_population
 from dropout_jax.runs.folder import check_name
 from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.verdicts import verdict

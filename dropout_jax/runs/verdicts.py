@@ -17,6 +17,12 @@ _SPREAD: dict[tuple[bool | None, bool | None], str] = {  # are the work, and the
     (False, False): "neither the work nor the weights",
 }
 _SPREAD_ALONE = {True: "the weights", False: "not the weights"}  # of a network other than an MLP
+_CHANGES = {
+    "more uniform": "more evenly",
+    "less uniform": "less evenly",
+    "negligible": "about as evenly",
+    "undecided": "undecided",
+}
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 
 
@@ -26,17 +32,6 @@ class _Found(NamedTuple):
     work: tuple[str, ...]
     weights: tuple[str, ...]
     of_mlp: bool
-    baseline: str
-
-    @property
-    def changes(self) -> dict[str, str]:
-        """What each verdict is called."""
-        return {
-            "more uniform": "more evenly",
-            "less uniform": "less evenly",
-            "negligible": f"about as evenly as with {self.baseline}",
-            "undecided": "undecided",
-        }
 
     @property
     def is_open(self) -> bool:
@@ -72,8 +67,8 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
       >>> (sentence,) = verdict({"conditions": conditions, "comparisons": rows})
       >>> print(sentence)
       Dropout spreads the work rather than the weights: the hidden layer's units contribute more
-      evenly; single weights are spread less evenly in the first layer, about as evenly as with none
-      in the output layer.
+      evenly; single weights are spread less evenly in the first layer, about as evenly in the
+      output layer.
     """
     baseline, *others = summary["conditions"]
     same = _same(summary)
@@ -133,13 +128,12 @@ def _same(summary: Mapping[str, Any]) -> list[str]:
 def _found(summary: Mapping[str, Any]) -> dict[str, _Found]:
     """What was found of each condition whose networks differ from the baseline's."""
     table, same = picture(summary), _same(summary)
-    baseline = next(iter(summary.get("conditions", [""])))
     found = {}
     for name in dict.fromkeys(name for name, _ in table if name not in same):
         layers = [cells for (of, _), cells in table.items() if of == name]
         work = (cells["contributions"].verdict for cells in layers if "contributions" in cells)
         weights = tuple(cells["weights"].verdict for cells in layers)
-        found[name] = _Found(tuple(work), weights, "layers" not in summary, baseline)
+        found[name] = _Found(tuple(work), weights, "layers" not in summary)
     return found
 
 
@@ -168,8 +162,8 @@ def _sentence(found: Mapping[str, _Found | None]) -> str:
             return f"{said}; the layers differ between them."
         said += ": "
     if first.work:  # a network may have no hidden layer
-        said += f"{_of_units(first.work, first.changes)}; "
-    return f"{said}{_of_weights(first.weights, first.changes, first.of_mlp)}."
+        said += f"{_of_units(first.work)}; "
+    return f"{said}{_of_weights(first.weights, first.of_mlp)}."
 
 
 def _spreads(names: Sequence[str], what: str) -> str:
@@ -193,29 +187,29 @@ def _is_spread(verdicts: Sequence[str]) -> bool | None:
     return False if 2 * (more + undecided) < len(verdicts) else None
 
 
-def _of_units(verdicts: Sequence[str], changes: Mapping[str, str]) -> str:
+def _of_units(verdicts: Sequence[str]) -> str:
     """How evenly units contribute, by hidden layer."""
     n = len(verdicts)
     if len(set(verdicts)) > 1:
         names = [f"the {which} hidden layer" for which in _order(n, "last")]
-        return f"hidden units contribute {_by_layer(verdicts, names, changes)}"
+        return f"hidden units contribute {_by_layer(verdicts, names)}"
     units = "the hidden layer's units" if n == 1 else "the units of every hidden layer"
     if verdicts[0] == "undecided":
         return f"how evenly {units} contribute is undecided"
-    return f"{units} contribute {changes[verdicts[0]]}"
+    return f"{units} contribute {_CHANGES[verdicts[0]]}"
 
 
-def _of_weights(verdicts: Sequence[str], changes: Mapping[str, str], of_mlp: bool) -> str:
+def _of_weights(verdicts: Sequence[str], of_mlp: bool) -> str:
     """How evenly single weights are spread, by layer; the order of other networks is not known."""
     if set(verdicts) == {"undecided"}:
         return "how evenly single weights are spread is undecided"
     if len(set(verdicts)) == 1:
         where = " in every layer" if len(verdicts) > 1 else ""
-        return f"single weights are spread {changes[verdicts[0]]}{where}"
+        return f"single weights are spread {_CHANGES[verdicts[0]]}{where}"
     names = [f"layer {l}" for l in range(len(verdicts))]
     if of_mlp:
         names = [f"the {which} layer" for which in _order(len(verdicts), "output")]
-    return f"single weights are spread {_by_layer(verdicts, names, changes)}"
+    return f"single weights are spread {_by_layer(verdicts, names)}"
 
 
 def _order(n: int, last: str) -> list[str]:
@@ -225,11 +219,11 @@ def _order(n: int, last: str) -> list[str]:
     return [of[0], "middle", of[2]] if n == 3 else of
 
 
-def _by_layer(verdicts: Sequence[str], names: Sequence[str], changes: Mapping[str, str]) -> str:
+def _by_layer(verdicts: Sequence[str], names: Sequence[str]) -> str:
     """The changes, each with the layers that it holds for; the undecided ones in brackets."""
     where = {
         change: _listed(of)
-        for verdict, change in changes.items()
+        for verdict, change in _CHANGES.items()
         if (of := [name for name, one in zip(names, verdicts, strict=True) if one == verdict])
     }
     undecided = where.pop("undecided", "")

@@ -15,7 +15,7 @@ from dropout_jax.analysis.uniformity import MEASURES
 from dropout_jax.analysis.views import layer_views, measure_entries
 from dropout_jax.data import Array
 from dropout_jax.networks.mlp import MLP, Params
-from dropout_jax.populations.population import member_key, seeds_of, stack_conditions
+from dropout_jax.populations.members import member_key, seeds_of, stack_conditions
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import train_epoch
 from dropout_jax.training.step import TrainState, init, train_step

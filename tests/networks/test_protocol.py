@@ -14,7 +14,7 @@ from flax import nnx
 from dropout_jax import MLP, Config, Dataset, Hparams, compare, fit, fit_population, ginis
 from dropout_jax.networks.linen import Dropout
 from dropout_jax.noise import dropout
-from dropout_jax.populations.population import member_key
+from dropout_jax.populations.members import member_key
 from dropout_jax.training.objectives import squared_error
 from dropout_jax.training.step import init, train_step
 

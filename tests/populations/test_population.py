@@ -12,15 +12,10 @@ from hypothesis import strategies as st
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.populations import blocks, devices, memory, population
+from dropout_jax.populations.members import member_key, seeds_of, stack_conditions
 from dropout_jax.populations.memory import block_size, member_bytes
 from dropout_jax.populations.moment import Moment
-from dropout_jax.populations.population import (
-    Interrupted,
-    fit_population,
-    member_key,
-    seeds_of,
-    stack_conditions,
-)
+from dropout_jax.populations.population import Interrupted, fit_population
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import fit
 from dropout_jax.training.step import init

@@ -79,7 +79,8 @@ def compute() -> list[np.ndarray]:
     from dropout_jax.data import Dataset
     from dropout_jax.networks.mlp import MLP
     from dropout_jax.populations.devices import map_members
-    from dropout_jax.populations.population import fit_population, member_key
+    from dropout_jax.populations.members import member_key
+    from dropout_jax.populations.population import fit_population
     from dropout_jax.training.config import Config, Hparams
 
     root = jax.random.key(3)

@@ -160,7 +160,7 @@ def test_every_measure_but_the_gini_index_is_explained_beside_its_numbers():
 def test_errors_are_in_per_cent_in_every_table(page):
     error = 100 * contents().curves["test_error"][0, :, -1].mean()
     assert f">{error:.4f}</td></tr>" in page
-    assert "losses in nats, errors in per cent" in page
+    assert "losses in nats; errors in per cent" in page
 
 
 def test_the_choosers_start_where_contributions_changed_most():

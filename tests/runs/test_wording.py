@@ -132,12 +132,12 @@ def test_every_layer_is_named_with_its_verdict():
     assert sentence == (
         "With b, hidden units contribute more evenly in the first hidden layer and the last hidden "
         "layer, less evenly in the middle hidden layer; single weights are spread more evenly in "
-        "the output layer, less evenly in the first layer, about as evenly as with a in the "
+        "the output layer, less evenly in the first layer, about as evenly in the "
         "second layer (undecided in the third layer)."
     )
     (same,) = verdict(summary([OPEN], [SAME] * 2))
     assert "how evenly the hidden layer's units contribute is undecided" in same
-    assert "single weights are spread about as evenly as with a in every layer" in same
+    assert "single weights are spread about as evenly in every layer" in same
 
 
 def test_a_network_without_hidden_layers_has_no_work_to_spread():
@@ -152,7 +152,7 @@ def test_a_network_without_hidden_layers_has_no_work_to_spread():
         (
             [LESS, SAME, OPEN, OPEN, SAME],
             "b does not spread the weights",
-            "less evenly in layer 0, about as evenly as with a in layer 1 and layer 4 (undecided "
+            "less evenly in layer 0, about as evenly in layer 1 and layer 4 (undecided "
             "in layer 2 and layer 3).",
         ),
         ([MORE, OPEN], None, "more evenly in layer 0 (undecided in layer 1)."),
@@ -217,7 +217,7 @@ def test_conditions_with_the_same_verdicts_share_a_sentence():
     assert first.startswith(
         "B, c and d spread the work rather than the weights: the units of every"
     )
-    assert "about as evenly as with a in the middle layer and the output layer" in first
+    assert "about as evenly in the middle layer and the output layer" in first
     assert second.startswith("L2 spreads neither the work nor the weights: ")
     assert in_short(told).startswith(
         "b, c and d spread the work rather than the weights; l2 spreads "

@@ -14,7 +14,7 @@ from flax import nnx
 from dropout_jax.analysis.trees import arrays_of, kernels_in
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP, layers
-from dropout_jax.populations.population import stack_conditions
+from dropout_jax.populations.members import stack_conditions
 from dropout_jax.training import config, objectives, schedules, step
 from dropout_jax.training.batches import batch_indices
 from dropout_jax.training.config import Config, Hparams, sgd

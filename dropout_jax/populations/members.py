@@ -1,0 +1,144 @@
+"""The members of a population: conditions × seeds, their keys, and the waves they are trained in.
+
+Shapes: C conditions, S seeds, N = S·C members.
+"""
+
+import operator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from dropout_jax.noise import check_key
+from dropout_jax.training.config import Hparams, as_arrays, check_hparams
+
+
+def seeds_of(seeds: Sequence[int] | np.ndarray | int) -> list[int]:
+    """The seeds as a list; a number S means the first S of them.
+
+    Raises:
+      ValueError: unless they are distinct integers in 0 … 2^32 - 1, one or more.
+
+    Example:
+      >>> print(seeds_of(3), seeds_of([5, 7]))
+      [0, 1, 2] [5, 7]
+    """
+    if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool):
+        seeds = range(seeds)
+    try:
+        found = list(map(operator.index, cast(Sequence[int], seeds)))
+        wrong = [seed for seed in found if not _is_seed(seed)]
+        wrong = wrong or [f"{seed} {n} times" for seed, n in Counter(found).items() if n > 1]
+    except TypeError:
+        found, wrong = [], [f"{seeds!r:.80}"]
+    if wrong or not found:
+        shown = wrong[0] if wrong else "none"
+        raise ValueError(f"seeds must be distinct integers in 0 … 2^32 - 1, got {shown}")
+    return found
+
+
+def member_key(root: jax.Array, seed: jax.typing.ArrayLike) -> jax.Array:
+    """The key of the members of `seed`, in every condition: fold_in(root, seed).
+
+    Raises:
+      TypeError: if `root` is not a typed key.
+      ValueError: if a concrete `seed` is not an integer in 0 … 2^32 - 1.
+
+    Example:
+      >>> root = jax.random.key(0)
+      >>> print(member_key(root, 3) == jax.random.fold_in(root, 3))
+      True
+    """
+    check_key(root)
+    if not isinstance(seed, Tracer) and not _is_seed(seed):
+        raise ValueError(f"seed must be an integer in 0 … 2^32 - 1, got {seed}")
+    return jax.random.fold_in(root, seed)
+
+
+def _is_seed(seed: Any) -> bool:
+    return isinstance(seed, int | np.integer) and 0 <= int(seed) < 2**32
+
+
+def stack_conditions(conditions: Sequence[Hparams], n_layers: int | None = None) -> Hparams:
+    """Conditions as one Hparams of float32 arrays [C, …]; `n_layers` asks for one rate per layer.
+
+    Raises:
+      TypeError: if they are no sequence of `Hparams`, or rates are not real numbers.
+      ValueError: if there are no conditions, a hyper-parameter is out of its range
+        (`config.check_hparams`), or the conditions do not give the same hyper-parameters in the
+        same shapes (rates 0 mean no dropout, max-norm inf no bound).
+
+    Example:
+      >>> both = stack_conditions([Hparams((0.0,)), Hparams((0.5,))])
+      >>> print(both.rates.ravel())
+      [0.  0.5]
+    """
+    listed = isinstance(conditions, Sequence) and not isinstance(conditions, Hparams)
+    wrong = [one for one in conditions if not isinstance(one, Hparams)] if listed else [conditions]
+    if wrong:
+        raise TypeError(f"conditions must be a list of Hparams, got {type(wrong[0]).__name__}")
+    if not conditions:
+        raise ValueError("a population needs at least one condition, got none")
+    given = [
+        {name: np.shape(value) for name, value in hparams._asdict().items() if value is not None}
+        for hparams in conditions
+    ]
+    if any(shapes != given[0] for shapes in given):
+        raise ValueError(
+            "all conditions must give the same hyper-parameters in the same shapes, got "
+            + " and ".join(sorted(set(map(str, given))))
+        )
+    for hparams in conditions:
+        check_hparams(hparams, n_layers)
+    return jax.tree.map(lambda *values: np.stack(values), *map(as_arrays, conditions))
+
+
+class Members(NamedTuple):
+    """Hyper-parameters [N, …] and keys [N]."""
+
+    hparams: Hparams
+    keys: jax.Array
+
+
+def members_of(hparams: Hparams, seeds: Sequence[int], key: jax.Array) -> Members:
+    """The members of conditions [C] × seeds, seed by seed, so whole pairs are trained first.
+
+    The key is only folded into.
+
+    Example:
+      >>> both = stack_conditions([Hparams((0.0,)), Hparams((0.5,))])
+      >>> print(members_of(both, range(2), jax.random.key(0)).hparams.rates.ravel())
+      [0.  0.5 0.  0.5]
+    """
+    n_conditions = len(jax.tree.leaves(hparams)[0])
+    condition_of = np.tile(np.arange(n_conditions), len(seeds))
+    seed_of = np.repeat(np.asarray(seeds, np.uint32), n_conditions)
+    keys = jax.vmap(partial(member_key, key))(seed_of)
+    return Members(jax.tree.map(lambda leaf: leaf[condition_of], hparams), keys)
+
+
+class Wave(NamedTuple):
+    """The members first … last - 1, and whoever fills the blocks after them."""
+
+    first: int
+    last: int
+    members: Members
+
+
+def waves(members: Members, first: int, size: int) -> Iterator[Wave]:
+    """The members from `first` on, in waves of one size; the last is filled with the first ones.
+
+    Example:
+      >>> members = Members(np.arange(5.0), np.arange(5))
+      >>> print([wave.members.keys.tolist() for wave in waves(members, 0, 3)])
+      [[0, 1, 2], [3, 4, 0]]
+    """
+    n_members = len(members.keys)
+    for begin in range(first, n_members, size):
+        places = np.arange(begin, begin + size) % n_members
+        of_wave = jax.tree.map(lambda leaf, at=places: leaf[at], members)
+        yield Wave(begin, min(begin + size, n_members), of_wave)
