@@ -62,9 +62,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     sys.unraisablehook = lambda _: None  # threads of tensorstore outlive what they failed at
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        )  # at once: while JAX is imported, it could crash
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # at once: while JAX is imported, it may crash
     status = run_command(sys.argv[1:])
     if status == 1 and "jax" in sys.modules and sys.modules["jax"].process_count() > 1:
         os._exit(status)  # at once: the usual way out waits for all processes, also for lost ones

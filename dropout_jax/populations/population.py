@@ -18,14 +18,7 @@ import numpy as np
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import Params
 from dropout_jax.noise import check_key
-from dropout_jax.populations.blocks import (
-    Result,
-    advance,
-    curve_epochs,
-    finish,
-    start,
-    stop,
-)
+from dropout_jax.populations.blocks import Result, advance, curve_epochs, finish, start, stop
 from dropout_jax.populations.checkpoints import Checkpoints
 from dropout_jax.populations.devices import Device, deal, mesh_of, share
 from dropout_jax.populations.members import members_of, seeds_of, stack_conditions, waves
@@ -34,12 +27,7 @@ from dropout_jax.populations.moment import Callback, Moment
 from dropout_jax.populations.processes import anywhere, of_first
 from dropout_jax.populations.resuming import pack, restore, unpack
 from dropout_jax.populations.store import Allocate, by_condition, keep, make_store, rows
-from dropout_jax.training.config import (
-    Config,
-    Hparams,
-    check_first_step,
-    check_training,
-)
+from dropout_jax.training.config import Config, Hparams, check_first_step, check_training
 from dropout_jax.training.epochs import Curve
 
 # threefry4x32 is not among them: XLA's CPU backend does not come to an end with its chained splits.

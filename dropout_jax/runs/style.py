@@ -97,7 +97,7 @@ def colour(c: int) -> str:
 
 
 def line(c: int) -> Any:
-    """The line style of condition c; with `colour`, 36 conditions can be told apart.
+    """The line style of condition c; with `colour`, 39 conditions can be told apart.
 
     Example:
       >>> print(line(1), line(11))  # the same colour, another line

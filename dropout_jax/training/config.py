@@ -28,7 +28,6 @@ from dropout_jax.noise import check_rate
 from dropout_jax.training import objectives
 
 _MAX_STEPS = 2**31 - 1  # counted in int32
-_OPTAX_CROSS_ENTROPY = optax.softmax_cross_entropy_with_integer_labels
 _OPTIMIZER = (
     "make_optimizer must be a function of Hparams, such as lambda h: optax.adam(h.learning_rate)"
 )
@@ -126,8 +125,8 @@ class Config:
     @property
     def n_classes(self) -> int | None:
         """The number K of classes; None if the loss takes other labels than cross entropy's."""
-        of_classes = self.loss_fn in (objectives.cross_entropy, _OPTAX_CROSS_ENTROPY)
-        return self.model.features[-1] if of_classes else None
+        of_classes = (objectives.cross_entropy, optax.softmax_cross_entropy_with_integer_labels)
+        return self.model.features[-1] if self.loss_fn in of_classes else None
 
     @property
     def mlp(self) -> MLP:
