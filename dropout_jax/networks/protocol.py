@@ -45,8 +45,10 @@ class Network(Protocol):
       ...         if key is not None:  # whole channels; the first rate is not used here
       ...             h = dropout(key, h, rates[1], broadcast_dims=(-3, -2))
       ...         return nn.Dense(10)(h.mean((-3, -2)))
-      >>> outputs_of(Convolutional(), (8, 8, 1)).shape
-      (10,)
+      >>> images = jnp.ones((5, 8, 8, 1))
+      >>> params = Convolutional().init(jax.random.key(0), images[0])
+      >>> print(Convolutional().apply(params, images).shape)
+      (5, 10)
     """
 
     @property
@@ -73,7 +75,7 @@ class Network(Protocol):
 def check_network(model: Any) -> None:
     """Raise TypeError unless the model has what a `Network` has, and is hashable.
 
-    What `apply` takes is seen only when it is traced: `training.config.check_first_step`.
+    What `apply` takes is seen only when it is traced: `training.config.check_training`.
 
     Example:
       >>> check_network("mlp")
@@ -109,14 +111,14 @@ def moving_collections(params: Params) -> list[str]:
     return [name for name in collections if name != "params"]
 
 
-def traced(expected: str, fn: Callable, *args: Any) -> Any:
-    """What a function of the user's makes: shapes and types, without computing anything.
+def shapes_of(expected: str, fn: Callable, *args: Any) -> Any:
+    """`jax.eval_shape` of a function of the user's: shapes and types, without computing anything.
 
     Raises:
       ValueError: if it raises anything: what was expected, and the first line of the error.
 
     Example:
-      >>> traced("loss_fn must take two numbers, got", lambda a: a, jnp.ones(()), jnp.ones(()))
+      >>> shapes_of("loss_fn must take two numbers, got", lambda a: a, jnp.ones(()), jnp.ones(()))
       Traceback (most recent call last):
       ValueError: loss_fn must take two numbers, got
       TypeError: <lambda>() takes 1 positional argument but 2 were given
@@ -124,8 +126,8 @@ def traced(expected: str, fn: Callable, *args: Any) -> Any:
     try:
         return jax.eval_shape(fn, *args)
     except Exception as error:
-        said = str(error).strip().partition("\n")[0][:200]
-        raise ValueError(f"{expected} {type(error).__name__}: {said}") from error
+        message = str(error).strip().partition("\n")[0][:200]
+        raise ValueError(f"{expected} {type(error).__name__}: {message}") from error
 
 
 def params_of(model: Network, inputs: int | tuple[int, ...]) -> Params:
@@ -145,7 +147,7 @@ def params_of(model: Network, inputs: int | tuple[int, ...]) -> Params:
     """
     x = jnp.zeros(inputs)
     failed = f"init of the network failed on an example of shape {x.shape}:"
-    params = traced(failed, lambda key: model.init(key, x), jax.random.key(0))
+    params = shapes_of(failed, lambda key: model.init(key, x), jax.random.key(0))
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             name = jax.tree_util.keystr(path, simple=True, separator=".")
@@ -153,22 +155,6 @@ def params_of(model: Network, inputs: int | tuple[int, ...]) -> Params:
                 f"parameters must be floating-point numbers, got {leaf.dtype} in {name}"
             )
     return params
-
-
-def outputs_of(model: Network, inputs: int | tuple[int, ...]) -> jax.ShapeDtypeStruct:
-    """The shape and type of the outputs for one example, without computing them.
-
-    Raises:
-      ValueError: if `init` or `apply` fails (`params_of`).
-
-    Example:
-      >>> from dropout_jax.networks.mlp import MLP
-      >>> print(outputs_of(MLP((3, 2)), 4).shape)
-      (2,)
-    """
-    x = jnp.zeros(inputs)
-    failed = f"apply of the network failed on an example of shape {x.shape}:"
-    return traced(failed, lambda params: model.apply(params, x), params_of(model, inputs))
 
 
 def words_of(name: str) -> list[str]:

@@ -27,7 +27,7 @@ from dropout_jax.populations.moment import Callback, Moment
 from dropout_jax.populations.processes import anywhere, of_first
 from dropout_jax.populations.resuming import pack, restore, unpack
 from dropout_jax.populations.store import Allocate, by_condition, keep, make_store, rows
-from dropout_jax.training.config import Config, Hparams, check_first_step, check_training
+from dropout_jax.training.config import Config, Hparams, check_training
 from dropout_jax.training.epochs import Curve
 
 # threefry4x32 is not among them: XLA's CPU backend does not come to an end with its chained splits.
@@ -99,8 +99,8 @@ def fit_population(
       TypeError: for a legacy key, conditions that are no `Hparams`, rates that are not real, data
         that are no `Dataset`, or a callback that is no function.
       ValueError: for no seed or a repeated one, conditions that `stack_conditions` refuses, data
-        that cannot be trained on (`config.check_training`), a network or an optimizer that does
-        not take the conditions (`check_first_step`), block or memory for less than one member, a
+        that cannot be trained on, a network or an optimizer that does not take the conditions
+        (`config.check_training`), block or memory for less than one member, a
         checkpoint of another population, a key of another generator, or a callback that
         returns what are not N bools.
       Interrupted: on Ctrl-C, with the seeds completed so far.
@@ -119,10 +119,11 @@ def fit_population(
     if not callable(callback):
         raise TypeError(f"callback must be a function of a Moment, got {callback!r:.80}")
     seeds, devices = seeds_of(seeds), list(devices or jax.devices())
-    _validate(config, key, data, devices)
-    members = members_of(stack_conditions(conditions, len(config.model.features)), seeds, key)
-    n_members, inputs = len(members.keys), data.x_train.shape[1:]
-    check_first_step(config, conditions[0], inputs)
+    _check_population_key(key, len(devices))
+    hparams = stack_conditions(conditions, len(config.model.features))
+    check_training(config, data, conditions[0])
+    members, inputs = members_of(hparams, seeds, key), data.x_train.shape[1:]
+    n_members = len(members.keys)
     total = n_members * config.epochs
     block = block_size(config, inputs, devices, memory) if block is None else block
     if block < 1:
@@ -159,8 +160,8 @@ def fit_population(
     return _population(config, store, len(seeds))
 
 
-def _validate(config: Config, key: jax.Array, data: Dataset, devices: list[Device]) -> None:
-    """Raise what `fit_population` says it raises for these arguments."""
+def _check_population_key(key: jax.Array, n_devices: int) -> None:
+    """Raise what `fit_population` says it raises for its key."""
     check_key(key)
     impl = str(jax.random.key_impl(key))
     if impl not in _COUNTER_BASED:
@@ -168,12 +169,11 @@ def _validate(config: Config, key: jax.Array, data: Dataset, devices: list[Devic
             f"a population needs a counter-based key ({', '.join(_COUNTER_BASED)}), got {impl}, "
             "which draws the bits of all members from the first key"
         )
-    if "philox" in impl and len(devices) > 1:
+    if "philox" in impl and n_devices > 1:
         raise ValueError(
             f"{impl} keys serve one device, as XLA does not compile them for several, got "
-            f"{len(devices)}; take a threefry key, or give devices"
+            f"{n_devices}; take a threefry key, or give devices"
         )
-    check_training(config, data)
 
 
 def _population(config: Config, store: Result, n_seeds: int) -> Population:

@@ -17,17 +17,16 @@ from dropout_jax.data import Array, Dataset, check_dataset
 from dropout_jax.networks.mlp import MLP, check_features, check_rates
 from dropout_jax.networks.protocol import (
     Network,
+    Params,
     check_network,
     layout_of,
     moving_collections,
-    outputs_of,
     params_of,
-    traced,
+    shapes_of,
 )
 from dropout_jax.noise import check_rate
 from dropout_jax.training import objectives
 
-_MAX_STEPS = 2**31 - 1  # counted in int32
 _OPTIMIZER = (
     "make_optimizer must be a function of Hparams, such as lambda h: optax.adam(h.learning_rate)"
 )
@@ -151,21 +150,20 @@ class Config:
                 raise ValueError(f"{name} must be a positive integer, got {value!r}")
         if not callable(self.make_optimizer):
             raise TypeError(f"{_OPTIMIZER}, got {reprlib.repr(self.make_optimizer)}")
-        of = {"loss_fn": "(outputs, label)", "error_fn": "(outputs, label)"}
-        for name, arguments in {**of, "rate_schedule": "progress"}.items():
+        for name in ("loss_fn", "error_fn", "rate_schedule"):
             fn = getattr(self, name)
             if not callable(fn) and (fn is not None or name == "loss_fn"):
-                shown = reprlib.repr(fn)
-                raise TypeError(f"{name} must be a function of {arguments}, got {shown}")
+                arguments = "progress" if name == "rate_schedule" else "(outputs, label)"
+                raise TypeError(f"{name} must be a function of {arguments}, got {reprlib.repr(fn)}")
         for name, fn in list(vars(self).items()):
             if isinstance(fn, partial):
                 with suppress(TypeError):  # of arguments that cannot be hashed
-                    one = _the_partial(fn.func, *fn.args, **dict(sorted(fn.keywords.items())))
-                    object.__setattr__(self, name, one)
+                    shared = _shared_partial(fn.func, *fn.args, **dict(sorted(fn.keywords.items())))
+                    object.__setattr__(self, name, shared)
 
 
 @lru_cache(maxsize=None, typed=True)  # 1, 1.0 and True are equal, and are other arguments
-def _the_partial(fn: Callable, /, *args: Any, **keywords: Any) -> partial:
+def _shared_partial(fn: Callable, /, *args: Any, **keywords: Any) -> partial:
     """One partial for equal arguments of equal types, as two of them would not be equal."""
     return partial(fn, *args, **keywords)
 
@@ -188,9 +186,9 @@ def as_arrays(hparams: Hparams) -> Hparams:
 def check_hparams(hparams: Hparams, n_layers: int | None = None) -> None:
     """Raise ValueError unless every hyper-parameter lies in its range; traced ones pass.
 
-    Rates must lie in [0, 1], and the momentum in [0, 1). The learning rate and the weight decay
-    must not be negative, the max-norm must be positive. All but the rates must be one real number;
-    rates and the max-norm may be None.
+    Rates lie in [0, 1], the momentum in [0, 1). The learning rate and the weight decay are not
+    negative, the max-norm is positive. All but the rates are one real number; rates and the
+    max-norm may be None.
 
     Args:
       n_layers: L, to ask for one rate per layer.
@@ -218,18 +216,23 @@ def check_hparams(hparams: Hparams, n_layers: int | None = None) -> None:
         if number.ndim or not real or number != number:
             shown = f"shape {number.shape}" if number.ndim else value
             raise ValueError(f"{name} must be one real number, got {shown}")
-        expected, met = {
-            "momentum": ("lie in [0, 1)", 0 <= number < 1),
-            "max_norm": ("be positive", number > 0),
-        }.get(name, ("not be negative", number >= 0))
-        if not met:
-            raise ValueError(f"{name} must {expected}, got {value}")
+        if name == "momentum" and not 0 <= number < 1:
+            raise ValueError(f"momentum must lie in [0, 1), got {value}")
+        if name == "max_norm" and not number > 0:
+            raise ValueError(f"max_norm must be positive, got {value}")
+        if number < 0:
+            raise ValueError(f"{name} must not be negative, got {value}")
 
 
-def check_training(config: Config, data: Dataset) -> None:
+def check_training(config: Config, data: Dataset, hparams: Hparams | None = None) -> None:
     """Raise ValueError unless networks of this configuration can be trained on `data`.
 
-    The values of traced arrays are not checked.
+    Nothing is computed: networks and functions are traced. The values of traced arrays are not
+    checked.
+
+    Args:
+      hparams: those of a member, in their ranges (`check_hparams`), which a network and an
+        optimizer of the user's must take; None to ask only for what concerns the data.
 
     Example:
       >>> from dropout_jax.data import load_dataset
@@ -237,64 +240,54 @@ def check_training(config: Config, data: Dataset) -> None:
     """
     check_dataset(data, config.n_classes, isinstance(config.model, MLP))
     input_shape, n_outputs = data.x_train.shape[1:], config.model.features[-1]
-    outputs = outputs_of(config.model, input_shape)
+    x, params = jnp.zeros(input_shape), params_of(config.model, input_shape)
+    failed = f"apply of the network failed on an example of shape {input_shape}:"
+    outputs = shapes_of(failed, lambda params: config.model.apply(params, x), params)
     if getattr(outputs, "shape", None) != (n_outputs,):
         raise ValueError(
             f"a network must make {n_outputs} outputs, the last of its features, of an example of "
             f"shape {input_shape}, got {getattr(outputs, 'shape', type(outputs).__name__)}"
         )
     label = data.y_train[0]
-    of_one = f"outputs of shape {outputs.shape} and a label of shape {label.shape}", outputs, label
-    taken = {"loss_fn": of_one, "error_fn": of_one, "rate_schedule": ("progress", jnp.zeros(()))}
-    for name, (what, *given) in taken.items():
+    example = f"outputs of shape {outputs.shape} and a label of shape {label.shape}"
+    for name, takes, arguments in (
+        ("loss_fn", example, (outputs, label)),
+        ("error_fn", example, (outputs, label)),
+        ("rate_schedule", "progress", (jnp.zeros(()),)),
+    ):
         if fn := getattr(config, name):
-            made = traced(f"{name} must take {what}, got", fn, *given)
-            if getattr(made, "shape", None) != ():
-                raise ValueError(f"{name} must give one number, got {made}")
+            number = shapes_of(f"{name} must take {takes}, got", fn, *arguments)
+            if getattr(number, "shape", None) != ():
+                raise ValueError(f"{name} must give one number, got {number}")
     if (n := len(data.x_train)) < config.batch_size:
         raise ValueError(f"batch_size asks for {config.batch_size} training examples, got {n}")
-    n_steps = config.epochs * (n // config.batch_size)
-    if n_steps > _MAX_STEPS:
-        raise ValueError(f"a training must be of at most {_MAX_STEPS} steps, got {n_steps}")
+    n_steps, most = config.epochs * (n // config.batch_size), 2**31 - 1  # counted in int32
+    if n_steps > most:
+        raise ValueError(f"a training must be of at most {most} steps, got {n_steps}")
+    if hparams is not None:
+        _check_first_step(config, params, as_arrays(hparams), x[None])
 
 
-def check_first_step(config: Config, hparams: Hparams, inputs: tuple[int, ...]) -> None:
-    """Raise ValueError unless the network and the optimizer take these hyper-parameters.
+def _check_first_step(config: Config, params: Params, hparams: Hparams, x: jax.Array) -> None:
+    """Raise ValueError unless the network and the optimizer take a batch and hyper-parameters.
 
-    Nothing is computed: both are traced, unless they are the default ones, which take all of them.
-
-    Args:
-      config: the static settings.
-      hparams: those of a member, in their ranges (`check_hparams`).
-      inputs: the shape of an example.
-
-    Example:
-      >>> config = Config(MLP((4, 10)), make_optimizer=lambda h: optax.adam(h.rate))
-      >>> check_first_step(config, Hparams(), (64,))
-      Traceback (most recent call last):
-      ValueError: make_optimizer must be a function of Hparams, such as
-      lambda h: optax.adam(h.learning_rate), whose update takes gradients, state and parameters
-      alone, got <lambda>: AttributeError: 'Hparams' object has no attribute 'rate'
+    The defaults are not traced: they take all that `check_hparams` lets in.
     """
-    own_pass, own_optimizer = not isinstance(config.model, MLP), config.make_optimizer is not sgd
-    if not own_pass and not own_optimizer:
-        return
-    params, arrays = params_of(config.model, inputs), as_arrays(hparams)
 
-    def one_pass(params: Any, rates: jax.Array | None) -> Any:
+    def training_pass(params: Params, rates: jax.Array | None) -> Any:
         noise = {} if rates is None else {"key": jax.random.key(0), "rates": rates}
         changed = {"mutable": moving} if (moving := moving_collections(params)) else {}
-        return config.model.apply(params, jnp.zeros((1, *inputs)), **noise, **changed)
+        return config.model.apply(params, x, **noise, **changed)
 
-    def update(params: Any, hparams: Hparams) -> Any:
+    def update(params: Params, hparams: Hparams) -> Any:
         optimizer = config.make_optimizer(hparams)
         return optimizer.update(params, optimizer.init(params), params)
 
-    if own_pass:
+    if not isinstance(config.model, MLP):
         given = "no rates" if hparams.rates is None else "a key and traced rates"
         failed = f"apply of the network failed on a batch with {given}:"
-        traced(failed, one_pass, params, arrays.rates)
-    if own_optimizer:
+        shapes_of(failed, training_pass, params, hparams.rates)
+    if config.make_optimizer is not sgd:
         alone = "whose update takes gradients, state and parameters alone"
         name = getattr(config.make_optimizer, "__name__", "a function")
-        traced(f"{_OPTIMIZER}, {alone}, got {name}:", update, params, arrays)
+        shapes_of(f"{_OPTIMIZER}, {alone}, got {name}:", update, params, hparams)

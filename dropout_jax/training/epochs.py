@@ -23,7 +23,6 @@ from dropout_jax.training.config import (
     Config,
     Hparams,
     as_arrays,
-    check_first_step,
     check_hparams,
     check_training,
 )
@@ -158,9 +157,9 @@ def fit(
     Raises:
       TypeError: if `key` is not a typed key, `hparams` no `Hparams`, `data` no `Dataset`, or rates
         are not real numbers.
-      ValueError: if `data` cannot be trained on (`check_training`), a hyper-parameter is out of its
-        range, or there is not one rate per layer (`check_hparams`), or the network or the optimizer
-        does not take them (`check_first_step`).
+      ValueError: if a hyper-parameter is out of its range, or there is not one rate per layer
+        (`check_hparams`), if `data` cannot be trained on, or the network or the optimizer does not
+        take the hyper-parameters (`check_training`).
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
@@ -172,9 +171,8 @@ def fit(
       11 (1,)
     """
     check_key(key)
-    check_training(config, data)
     check_hparams(hparams, len(config.model.features))
-    check_first_step(config, hparams, data.x_train.shape[1:])
+    check_training(config, data, hparams)
     return _fit(config, as_arrays(hparams), key, data)
 
 
