@@ -7,32 +7,6 @@ import jax
 import jax.numpy as jnp
 
 
-def permutation(key: jax.Array, n: int) -> jax.Array:
-    """A random permutation of 0 … n - 1, for n ≤ 2^24: a radix sort of random numbers.
-
-    `jax.random.permutation` sorts pairs, which takes XLA's CPU backend five times as long as single
-    words. Here a word holds the index below random bits, and each round sorts by one digit of a
-    longer random number. With 3 log2 n bits of it, the chance of any tie is below 1 / 2n. The key
-    is consumed.
-
-    Raises:
-      ValueError: if n is negative or larger than 2^24.
-
-    Example:
-      >>> print(sorted(permutation(jax.random.key(0), 5).tolist()))
-      [0, 1, 2, 3, 4]
-    """
-    if not 0 <= n <= 2**24:
-        raise ValueError(f"n must lie in 0 … 2^24, got {n}")
-    index_bits = max(n - 1, 1).bit_length()
-    n_rounds = -(-3 * index_bits // (32 - index_bits))
-    index = order = jnp.arange(n, dtype=jnp.uint32)
-    for digits in jax.random.bits(key, (n_rounds, n), jnp.uint32):
-        words = jnp.sort((digits >> index_bits << index_bits) | index)
-        order = order[words & ((1 << index_bits) - 1)]
-    return order.astype(jnp.int32)
-
-
 def batch_indices(key: jax.Array, n: int, batch_size: int) -> jax.Array:
     """The batches of one epoch [n // batch_size, batch_size]: a random permutation of 0 … n - 1.
 
@@ -47,5 +21,23 @@ def batch_indices(key: jax.Array, n: int, batch_size: int) -> jax.Array:
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    if not 0 <= n <= 2**24:
+        raise ValueError(f"n must lie in 0 … 2^24, got {n}")
     n_batches = n // batch_size
-    return permutation(key, n)[: n_batches * batch_size].reshape(n_batches, batch_size)
+    return _permutation(key, n)[: n_batches * batch_size].reshape(n_batches, batch_size)
+
+
+def _permutation(key: jax.Array, n: int) -> jax.Array:
+    """A random permutation of 0 … n - 1: a radix sort of random numbers.
+
+    `jax.random.permutation` sorts pairs, which takes XLA's CPU backend five times as long as single
+    words. Here a word holds the index below random bits, and each round sorts by one digit of a
+    longer random number. With 3 log2 n bits of it, the chance of any tie is below 1 / 2n.
+    """
+    index_bits = max(n - 1, 1).bit_length()
+    n_rounds = -(-3 * index_bits // (32 - index_bits))
+    index = order = jnp.arange(n, dtype=jnp.uint32)
+    for digits in jax.random.bits(key, (n_rounds, n), jnp.uint32):
+        words = jnp.sort((digits >> index_bits << index_bits) | index)
+        order = order[words & ((1 << index_bits) - 1)]
+    return order.astype(jnp.int32)

@@ -26,7 +26,7 @@ from dropout_jax.training.config import (
     check_hparams,
     check_training,
 )
-from dropout_jax.training.step import TrainState, _varying, init, train_step
+from dropout_jax.training.step import TrainState, init, train_step, vary_like
 
 EVALUATED_AT_ONCE = 1_000  # examples
 
@@ -47,13 +47,6 @@ class Curve(NamedTuple):
 
     train: Metrics
     test: Metrics
-
-
-def _at(config: Config, hparams: Hparams, progress: jax.Array) -> Hparams:
-    """The hyper-parameters after a fraction `progress` of all steps."""
-    if config.rate_schedule is None or hparams.rates is None:
-        return hparams
-    return hparams._replace(rates=jnp.asarray(hparams.rates) * config.rate_schedule(progress))
 
 
 def train_epoch(
@@ -85,8 +78,12 @@ def _train_epoch(
     order = batch_indices(jax.random.fold_in(state.shuffle_key, epoch), len(x), config.batch_size)
 
     def step(state: TrainState, rows: jax.Array) -> tuple[TrainState, jax.Array]:
-        progress = state.step / (config.epochs * steps_per_epoch)
-        return train_step(config, _at(config, hparams, progress), state, x[rows], y[rows])
+        now = hparams
+        if config.rate_schedule is not None and hparams.rates is not None:
+            progress = state.step / (config.epochs * steps_per_epoch)
+            factor = config.rate_schedule(progress)
+            now = hparams._replace(rates=jnp.asarray(hparams.rates) * factor)
+        return train_step(config, now, state, x[rows], y[rows])
 
     state, losses = jax.lax.scan(step, state, order)
     return state, losses.mean()
@@ -118,15 +115,12 @@ def _evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
         inputs, label = example
         outputs = cast(jax.Array, config.model.apply(params, inputs))
         is_class = label.ndim == 0 and jnp.issubdtype(label.dtype, jnp.integer) and outputs.size > 1
-        error_fn = config.error_fn or (objectives.error_rate if is_class else _no_error)
-        return Metrics(config.loss_fn(outputs, label), error_fn(outputs, label))
+        error_fn = config.error_fn or (objectives.error_rate if is_class else None)
+        error = error_fn(outputs, label) if error_fn else jnp.full((), jnp.nan)
+        return Metrics(config.loss_fn(outputs, label), error)
 
     each = jax.lax.map(one, (x, y), batch_size=min(EVALUATED_AT_ONCE, len(x)))
     return Metrics(each.loss.mean(), each.error.mean())
-
-
-def _no_error(outputs: jax.Array, label: jax.Array) -> jax.Array:
-    return jnp.full((), jnp.nan)
 
 
 def learning_point(config: Config, params: Params, data: Dataset) -> Curve:
@@ -187,4 +181,4 @@ def _fit(
         return state, learning_point(config, state.params, data)
 
     fresh = init(config, hparams, key, data.x_train.shape[1:])
-    return jax.lax.scan(epoch, _varying(fresh, data), length=config.epochs)
+    return jax.lax.scan(epoch, vary_like(fresh, data), length=config.epochs)

@@ -3,7 +3,6 @@
 Shapes: B batch, D inputs, U units.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -55,15 +54,20 @@ def init(
     params = config.model.init(init_key, jnp.zeros(inputs))
     opt_state = config.make_optimizer(hparams).init(params)
     state = TrainState(params, opt_state, jnp.zeros((), jnp.int32), shuffle_key, dropout_key)
-    return _varying(state, (shuffle_key, hparams))
+    return vary_like(state, (shuffle_key, hparams))
 
 
-def _varying(state: TrainState, others: Any) -> TrainState:
+def vary_like(state: TrainState, others: Any) -> TrainState:
     """The same state, varying over every axis of a mesh that the others vary over.
 
     Inside `shard_map`, parameters that vary over fewer axes than their loss get the gradients
     summed over devices: members would share a bias. A comparison that is always true makes them
     vary, and the compiler removes it.
+
+    Example:
+      >>> state = TrainState(jnp.ones(2), (), 0, jax.random.key(1), jax.random.key(2))
+      >>> print(vary_like(state, jnp.zeros(3)).params)
+      [1. 1.]
     """
     true = jnp.array(True)
     for leaf in map(jnp.asarray, jax.tree.leaves(others)):
@@ -74,36 +78,13 @@ def _varying(state: TrainState, others: Any) -> TrainState:
     return state._replace(params=params, opt_state=opt_state, step=step)
 
 
-def batch_loss(
-    config: Config,
-    params: Params,
-    x: jax.Array,
-    y: jax.Array,
-    key: jax.Array,
-    rates: Array | Sequence[float] | None,
-) -> jax.Array:
-    """Mean loss of a batch [B, D], [B]; with `rates` it is stochastic and consumes `key`.
-
-    Example:
-      >>> from dropout_jax.networks.mlp import MLP
-      >>> config = Config(MLP((4, 10)))
-      >>> params = jax.tree.map(jnp.zeros_like, config.model.init(jax.random.key(0), jnp.zeros(64)))
-      >>> x, y = jnp.ones((5, 64)), jnp.zeros(5, int)
-      >>> print(batch_loss(config, params, x, y, jax.random.key(1), (0.2, 0.5)))  # ln 10
-      2.303
-    """
-    return _loss_and_moved(config, params, x, y, key, rates)[0]
-
-
-def _loss_and_moved(
-    config: Config,
-    params: Params,
-    x: jax.Array,
-    y: jax.Array,
-    key: jax.Array,
-    rates: Array | Sequence[float] | None,
+def _batch_loss(
+    config: Config, params: Params, x: Array, y: Array, key: jax.Array, rates: jax.Array | None
 ) -> tuple[jax.Array, dict[str, Any]]:
-    """`batch_loss`, and new values of what the pass itself changes, such as running averages."""
+    """Mean loss of a batch [B, D], [B], and new values of what the pass changes, such as averages.
+
+    With `rates` it is stochastic and consumes `key`.
+    """
     noise = {} if rates is None else {"key": key, "rates": rates}
     moving = moving_collections(params)
     passed = config.model.apply(params, x, **noise, **({"mutable": moving} if moving else {}))
@@ -126,24 +107,11 @@ def clip_columns(kernel: jax.Array, max_norm: float | Array) -> jax.Array:
     return kernel * jnp.minimum(1, max_norm / jnp.maximum(norms, jnp.finfo(norms.dtype).tiny))
 
 
-def clip_column_norms(params: Params, max_norm: float | Array) -> Params:
-    """Scale the incoming kernel column of every hidden unit down to Euclidean norm `max_norm`.
-
-    Columns of a smaller norm stay as they are.
-
-    Raises:
-      ValueError: if `params` do not belong to an MLP.
-
-    Example:
-      >>> layer = {"kernel": jnp.array([[3.0], [4.0]]), "bias": jnp.zeros(1)}
-      >>> params = {"params": {"layer_0": layer, "layer_1": layer}}  # the last one is left alone
-      >>> clipped = clip_column_norms(params, 1.0)["params"]
-      >>> print(clipped["layer_0"]["kernel"].ravel().round(2), clipped["layer_1"]["kernel"].ravel())
-      [0.6 0.8] [3. 4.]
-    """
-    layers(params)  # raises, unless it is an MLP's
+def _clip_hidden_columns(params: Params, max_norm: float | Array) -> Params:
+    """The parameters of an MLP with the kernels of its hidden layers clipped by `clip_columns`."""
+    n_hidden = len(layers(params)) - 1  # raises, unless they are an MLP's
     tree = dict(params["params"])
-    for name in [f"layer_{l}" for l in range(len(tree) - 1)]:
+    for name in [f"layer_{l}" for l in range(n_hidden)]:
         tree[name] = {**tree[name], "kernel": clip_columns(tree[name]["kernel"], max_norm)}
     return {**params, "params": tree}
 
@@ -187,7 +155,7 @@ def _train_step(
 ) -> tuple[TrainState, jax.Array]:
     """`train_step`, compiled."""
     key = jax.random.fold_in(state.dropout_key, state.step)
-    (loss, moved), grads = jax.value_and_grad(partial(_loss_and_moved, config), has_aux=True)(
+    (loss, moved), grads = jax.value_and_grad(partial(_batch_loss, config), has_aux=True)(
         state.params, x, y, key, hparams.rates
     )
     grads = jax.lax.platform_dependent(
@@ -197,7 +165,7 @@ def _train_step(
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     if hparams.max_norm is not None:
-        params = clip_column_norms(params, hparams.max_norm)
+        params = _clip_hidden_columns(params, hparams.max_norm)
     if moved:
         params = {**cast(dict[str, Any], params), **moved}
     trained = state._replace(params=params, opt_state=opt_state, step=state.step + 1)

@@ -19,7 +19,7 @@ from dropout_jax.training import config, objectives, schedules, step
 from dropout_jax.training.batches import batch_indices
 from dropout_jax.training.config import Config, Hparams, sgd
 from dropout_jax.training.epochs import evaluate, fit, train_epoch
-from dropout_jax.training.step import batch_loss, clip_column_norms, init, train_step
+from dropout_jax.training.step import _batch_loss, init, train_step
 
 CONFIG = Config(MLP((8, 6, 3)), epochs=3, batch_size=16)
 RATES = (0.2, 0.5, 0.5)
@@ -158,9 +158,16 @@ def test_an_epoch_is_the_loop_over_its_batches_in_the_order_of_the_shuffle_key()
     chex.assert_trees_all_close(state.params, looped.params, rtol=1e-4, atol=1e-5)
 
 
+def at_max_norm(params, max_norm):
+    """The parameters after a step that does nothing but to impose the bound."""
+    hparams = Hparams(learning_rate=0.0, max_norm=max_norm)
+    state = start(hparams)._replace(params=params)
+    return train_step(CONFIG, hparams, state, DATA.x_train[:16], DATA.y_train[:16])[0].params
+
+
 def test_max_norm_bounds_hidden_columns_and_leaves_short_ones_and_the_output_alone():
     params = start().params
-    clipped = layers(clip_column_norms(params, 0.9))
+    clipped = layers(at_max_norm(params, 0.9))
     for before, after in zip(layers(params)[:-1], clipped[:-1], strict=True):
         norms = jnp.linalg.norm(before["kernel"], axis=0)
         assert jnp.any(norms > 0.9)
@@ -184,7 +191,7 @@ def test_max_norm_holds_after_every_step_and_infinity_changes_nothing():
 
 def test_zero_columns_stay_zero_under_max_norm_with_finite_results():
     params = jax.tree.map(jnp.zeros_like, start().params)
-    chex.assert_trees_all_equal(clip_column_norms(params, 1.0), params)
+    chex.assert_trees_all_equal(at_max_norm(params, 1.0), params)
 
 
 def test_evaluate_is_the_mean_over_examples_whatever_the_number():
@@ -368,7 +375,8 @@ def test_the_loss_with_dropout_is_that_of_the_masked_network_in_the_mean():
     kernel = jnp.array([[0.7], [-0.3]])
     params = {"params": {"layer_0": {"kernel": kernel, "bias": jnp.zeros(1)}}}
     keys = jax.random.split(jax.random.key(6), 4000)
-    losses = jax.vmap(lambda key: batch_loss(config, params, x, y, key, jnp.array([0.2])))(keys)
+    rates = jnp.array([0.2])
+    losses, _ = jax.vmap(lambda key: _batch_loss(config, params, x, y, key, rates))(keys)
     penalty = 0.25 * jnp.sum((x @ jnp.diag(kernel[:, 0])) ** 2) / 4  # λ Σ w² ‖x‖² / n, λ = .2/.8
     expected = jnp.mean((x @ kernel - y[:, None]) ** 2) + penalty
     bound = 5 * losses.std() / np.sqrt(len(losses))
