@@ -26,20 +26,6 @@ from dropout_jax.training.step import TrainState, init
 _N_CURVE_POINTS = 10
 
 
-class Result(NamedTuple):
-    """Trained members, with leading axes [D·M].
-
-    Attributes:
-      params: the trained parameters.
-      init_params: their parameters before training.
-      curve: metrics on training and test data [D·M, P], at `curve_epochs`.
-    """
-
-    params: Params
-    init_params: Params
-    curve: Curve
-
-
 class Flight(NamedTuple):
     """Members in training [D·M, …].
 
@@ -90,17 +76,13 @@ def train_blocks(
         trained, _ = train_epoch(config, hparams, state, data.x_train, data.y_train)
         if stopped is None:
             return trained
-        keys = {"shuffle_key": None, "dropout_key": None}  # which never change
-        kept = jax.tree.map(
-            partial(jnp.where, stopped), state._replace(**keys), trained._replace(**keys)
-        )
-        return kept._replace(shuffle_key=trained.shuffle_key, dropout_key=trained.dropout_key)
+        return jax.tree.map(partial(jnp.where, stopped), state, trained)
 
     return on_every_device(mesh, one, (hparams, state, stopped), data)
 
 
 @partial(jax.jit, static_argnames=("config", "mesh"))
-def evaluate_blocks(config: Config, mesh: Mesh, params: Params, data: Dataset) -> Curve:
+def _evaluate_blocks(config: Config, mesh: Mesh, params: Params, data: Dataset) -> Curve:
     """`training.epochs.learning_point` of params [D·M, …]: metrics [D·M]."""
     return on_every_device(mesh, partial(learning_point, config), (params,), data)
 
@@ -136,20 +118,22 @@ def start(config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: D
       >>> flight = start(config, mesh, members, keys, data)
       >>> while flight.epoch < config.epochs:
       ...     flight = advance(config, mesh, members, flight, data)
-      >>> print(finish(flight).curve.test.error.shape)  # two members, before and after
+      >>> print(flight.curve.test.error.shape)  # two members, before and after
       (2, 2)
 
       Without a curve, epoch by epoch:
 
       >>> state = init_blocks(config, mesh, members, jax.random.clone(keys), data)
       >>> state = train_blocks(config, mesh, members, state, data)
-      >>> print(state.step, evaluate_blocks(config, mesh, state.params, data).test.error.shape)
-      [11 11] (2,)
+      >>> print(state.step)
+      [11 11]
     """
     state = init_blocks(config, mesh, hparams, keys, data)
-    curve = fetch(evaluate_blocks(config, mesh, state.params, data))
+    curve = fetch(_evaluate_blocks(config, mesh, state.params, data))
     curve = jax.tree.map(lambda metric: metric[:, None], curve)
-    return Flight(0, state, _copy(state.params), curve, np.zeros(len(keys), bool))
+    # Copied, as training reuses the memory behind a view.
+    init_params = jax.tree.map(np.array, fetch(state.params))
+    return Flight(0, state, init_params, curve, np.zeros(len(keys), bool))
 
 
 def advance(config: Config, mesh: Mesh, hparams: Hparams, flight: Flight, data: Dataset) -> Flight:
@@ -159,7 +143,7 @@ def advance(config: Config, mesh: Mesh, hparams: Hparams, flight: Flight, data: 
         stopped = deal(mesh, flight.stopped) if flight.stopped.any() else None
         state = jax.block_until_ready(train_blocks(config, mesh, hparams, state, data, stopped))
     if epoch in curve_epochs(config.epochs):
-        point = fetch(evaluate_blocks(config, mesh, state.params, data))
+        point = fetch(_evaluate_blocks(config, mesh, state.params, data))
         curve = jax.tree.map(lambda before, now: np.c_[before, now], curve, point)
     return flight._replace(epoch=epoch, state=state, curve=curve)
 
@@ -182,13 +166,3 @@ def stop(flight: Flight, which: np.ndarray | None) -> Flight:
         raise ValueError(f"a callback must return None or a bool for each member, got {shown}")
     others = np.ones(len(flight.stopped) - len(which), bool)
     return flight._replace(stopped=flight.stopped | np.r_[which, others])
-
-
-def finish(flight: Flight) -> Result:
-    """The trained members, after their last epoch."""
-    return Result(_copy(flight.state.params), flight.init_params, flight.curve)
-
-
-def _copy(params: Params) -> Params:
-    """The params as NumPy arrays of their own, as training reuses the memory behind a view."""
-    return jax.tree.map(np.array, fetch(params))

@@ -8,7 +8,6 @@ Shapes: C conditions, S seeds, N = S·C members, P points of a curve.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from time import perf_counter
 from typing import NamedTuple
 
@@ -18,15 +17,15 @@ import numpy as np
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import Params
 from dropout_jax.noise import check_key
-from dropout_jax.populations.blocks import Result, advance, curve_epochs, finish, start, stop
+from dropout_jax.populations.blocks import advance, curve_epochs, start, stop
 from dropout_jax.populations.checkpoints import Checkpoints
 from dropout_jax.populations.devices import Device, deal, mesh_of, share
 from dropout_jax.populations.members import members_of, seeds_of, stack_conditions, waves
 from dropout_jax.populations.memory import block_size
 from dropout_jax.populations.moment import Callback, Moment
-from dropout_jax.populations.processes import anywhere, of_first
+from dropout_jax.populations.processes import anywhere, fetch, of_first
 from dropout_jax.populations.resuming import pack, restore, unpack
-from dropout_jax.populations.store import Allocate, by_condition, keep, make_store, rows
+from dropout_jax.populations.store import Allocate, Trained, make_store, write_rows
 from dropout_jax.training.config import Config, Hparams, check_training
 from dropout_jax.training.epochs import Curve
 
@@ -132,7 +131,7 @@ def fit_population(
     shared = share(mesh, data)
     store = make_store(config, inputs, len(conditions), len(seeds), allocate)
     saved = checkpoints.saved if checkpoints else ()
-    n_resumed = n_saved = n_done = restore(partial(rows, store), saved)
+    n_resumed = n_saved = n_done = restore(store, saved)
     flight, saved_at = None, perf_counter()
     try:
         for wave in waves(members, n_resumed, block * mesh.size):
@@ -148,13 +147,14 @@ def fit_population(
                 moment = Moment(done, total, condition_of, seeds_there, flight)
                 flight = stop(flight, of_first(callback(moment)))
                 if checkpoints and anywhere(perf_counter() - saved_at > checkpoints.seconds):
-                    checkpoints.save(pack(n_saved, rows(store, n_saved, n_done), flight))
+                    checkpoints.save(pack(store, n_saved, n_done, flight))
                     n_saved, saved_at = n_done, perf_counter()
-            keep(store, finish(flight), wave.first, wave.last)
+            trained = Trained(fetch(flight.state.params), flight.init_params, flight.curve)
+            write_rows(store, trained, wave.first, wave.last)
             n_done, flight = wave.last, None
     except KeyboardInterrupt:
         if checkpoints:
-            checkpoints.save(pack(n_saved, rows(store, n_saved, n_done), flight))
+            checkpoints.save(pack(store, n_saved, n_done, flight))
         n_seeds = n_done // len(conditions)
         raise Interrupted(_population(config, store, n_seeds) if n_seeds else None) from None
     return _population(config, store, len(seeds))
@@ -176,7 +176,12 @@ def _check_population_key(key: jax.Array, n_devices: int) -> None:
         )
 
 
-def _population(config: Config, store: Result, n_seeds: int) -> Population:
-    """The first seeds of the store."""
-    params, init_params, curve = by_condition(store, n_seeds)
+def _population(config: Config, store: Trained, n_seeds: int) -> Population:
+    """The first seeds of the store, as views with axes [C, S, …]; nothing is copied."""
+    params, curve = jax.tree.map(lambda a: a[:n_seeds].swapaxes(0, 1), (store.params, store.curve))
+    n_conditions = len(curve.train.loss)
+    init_params = jax.tree.map(
+        lambda a: np.broadcast_to(a[:n_seeds], (n_conditions, n_seeds, *a.shape[1:])),
+        store.init_params,
+    )
     return Population(params, init_params, curve_epochs(config.epochs), curve)

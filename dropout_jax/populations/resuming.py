@@ -1,6 +1,6 @@
 """Members in training as the leaves of a checkpoint, and back to where they were."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy as np
 from jax.sharding import Mesh
 
 from dropout_jax.data import Dataset
-from dropout_jax.populations.blocks import Flight, Result, init_blocks
+from dropout_jax.populations.blocks import Flight, init_blocks
 from dropout_jax.populations.checkpoints import Saved
 from dropout_jax.populations.devices import deal
 from dropout_jax.populations.processes import fetch
+from dropout_jax.populations.store import Trained, rows
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import Curve, Metrics
 
@@ -22,12 +23,13 @@ def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def pack(first: int, rows: Result, flight: Flight | None) -> Saved:
-    """A checkpoint of the members from `first` on, and of those in flight.
+def pack(store: Trained, first: int, last: int, flight: Flight | None) -> Saved:
+    """A checkpoint of the members first … last - 1 in the store, and of those in flight.
 
     An interruption within an epoch leaves no state to save: the next state reuses its memory.
     """
-    done = [np.asarray(leaf) for leaf in jax.tree.leaves(rows) if leaf.size]
+    members = jax.tree.leaves(rows(store, first, last))
+    done = [np.asarray(leaf) for leaf in members if leaf.size]
     if flight is None or any(leaf.is_deleted() for leaf in jax.tree.leaves(flight.state)):
         return Saved(first, done, 0, [])
     leaves = jax.tree.leaves(flight._replace(epoch=()))
@@ -35,30 +37,27 @@ def pack(first: int, rows: Result, flight: Flight | None) -> Saved:
     return Saved(first, done, flight.epoch, list(map(np.array, plain)))
 
 
-def restore(rows: Callable[[int, int], Result], saved: Sequence[Saved]) -> int:
-    """Write all members that are done to their rows, and return their number.
+def restore(store: Trained, saved: Sequence[Saved]) -> int:
+    """Write all members that are done to their rows of the store, and return their number.
 
     After an interruption between two saves both may hold the same members; these are written twice.
-
-    Args:
-      rows: a function of first and last that gives the arrays of the members first … last - 1.
 
     Raises:
       ValueError: if members are missing, or belong to another population.
 
     Example:
-      >>> done = Result({"kernel": np.ones((2, 3))}, {}, Curve((), ()))  # two members
-      >>> store = Result({"kernel": np.zeros((2, 3))}, {}, Curve((), ()))
-      >>> print(restore(lambda first, last: store, [pack(0, done, None)]))
-      2
-      >>> print(store.params["kernel"].sum())
-      6.0
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> from dropout_jax.populations.store import make_store
+      >>> config = Config(MLP((2,)), epochs=1)
+      >>> done, store = (make_store(config, 4, 2, 3, allocate) for allocate in (np.ones, np.zeros))
+      >>> print(restore(store, [pack(done, 0, 3, None)]), store.curve.test.loss[:, :, 0].sum())
+      3 3.0
     """
     n_done = 0
     for one in saved:
         if one.done:
             last = one.first + len(one.done[-1])
-            arrays = [a for a in jax.tree.leaves(rows(one.first, last)) if a.size]
+            arrays = [a for a in jax.tree.leaves(rows(store, one.first, last)) if a.size]
             if one.first > n_done or [a.shape for a in arrays] != [a.shape for a in one.done]:
                 raise ValueError("the checkpoints are incomplete, or of another population")
             jax.tree.map(np.copyto, arrays, one.done)
@@ -86,24 +85,25 @@ def unpack(
       >>> from dropout_jax.populations.blocks import advance, start
       >>> from dropout_jax.populations.devices import mesh_of, share
       >>> from dropout_jax.populations.members import stack_conditions
+      >>> from dropout_jax.populations.store import make_store
       >>> config, mesh = Config(MLP((4, 10)), epochs=2), mesh_of(jax.devices()[:1])
       >>> data, hparams = share(mesh, load_dataset("digits")), stack_conditions([Hparams()])
       >>> keys = jax.random.split(jax.random.key(0), 1)
       >>> flight = advance(config, mesh, hparams, start(config, mesh, hparams, keys, data), data)
-      >>> saved = [pack(0, Result({}, {}, Curve((), ())), flight)]
+      >>> saved = [pack(make_store(config, 64, 1, 1), 0, 0, flight)]
       >>> print(unpack(config, mesh, hparams, jax.random.clone(keys), data, saved).epoch)
       1
     """
     if not saved or not saved[-1].flight or len(saved[-1].flight[0]) != len(keys):
         return None
     last = saved[-1]
-    like = jax.eval_shape(partial(init_blocks, config, mesh), hparams, keys, data)
-    metrics = Metrics(like.step, like.step)
-    flight = Flight(0, like, like.params, Curve(metrics, metrics), like.step)
+    state = jax.eval_shape(partial(init_blocks, config, mesh), hparams, keys, data)
+    metrics = Metrics(state.step, state.step)
+    flight = Flight(0, state, state.params, Curve(metrics, metrics), state.step)
     leaves, structure = jax.tree.flatten(flight._replace(epoch=()))
     impl = jax.random.key_impl(keys)
     flight = structure.unflatten(
-        jax.random.wrap_key_data(jnp.asarray(leaf), impl=impl) if _is_key(of) else leaf
-        for of, leaf in zip(leaves, last.flight, strict=True)
+        jax.random.wrap_key_data(jnp.asarray(leaf), impl=impl) if _is_key(like) else leaf
+        for like, leaf in zip(leaves, last.flight, strict=True)
     )
     return flight._replace(epoch=last.epoch, state=deal(mesh, flight.state))

@@ -6,17 +6,31 @@ Shapes: C conditions, S seeds, n members of a wave, P points of a curve.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from dropout_jax.networks.protocol import params_of
-from dropout_jax.populations.blocks import Result, curve_epochs
+from dropout_jax.networks.protocol import Params, params_of
+from dropout_jax.populations.blocks import curve_epochs
 from dropout_jax.training.config import Config
 from dropout_jax.training.epochs import Curve, Metrics
 
 Allocate = Callable[[tuple[int, ...], np.dtype], np.ndarray]  # of a shape and a dtype
+
+
+class Trained(NamedTuple):
+    """Trained members, as NumPy arrays.
+
+    Attributes:
+      params: the trained parameters.
+      init_params: their parameters before training, those of a seed once.
+      curve: metrics on training and test data [..., P], at `blocks.curve_epochs`.
+    """
+
+    params: Params
+    init_params: Params
+    curve: Curve
 
 
 def make_store(
@@ -25,7 +39,7 @@ def make_store(
     n_conditions: int,
     n_seeds: int,
     allocate: Allocate = np.empty,
-) -> Result:
+) -> Trained:
     """Arrays with axes [S, C, …]; conditions share the initial parameters of a seed [S, …].
 
     Example:
@@ -42,10 +56,10 @@ def make_store(
         return jax.tree.map(lambda leaf: allocate((*leading, *leaf.shape), leaf.dtype), tree)
 
     both = (n_seeds, n_conditions)
-    return Result(arrays(both, params), arrays((n_seeds,), params), arrays(both, curve))
+    return Trained(arrays(both, params), arrays((n_seeds,), params), arrays(both, curve))
 
 
-def rows(store: Result, first: int, last: int) -> Result:
+def rows(store: Trained, first: int, last: int) -> Trained:
     """Views of the members first … last - 1 [n, …], and of the inits of the seeds they begin.
 
     Example:
@@ -59,44 +73,26 @@ def rows(store: Result, first: int, last: int) -> Result:
     params, curve = jax.tree.map(
         lambda a: a.reshape(-1, *a.shape[2:])[first:last], (store.params, store.curve)
     )
-    return Result(params, jax.tree.map(lambda a: a[begun], store.init_params), curve)
+    return Trained(params, jax.tree.map(lambda a: a[begun], store.init_params), curve)
 
 
-def keep(store: Result, finished: Result, first: int, last: int) -> None:
+def write_rows(store: Trained, wave: Trained, first: int, last: int) -> None:
     """Write the members first … last - 1 to their rows, and the inits of the seeds they begin.
 
     Args:
-      finished: their wave [n', …], which other members may follow: n' ≥ last - first.
+      wave: these members, each with its init [n', …]; others may follow them: n' ≥ last - first.
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
       >>> config = Config(MLP((2,)), epochs=1)
-      >>> finished = jax.tree.map(np.ones_like, rows(make_store(config, 4, 1, 3), 0, 2))
+      >>> wave = jax.tree.map(np.ones_like, rows(make_store(config, 4, 1, 3), 0, 2))
       >>> store = make_store(config, 4, 1, 3, allocate=np.zeros)
-      >>> keep(store, finished, 1, 3)
+      >>> write_rows(store, wave, 1, 3)
       >>> print(store.curve.test.loss[:, 0, 0])
       [0. 1. 1.]
     """
     n, n_conditions = last - first, store.curve.train.loss.shape[1]
-    params, curve = jax.tree.map(lambda leaf: leaf[:n], (finished.params, finished.curve))
+    params, curve = jax.tree.map(lambda leaf: leaf[:n], (wave.params, wave.curve))
     begun = slice(-first % n_conditions, n, n_conditions)
-    inits = jax.tree.map(lambda leaf: leaf[begun], finished.init_params)
-    jax.tree.map(np.copyto, rows(store, first, last), Result(params, inits, curve))
-
-
-def by_condition(store: Result, n_seeds: int) -> Result:
-    """Views of the first S seeds with axes [C, S, …]; nothing is copied.
-
-    Example:
-      >>> from dropout_jax.networks.mlp import MLP
-      >>> store = make_store(Config(MLP((2,)), epochs=1), 4, n_conditions=2, n_seeds=3)
-      >>> print(by_condition(store, 1).init_params["params"]["layer_0"]["kernel"].shape)
-      (2, 1, 4, 2)
-    """
-    params, curve = jax.tree.map(lambda a: a[:n_seeds].swapaxes(0, 1), (store.params, store.curve))
-    n_conditions = len(curve.train.loss)
-    init_params = jax.tree.map(
-        lambda a: np.broadcast_to(a[:n_seeds], (n_conditions, n_seeds, *a.shape[1:])),
-        store.init_params,
-    )
-    return Result(params, init_params, curve)
+    inits = jax.tree.map(lambda leaf: leaf[begun], wave.init_params)
+    jax.tree.map(np.copyto, rows(store, first, last), Trained(params, inits, curve))

@@ -79,7 +79,12 @@ def vary_like(state: TrainState, others: Any) -> TrainState:
 
 
 def _batch_loss(
-    config: Config, params: Params, x: Array, y: Array, key: jax.Array, rates: jax.Array | None
+    config: Config,
+    params: Params,
+    x: jax.Array,
+    y: jax.Array,
+    key: jax.Array,
+    rates: jax.Array | None,
 ) -> tuple[jax.Array, dict[str, Any]]:
     """Mean loss of a batch [B, D], [B], and new values of what the pass changes, such as averages.
 
