@@ -17,8 +17,6 @@ from dropout_jax.analysis.statistics import (
     CONFIDENCE,
     N_RANDOM,
     Comparison,
-    Estimate,
-    PValues,
     judge,
     real,
     said_of_coverage,
@@ -68,16 +66,11 @@ def permutation_test(
     both -= both.mean(axis=0)
     both /= np.maximum(np.linalg.norm(both, axis=0), np.finfo(float).tiny)
     n, m = len(baseline), len(condition)
-
-    def dealt() -> Iterator[np.ndarray]:
-        for labels in _deals(n, m):  # the centred sum of one group is minus that of the other
-            sums = labels @ both
-            yield np.abs(sums) if two_sided else sums
-
-    observed = both[n:].sum(axis=0)
-    observed = np.abs(observed) if two_sided else observed
+    # The centred sum of one group is minus that of the other.
+    statistic = np.abs if two_sided else np.positive
+    resampled = (statistic(labels @ both) for labels in _deals(n, m))
     slack = 1e-12 * len(both)  # sums in another order differ by rounding
-    alone, adjusted = step_down(observed - slack, dealt())
+    alone, adjusted = step_down(statistic(both[n:].sum(axis=0)) - slack, resampled)
     return np.where(known, alone, np.nan), np.where(known, adjusted, np.nan)
 
 
@@ -210,17 +203,18 @@ def compare(
             "baseline and condition must both be [networks, comparisons], got "
             f"{baseline.shape} and {condition.shape}"
         )
-    p_values = PValues(
-        *permutation_test(baseline, condition), negligible_test(baseline, condition, margin)
+    p_values = (
+        *permutation_test(baseline, condition),
+        negligible_test(baseline, condition, margin),
     )
     estimates = [_estimate(x, y) for x, y in zip(baseline.T, condition.T, strict=True)]
     return judge(estimates, p_values, higher_is_uniform)
 
 
-def _estimate(x: np.ndarray, y: np.ndarray) -> Estimate:
+def _estimate(x: np.ndarray, y: np.ndarray) -> Comparison:
     """The difference of means of two groups [S], [S']."""
     low, high = welch_interval(x, y)
-    return Estimate(
+    return Comparison(
         n=len(x) + len(y),
         baseline_mean=float(x.mean()),
         condition_mean=float(y.mean()),

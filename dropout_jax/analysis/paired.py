@@ -19,14 +19,11 @@ from dropout_jax.analysis.statistics import (
     MIN_SEEDS,
     N_RANDOM,
     Comparison,
-    Estimate,
-    PValues,
     judge,
     real,
     said_of_coverage,
     scale_of,
     step_down,
-    t_interval,
 )
 
 # {seeds: share of intervals that cover the mean: of normal differences, and under the worst of the
@@ -68,7 +65,7 @@ def _family(differences: ArrayLike) -> np.ndarray:
 
 
 def interval(differences: np.ndarray) -> tuple[float, float]:
-    """Interval for the mean of paired differences [S]: Student's below six seeds, else BCa.
+    """Interval for the mean of paired differences [S]: Student's (1908) below six seeds, else BCa.
 
     BCa after Efron (1987), by `scipy.stats.bootstrap` with a fixed seed. Any bootstrap interval is
     too narrow for few seeds, as it resamples from a variance of (S - 1)/S. The nominal level is
@@ -92,13 +89,16 @@ def interval(differences: np.ndarray) -> tuple[float, float]:
         return math.nan, math.nan
     if np.ptp(differences) <= 1e-12 * np.abs(differences).max():
         return float(differences.mean()), float(differences.mean())
-    if n < MIN_SEEDS:
-        return t_interval(differences)
     scale = scale_of(differences)
+    differences = differences / scale
+    if n < MIN_SEEDS:
+        t = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
+        mean, half = differences.mean(), t * differences.std(ddof=1) / math.sqrt(n)
+        return float((mean - half) * scale), float((mean + half) * scale)
     t = float(stats.t.ppf((1 - CONFIDENCE) / 2, n - 1))
     level = 1 - 2 * float(stats.norm.cdf(math.sqrt(n / (n - 1)) * t))
     low, high = stats.bootstrap(
-        (differences / scale,),
+        (differences,),
         np.mean,
         confidence_level=level,
         n_resamples=_N_RESAMPLES,
@@ -277,17 +277,17 @@ def compare(
         _estimate(x[pairs], y[pairs])
         for x, y, pairs in zip(baseline.T, condition.T, kept.T, strict=True)
     ]
-    p_values = PValues(*sign_flip_test(differences), negligible_test(differences, margin))
+    p_values = (*sign_flip_test(differences), negligible_test(differences, margin))
     return judge(estimates, p_values, higher_is_uniform)
 
 
-def _estimate(x: np.ndarray, y: np.ndarray) -> Estimate:
-    """The mean difference of values [S], seed by seed; all is NaN if there are none."""
+def _estimate(x: np.ndarray, y: np.ndarray) -> Comparison:
+    """The mean difference of values [S], seed by seed."""
     if not len(x):
-        return Estimate(0, *[math.nan] * 6)
+        return Comparison()
     differences = y - x
     low, high = interval(differences)
-    return Estimate(
+    return Comparison(
         n=len(x),
         baseline_mean=float(x.mean()),
         condition_mean=float(y.mean()),

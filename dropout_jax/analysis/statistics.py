@@ -28,48 +28,25 @@ VERDICTS = (
 )
 
 
-class Estimate(NamedTuple):
-    """A difference of means, condition minus baseline, with its interval, before it is judged.
-
-    `n` counts the pairs of seeds, or the networks of both groups.
-    """
-
-    n: int
-    baseline_mean: float
-    condition_mean: float
-    difference: float
-    ci_low: float
-    ci_high: float
-    effect_size: float
-
-
-class PValues(NamedTuple):
-    """p-values of a family [K]: of a difference alone, adjusted, and of a negligible one."""
-
-    p_value: np.ndarray
-    p_adjusted: np.ndarray
-    p_negligible: np.ndarray
-
-
 class Comparison(NamedTuple):
-    """An `Estimate`, judged within its family.
+    """A difference of means, condition minus baseline, judged within its family.
 
-    `p_adjusted` tests whether there
+    `n` counts the pairs of seeds, or the networks of both groups. `p_adjusted` tests whether there
     is a difference, `p_negligible` whether it is smaller than the margin; both are adjusted over
-    the family. `verdict` is one of `VERDICTS`.
+    the family. `verdict` is one of `VERDICTS`. The defaults are those of no values.
     """
 
-    n: int
-    baseline_mean: float
-    condition_mean: float
-    difference: float
-    ci_low: float
-    ci_high: float
-    p_value: float
-    p_adjusted: float
-    p_negligible: float
-    effect_size: float
-    verdict: str
+    n: int = 0
+    baseline_mean: float = math.nan
+    condition_mean: float = math.nan
+    difference: float = math.nan
+    ci_low: float = math.nan
+    ci_high: float = math.nan
+    p_value: float = math.nan
+    p_adjusted: float = math.nan
+    p_negligible: float = math.nan
+    effect_size: float = math.nan
+    verdict: str = "undecided"
 
 
 def real(values: ArrayLike, name: str, n_seeds: int) -> np.ndarray:
@@ -137,21 +114,6 @@ def step_down(
     adjusted = np.empty_like(of_any)
     adjusted[order] = np.maximum.accumulate(of_any / max(n, 1))
     return alone / max(n, 1), adjusted
-
-
-def t_interval(values: np.ndarray) -> tuple[float, float]:
-    """Student's interval for the mean of values [S], two or more (Student 1908).
-
-    Example:
-      >>> low, high = t_interval(np.array([1.0, 2.0, 3.0]))
-      >>> print(round(low, 2), round(high, 2))
-      -0.48 4.48
-    """
-    scale = scale_of(values)
-    values = values / scale
-    t = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
-    half = t * values.std(ddof=1) / math.sqrt(len(values))
-    return float((values.mean() - half) * scale), float((values.mean() + half) * scale)
 
 
 def said_of_coverage(coverage: Mapping[int, tuple[float, float]], n: int, of: str) -> str:
@@ -227,19 +189,22 @@ def verdict(
 
 
 def judge(
-    estimates: Sequence[Estimate], p_values: PValues, higher_is_uniform: bool
+    estimates: Sequence[Comparison], p_values: Sequence[np.ndarray], higher_is_uniform: bool
 ) -> list[Comparison]:
-    """The estimates of one family [K] with their p-values and verdicts.
+    """Comparisons of one family [K], completed with p-values and verdicts.
+
+    Args:
+      estimates: the comparisons without these.
+      p_values: `p_value`, `p_adjusted` and `p_negligible` of each, three vectors [K].
+      higher_is_uniform: whether the measure grows with uniformity.
 
     Example:
-      >>> estimate = Estimate(6, 0.5, 0.4, -0.1, -0.2, 0.0, -1.0)
-      >>> p = PValues(np.array([0.03]), np.array([0.04]), np.array([0.9]))
-      >>> judge([estimate], p, higher_is_uniform=False)[0].verdict
+      >>> p_values = np.array([[0.03], [0.04], [0.9]])
+      >>> judge([Comparison(6, difference=-0.1)], p_values, higher_is_uniform=False)[0].verdict
       'more uniform'
     """
     return [
-        Comparison(
-            **estimate._asdict(),
+        estimate._replace(
             p_value=float(alone),
             p_adjusted=float(adjusted),
             p_negligible=float(negligible),

@@ -236,6 +236,20 @@ def test_below_six_seeds_the_interval_is_students(n):
     np.testing.assert_allclose(interval(d), (d.mean() - half, d.mean() + half), EXACT)
 
 
+def test_students_interval_by_hand():
+    # mean 2, sd 1, t(2 degrees, .975) = 4.3027
+    assert interval(np.array([1.0, 2.0, 3.0])) == pytest.approx(
+        (2 - 4.3027 / math.sqrt(3), 2 + 4.3027 / math.sqrt(3)), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("exponent", [-1060, -400, 400, 1018])  # of float64's -1074 … 1023
+def test_students_interval_has_no_smallest_or_largest_scale(exponent):
+    values = np.array([1.0, 2.0, 4.0])
+    scaled = interval(np.ldexp(values, exponent))
+    np.testing.assert_allclose(scaled, np.ldexp(interval(values), exponent), EXACT)
+
+
 def test_the_coverage_that_is_said_is_that_of_the_record():
     from experiments import interval_coverage
     from experiments.shared.laws import table

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dropout_jax.analysis.statistics import error_interval, step_down, t_interval, verdict
+from dropout_jax.analysis.statistics import error_interval, step_down, verdict
 
 EXACT = 1e-12  # float64, some 10³ roundings
 # Whole numbers, so that ties are likely. The first resample is the observed one.
@@ -78,20 +78,6 @@ def test_p_values_that_are_not_finite_decide_nothing(value):
 
 
 # Intervals
-
-
-def test_students_interval_by_hand():
-    # mean 2, sd 1, t(2 degrees, .975) = 4.3027
-    assert t_interval(np.array([1.0, 2.0, 3.0])) == pytest.approx(
-        (2 - 4.3027 / math.sqrt(3), 2 + 4.3027 / math.sqrt(3)), rel=1e-4
-    )
-
-
-@pytest.mark.parametrize("exponent", [-1060, -400, 400, 1018])  # of float64's -1074 … 1023
-def test_students_interval_has_no_smallest_or_largest_scale(exponent):
-    values = np.array([1.0, 2.0, 4.0])
-    scaled = t_interval(np.ldexp(values, exponent))
-    np.testing.assert_allclose(scaled, np.ldexp(t_interval(values), exponent), EXACT)
 
 
 def test_the_interval_of_one_error_is_binomial_and_seeds_widen_it():
