@@ -4,7 +4,7 @@ Shapes: S networks (seeds) of a file.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -12,11 +12,23 @@ import jax
 import numpy as np
 
 from dropout_jax.analysis.trees import as_matrix, layout_of, natural, shape_of_bias, why_none
-from dropout_jax.analysis.views import Live
-from dropout_jax.inspection.alive import all_alive, in_float32
 from dropout_jax.inspection.tensors import Tensor
 
 _LAW_OF = {"in-out": "truncated normal", "out-in": "uniform"}  # usual initial laws there
+
+
+class Kernel(NamedTuple):
+    """The weights of one layer of one network, as they are measured.
+
+    Attributes:
+      weights: [in, out] in float32, to be multiplied by 2^exponent.
+      alive: those that count, [≤ in, ≤ out]: from live inputs to live units with a weight but 0.
+      exponent: 0 but for a file of float64.
+    """
+
+    weights: np.ndarray
+    alive: np.ndarray
+    exponent: int = 0
 
 
 class Layer(NamedTuple):
@@ -27,28 +39,20 @@ class Layer(NamedTuple):
       shape: [in, out].
       law: the usual law of its initial weights, inferred from the name.
       n_networks: S; 1 unless the file belongs to a run.
-      read: returns what `Read` names, of network s.
+      read: returns the kernel of network s.
     """
 
     name: str
     shape: tuple[int, int]
     law: str
     n_networks: int
-    read: Callable[[int], "Read"]
-
-
-class Read(NamedTuple):
-    """A kernel [in, out] and e by `alive.in_float32`, and what of the kernel is alive."""
-
-    kernel: np.ndarray
-    live: Live
-    exponent: int = 0
+    read: Callable[[int], Kernel]
 
 
 def layers_of(
     tensors: Sequence[Tensor], layout: str | None = None
 ) -> tuple[list[Layer], dict[str, str]]:
-    """The layers among tensors, and for every other tensor the reason why it is none.
+    """The layers among the tensors of one file, and why every other tensor is none.
 
     Args:
       tensors: those of one file.
@@ -60,59 +64,86 @@ def layers_of(
     Example:
       >>> weight = np.ones((10, 64), np.float32)  # [out, in], as PyTorch has it
       >>> (layer,), skipped = layers_of([Tensor("0.weight", (10, 64), "float32", lambda _: weight)])
-      >>> print(layer.shape, skipped)
-      (64, 10) {}
+      >>> print(layer.shape, layer.read(0).weights.shape, skipped)
+      (64, 10) (64, 10) {}
     """
     if layout not in (None, *_LAW_OF):
         raise ValueError(f"layout must be {' or '.join(_LAW_OF)}, got {layout!r}")
-    by_name = {tensor.name: tensor for tensor in tensors}
-    if run := _layers_of_run(by_name):
+    tensors = sorted(tensors, key=lambda tensor: natural(tensor.name))
+    if run := _layers_of_run(tensors):
         return run, {}
     found, skipped = [], {}
     shapes = {tensor.name: tensor.shape for tensor in tensors}
-    for tensor in sorted(tensors, key=lambda tensor: natural(tensor.name)):
-        if why := why_none(tensor.name, tensor.dtype, shapes):
-            skipped[tensor.name] = why
-        elif inferred := layout or layout_of(tensor.name):
-            found.append(_layer(tensor, inferred, shape_of_bias(tensor.name, shapes)))
+    for tensor in tensors:
+        name = tensor.name
+        if why := why_none(name, tensor.dtype, shapes):
+            skipped[name] = why
+        elif lies := layout or layout_of(name):
+            as_kernel = partial(as_matrix, name, layout=lies, bias=shape_of_bias(name, shapes))
+            shape = jax.eval_shape(as_kernel, jax.ShapeDtypeStruct(tensor.shape, np.float32)).shape
+            found.append(Layer(name, shape, _LAW_OF[lies], 1, partial(_read, tensor, as_kernel)))
         else:
-            skipped[tensor.name] = "not named as kernels are: give the layout, in-out or out-in"
+            skipped[name] = "not named as kernels are: give the layout, in-out or out-in"
     return found, skipped
 
 
-def _layer(tensor: Tensor, layout: str, bias: tuple[int, ...]) -> Layer:
-    """A tensor as a layer."""
-    as_kernel = partial(as_matrix, tensor.name, layout=layout, bias=bias)
-    shape = jax.eval_shape(as_kernel, jax.ShapeDtypeStruct(tensor.shape, np.float32)).shape
-    return Layer(tensor.name, shape, _LAW_OF[layout], 1, partial(_read, tensor, as_kernel))
+def _layers_of_run(tensors: Sequence[Tensor]) -> list[Layer]:
+    """The layers of `weights.safetensors` of a run, each of S seeds; none of any other file.
 
-
-def _read(tensor: Tensor, as_kernel: Callable[[np.ndarray], np.ndarray], _: int) -> Read:
-    single, exponent = in_float32(np.asarray(tensor.read(None)))
-    kernel = as_kernel(single)
-    return Read(kernel, all_alive(kernel), exponent)
-
-
-def _layers_of_run(tensors: Mapping[str, Tensor]) -> list[Layer]:
-    """The layers of `weights.safetensors` of a run, each with S seeds, without what is dead.
-
-    Such a file has `{condition}/{layer}/kernel` beside `{condition}/{layer}/live_inputs`.
+    A run has `{condition}/{layer}/kernel` beside `{condition}/{layer}/live_inputs`. The live
+    outputs of a layer are the live inputs of the next, unless it has `live_outputs` of its own.
     """
+    by_name = {tensor.name: tensor for tensor in tensors}
     found = []
-    for name, tensor in sorted(tensors.items(), key=lambda item: natural(item[0])):
-        named = re.fullmatch(r"([^/]+)/(\d+)/kernel", name)
-        live = tensors.get(f"{named[1]}/{named[2]}/live_inputs") if named else None
-        if named and live and len(tensor.shape) == 3:
-            outputs = tensors.get(f"{named[1]}/{named[2]}/live_outputs")
-            following = outputs or tensors.get(f"{named[1]}/{int(named[2]) + 1}/live_inputs")
-            read = partial(_read_of_run, tensor, live, following)
+    for name, tensor in by_name.items():
+        match = re.fullmatch(r"([^/]+)/(\d+)/kernel", name)
+        if not match or len(tensor.shape) != 3:
+            continue
+        condition, l = match.groups()
+        inputs = by_name.get(f"{condition}/{l}/live_inputs")
+        outputs = by_name.get(f"{condition}/{l}/live_outputs")
+        following = by_name.get(f"{condition}/{int(l) + 1}/live_inputs")
+        if inputs:
+            read = partial(_read_of_run, tensor, inputs, outputs or following)
             n_seeds, n_in, n_out = tensor.shape
             found.append(Layer(name, (n_in, n_out), _LAW_OF["in-out"], n_seeds, read))
     return found
 
 
-def _read_of_run(tensor: Tensor, inputs: Tensor, outputs: Tensor | None, s: int) -> Read:
-    kernel, exponent = in_float32(tensor.read(s))
-    live = all_alive(kernel)._replace(inputs=inputs.read(s).astype(bool))
-    live = live if outputs is None else live._replace(outputs=outputs.read(s) != 0)
-    return Read(kernel, live, exponent)
+def _read(tensor: Tensor, as_kernel: Callable[[np.ndarray], np.ndarray], _: int) -> Kernel:
+    single, exponent = _in_float32(tensor.read(None))
+    weights = as_kernel(single)
+    return Kernel(weights, _alive(weights, np.ones(len(weights), bool)), exponent)
+
+
+def _read_of_run(tensor: Tensor, inputs: Tensor, outputs: Tensor | None, s: int) -> Kernel:
+    weights, exponent = _in_float32(tensor.read(s))
+    masks = (tensor.read(s) != 0 for tensor in (inputs, outputs) if tensor)
+    return Kernel(weights, _alive(weights, *masks), exponent)
+
+
+def _in_float32(array: np.ndarray) -> tuple[np.ndarray, int]:
+    """An array of any floating type as float32, and the e of the factor 2^-e that scales it.
+
+    Only float64 is scaled, so that its largest magnitude lies in [.5, 1); else e is 0. No measure
+    depends on the scale. Only weights below 2⁻¹⁴⁹ of the largest become 0.
+    """
+    if array.dtype != np.float64:
+        return array.astype(np.float32, copy=False), 0
+    finite = np.isfinite(array)
+    largest = max(array.max(initial=0, where=finite), -array.min(initial=0, where=finite))
+    _, exponent = np.frexp(largest)
+    single = np.empty(array.shape, np.float32)
+    np.ldexp(array, -exponent, out=single, casting="same_kind")  # by pieces: no copy
+    return single, int(exponent)
+
+
+def _alive(
+    weights: np.ndarray, inputs: np.ndarray, outputs: np.ndarray | bool = True
+) -> np.ndarray:
+    """The rows of live inputs, and the columns of live outputs that have a weight but 0 there.
+
+    A unit without any weight, as pruning leaves it, is dead.
+    """
+    units = outputs & weights.any(axis=0, where=inputs[:, None])
+    return weights if inputs.all() and units.all() else weights[np.ix_(inputs, units)]

@@ -6,7 +6,7 @@ Shapes: S networks (seeds) of a file.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,14 +16,17 @@ import numpy as np
 
 from dropout_jax.analysis.trees import arrays_of
 from dropout_jax.analysis.uniformity import MEASURES, Profile
-from dropout_jax.inspection.alive import alive
-from dropout_jax.inspection.kernels import Layer, layers_of
+from dropout_jax.inspection.kernels import Kernel, Layer, layers_of
 from dropout_jax.inspection.size import Size, size_of
 from dropout_jax.inspection.spread import VIEWS, measure, profile_of
 from dropout_jax.inspection.tensors import Tensor, tensors_of
-from dropout_jax.io.readers import on_one_line
+from dropout_jax.io import readers
 
 SIZE = "size"  # a view beside those of `spread`
+_NO_VALUES = {
+    **{view: dict.fromkeys(MEASURES, math.nan) for view in VIEWS},
+    SIZE: dict.fromkeys(Size._fields, math.nan),
+}
 _WARNED = 8  # lines
 
 
@@ -113,7 +116,7 @@ def inspect(
       ['kernel'] a vector or a number, as biases and scales are
     """
     path = Path(path)
-    return _inspected(path, tensors_of(path), layout, progress, profiled=profiled)
+    return _inspected(path, tensors_of(path), layout, progress, profiled)
 
 
 def inspect_params(params: Any, layout: str | None = None) -> Inspected:
@@ -136,40 +139,37 @@ def inspect_params(params: Any, layout: str | None = None) -> Inspected:
         Tensor(name or "array", leaf.shape, leaf.dtype.name, lambda _, leaf=leaf: np.asarray(leaf))
         for name, leaf in arrays_of(params).items()
     ]
-    return _inspected(Path("params"), tensors, layout, lambda done, total: None, profiled=False)
+    return _inspected(Path("params"), tensors, layout)
 
 
 def _inspected(
     path: Path,
     tensors: Sequence[Tensor],
     layout: str | None,
-    progress: Callable[[int, int], None],
-    *,
-    profiled: bool,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    profiled: bool = False,
 ) -> Inspected:
     """Every layer among these tensors, measured."""
     found, skipped = layers_of(tensors, layout)
     values, profiles, warnings = {}, {}, {}
     for done, layer in enumerate(found, start=1):
         try:
-            measured, kept, wrong = _measured(layer, profiled)
+            networks = [_measured(layer.read(s), profiled) for s in range(layer.n_networks)]
         except Exception as error:  # what a damaged file can make a reader raise has no end
-            n_bytes = 5 * 4 * layer.shape[0] * layer.shape[1]
+            n_bytes = readers.AS_LAYER * layer.shape[0] * layer.shape[1]
             why = (
                 f"{path}: {layer.name} cannot be read and measured, perhaps damaged or too large "
-                f"(it takes some {n_bytes / 2**30:.2g} GiB): {on_one_line(error)[:200]}"
+                f"(it takes some {n_bytes / 2**30:.2g} GiB): {readers.on_one_line(error)[:200]}"
             )
             raise ValueError(why) from error
-        for s, why in wrong.items():
-            warnings[layer.name if layer.n_networks == 1 else f"{layer.name}[{s}]"] = why
         values[layer.name] = {
-            view: {
-                name: np.array([row[view][name] if row else np.nan for row in measured])
-                for name in names
-            }
-            for view, names in (*((view, MEASURES) for view in VIEWS), (SIZE, Size._fields))
+            view: {name: np.array([one.values[view][name] for one in networks]) for name in names}
+            for view, names in _NO_VALUES.items()
         }
-        if kept:
+        for s, one in enumerate(networks):
+            if one.wrong:
+                warnings[layer.name if layer.n_networks == 1 else f"{layer.name}[{s}]"] = one.wrong
+        if kept := [one.profile for one in networks if one.profile]:
             profiles[layer.name] = jax.tree.map(lambda *of: np.stack(of), *kept)
         progress(done, len(found))
     if len(warnings) == sum(layer.n_networks for layer in found):
@@ -183,26 +183,18 @@ def _inspected(
 
 
 class _Measured(NamedTuple):
-    """A layer: its values [S], None where it is wrong; profiles if asked; what is wrong, by s."""
+    """A kernel: its values {view: {measure: value}}, what is wrong with it, profile if asked."""
 
-    values: list[dict[str, dict[str, float]] | None]
-    profiles: list[Profile]
-    wrong: dict[int, str]
+    values: Mapping[str, Mapping[str, float]]
+    wrong: str | None = None
+    profile: Profile | None = None
 
 
-def _measured(layer: Layer, profiled: bool) -> _Measured:
-    values, profiles, wrong = [], [], {}
-    for s in range(layer.n_networks):
-        read = layer.read(s)
-        if why := _wrong(read.kernel):
-            values.append(None)
-            wrong[s] = why
-            continue
-        counted = alive(read.kernel, read.live)
-        values.append(measure(counted) | {SIZE: size_of(*read)._asdict()})
-        if profiled:
-            profiles.append(profile_of(counted))
-    return _Measured(values, profiles, wrong)
+def _measured(kernel: Kernel, profiled: bool) -> _Measured:
+    if wrong := _wrong(kernel.weights):
+        return _Measured(_NO_VALUES, wrong)
+    values = measure(kernel.alive) | {SIZE: size_of(kernel)._asdict()}
+    return _Measured(values, profile=profile_of(kernel.alive) if profiled else None)
 
 
 def _wrong(kernel: np.ndarray) -> str | None:

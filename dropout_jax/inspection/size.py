@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.sparse import linalg
 
-from dropout_jax.analysis.views import Live
-from dropout_jax.inspection.alive import weighed
+from dropout_jax.inspection.kernels import Kernel
 
 _TOLERANCE = 1e-5  # of the largest singular value, relative
 
@@ -29,29 +28,25 @@ class Size(NamedTuple):
     dead_units: int
 
 
-def size_of(kernel: np.ndarray, live: Live, exponent: int = 0) -> Size:
-    """The size of a kernel [in, out] · 2^exponent that is finite and not 0 everywhere.
+def size_of(kernel: Kernel) -> Size:
+    """The size of a kernel that is finite and not 0 everywhere.
 
     Example:
-      >>> from dropout_jax.inspection.alive import all_alive
-      >>> kernel = np.array([[3.0, 0.0, 0.0], [0.0, 4.0, 0.0]], np.float32)
-      >>> size = size_of(kernel, all_alive(kernel))
+      >>> weights = np.array([[3.0, 0.0, 0.0], [0.0, 4.0, 0.0]], np.float32)
+      >>> size = size_of(Kernel(weights, alive=weights[:, :2]))
       >>> print(size.weights, size.norm, round(size.spectral_norm, 3), size.dead_units)
       6 5.0 4.0 1
     """
-    _, own = np.frexp(max(kernel.max(), -kernel.min()))
-    kernel = np.ldexp(kernel, -own)  # the largest in [.5, 1): squares neither overflow nor vanish
-    norm = float(np.sqrt(np.einsum("io,io->", kernel, kernel, dtype=np.float64)))
-    spectral = norm if min(kernel.shape) == 1 else _largest_singular_value(kernel)
+    weights = kernel.weights
+    _, own = np.frexp(max(weights.max(), -weights.min()))
+    w = np.ldexp(weights, -own)  # the largest in [.5, 1): squares neither overflow nor vanish
+    norm = float(np.sqrt(np.einsum("io,io->", w, w, dtype=np.float64)))
+    spectral = norm if min(w.shape) == 1 else _largest_singular_value(w)
     with np.errstate(over="ignore", under="ignore"):  # a norm beyond double precision is inf
-        true_norm, true_spectral = np.ldexp((norm, spectral), own + exponent)
-    return Size(
-        kernel.size,
-        float(true_norm),
-        float(true_spectral),
-        (norm / spectral) ** 2,
-        int((~weighed(kernel, live)).sum()),
-    )
+        true_norm, true_spectral = np.ldexp((norm, spectral), own + kernel.exponent)
+    n_dead = weights.shape[1] - kernel.alive.shape[1]
+    stable_rank = (norm / spectral) ** 2
+    return Size(weights.size, float(true_norm), float(true_spectral), stable_rank, n_dead)
 
 
 def _largest_singular_value(kernel: np.ndarray) -> float:

@@ -1,10 +1,7 @@
 """How evenly the weights of one kernel are spread, and references to set the numbers beside.
 
-A kernel is filled up with zeros to one of a few sizes, as each size is compiled anew, which takes
+A kernel is padded with zeros to one of a few sizes, as each size is compiled anew, which takes
 seconds. To save memory, two measures of all entries are computed at a time, and 64 units at a time.
-All entries count: `alive.alive` gives those that do.
-
-Shapes: M entries, with the zeros behind them.
 """
 
 from collections.abc import Sequence
@@ -17,41 +14,39 @@ from scipy import stats
 
 from dropout_jax.analysis.uniformity import MEASURES, Profile, profile
 from dropout_jax.analysis.views import Live, measure_columns
-from dropout_jax.inspection.alive import in_float32
 
 VIEWS = ("entries", "columns", "columns_shuffled")
 _N_SHUFFLED = 256  # units, enough for their mean
 _BLOCK = 64  # units measured at once
-_LEAST_ENTRIES, _LEAST_INPUTS = 1 << 14, 64  # fewer are filled up: it takes under a millisecond
+_LEAST_ENTRIES, _LEAST_INPUTS = 1 << 14, 64  # fewer are padded: it takes under a millisecond
 # Measures that sort share the sort; all six in one program would take eight times the memory.
 _TOGETHER = (("gini", "top10_share"), ("cv", "hoyer"), ("entropy", "participation"))
 _N_QUANTILES = 100_000
 N_POINTS = 101  # of a profile
-_profile = partial(profile, n_points=N_POINTS)
 
 
 @partial(jax.jit, static_argnums=0)
-def _of_entries(names: Sequence[str], entries: jax.Array, n: int) -> dict[str, jax.Array]:
+def _measure_entries(names: Sequence[str], entries: jax.Array, n: int) -> dict[str, jax.Array]:
     where = jnp.arange(len(entries)) < n
     return {name: MEASURES[name](entries, where) for name in names}
 
 
 @jax.jit
-def _profile_of(entries: jax.Array, n: int) -> Profile:
-    return _profile(entries, jnp.arange(len(entries)) < n)
+def _profile(entries: jax.Array, n: int) -> Profile:
+    return profile(entries, jnp.arange(len(entries)) < n, n_points=N_POINTS)
 
 
 @jax.jit
-def _of_units(block: jax.Array, n_inputs: int, n_units: int) -> dict[str, jax.Array]:
+def _measure_units(block: jax.Array, n_inputs: int, n_units: int) -> dict[str, jax.Array]:
     live = Live(jnp.arange(len(block)) < n_inputs, jnp.arange(_BLOCK) < n_units)
     return {name: measure_columns(measure, block, live) for name, measure in MEASURES.items()}
 
 
 def measure(kernel: np.ndarray) -> dict[str, dict[str, float]]:
-    """All measures {view: {measure: value}} of |w| of a kernel [in, out].
+    """All measures {view: {measure: value}} of |w| of a kernel [in, out], in single precision.
 
     `entries` are all weights; `columns` are those of one unit, measured and averaged over units.
-    `columns_shuffled` is the same after the weights were dealt anew over the layer, to at most 256
+    `columns_shuffled` is the same after the weights were shuffled over the layer, to at most 256
     units. It differs from `columns` only if some units have larger weights than others, or a law of
     their own. A value is NaN where there is no distribution, as with a single input.
 
@@ -60,16 +55,15 @@ def measure(kernel: np.ndarray) -> dict[str, dict[str, float]]:
       >>> print(round(found["columns"]["gini"], 3))  # the weights of one unit are alike
       0.0
     """
-    kernel, _ = in_float32(kernel)
-    entries = _filled_up(kernel)
+    entries = _padded(kernel)
     return {
         "entries": {
             name: float(value)
             for names in _TOGETHER
-            for name, value in _of_entries(names, entries, kernel.size).items()
+            for name, value in _measure_entries(names, entries, kernel.size).items()
         },
         "columns": _mean_over_units(kernel),
-        "columns_shuffled": _mean_over_units(_dealt_anew(kernel)),
+        "columns_shuffled": _mean_over_units(_shuffled(kernel)),
     }
 
 
@@ -81,22 +75,18 @@ def profile_of(kernel: np.ndarray) -> Profile:
       >>> print(profile_of(kernel).lorenz[50])  # the smaller half has a quarter
       0.25
     """
-    kernel, _ = in_float32(kernel)
-    return jax.tree.map(np.asarray, _profile_of(_filled_up(kernel), kernel.size))
+    return jax.tree.map(np.asarray, _profile(_padded(kernel), kernel.size))
 
 
-def _size(n: int, least: int) -> int:
-    """The size that n numbers are filled up to: at most four from a power of two to the next.
-
-    It is a multiple of `least`.
-    """
+def _padded_size(n: int, least: int) -> int:
+    """The multiple of `least` that n numbers are padded to: one of four between powers of two."""
     step = max(least, (1 << n.bit_length()) >> 3)
     return -(-max(n, 1) // step) * step
 
 
-def _filled_up(kernel: np.ndarray) -> np.ndarray:
-    """The entries of a kernel [M], with zeros behind them."""
-    entries = np.zeros(_size(kernel.size, _LEAST_ENTRIES), kernel.dtype)
+def _padded(kernel: np.ndarray) -> np.ndarray:
+    """The entries of a kernel in a row, with zeros behind them."""
+    entries = np.zeros(_padded_size(kernel.size, _LEAST_ENTRIES), np.float32)
     entries[: kernel.size] = kernel.ravel()
     return entries
 
@@ -107,14 +97,14 @@ def _mean_over_units(kernel: np.ndarray) -> dict[str, float]:
     sums = dict.fromkeys(MEASURES, 0.0)
     for start in range(0, n_units, _BLOCK):
         units = kernel[:, start : start + _BLOCK]
-        block = np.zeros((_size(n_inputs, _LEAST_INPUTS), _BLOCK), kernel.dtype)
+        block = np.zeros((_padded_size(n_inputs, _LEAST_INPUTS), _BLOCK), np.float32)
         block[:n_inputs, : units.shape[1]] = units
-        for name, mean in _of_units(block, *units.shape).items():
+        for name, mean in _measure_units(block, *units.shape).items():
             sums[name] += float(mean) * units.shape[1]
     return {name: total / n_units if n_units else np.nan for name, total in sums.items()}
 
 
-def _dealt_anew(kernel: np.ndarray) -> np.ndarray:
+def _shuffled(kernel: np.ndarray) -> np.ndarray:
     """Units [in, ≤ 256] whose weights are drawn from all of the layer, none twice."""
     n_inputs, n_units = kernel.shape
     shape = (n_inputs, min(n_units, _N_SHUFFLED))
@@ -145,7 +135,7 @@ def profiles_of_laws() -> dict[str, Profile]:
       0.25
     """
     laws = _magnitudes_of_laws()
-    return {law: jax.tree.map(np.asarray, _profile(a)) for law, a in laws.items()}
+    return {law: jax.tree.map(np.asarray, profile(a, n_points=N_POINTS)) for law, a in laws.items()}
 
 
 def _magnitudes_of_laws() -> dict[str, jax.Array]:

@@ -127,7 +127,7 @@ def test_a_file_is_that_of_a_run_by_kernels_beside_live_inputs_alone():
 def test_transposed_and_depthwise_convolutions_are_told_by_their_names(name, size, shape):
     values = np.arange(np.prod(size), dtype=np.float32).reshape(size)
     (layer,), skipped = layers_of([Tensor(name, size, "float32", lambda _: values)])
-    kernel = layer.read(0).kernel
+    kernel = layer.read(0).weights
     assert layer.shape == kernel.shape == shape
     assert skipped == {}
     assert sorted(kernel.ravel()) == sorted(values.ravel())
@@ -151,7 +151,7 @@ def test_a_transposed_convolution_is_told_by_the_length_of_its_bias(name, size, 
     tensors = [named(name, kernel), named(name.replace("weight", "bias"), np.ones(bias))]
     (layer,), _ = layers_of(tensors)
     assert layer.shape == shape
-    first_unit = layer.read(0).kernel[:, 0]
+    first_unit = layer.read(0).weights[:, 0]
     is_transposed = shape[1] == size[1]
     assert first_unit.tolist() == (kernel[:, 0] if is_transposed else kernel[0]).ravel().tolist()
 
@@ -185,7 +185,7 @@ def test_the_bias_tells_the_axes_of_the_outputs_and_else_the_name(name, axes, si
     last = "".join(sorted(axes, key="op".__contains__))  # inputs keep their order
     n_out = np.prod([n for n, axis in zip(size, axes, strict=True) if axis in "op"])
     expected = np.einsum(f"{axes}->{last}", kernel).reshape(-1, n_out)
-    np.testing.assert_array_equal(layer.read(0).kernel, expected)
+    np.testing.assert_array_equal(layer.read(0).weights, expected)
     assert layer.shape == expected.shape
 
 

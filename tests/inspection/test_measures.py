@@ -27,7 +27,6 @@ from dropout_jax.cli import file_tables
 from dropout_jax.cli.file_pictures import layers_shown
 from dropout_jax.cli.main import run_command
 from dropout_jax.inspection import measures, spread
-from dropout_jax.inspection.alive import alive
 from dropout_jax.inspection.groups import compare_groups
 from dropout_jax.inspection.kernels import layers_of
 from dropout_jax.inspection.measures import inspect, inspect_params
@@ -415,15 +414,22 @@ def test_the_seeds_of_a_run_in_float64_are_measured_at_any_scale(scale, tmp_path
         np.testing.assert_allclose(found[name], value, rtol=1e-5)
 
 
+def values_of_run(folder, kernel, inputs, outputs):
+    """The values of a run of one layer and one seed."""
+    run = {"kernel": kernel, "live_inputs": inputs, "live_outputs": outputs}
+    save_file({f"a/0/{name}": of[None] for name, of in run.items()}, folder / "weights.safetensors")
+    return inspect(folder).values["a/0/kernel"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [(9, 5), (7, 300)])
-def test_units_measured_in_blocks_are_those_measured_at_once(shape):
+def test_units_measured_in_blocks_are_those_measured_at_once(shape, tmp_path):
     kernel = RNG.laplace(size=shape).astype(np.float32)
     inputs, outputs = RNG.random(shape[0]) < 0.9, RNG.random(shape[1]) < 0.7
     inputs[:2] = outputs[:1] = True
     live = Live(jnp.asarray(inputs), jnp.asarray(outputs))
     expected = measure_kernel(jnp.asarray(kernel), jnp.zeros(shape), live)[0]
-    found = measure(alive(kernel, live))
+    found = values_of_run(tmp_path, kernel, inputs, outputs)
     for view in ("entries", "columns"):
         for name in MEASURES:
             np.testing.assert_allclose(found[view][name], expected[view][name], rtol=1e-5)
@@ -431,16 +437,17 @@ def test_units_measured_in_blocks_are_those_measured_at_once(shape):
 
 def test_a_unit_without_weights_is_left_out():
     pruned = np.append(DENSE, np.zeros((6, 1), np.float32), axis=1)
-    found, expected = measure(alive(pruned)), measure(DENSE)
+    found, expected = inspect_params({"kernel": pruned}).values["kernel"], measure(DENSE)
     for view in ("entries", "columns"):
-        assert found[view]["gini"] == pytest.approx(expected[view]["gini"], rel=1e-6)
+        assert found[view]["gini"].item() == pytest.approx(expected[view]["gini"], rel=1e-6)
 
 
-def test_a_unit_with_weights_of_dead_inputs_alone_is_left_out():
-    live = Live(jnp.asarray([True, True, True, True, True, False]), jnp.ones(5, bool))
+def test_a_unit_with_weights_of_dead_inputs_alone_is_left_out(tmp_path):
+    inputs = np.array([True, True, True, True, True, False])
     of_dead = np.append(DENSE, np.eye(6, dtype=np.float32)[:, 5:], axis=1)
-    found, expected = measure(alive(of_dead, live)), measure(DENSE[:5])
-    assert found["columns"] == pytest.approx(expected["columns"])
+    found = values_of_run(tmp_path, of_dead, inputs, np.ones(5, bool))["columns"]
+    expected = measure(DENSE[:5])["columns"]
+    assert {name: values.item() for name, values in found.items()} == pytest.approx(expected)
 
 
 def test_units_of_one_input_have_no_spread_and_a_dash(tmp_path, capsys):
@@ -838,7 +845,10 @@ def test_layers_of_many_shapes_share_few_compiled_programs():
     shapes = [(2, 3), (9, 5), (30, 60), (64, 300)]
     for shape in shapes:  # one size of inputs, two of weights
         measure(RNG.laplace(size=shape).astype(np.float32))
-    programs: list[Any] = [spread._of_entries, spread._of_units]  # Any: what jit returns has more
+    programs: list[Any] = [
+        spread._measure_entries,
+        spread._measure_units,
+    ]  # Any: what jit returns has more
     compiled = [of._cache_size() for of in programs]
     for n_in, n_out in shapes:
         measure(RNG.laplace(size=(n_in - 1, n_out + 1)).astype(np.float32))
@@ -847,7 +857,7 @@ def test_layers_of_many_shapes_share_few_compiled_programs():
 
 @hypothesis.given(st.integers(0, 10**9), st.sampled_from([1, 64, 1 << 14]))
 def test_what_is_filled_up_grows_by_a_quarter_at_most_and_to_few_sizes(n, least):
-    size = spread._size(n, least)
+    size = spread._padded_size(n, least)
     assert size % least == 0
     assert n <= size <= max(least, n + max(least, n / 4))
-    assert spread._size(size, least) == size  # so that it is one of few
+    assert spread._padded_size(size, least) == size  # so that it is one of few

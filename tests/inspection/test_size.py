@@ -1,12 +1,11 @@
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
-from dropout_jax.analysis.views import Live
-from dropout_jax.inspection.alive import all_alive
-from dropout_jax.inspection.measures import inspect_params
+from dropout_jax.inspection.kernels import Kernel
+from dropout_jax.inspection.measures import inspect, inspect_params
 from dropout_jax.inspection.size import size_of
 
 
@@ -15,7 +14,7 @@ from dropout_jax.inspection.size import size_of
 def test_the_sizes_are_those_of_the_singular_values(n_in, n_out, seed):
     kernel = np.random.default_rng(seed).normal(size=(n_in, n_out)).astype(np.float32)
     values = np.linalg.svd(kernel.astype(np.float64), compute_uv=False)
-    size = size_of(kernel, all_alive(kernel))
+    size = size_of(Kernel(kernel, kernel))
     assert size.weights == n_in * n_out
     assert size.norm == pytest.approx(np.sqrt((values**2).sum()), rel=1e-5)
     assert size.spectral_norm == pytest.approx(values[0], rel=1e-4)
@@ -25,22 +24,26 @@ def test_the_sizes_are_those_of_the_singular_values(n_in, n_out, seed):
 
 def test_a_kernel_of_one_direction_has_stable_rank_1_and_an_orthogonal_one_its_width():
     one = np.outer(np.arange(1, 6), np.arange(1, 4)).astype(np.float32)
-    assert size_of(one, all_alive(one)).stable_rank == pytest.approx(1, rel=1e-4)
+    assert size_of(Kernel(one, one)).stable_rank == pytest.approx(1, rel=1e-4)
     eye = np.eye(7, 5, dtype=np.float32)
-    assert size_of(eye, all_alive(eye)).stable_rank == pytest.approx(5, rel=1e-4)
+    assert size_of(Kernel(eye, eye)).stable_rank == pytest.approx(5, rel=1e-4)
 
 
 @pytest.mark.parametrize("n", [8, 21, 128])
 def test_kernels_whose_singular_values_are_equal_have_a_size(n):
     for kernel in (np.eye(n), np.roll(np.eye(n), 1, axis=0), np.diag((-1.0) ** np.arange(n))):
-        size = size_of(kernel.astype(np.float32), all_alive(kernel))
+        single = kernel.astype(np.float32)
+        size = size_of(Kernel(single, single))
         assert (size.spectral_norm, size.stable_rank) == pytest.approx((1, n), rel=1e-4)
 
 
-def test_a_unit_is_dead_if_it_is_constant_or_if_all_its_live_inputs_have_weight_0():
+def test_a_unit_is_dead_if_it_is_constant_or_if_all_its_live_inputs_have_weight_0(tmp_path):
     kernel = np.array([[1, 0, 0, 2], [1, 0, 5, 2]], np.float32)
-    live = Live(jnp.array([True, False]), jnp.array([True, True, True, False]))
-    assert size_of(kernel, live).dead_units == 3  # without weight; behind a dead input; constant
+    masks = {"live_inputs": [True, False], "live_outputs": [True, True, True, False]}
+    run = {"kernel": kernel, **{name: np.array(of) for name, of in masks.items()}}
+    save_file({f"a/0/{n}": of[None] for n, of in run.items()}, tmp_path / "weights.safetensors")
+    sizes = inspect(tmp_path).values["a/0/kernel"]["size"]
+    assert sizes["dead_units"] == 3  # without weight; behind a dead input; constant
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-200, 1e200])
