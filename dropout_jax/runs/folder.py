@@ -18,13 +18,10 @@ from dropout_jax.io import writers
 
 MARK = "run.json"
 LOCK = ".lock"
-_OF_ANY = rf"{re.escape(LOCK)}|{writers.PARTIAL}"  # left by a run that was killed before its mark
 CHECKPOINTS = "checkpoint"  # of a run that is not done
 _MAX_NAME = 60  # characters
-_RESERVED = "init"  # what conditions share, in the file of weights
 _MADE_BY = "dropout_jax"
-_FIGURES = ("weights", "profiles", "units", "differences", "curves")
-FILES = (  # the summary first: a folder that is half cleared must not pass for a whole run
+_FILES = (  # the summary first: a folder that is half cleared must not pass for a whole run
     "summary.json",
     "config.json",
     "environment.json",
@@ -33,7 +30,11 @@ FILES = (  # the summary first: a folder that is half cleared must not pass for 
     "weights.safetensors",
     "profiles.safetensors",
     "report.html",
-    *(f"figures/{name}.{kind}" for name in _FIGURES for kind in ("png", "svg")),
+    *(
+        f"figures/{name}.{kind}"
+        for name in ("weights", "profiles", "units", "differences", "curves")
+        for kind in ("png", "svg")
+    ),
 )
 
 
@@ -46,12 +47,12 @@ def check_name(name: str) -> None:
       Traceback (most recent call last):
       ValueError: the name of a condition must not be init, the name of the shared initial weights
     """
-    a_word = isinstance(name, str) and name.isprintable() and name.strip() and "/" not in name
-    if not a_word or len(name) > _MAX_NAME:
+    is_word = isinstance(name, str) and name.isprintable() and name.strip() and "/" not in name
+    if not is_word or len(name) > _MAX_NAME:
         expected = f"1 … {_MAX_NAME} printable characters without a slash"
         raise ValueError(f"the name of a condition must be {expected}, got {name!r:.80}")
-    if name == _RESERVED:
-        shared = f"{_RESERVED}, the name of the shared initial weights"
+    if name == "init":
+        shared = "init, the name of the shared initial weights"
         raise ValueError(f"the name of a condition must not be {shared}")
 
 
@@ -93,30 +94,21 @@ def read_mark(folder: Path) -> Mark | None:
     """The mark of a folder; None if it has none, or one that no run wrote."""
     try:
         writers.check_target(folder / MARK)  # a pipe would be waited for, a link not written to
-        told = json.loads((folder / MARK).read_text(encoding="utf-8"))
-        mark = Mark(dict(told["identity"]), bool(told["done"]), list(map(str, told["files"])))
-        paths = list(map(PurePosixPath, mark.files))
+        content = json.loads((folder / MARK).read_text(encoding="utf-8"))
+        files = list(map(str, content["files"]))
+        mark = Mark(dict(content["identity"]), bool(content["done"]), files)
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
-    never = {"..", MARK, LOCK}
-    ours = not any(
-        path.is_absolute() or never & {*path.parts} or "\0" in str(path) for path in paths
-    )
-    return mark if ours and told.get("made_by") == _MADE_BY else None
+    for path in map(PurePosixPath, files):
+        if path.is_absolute() or {"..", MARK, LOCK} & {*path.parts} or "\0" in str(path):
+            return None
+    return mark if content.get("made_by") == _MADE_BY else None
 
 
-def write_mark(folder: Path, mark: Mark) -> None:
-    """Write the mark of a folder, whole or not at all.
-
-    Example:
-      >>> import tempfile
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     write_mark(Path(folder), Mark({"epochs": 30}, False, ["summary.json"]))
-      ...     print(read_mark(Path(folder)).identity)
-      {'epochs': 30}
-    """
-    told = {"made_by": _MADE_BY, "version": version("dropout_jax"), **mark._asdict()}
-    writers.write_json(folder / MARK, told)
+def _write_mark(folder: Path, mark: Mark) -> None:
+    mark = mark._replace(files=list(dict.fromkeys(mark.files)))  # each of them once
+    content = {"made_by": _MADE_BY, "version": version("dropout_jax"), **mark._asdict()}
+    writers.write_json(folder / MARK, content)
 
 
 def check(folder: Path, identity: dict[str, Any], overwrite: bool, resume: bool) -> Mark | None:
@@ -128,34 +120,24 @@ def check(folder: Path, identity: dict[str, Any], overwrite: bool, resume: bool)
         - It holds something that is no run.
         - It holds a run, and neither `overwrite` nor `resume` is true.
         - It holds another run than the one to resume.
-
-    Example:
-      >>> import tempfile
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     print(check(Path(folder), {}, overwrite=False, resume=True))
-      ...     Path(folder, "thesis.tex").touch()
-      ...     try:
-      ...         check(Path(folder), {}, overwrite=True, resume=False)
-      ...     except ValueError as error:
-      ...         print(str(error).partition(", got")[0])
-      None
-      out must be a new or empty folder or an earlier run
     """
+    of_killed_run = rf"{re.escape(LOCK)}|{writers.PARTIAL}"  # what one leaves before its mark
     try:
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"out must be a folder, got the file {folder}")
-        if not folder.exists() or all(
-            re.fullmatch(_OF_ANY, path.name) for path in folder.iterdir()
-        ):
-            return None
+        names = [path.name for path in folder.iterdir()] if folder.exists() else []
     except OSError as error:
         why = f"{folder}: {error.strerror or error}"
         raise ValueError(f"out must be a folder that can be read, got {why}") from error
+    if all(re.fullmatch(of_killed_run, name) for name in names):
+        return None
     mark = read_mark(folder)
     if mark is None:
         raise ValueError(f"out must be a new or empty folder or an earlier run, got {folder}")
     if resume:
-        _check_same(folder, mark.identity, identity)
+        for name, value in json.loads(json.dumps(identity)).items():
+            if (earlier := mark.identity.get(name)) != value:
+                raise ValueError(f"{folder} holds another run: {name} was {earlier}, got {value}")
         return mark
     if not overwrite:
         kind = "another run" if mark.done else "an unfinished run"
@@ -164,29 +146,11 @@ def check(folder: Path, identity: dict[str, Any], overwrite: bool, resume: bool)
     return None
 
 
-def _check_same(folder: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
-    """Raise ValueError, which names the first difference, unless the identities are the same."""
-    for name, value in json.loads(json.dumps(here)).items():
-        if there.get(name) != value:
-            raise ValueError(
-                f"{folder} holds another run: {name} was {there.get(name)}, got {value}"
-            )
-
-
 def lock(folder: Path) -> FileLock:
     """Make the folder, and hold its lock until it is released or the process ends.
 
     Raises:
       ValueError: if another process holds it, or the folder cannot be written to.
-
-    Example:
-      >>> import tempfile
-      >>> with tempfile.TemporaryDirectory() as folder, lock(Path(folder)):
-      ...     try:
-      ...         lock(Path(folder))
-      ...     except ValueError as error:
-      ...         print(str(error).partition(":")[0])
-      out is being written by another run
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -203,30 +167,19 @@ def lock(folder: Path) -> FileLock:
 def begin(folder: Path, identity: dict[str, Any]) -> None:
     """Mark the folder as that of an unfinished run; files of an earlier run stay."""
     earlier = read_mark(folder) or Mark({}, False, [])
-    write_mark(folder, Mark(identity, False, list(dict.fromkeys((*FILES, *earlier.files)))))
+    _write_mark(folder, Mark(identity, False, [*_FILES, *earlier.files]))
 
 
 def clear(folder: Path) -> None:
-    """Remove the files that the mark lists, and folders that are then empty; other files stay.
-
-    Example:
-      >>> import tempfile
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     for name in ("summary.json", "notes.txt"):
-      ...         Path(folder, name).touch()
-      ...     begin(Path(folder), {})
-      ...     clear(Path(folder))
-      ...     print(sorted(path.name for path in Path(folder).iterdir()))
-      ['notes.txt', 'run.json']
-    """
+    """Remove the files that the mark lists, and folders that are then empty; other files stay."""
     mark = read_mark(folder)
     for name in mark.files if mark else ():
         path = folder / name
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             path.unlink()
-        for above in path.relative_to(folder).parents:
-            if above != Path("."):
-                _remove_if_empty(folder / above)
+        for above in Path(name).parents[:-1]:  # without the folder of the run
+            with contextlib.suppress(OSError):  # not empty
+                (folder / above).rmdir()
     for path in folder.rglob(".*.partial"):  # of a run that was killed while it wrote a file
         if re.fullmatch(writers.PARTIAL, path.name):
             path.unlink()
@@ -237,19 +190,11 @@ def update(folder: Path, *, files: Iterable[str] = (), done: bool = False) -> No
 
     Raises:
       OSError: if the mark is missing, or cannot be written.
-
-    Example:
-      >>> import tempfile
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     begin(Path(folder), {"epochs": 30})
-      ...     update(Path(folder), done=True)
-      ...     print(check(Path(folder), {"epochs": 30}, overwrite=False, resume=True).done)
-      True
     """
     mark = read_mark(folder)
     if mark is None:
         raise OSError(f"{folder / MARK} is missing")
-    write_mark(folder, mark._replace(done=done, files=list(dict.fromkeys((*mark.files, *files)))))
+    _write_mark(folder, mark._replace(done=done, files=[*mark.files, *files]))
 
 
 def leave(folder: Path, held: FileLock) -> None:
@@ -259,8 +204,3 @@ def leave(folder: Path, held: FileLock) -> None:
             (folder / LOCK).unlink()
             folder.rmdir()
     held.release()
-
-
-def _remove_if_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        folder.rmdir()

@@ -23,6 +23,12 @@ def taken(path, **how):
     return folder.check(path, THIS, **{"overwrite": False, "resume": False, **how})
 
 
+def files_in_mark(path):
+    mark = folder.read_mark(path)
+    assert mark
+    return mark.files
+
+
 def test_folders_made_at_one_moment_are_all_different(tmp_path):
     made = []
     threads = [
@@ -68,9 +74,10 @@ def test_a_folder_of_another_run_is_taken_only_when_it_may_be_overwritten(tmp_pa
 
 def test_the_same_run_is_gone_on_with_and_says_whether_it_is_done(tmp_path):
     folder.begin(tmp_path, THIS)
-    assert taken(tmp_path, resume=True) == folder.Mark(THIS, False, list(folder.FILES))
+    files = files_in_mark(tmp_path)
+    assert taken(tmp_path, resume=True) == folder.Mark(THIS, False, files)
     folder.update(tmp_path, done=True)
-    assert taken(tmp_path, resume=True) == folder.Mark(THIS, True, list(folder.FILES))
+    assert taken(tmp_path, resume=True) == folder.Mark(THIS, True, files)
 
 
 @pytest.mark.parametrize(
@@ -134,11 +141,11 @@ def test_clearing_removes_what_the_run_wrote_and_nothing_else(tmp_path):
         "notes.md",
         "tensorboard/mine/events",
     ]
-    own = [*folder.FILES, ".0123456789abcdef.partial", "tensorboard/0-none/0/events"]
+    folder.begin(tmp_path, THIS)
+    own = [*files_in_mark(tmp_path), ".0123456789abcdef.partial", "tensorboard/0-none/0/events"]
     for name in (*own, *foreign):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    folder.begin(tmp_path, THIS)
     folder.update(tmp_path, files=own[-1:])
     folder.clear(tmp_path)
     left = {folder.MARK, "figures", "tensorboard", "tensorboard/mine"}
@@ -157,9 +164,9 @@ def test_clearing_takes_the_summary_first(tmp_path, monkeypatch):
 
 def test_a_run_that_begins_in_place_of_another_still_knows_what_that_wrote(tmp_path):
     folder.begin(tmp_path, THIS)
+    wrote = [*files_in_mark(tmp_path), "tensorboard/events"]
     folder.update(tmp_path, files=["tensorboard/events"], done=True)
     folder.begin(tmp_path, {"epochs": 31})
-    wrote = [*folder.FILES, "tensorboard/events"]
     assert folder.read_mark(tmp_path) == folder.Mark({"epochs": 31}, False, wrote)
 
 
@@ -206,7 +213,7 @@ def test_a_mark_of_files_that_no_run_writes_is_none(name, tmp_path):
     folder.begin(tmp_path, THIS)
     folder.update(tmp_path, files=["tensorboard/0-none/0/events"])
     assert folder.read_mark(tmp_path)
-    folder.write_mark(tmp_path, folder.Mark(THIS, False, [name]))
+    folder.update(tmp_path, files=[name])
     assert folder.read_mark(tmp_path) is None
 
 

@@ -92,6 +92,8 @@ def test_a_run_writes_these_files_and_no_others(folder):
     expected |= {f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "svg")}
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert found == expected
+    mark = json.loads((folder / "run.json").read_text("utf-8"))
+    assert {*mark["files"]} == expected - {"run.json", ".lock"}
 
 
 def test_a_run_is_the_same_to_the_byte_from_the_command_and_from_python(folder, result, tmp_path):
