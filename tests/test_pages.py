@@ -330,6 +330,6 @@ def test_the_page_says_what_each_dependency_is_for():
 def test_the_views_are_called_and_explained_as_the_command_does():
     from dropout_jax.runs.wording import VIEWS
 
-    for view, of in VIEWS.items():
-        said = of.said.replace("|", r"\|")
-        assert f"| `{view}` | {of.name} | {said} |" in text("run_folder")
+    for view, (name, meaning) in VIEWS.items():
+        escaped = meaning.replace("|", r"\|")
+        assert f"| `{view}` | {name} | {escaped} |" in text("run_folder")

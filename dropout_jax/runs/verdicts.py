@@ -8,15 +8,19 @@ from typing import Any, NamedTuple
 
 from dropout_jax.analysis.paired import smallest_p
 from dropout_jax.analysis.statistics import MIN_SEEDS
-from dropout_jax.runs.wording import WEIGHTS_ALONE, picture
+from dropout_jax.runs.wording import picture
 
-_SPREAD: dict[tuple[bool | None, bool | None], str] = {  # are the work, and the weights, spread?
+_SPREAD: dict[tuple[bool | None, bool | None], str] = {  # by work and weights; None if it is open
     (True, True): "the work and the weights",
     (True, False): "the work rather than the weights",
     (False, True): "the weights rather than the work",
     (False, False): "neither the work nor the weights",
 }
-_SPREAD_ALONE = {True: "the weights", False: "not the weights"}  # of a network other than an MLP
+_WEIGHTS_SPREAD = {True: "the weights", False: "not the weights"}  # of other networks than an MLP
+_WEIGHTS_ALONE = (
+    "Weights alone are compared: contributions and path norms need the activations of units, which "
+    "are known of an MLP."
+)
 _CHANGES = {
     "more uniform": "more evenly",
     "less uniform": "less evenly",
@@ -26,7 +30,7 @@ _CHANGES = {
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 
 
-class _Found(NamedTuple):
+class _Layers(NamedTuple):
     """The verdicts on the work of each hidden layer, and on the weights of each layer."""
 
     work: tuple[str, ...]
@@ -41,10 +45,10 @@ class _Found(NamedTuple):
     @property
     def spread(self) -> str | None:
         """What is spread in all layers together; None if that is open."""
-        if not self.of_mlp:
-            weights = _is_spread(self.weights)
-            return None if weights is None else _SPREAD_ALONE[weights]
-        return _SPREAD.get((_is_spread(self.work), _is_spread(self.weights)))
+        weights = _is_spread(self.weights)
+        if self.of_mlp:
+            return _SPREAD.get((_is_spread(self.work), weights))
+        return None if weights is None else _WEIGHTS_SPREAD[weights]
 
 
 def verdict(summary: Mapping[str, Any]) -> list[str]:
@@ -71,33 +75,34 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
       output layer.
     """
     baseline, *others = summary["conditions"]
-    same = _same(summary)
-    seeds = {name: summary["conditions"][name]["n_compared"] for name in others if name not in same}
+    same, layers = _same_as_baseline(summary), _layers_of(summary)
+    n_seeds = {
+        name: summary["conditions"][name]["n_compared"] for name in others if name not in same
+    }
     sentences = []
-    for n in sorted({n for n in seeds.values() if 0 < n < MIN_SEEDS}):
-        of = [name for name in seeds if seeds[name] == n]
-        whom = "" if len(of) == len(seeds) else f" of {_listed(of)}"
+    for n in sorted({n for n in n_seeds.values() if 0 < n < MIN_SEEDS}):
+        names = [name for name in n_seeds if n_seeds[name] == n]
+        whose = "" if len(names) == len(n_seeds) else f" of {_join(names)}"
         sentences.append(
-            f"With {n} seeds{whom} no test can reach p < .05 (the smallest is "
+            f"With {n} seeds{whose} no test can reach p < .05 (the smallest is "
             f"{smallest_p(n):.2g}): no direction can be decided. Take at least {MIN_SEEDS} seeds."
         )
-    every = _found(summary)
-    found = {name: every[name] if n else None for name, n in seeds.items()}
-    groups = _alike(found)
+    compared = {name: layers[name] if n else None for name, n in n_seeds.items()}
+    groups = _group(compared)
     if len(groups) > 2:
-        groups = _alike({name: (of and of.spread) or of for name, of in found.items()})
-    sentences += [_sentence({name: found[name] for name in names}) for names in groups]
+        groups = _group({name: (of and of.spread) or of for name, of in compared.items()})
+    sentences += [_sentence(names, [compared[name] for name in names]) for names in groups]
     if untaught := [n for n, of in summary["conditions"].items() if of.get("did_not_learn")]:
         sentences.append(
-            f"With {_listed(untaught)}, the networks did not learn: their training loss fell by "
+            f"With {_join(untaught)}, the networks did not learn: their training loss fell by "
             "less than a hundredth."
         )
     if same:
         sentences.append(
-            f"With {_listed(same)}, the networks are those of {baseline}, bit for bit: the setting "
+            f"With {_join(same)}, the networks are those of {baseline}, bit for bit: the setting "
             "had no effect."
         )
-    return [*sentences, WEIGHTS_ALONE] if "layers" in summary and others else sentences
+    return [*sentences, _WEIGHTS_ALONE] if "layers" in summary and others else sentences
 
 
 def in_short(summary: Mapping[str, Any]) -> str:
@@ -109,72 +114,71 @@ def in_short(summary: Mapping[str, Any]) -> str:
       >>> print(in_short({"comparisons": [row]}))
       dropout: undecided
     """
-    said, found = [], _found(summary)
-    for names in _alike({name: (of.spread, of.is_open) for name, of in found.items()}):
-        of = found[names[0]]
-        nothing = "undecided" if of.is_open else "the layers have no common answer"
-        said.append(_spreads(names, of.spread) if of.spread else f"{_listed(names)}: {nothing}")
-    if same := _same(summary):
-        said.append(f"{_listed(same)}: the networks of the baseline, bit for bit")
-    return "; ".join(said)
+    parts, layers = [], _layers_of(summary)
+    for names in _group({name: (of.spread, of.is_open) for name, of in layers.items()}):
+        first = layers[names[0]]
+        if first.spread:
+            parts.append(_spread_clause(names, first.spread))
+        else:
+            answer = "undecided" if first.is_open else "the layers have no common answer"
+            parts.append(f"{_join(names)}: {answer}")
+    if same := _same_as_baseline(summary):
+        parts.append(f"{_join(same)}: the networks of the baseline, bit for bit")
+    return "; ".join(parts)
 
 
-def _same(summary: Mapping[str, Any]) -> list[str]:
-    """The conditions whose networks are those of the baseline, bit for bit."""
+def _same_as_baseline(summary: Mapping[str, Any]) -> list[str]:
     conditions = summary.get("conditions", {})
     return [name for name, of in conditions.items() if of.get("same_as_baseline")]
 
 
-def _found(summary: Mapping[str, Any]) -> dict[str, _Found]:
-    """What was found of each condition whose networks differ from the baseline's."""
-    table, same = picture(summary), _same(summary)
+def _layers_of(summary: Mapping[str, Any]) -> dict[str, _Layers]:
+    """The verdicts on each condition whose networks differ from the baseline's."""
+    table, same = picture(summary), _same_as_baseline(summary)
     found = {}
     for name in dict.fromkeys(name for name, _ in table if name not in same):
         layers = [cells for (of, _), cells in table.items() if of == name]
         work = (cells["contributions"].verdict for cells in layers if "contributions" in cells)
-        weights = tuple(cells["weights"].verdict for cells in layers)
-        found[name] = _Found(tuple(work), weights, "layers" not in summary)
+        weights = (cells["weights"].verdict for cells in layers)
+        found[name] = _Layers(tuple(work), tuple(weights), "layers" not in summary)
     return found
 
 
-def _alike(found: Mapping[str, Hashable]) -> list[list[str]]:
-    """The names of what was found, those of equals together."""
+def _group(values: Mapping[str, Hashable]) -> list[list[str]]:
+    """The names, those of equal values together."""
     groups: dict[Hashable, list[str]] = {}
-    for name, of in found.items():
-        groups.setdefault(of, []).append(name)
+    for name, value in values.items():
+        groups.setdefault(value, []).append(name)
     return list(groups.values())
 
 
-def _sentence(found: Mapping[str, _Found | None]) -> str:
-    """The verdict on conditions of which the same was found, or that at least spread the same."""
-    names, (first, *others) = list(found), found.values()
+def _sentence(names: Sequence[str], layers: Sequence[_Layers | None]) -> str:
+    """The verdict on conditions with the same layers, or that at least spread the same."""
+    first, *others = layers
     if first is None:
         whose = "its network" if not others else "their networks"
         return (
-            f"With {_listed(names)}, nothing can be compared: in every seed {whose} or that of "
+            f"With {_join(names)}, nothing can be compared: in every seed {whose} or that of "
             "the baseline diverged."
         )
-    said = f"With {_listed(names)}, "
+    lead = f"With {_join(names)}, "
     if first.spread:
-        said = _spreads(names, first.spread)
-        said = said[:1].upper() + said[1:]
+        clause = _spread_clause(names, first.spread)
+        lead = f"{clause[:1].upper()}{clause[1:]}: "
         if set(others) - {first}:
-            return f"{said}; the layers differ between them."
-        said += ": "
-    if first.work:  # a network may have no hidden layer
-        said += f"{_of_units(first.work)}; "
-    return f"{said}{_of_weights(first.weights, first.of_mlp)}."
+            return f"{lead[:-2]}; the layers differ between them."
+    units = f"{_units_clause(first.work)}; " if first.work else ""  # it may have no hidden layer
+    return f"{lead}{units}{_weights_clause(first.weights, first.of_mlp)}."
 
 
-def _spreads(names: Sequence[str], what: str) -> str:
-    """What conditions spread."""
-    if what == _SPREAD_ALONE[False]:
-        return f"{_listed(names)} {'does' if len(names) == 1 else 'do'} not spread the weights"
-    return f"{_listed(names)} {'spreads' if len(names) == 1 else 'spread'} {what}"
+def _spread_clause(names: Sequence[str], spread: str) -> str:
+    if spread == _WEIGHTS_SPREAD[False]:
+        return f"{_join(names)} {'does' if len(names) == 1 else 'do'} not spread the weights"
+    return f"{_join(names)} {'spreads' if len(names) == 1 else 'spread'} {spread}"
 
 
-def _listed(names: Sequence[str]) -> str:
-    """Names as a sentence lists them."""
+def _join(names: Sequence[str]) -> str:
+    """Names as a sentence lists them: a, b and c."""
     *but_last, last = names
     return f"{', '.join(but_last)} and {last}" if but_last else last
 
@@ -187,19 +191,19 @@ def _is_spread(verdicts: Sequence[str]) -> bool | None:
     return False if 2 * (more + undecided) < len(verdicts) else None
 
 
-def _of_units(verdicts: Sequence[str]) -> str:
+def _units_clause(verdicts: Sequence[str]) -> str:
     """How evenly units contribute, by hidden layer."""
     n = len(verdicts)
     if len(set(verdicts)) > 1:
-        names = [f"the {which} hidden layer" for which in _order(n, "last")]
-        return f"hidden units contribute {_by_layer(verdicts, names)}"
+        names = [f"the {ordinal} hidden layer" for ordinal in _ordinals(n, "last")]
+        return f"hidden units contribute {_changes_by_layer(verdicts, names)}"
     units = "the hidden layer's units" if n == 1 else "the units of every hidden layer"
     if verdicts[0] == "undecided":
         return f"how evenly {units} contribute is undecided"
     return f"{units} contribute {_CHANGES[verdicts[0]]}"
 
 
-def _of_weights(verdicts: Sequence[str], of_mlp: bool) -> str:
+def _weights_clause(verdicts: Sequence[str], of_mlp: bool) -> str:
     """How evenly single weights are spread, by layer; the order of other networks is not known."""
     if set(verdicts) == {"undecided"}:
         return "how evenly single weights are spread is undecided"
@@ -208,24 +212,24 @@ def _of_weights(verdicts: Sequence[str], of_mlp: bool) -> str:
         return f"single weights are spread {_CHANGES[verdicts[0]]}{where}"
     names = [f"layer {l}" for l in range(len(verdicts))]
     if of_mlp:
-        names = [f"the {which} layer" for which in _order(len(verdicts), "output")]
-    return f"single weights are spread {_by_layer(verdicts, names)}"
+        names = [f"the {ordinal} layer" for ordinal in _ordinals(len(verdicts), "output")]
+    return f"single weights are spread {_changes_by_layer(verdicts, names)}"
 
 
-def _order(n: int, last: str) -> list[str]:
+def _ordinals(n: int, last: str) -> list[str]:
     """Which of n layers each is, in words that can be read aloud; tables count from 0."""
-    of = [_ORDINALS[l] if l < len(_ORDINALS) else f"{l + 1}th" for l in range(n)]
-    of[-1] = last
-    return [of[0], "middle", of[2]] if n == 3 else of
+    if n == 3:
+        return ["first", "middle", last]
+    return [*(_ORDINALS[l] if l < len(_ORDINALS) else f"{l + 1}th" for l in range(n - 1)), last]
 
 
-def _by_layer(verdicts: Sequence[str], names: Sequence[str]) -> str:
+def _changes_by_layer(verdicts: Sequence[str], names: Sequence[str]) -> str:
     """The changes, each with the layers that it holds for; the undecided ones in brackets."""
-    where = {
-        change: _listed(of)
+    layers = {
+        change: _join(found)
         for verdict, change in _CHANGES.items()
-        if (of := [name for name, one in zip(names, verdicts, strict=True) if one == verdict])
+        if (found := [name for name, one in zip(names, verdicts, strict=True) if one == verdict])
     }
-    undecided = where.pop("undecided", "")
-    said = ", ".join(f"{change} in {of}" for change, of in where.items())
-    return f"{said} (undecided in {undecided})" if undecided else said
+    undecided = layers.pop("undecided", "")
+    decided = ", ".join(f"{change} in {where}" for change, where in layers.items())
+    return f"{decided} (undecided in {undecided})" if undecided else decided

@@ -8,8 +8,6 @@ import pytest
 from dropout_jax.cli.arguments import Compare
 from dropout_jax.runs.verdicts import in_short, verdict
 from dropout_jax.runs.wording import (
-    MARKS,
-    WEIGHTS_ALONE,
     described,
     legend,
     picture,
@@ -163,7 +161,10 @@ def test_of_a_network_that_is_no_mlp_the_weights_alone_are_spoken_of(weights, sh
     sentence, why = verdict(told)
     lead = f"{short[:1].upper()}{short[1:]}:" if short else "With b,"
     assert sentence == f"{lead} single weights are spread {said}"
-    assert why == WEIGHTS_ALONE
+    assert why == (
+        "Weights alone are compared: contributions and path norms need the activations of units, "
+        "which are known of an MLP."
+    )
     assert in_short(told) == (short or "b: the layers have no common answer")
     assert "ontribution" not in legend(told)
     assert "Layer 0 is the first." not in legend(told)
@@ -173,8 +174,8 @@ def test_of_a_network_that_is_no_mlp_the_weights_alone_are_spoken_of(weights, sh
 def test_the_picture_shows_two_views_of_the_gini_each_with_mark_and_difference():
     table = picture(summary([MORE, "negligibly less uniform"], [LESS, OPEN, MORE]))
     assert list(table) == [("b", 0), ("b", 1), ("b", 2)]
-    assert table["b", 1]["contributions"] == (SAME, MARKS[SAME], 0.1, "")
-    assert table["b", 2] == {"weights": (MORE, MARKS[MORE], 0.2, "")}
+    assert table["b", 1]["contributions"] == (SAME, "≈", "+0.100")
+    assert table["b", 2] == {"weights": (MORE, "▲", "+0.200")}
 
 
 def test_a_condition_is_described_by_its_rates_and_its_decay():
