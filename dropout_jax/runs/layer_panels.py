@@ -33,14 +33,14 @@ def short(names: Iterable[str]) -> dict[str, str]:
       >>> print(*short(["head.kernel", *of_blocks]).values(), sep=", ")
       head.kernel, Block_0…key.kernel, Block_1…key.kernel
     """
-    alike: dict[str, dict[str, list[str]]] = {}
+    names, alike = list(names), dict[str, dict[str, list[str]]]()
     for name in names:
         alike.setdefault(_last_words(name), {})[name] = re.split("[./]", name)[::-1]
     labels = {}
     for end, words in alike.items():
         tells = [len(set(column)) > 1 for column in zip_longest(*words.values())]
         labels |= {name: ".".join([*compress(of, tells)][::-1]) + end for name, of in words.items()}
-    return labels
+    return {name: labels[name] for name in names}
 
 
 def _last_words(name: str) -> str:

@@ -113,6 +113,19 @@ def test_long_names_are_cut_between_their_words():
             ["a.0…key.kernel", "a.1…key.kernel", "b.0…key.kernel", "b.1…key.kernel"],
         ),
         (
+            [
+                f"Block_{b}.MultiHeadDotProductAttention_0.{part}.kernel"
+                for b in "01"
+                for part in ("key", "out")
+            ],
+            [
+                "Block_0…key.kernel",
+                "Block_0…out.kernel",
+                "Block_1…key.kernel",
+                "Block_1…out.kernel",
+            ],
+        ),
+        (
             [f"transformer/h{b}/multi_head_attention/query_heads/w" for b in range(2)],
             ["h0…query_heads/w", "h1…query_heads/w"],
         ),
