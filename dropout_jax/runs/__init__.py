@@ -2,7 +2,7 @@
 
 `run` trains and compares; its `outcome` is what all others show. `wording` says it in words.
 `pictures` hands its arrays to `plots`, which makes figures, and to `page`, which makes HTML of the
-`page_panels`. `layers_page` makes both of the layers of any files. All of them draw with `panels`,
-`layer_panels` and `style`; `svg` puts a figure into a page. `write` writes the `folder` of a run,
-and `saved` reads it back. `tensorboard` writes it for TensorBoard.
+`page_panels`. `layers_page` makes both of the layers of any files. All of them draw with `panels`
+and `style`; `svg` puts a figure into a page. `write` writes the `folder` of a run, and `saved`
+reads it back. `tensorboard` writes it for TensorBoard.
 """

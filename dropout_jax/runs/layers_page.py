@@ -3,27 +3,38 @@
 Shapes: G groups, S networks of a group, L layers, Q points of a profile.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from dropout_jax.analysis.uniformity import Profile
-from dropout_jax.runs import layer_panels, page_panels, panels
+from dropout_jax.runs import page_panels, panels
 from dropout_jax.runs.page import template
 from dropout_jax.runs.page_panels import PANEL_STYLE, Panel, new_panel
-from dropout_jax.runs.style import GREY, STYLE, Figure, legend, marker, numbers
+from dropout_jax.runs.style import (
+    GREY,
+    STYLE,
+    Figure,
+    colour,
+    legend,
+    line,
+    marker,
+    numbers,
+    short_names,
+)
 from dropout_jax.runs.svg import inline
 from dropout_jax.runs.wording import GINI, SIZES, of_differences, starts
 
-_IN_A_ROW = 4  # panels of layers
+_COLUMNS = 4  # panels of layers in a row
 _LEFT = 3.2  # inches at most for the names of layers, of a panel of 4.2
-_Draw = Callable[[Axes, Mapping[str, Profile], Profile], None]  # a layer in all groups, its start
+_STEPS = (1, 2, 5, 10)  # between ticks, which then have short labels
+_Part = Literal["relative", "lorenz"]  # of a profile
 
 
 class Start(NamedTuple):
@@ -92,30 +103,50 @@ def figures(shown: LayersShown) -> dict[str, Figure]:
     depth = Figure(figsize=(7.2, 1.4 + 0.2 * len(shown.starts)), layout="constrained")
     axes = depth.subplots()
     _draw_depth(axes, shown)
-    axes.legend(handles=_legend_of_depth(shown), loc="upper left", bbox_to_anchor=(1, 1))
+    handles = legend(list(shown.lines))
+    for handle, c in zip(handles, numbers(shown.lines).values(), strict=True):
+        handle.set_marker(marker(c))
+    start = Line2D([], [], color=GREY, ls="--", marker="|", label="start: the usual law")
+    axes.legend(handles=[*handles, start], loc="upper left", bbox_to_anchor=(1, 1))
     depth.suptitle("Gini index of |w|, layers in the order of their names", size=10)
     drawn = {
         "depth": depth,
-        "sorted": _of_layers(
-            shown, _sorted_on_one_scale(shown), "Sorted |w|, in units of its mean"
-        ),
-        "lorenz": _of_layers(
-            shown, layer_panels.draw_lorenz, "Lorenz curves of |w|: share of the sum"
-        ),
+        "sorted": _plot_profiles(shown, "relative", "Sorted |w|, in units of its mean"),
+        "lorenz": _plot_profiles(shown, "lorenz", "Lorenz curves of |w|: share of the sum"),
     }
     if shown.differences:
         figure = Figure(figsize=(7.2, 1.2 + 0.24 * len(shown.differences)), layout="constrained")
-        layer_panels.draw_differences(figure.subplots(), shown.differences)
+        _draw_differences(figure.subplots(), shown)
         figure.suptitle("Difference in Gini, against minus baseline; 95 % interval", size=10)
         drawn["differences"] = figure
     return drawn
 
 
+def _plot_profiles(shown: LayersShown, part: _Part, title: str) -> Figure:
+    """A panel for each layer."""
+    n, labels, top = len(shown.starts), short_names(shown.starts), _largest_weight(shown)
+    n_columns = min(n, _COLUMNS)
+    n_rows = ceil(n / n_columns)
+    figure = Figure(figsize=(max(2.6 * n_columns, 4), 2.3 * n_rows + 1), layout="constrained")
+    grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
+    for axes, layer in zip(grid.ravel(), shown.starts, strict=False):
+        _draw_profiles(axes, shown, layer, part, top)
+        axes.set_title(labels[layer], size=8)
+    for axes in grid.ravel()[n:]:
+        axes.remove()
+    for axes in grid.ravel()[max(n - n_columns, 0) : n]:
+        axes.set_xlabel("fraction, from the smallest")
+        axes.tick_params(labelbottom=True)
+    start = Line2D([], [], color=GREY, ls="--", label="start: the usual law")
+    figure.legend(handles=[*legend(list(shown.groups)), start], loc="outside lower center", ncols=3)
+    figure.suptitle(title, size=10)
+    return figure
+
+
 def page(shown: LayersShown) -> str:
     """All of it as one page of HTML that needs no other file."""
-    tables = {table.name: table for table in shown.tables}
     return template("layers").render(
-        shown._asdict() | {"tables": tables},
+        shown._asdict() | {"tables": {table.name: table for table in shown.tables}},
         names=list(shown.groups),
         sizes=SIZES,
         swatches=page_panels.swatches(list(shown.lines)),
@@ -130,78 +161,78 @@ def page(shown: LayersShown) -> str:
 @mpl.rc_context(PANEL_STYLE)
 def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
     """The small pictures of the page, with the same in words."""
-    longest = max(map(len, layer_panels.short(shown.starts).values()))
-    left = min(0.35 + 0.064 * longest, _LEFT)
-    height = 0.6 + 0.17 * len(shown.starts)
-    figure, axes = new_panel("", height=height, left=left)
+    left = min(0.35 + 0.064 * max(map(len, short_names(shown.starts).values())), _LEFT)
+    figure, axes = new_panel("", height=0.6 + 0.17 * len(shown.starts), left=left)
     _draw_depth(axes, shown)
     told = "; ".join(
-        f"{title}: " + ", ".join(f"{gini:.3f}" for gini in layer_panels.mean_line(values))
+        f"{title}: " + ", ".join(f"{gini:.3f}" for gini in _mean_line(values))
         for title, values in shown.lines.items()
     )
     depth = [Panel(inline(figure, "depth", f"Gini of |w|, layer by layer: {told}"), "", {})]
-    of_layers, draw_sorted = [], _sorted_on_one_scale(shown)
-    for l, name in enumerate(shown.starts):
-        for kind, draw, caption in (
-            ("sorted", draw_sorted, "sorted |w|, in units of its mean"),
-            ("lorenz", layer_panels.draw_lorenz, "Lorenz curve"),
-        ):
-            figure, axes = new_panel("fraction, from the smallest", left=0.5)
-            draw(axes, _profiles_of(shown, name), shown.starts[name].profile)
-            said = f"{name}: {caption}"
-            of_layers.append(Panel(inline(figure, f"{kind}{l}", said), said, {}))
+    of_layers, top = [], _largest_weight(shown)
+    for l, layer in enumerate(shown.starts):
+        figure, axes = new_panel("fraction, from the smallest", left=0.5)
+        _draw_profiles(axes, shown, layer, "relative", top)
+        caption = f"{layer}: sorted |w|, in units of its mean"
+        of_layers.append(Panel(inline(figure, f"sorted{l}", caption), caption, {}))
+        figure, axes = new_panel("fraction, from the smallest", left=0.5)
+        _draw_profiles(axes, shown, layer, "lorenz", top)
+        caption = f"{layer}: Lorenz curve"
+        of_layers.append(Panel(inline(figure, f"lorenz{l}", caption), caption, {}))
     differences = []
     if shown.differences:
         height = 0.6 + 0.17 * len(shown.differences)
         figure, axes = new_panel("", height=height, left=min(left + 0.9, _LEFT))
-        layer_panels.draw_differences(axes, shown.differences)
-        which = "against minus baseline"
-        svg = inline(figure, "differences", of_differences(shown.differences, which))
-        differences.append(Panel(svg, which, {}))
+        _draw_differences(axes, shown)
+        caption = "against minus baseline"
+        svg = inline(figure, "differences", of_differences(shown.differences, caption))
+        differences.append(Panel(svg, caption, {}))
     return {"depth": depth, "of_layers": of_layers, "of_differences": differences}
 
 
-def _of_layers(shown: LayersShown, draw: _Draw, title: str) -> Figure:
-    """A panel for each layer."""
-    n, labels = len(shown.starts), layer_panels.short(shown.starts)
-    n_columns = min(n, _IN_A_ROW)
-    n_rows = ceil(n / n_columns)
-    figure = Figure(figsize=(max(2.6 * n_columns, 4), 2.3 * n_rows + 1), layout="constrained")
-    grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
-    for axes, name in zip(grid.ravel(), shown.starts, strict=False):
-        draw(axes, _profiles_of(shown, name), shown.starts[name].profile)
-        axes.set_title(labels[name], size=8)
-    for axes in grid.ravel()[n:]:
-        axes.remove()
-    for axes in grid.ravel()[max(n - n_columns, 0) : n]:
-        axes.set_xlabel("fraction, from the smallest")
-        axes.tick_params(labelbottom=True)
-    start = Line2D([], [], color=GREY, ls="--", label="start: the usual law")
-    figure.legend(handles=[*legend(list(shown.groups)), start], loc="outside lower center", ncols=3)
-    figure.suptitle(title, size=10)
-    return figure
+def _draw_depth(ax: Axes, shown: LayersShown) -> None:
+    """Draw the Gini index of each layer, from top to bottom: mean and range of each line."""
+    y, labels = np.arange(len(shown.starts)), short_names(shown.starts)
+    ax.plot([start.gini for start in shown.starts.values()], y, color=GREY, ls="--", marker="|")
+    for title, c in numbers(shown.lines).items():
+        known = np.ma.masked_invalid(shown.lines[title])
+        low, high = (ends.filled(np.nan) for ends in (known.min(axis=0), known.max(axis=0)))
+        ax.fill_betweenx(y, low, high, color=colour(c), alpha=0.25, lw=0)
+        mean = _mean_line(shown.lines[title])
+        ax.plot(mean, y, color=colour(c), ls=line(c), lw=1.2, marker=marker(c), ms=4)
+    ax.set_yticks(y, list(labels.values()))
+    ax.set_ylim(len(y) - 0.5, -0.5)
+    ax.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
+    ax.set_xlabel("Gini of |w| (left: more uniform)", loc="right")
 
 
-def _profiles_of(shown: LayersShown, name: str) -> dict[str, Profile]:
-    """The profiles of a layer in each group."""
-    return dict(zip(shown.groups, shown.profiles[name], strict=True))
+def _mean_line(values: np.ndarray) -> np.ndarray:
+    """The mean of values [S, L] over networks that have one [L]; NaN if none has."""
+    return np.ma.masked_invalid(values).mean(axis=0).filled(np.nan)
 
 
-def _sorted_on_one_scale(shown: LayersShown) -> _Draw:
-    """`draw_sorted`, up to the largest weight of all layers in units of its layer's mean."""
-    ends = (p.relative[..., -1] for of_layer in shown.profiles.values() for p in of_layer)
-    top = panels.largest(np.asarray(end) for end in ends)
-    return partial(layer_panels.draw_sorted, top=top)
+def _largest_weight(shown: LayersShown) -> float:
+    """The largest weight of all layers, in units of its layer's mean."""
+    profiles = (profile for layer in shown.profiles.values() for profile in layer)
+    return panels.largest(np.asarray(profile.relative[..., -1]) for profile in profiles)
 
 
-def _draw_depth(axes: Axes, shown: LayersShown) -> None:
-    ginis = {name: start.gini for name, start in shown.starts.items()}
-    layer_panels.draw_depth(axes, shown.lines, ginis)
+def _draw_profiles(ax: Axes, shown: LayersShown, layer: str, part: _Part, top: float) -> None:
+    """Draw |w| of a layer in all groups beside its start: sorted, up to `top`, or Lorenz curves."""
+    groups = zip(shown.groups, shown.profiles[layer], strict=True)
+    curves = {name: np.asarray(getattr(profile, part)) for name, profile in groups}
+    start = np.asarray(getattr(shown.starts[layer].profile, part))
+    (panels.draw_sorted if part == "relative" else panels.draw_lorenz)(ax, curves)
+    ax.plot(np.linspace(0, 1, len(start)), start, color=GREY, lw=0.9, ls="--")
+    ax.set_xlim(0, 1)
+    if part == "relative":
+        ax.set_ylim(0.05, 1.3 * top)  # the smallest go to 0
 
 
-def _legend_of_depth(shown: LayersShown) -> list[Line2D]:
-    """Handles of what `draw_depth` drew."""
-    handles = legend(list(shown.lines))
-    for handle, c in zip(handles, numbers(shown.lines).values(), strict=True):
-        handle.set_marker(marker(c))
-    return [*handles, Line2D([], [], color=GREY, ls="--", marker="|", label="start: the usual law")]
+def _draw_differences(ax: Axes, shown: LayersShown) -> None:
+    """Draw differences of the group `against` with intervals."""
+    labels = short_names(row["layer"] for row in shown.differences)
+    rows = [{**row, "layer": labels[row["layer"]]} for row in shown.differences]
+    panels.draw_differences(ax, rows, {"against": 1})
+    ax.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
+    ax.set_xlabel("difference in Gini (left: more uniform)", loc="right")

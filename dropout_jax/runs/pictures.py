@@ -16,10 +16,9 @@ from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import Population
 from dropout_jax.runs import plots
-from dropout_jax.runs.layer_panels import short
 from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.page import Contents, render
-from dropout_jax.runs.style import SLIDE, Figures
+from dropout_jax.runs.style import SLIDE, Figures, short_names
 from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.wording import SHOWN, question
 
@@ -126,7 +125,7 @@ def page(result: Outcome, settings: dict[str, Any], environment: dict[str, Any])
 def _layers(result: Outcome) -> list[str]:
     """Each layer by number; those of a network other than an MLP also by the name of the kernel."""
     if names := result.summary.get("layers"):
-        return [f"layer {l}: {label}" for l, label in enumerate(short(names).values())]
+        return [f"layer {l}: {label}" for l, label in enumerate(short_names(names).values())]
     return [f"layer {l}" for l in result.measured.values]
 
 

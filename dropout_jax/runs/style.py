@@ -6,8 +6,9 @@ Shapes: C conditions, S seeds.
 import base64
 import html
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import count
+from itertools import compress, count, zip_longest
 from textwrap import wrap
 from typing import Any
 
@@ -34,6 +35,7 @@ STYLE: dict[Any, Any] = {
 }
 _LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 _MARKERS = "vos^D"
+_LONGEST = 34  # characters of the last words of a layer's name, beside an axis
 _USUAL = {"none": 0, "dropout": 1, "dropout 0.5": 1, "dropout .5": 1, "l2": 2}
 _USUAL |= {"dropout 0.2": 3, "dropout .2": 3, "dropout 0.8": 4, "dropout .8": 4}
 
@@ -126,6 +128,33 @@ def label(name: str) -> str:
     """
     # matplotlib leaves a name that begins with an underscore out of a legend
     return "\u200b" * name.startswith("_") + "\n".join(wrap(name, 28, break_on_hyphens=False))
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """A label for each name: its last words, after those that tell it from names that end so, too.
+
+    Example:
+      >>> names = [f"Block_{b}.MultiHeadDotProductAttention_0.key.kernel" for b in (0, 1)]
+      >>> print(*short_names(["head.kernel", *names]).values(), sep=", ")
+      head.kernel, Block_0…key.kernel, Block_1…key.kernel
+    """
+    names, alike = list(names), dict[str, dict[str, list[str]]]()
+    for name in names:
+        alike.setdefault(_last_words(name), {})[name] = re.split("[./]", name)[::-1]
+    labels = {}
+    for end, words in alike.items():
+        differs = [len(set(column)) > 1 for column in zip_longest(*words.values())]
+        for name, parts in words.items():
+            labels[name] = ".".join([*compress(parts, differs)][::-1]) + end
+    return {name: labels[name] for name in names}
+
+
+def _last_words(name: str) -> str:
+    """The last words of a name for which there is room."""
+    if len(name) <= _LONGEST:
+        return name
+    end = name[1 - _LONGEST :]
+    return f"…{re.sub(r'^.*?[./](?=.)', '', end)}"
 
 
 def legend(names: Sequence[str]) -> list[Line2D]:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from dropout_jax.analysis.uniformity import Profile
-from dropout_jax.runs import layer_panels
 from dropout_jax.runs.layers_page import LayersShown, Start, Table, figures, page
+from dropout_jax.runs.style import short_names
 
 EVIL = "<img src=x onerror=alert(1)>"
 LAYERS = ["first.kernel", EVIL, "encoder.blocks.2.attention.projection.kernel"]
@@ -136,7 +136,7 @@ def test_long_names_are_cut_between_their_words():
     ],
 )
 def test_names_that_are_cut_alike_also_show_the_words_that_tell_them_apart(names, labels):
-    assert list(layer_panels.short(names).values()) == labels
+    assert list(short_names(names).values()) == labels
 
 
 @pytest.mark.parametrize("compared", [True, False])
