@@ -44,6 +44,11 @@ class Networks:
     memory: Annotated[float | None, _by_default("80 % of what it has", "FLOAT")] = None
     """most memory to use on each accelerator, in GiB"""
 
+    @property
+    def memory_bytes(self) -> float | None:
+        """The same in bytes; None for most of what it has."""
+        return None if self.memory is None else self.memory * 2**30
+
 
 @dataclass(frozen=True)
 class Training(Networks):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,24 +10,21 @@ import jax
 from dropout_jax.io.environment import n_cores
 
 
-def configure() -> None:
-    """Make JAX treat every CPU core as a device, and allow all that the library does.
+def start(connect: Callable[[], None] | None = None) -> None:
+    """Start JAX on its devices, of which every CPU core is one.
 
-    Some options forbid what the library does, such as adding an integer to a float. They are meant
-    for programs that users write themselves.
+    Options that users set for their own programs forbid what the library does, such as adding an
+    integer to a float, so they are undone. `connect` joins other processes before JAX starts.
+
+    Raises:
+      ValueError: if there are no devices, as for a platform that is not there.
     """
     with contextlib.suppress(RuntimeError):  # it has started, when called from Python
         jax.config.update("jax_num_cpu_devices", n_cores())
     jax.config.update("jax_numpy_dtype_promotion", "standard")
     jax.config.update("jax_transfer_guard", "allow")
-
-
-def start() -> None:
-    """Start JAX on its devices.
-
-    Raises:
-      ValueError: if there are none, as for a platform that is not there.
-    """
+    if connect:
+        connect()
     try:
         jax.devices()
     except RuntimeError as error:

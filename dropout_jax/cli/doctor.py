@@ -22,6 +22,7 @@ from dropout_jax.cli.pace import duration, pace
 from dropout_jax.cli.refused import bad_input
 from dropout_jax.data import Dataset
 from dropout_jax.io.environment import environment as environment_of
+from dropout_jax.io.environment import n_cores
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.memory import n_parameters
 from dropout_jax.populations.population import fit_population
@@ -47,7 +48,6 @@ class Machine(NamedTuple):
 
 
 RECORD = Machine(2, 512, 440.0)  # of the record of experiments/benchmark.py
-_ABOUT_AS_FAST = 0.9
 
 
 class Finding(NamedTuple):
@@ -61,25 +61,18 @@ class Finding(NamedTuple):
 def diagnose(arguments: Doctor, given: Conditions) -> int:
     """Print what a run depends on, and whether it will be exact, fast and soon done."""
     with bad_input():
-        backend.configure()
         backend.start()
         dataset, config, conditions = jobs.load(arguments, given)
-    asked = (config, list(conditions.values()), arguments.seeds, jobs.root_key(), dataset)
-    found = _examine(*asked, backend.options(), jobs.memory(arguments))
-    terminal.say(tables.finding(*one) for one in found)
+    findings = _examine(arguments, dataset, config, list(conditions.values()))
+    terminal.say(tables.finding(*finding) for finding in findings)
     return 0
 
 
 def _examine(
-    config: Config,
-    conditions: Sequence[Hparams],
-    n_seeds: int,
-    key: jax.Array,
-    data: Dataset,
-    options: Mapping[str, Any],
-    memory: float | None = None,
+    arguments: Doctor, data: Dataset, config: Config, conditions: Sequence[Hparams]
 ) -> Iterator[Finding]:
-    """All findings, one after another; takes the arguments of `fit_population`, JAX's options."""
+    """All findings, one after another."""
+    n_seeds, key, options = arguments.seeds, jobs.root_key(), backend.options()
     environment = environment_of(key)
     packages = ", ".join(f"{name} {v}" for name, v in environment["versions"].items())
     yield Finding("versions", None, f"Python {environment['python']}, {packages}")
@@ -94,9 +87,9 @@ def _examine(
     yield room(config, len(conditions), n_seeds, data.x_train.shape[1], free)
     yield Finding("seeds", n_seeds >= MIN_SEEDS, seeds_suffice(n_seeds))
     yield from fast(options, platforms)
-    yield speed(Machine(backend.n_cores(), bits, _product_speed()))
+    yield speed(Machine(n_cores(), bits, _product_speed()))
     yield from exact(key, options, platforms)
-    took = pace(config, conditions, n_seeds, key, data, memory)
+    took = pace(config, conditions, n_seeds, key, data, arguments.memory_bytes)
     yield Finding(
         "time",
         None,
@@ -123,46 +116,43 @@ def exact(key: jax.Array, options: Mapping[str, Any], platforms: set[str]) -> li
     first = bits([0, 1])
     others = {"again": bits([0, 1]), "alone": bits([0])}
     differ = [how for how, other in others.items() if other != first]
-    same = (
-        f"other bits when trained {differ[0]}"
-        if differ
-        else "the same bits when trained again, and alone"
-    )
-    found = [Finding("exact", not differ, f"a network has {same}")]
+    bits_are = "the same bits when trained again, and alone"
+    if differ:
+        bits_are = f"other bits when trained {differ[0]}"
+    threats = []
     if not options["jax_threefry_partitionable"]:
-        said = "jax_threefry_partitionable is off: masks and batches differ from those with it on"
-        found.append(Finding("exact", False, said))
+        threats.append(
+            "jax_threefry_partitionable is off: masks and batches differ from those with it on"
+        )
     if options["jax_enable_x64"]:
-        said = "jax_enable_x64 is on: numbers without a type become float64, unlike elsewhere"
-        found.append(Finding("exact", False, said))
-    if platforms - {"cpu"} and options["jax_default_matmul_precision"] not in (
-        "float32",
-        "highest",
-    ):
-        said = "products may be rounded (TF32, bfloat16), so that digits differ from a CPU's; "
-        said += "JAX_DEFAULT_MATMUL_PRECISION=highest keeps float32, and takes longer"
-        found.append(Finding("exact", False, said))
-    return found
+        threats.append(
+            "jax_enable_x64 is on: numbers without a type become float64, unlike elsewhere"
+        )
+    keeps_float32 = options["jax_default_matmul_precision"] in ("float32", "highest")
+    if platforms - {"cpu"} and not keeps_float32:
+        threats.append(
+            "products may be rounded (TF32, bfloat16), so that digits differ from a CPU's; "
+            "JAX_DEFAULT_MATMUL_PRECISION=highest keeps float32, and takes longer"
+        )
+    found = Finding("exact", not differ, f"a network has {bits_are}")
+    return [found, *(Finding("exact", False, threat) for threat in threats)]
 
 
 def fast(options: Mapping[str, Any], platforms: set[str]) -> list[Finding]:
     """What makes a run slower than it has to be."""
-    found = [
-        Finding("fast", False, f"{name} is on: {what}")
-        for name, what in _SLOWS.items()
-        if options.get(name)
-    ]
+    slows = [f"{name} is on: {what}" for name, what in _SLOWS.items() if options.get(name)]
     if platforms == {"cpu"}:
-        for device, extra in ACCELERATORS.items():
-            if Path(device).exists():
-                said = f"{device} is there, but JAX does not use it: "
-                said += f"pip install 'dropout_jax[{extra}]'"
-                found.append(Finding("fast", False, said))
+        slows += [
+            f"{device} is there, but JAX does not use it: pip install 'dropout_jax[{extra}]'"
+            for device, extra in ACCELERATORS.items()
+            if Path(device).exists()
+        ]
     load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, os.cpu_count() or 1
     if load > 0.5 * cores:
-        said = f"the machine is busy: a load of {load:.1f} on {cores} cores"
-        found.append(Finding("fast", False, said))
-    return found or [Finding("fast", True, "no option of JAX slows it, and the machine is idle")]
+        slows.append(f"the machine is busy: a load of {load:.1f} on {cores} cores")
+    if not slows:
+        return [Finding("fast", True, "no option of JAX slows it, and the machine is idle")]
+    return [Finding("fast", False, why) for why in slows]
 
 
 def matrix_product(n: int) -> Callable[[], None]:
@@ -173,12 +163,13 @@ def matrix_product(n: int) -> Callable[[], None]:
     return lambda: jax.block_until_ready([multiply(a, a) for a in operands]) and None
 
 
-def _product_speed(n: int = 2048, turns: int = 3) -> float:
-    """The GF/s of all devices together at products [n, n], in the fastest of some turns."""
+def _product_speed() -> float:
+    """The GF/s of all devices together at products [n, n], in the fastest of three turns."""
+    n = 2048
     multiply = matrix_product(n)
     multiply()  # compiles
     seconds = []
-    for _ in range(turns):
+    for _ in range(3):
         start = perf_counter()
         multiply()
         seconds.append(perf_counter() - start)
@@ -194,7 +185,7 @@ def speed(here: Machine, record: Machine = RECORD) -> Finding:
     """
     ratio = here.gflops / record.gflops
     said = f"products at {here.gflops:.0f} GF/s, {ratio:.2f} times the benchmark's machine"
-    if ratio >= _ABOUT_AS_FAST:
+    if ratio >= 0.9:  # about as fast
         return Finding("speed", True, said)
     reasons = []
     if here.cores < record.cores:

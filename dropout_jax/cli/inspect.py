@@ -19,7 +19,6 @@ from dropout_jax.io import writers
 def inspect(arguments: Inspect) -> int:
     """Measure the files, write all numbers if asked, and print a table; return the exit status."""
     with bad_input():
-        backend.configure()
         backend.start()
         paths = (*arguments.files, *arguments.baseline, *arguments.against)
         if targets := _targets(arguments):

@@ -6,7 +6,6 @@ Several processes all prepare and train; process 0 alone reads and writes.
 import json
 import tempfile
 import zlib
-from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
@@ -17,6 +16,7 @@ import jax
 from filelock import FileLock
 
 from dropout_jax import data
+from dropout_jax.cli import backend
 from dropout_jax.cli.arguments import PRNG, ROOT_SEED, Networks, Training
 from dropout_jax.cli.conditions import Conditions, configuration, settings
 from dropout_jax.io import writers
@@ -37,29 +37,17 @@ _DECIDING_BITS = (  # options of JAX, and what XLA reads itself
 
 
 class Job(NamedTuple):
-    """A run that was checked and can begin.
-
-    Attributes:
-      config: of the networks.
-      conditions: by name, the baseline first.
-      dataset: to train on.
-      settings: what `config.json` holds.
-      identity: all that decides the run's bits, the same in all processes.
-      folder: to write to.
-      lock: of the folder, held; None in other processes than the first.
-      mark: of the run to go on with, None to start one.
-      saved: its checkpoints.
-    """
+    """A run that was checked and can begin."""
 
     config: Config
-    conditions: dict[str, Hparams]
+    conditions: dict[str, Hparams]  # by name, the baseline first
     dataset: data.Dataset
-    settings: dict[str, Any]
-    identity: dict[str, Any]
-    folder: Path
-    lock: FileLock | None
-    mark: Mark | None
-    saved: list[checkpoints.Saved]
+    settings: dict[str, Any]  # what `config.json` holds
+    identity: dict[str, Any]  # all that decides the run's bits, the same in all processes
+    folder: Path  # to write to
+    lock: FileLock | None  # of the folder, held; None in other processes than the first
+    mark: Mark | None  # of the run to go on with, None to start one
+    saved: list[checkpoints.Saved]  # its checkpoints
 
 
 def load(arguments: Networks, given: Conditions) -> tuple[data.Dataset, Config, dict[str, Hparams]]:
@@ -72,17 +60,12 @@ def load(arguments: Networks, given: Conditions) -> tuple[data.Dataset, Config, 
     config, conditions = configuration(arguments, given, dataset.n_classes)
     check_training(config, dataset)
     n_inputs = dataset.x_train.shape[1]
-    block_size(config, n_inputs, jax.local_devices(), memory(arguments))
+    block_size(config, n_inputs, jax.local_devices(), arguments.memory_bytes)
     return dataset, config, conditions
 
 
-def prepare(arguments: Training, given: Conditions, options: Mapping[str, Any]) -> Job:
+def prepare(arguments: Training, given: Conditions) -> Job:
     """Load the data; in process 0, lock the folder and read what is to be resumed.
-
-    Args:
-      arguments: of the command.
-      given: what its conditions are given.
-      options: of JAX, and `XLA_FLAGS`.
 
     Raises:
       ValueError, OSError: if the run cannot start with them.
@@ -90,10 +73,10 @@ def prepare(arguments: Training, given: Conditions, options: Mapping[str, Any]) 
     if arguments.tensorboard:
         tensorboard.check_installed()
     dataset, config, conditions = load(arguments, given)
-    told = settings(arguments, given, dataset)
-    identity = _identity(arguments, config, dataset, told, options)
+    record = settings(arguments, given, dataset)
+    identity = _identity(arguments, config, dataset, record)
     nowhere = Path(tempfile.gettempdir())
-    job = Job(config, conditions, dataset, told, identity, nowhere, None, None, [])
+    job = Job(config, conditions, dataset, record, identity, nowhere, None, None, [])
     if not processes.is_first():
         return job
     out = arguments.out
@@ -102,17 +85,17 @@ def prepare(arguments: Training, given: Conditions, options: Mapping[str, Any]) 
         try:
             out = folder.new(Path("runs"), f"{Path(arguments.dataset).stem}-{now}")
         except OSError as error:
-            told = f"as runs/ cannot be written to: {error.strerror}"
-            raise ValueError(f"--out must be given, {told}") from error
-    asked = (out, identity, arguments.overwrite, arguments.resume)
-    folder.check(*asked)  # before anything is written
+            why = f"as runs/ cannot be written to: {error.strerror}"
+            raise ValueError(f"--out must be given, {why}") from error
+    check = partial(folder.check, out, identity, arguments.overwrite, arguments.resume)
+    check()  # before anything is written
     lock = folder.lock(out)
     try:
-        mark = folder.check(*asked)  # nobody else writes to it now
-        way = out / folder.CHECKPOINTS
+        mark = check()  # nobody else writes to it now
+        place = out / folder.CHECKPOINTS
         if mark and mark.done:
-            checkpoints.remove(way)  # of a run that was killed after it was marked as done
-        saved = checkpoints.load(way) if mark else []
+            checkpoints.remove(place)  # of a run that was killed after it was marked as done
+        saved = checkpoints.load(place) if mark else []
     except BaseException:
         folder.leave(out, lock)
         raise
@@ -120,25 +103,21 @@ def prepare(arguments: Training, given: Conditions, options: Mapping[str, Any]) 
 
 
 def _identity(
-    arguments: Training,
-    config: Config,
-    dataset: data.Dataset,
-    told: dict[str, Any],
-    options: Mapping[str, Any],
+    arguments: Training, config: Config, dataset: data.Dataset, record: dict[str, Any]
 ) -> dict[str, Any]:
     """All that decides the bits of a run: what was asked, the data, the software and devices."""
-    devices = jax.devices()
+    devices, options = jax.devices(), backend.options()
     n_inputs = dataset.x_train.shape[1]
     arrays = {name: zlib.crc32(array.tobytes()) for name, array in dataset._asdict().items()}
     identity = {
-        **told,
+        **record,
         **arrays,
         "dropout_jax": version("dropout_jax"),
         "jax": jax.__version__,
         "jaxlib": version("jaxlib"),
         "backend": devices[0].platform,
         "device kind": devices[0].device_kind,
-        "block": block_size(config, n_inputs, devices, memory(arguments)),
+        "block": block_size(config, n_inputs, devices, arguments.memory_bytes),
         **{name: options[name] for name in _DECIDING_BITS},
     }
     return json.loads(json.dumps(identity))  # as other processes and files have it
@@ -146,10 +125,10 @@ def _identity(
 
 def train(arguments: Training, job: Job, callback: Callback) -> run.Run:
     """Train and compare, with the folder marked and checkpoints written by process 0."""
-    way = job.folder / folder.CHECKPOINTS
+    place = job.folder / folder.CHECKPOINTS
     if job.lock:
         if job.mark is None:
-            checkpoints.remove(way)  # first: they must not pass for those of the run that begins
+            checkpoints.remove(place)  # first: they must not pass for those of the run that begins
         folder.begin(job.folder, job.identity)
     return run.compare(
         job.config,
@@ -157,10 +136,10 @@ def train(arguments: Training, job: Job, callback: Callback) -> run.Run:
         range(arguments.seeds),
         root_key(),
         job.dataset,
-        memory=memory(arguments),
+        memory=arguments.memory_bytes,
         allocate=writers.scratch(job.folder),
         checkpoints=checkpoints.Checkpoints(
-            partial(checkpoints.save, way) if job.lock else lambda _: None,
+            partial(checkpoints.save, place) if job.lock else lambda _: None,
             [checkpoints.Saved(*one) for one in job.saved],
             arguments.checkpoint_seconds,
         ),
@@ -175,9 +154,9 @@ def finish(arguments: Training, job: Job, result: run.Run) -> None:
     folder.clear(job.folder)
     if arguments.tensorboard:
         events = job.folder / "tensorboard"
-        of_others = set(events.rglob("*"))
+        before = set(events.rglob("*"))
         tensorboard.write(events, result)
-        written = (path for path in set(events.rglob("*")) - of_others if path.is_file())
+        written = (path for path in set(events.rglob("*")) - before if path.is_file())
         names = sorted(path.relative_to(job.folder).as_posix() for path in written)
         folder.update(job.folder, files=names)
     write.write(job.folder, result, job.settings)
@@ -189,8 +168,3 @@ def finish(arguments: Training, job: Job, result: run.Run) -> None:
 def root_key() -> jax.Array:
     """The key that all others of a run descend from; each call makes the same one."""
     return jax.random.key(ROOT_SEED, impl=PRNG)
-
-
-def memory(arguments: Networks) -> float | None:
-    """Bytes to fill on an accelerator at most; None for most of what it has."""
-    return None if arguments.memory is None else arguments.memory * 2**30

@@ -10,21 +10,8 @@ from rich.text import Text
 
 from dropout_jax.analysis.comparison import own_settings
 from dropout_jax.cli.tables import comparison_cells, escaped, named
+from dropout_jax.runs import wording
 from dropout_jax.runs.verdicts import verdict
-from dropout_jax.runs.wording import (
-    ADJUSTED,
-    GINI,
-    SHOWN,
-    Cell,
-    described,
-    explained,
-    in_order,
-    legend,
-    picture,
-    seeds_suffice,
-    view_name,
-    why_l2,
-)
 from dropout_jax.training.config import Hparams
 
 _STYLES = {
@@ -40,56 +27,67 @@ _ERRORS += tuple(("test_error", part) for part in ("mean", "sd", "ci_low", "ci_h
 def training_lines(conditions: dict[str, Hparams], n_seeds: int) -> Iterator[RenderableType]:
     """What is to be trained, and what so many seeds can decide."""
     own = own_settings(conditions)
-    told = (
-        f"{name} ({described({'rates': h.rates, 'weight_decay': h.weight_decay, **own[name]})})"
-        for name, h in conditions.items()
-    )
-    yield named(f"Training {n_seeds} networks each of {'; '.join(told)}.")
+    described = []
+    for name, h in conditions.items():
+        shown = {"rates": h.rates, "weight_decay": h.weight_decay, **own[name]}
+        described.append(f"{name} ({wording.described(shown)})")
+    yield named(f"Training {n_seeds} networks each of {'; '.join(described)}.")
     if len(conditions) > 1:
-        yield Text(f"{seeds_suffice(n_seeds)}\n", "dim")
+        yield Text(f"{wording.seeds_suffice(n_seeds)}\n", "dim")
 
 
 def errors_line(latest: Mapping[tuple[int, int], float], names: Sequence[str]) -> Text:
     """The mean test error of each condition so far, from {(its number, seed): error}."""
-    of = {c: [error for (n, _), error in latest.items() if n == c] for c in range(len(names))}
-    told = (f"{names[c]} {100 * sum(e) / len(e):.1f} %" for c, e in of.items() if e)
-    return named(f"test error: {', '.join(told)}", style="dim")
+    means = []
+    for number, name in enumerate(names):
+        if errors := [error for (c, _), error in latest.items() if c == number]:
+            means.append(f"{name} {100 * sum(errors) / len(errors):.1f} %")
+    return named(f"test error: {', '.join(means)}", style="dim")
 
 
-def answer_lines(summary: dict[str, Any], question: str) -> Iterator[RenderableType]:
-    """The question, the verdict, and the picture-table with its legend."""
-    yield named(question, style="bold")
-    yield from (named(sentence) for sentence in verdict(summary))
-    if table := picture(summary):
-        yield _picture_table(table, len(summary["conditions"]) > 2)
-        yield Text(legend(summary), style="dim")
+def result_lines(
+    summary: dict[str, Any], interrupted: bool, all_views: bool
+) -> Iterator[RenderableType]:
+    """The answer in words and as a picture, and the numbers behind it."""
+    if interrupted:
+        done = f" {summary['n_seeds']} seeds are complete and compared."
+        resume = " Go on with the same command and --resume --out, the folder below."
+        yield Text.assemble(("Interrupted:", "bold"), done, resume)
+    if len(summary["conditions"]) > 1:
+        yield named(wording.question(list(summary["conditions"])), style="bold")
+        yield from map(named, verdict(summary))
+        if wording.picture(summary):
+            yield _picture_table(summary)
+            yield Text(wording.legend(summary), style="dim")
+        yield ""
+    yield from run_lines(summary, all_views)
 
 
 def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[RenderableType]:
     """The errors, a table per condition, and the notes."""
     conditions, statistics = summary["conditions"], summary["statistics"]
     width = max(8, *map(len, conditions))
-    told = [[f"{100 * one[of][part]:.2f}" for of, part in _ERRORS] for one in conditions.values()]
-    widest = [max(map(len, column)) for column in zip(*told, strict=True)]
-    for name, cells in zip(conditions, told, strict=True):
+    errors = [[f"{100 * one[of][part]:.2f}" for of, part in _ERRORS] for one in conditions.values()]
+    widest = [max(map(len, column)) for column in zip(*errors, strict=True)]
+    for name, cells in zip(conditions, errors, strict=True):
         train, sd, *test = (cell.rjust(n) for cell, n in zip(cells, widest, strict=True))
         yield named(
             f"{name:>{width}}   train error {train} ± {sd} %   test error "
             f"{test[0]} ± {test[1]} % [{test[2]}, {test[3]}]"
         )
-    if said := why_l2(summary):
-        yield Text(said, "dim")
+    if why_l2 := wording.why_l2(summary):
+        yield Text(why_l2, "dim")
     baseline, *others = conditions
     for name in others:
         yield _gini_table(summary, name, all_views)
     if others and all_views:
-        views = [row["view"] for row in summary["comparisons"] if row["view"] not in SHOWN]
-        yield Text("\n".join(explained(views)), "dim")
+        views = [row["view"] for row in summary["comparisons"] if row["view"] not in wording.SHOWN]
+        yield Text("\n".join(wording.explained(views)), "dim")
     dead = conditions[baseline]["dead_inputs"][0]
     compared = (
-        f"{statistics['interval']}; p by sign flips.\n{ADJUSTED}\nNegligible: two tests show that "
-        f"the Gini differs by less than {statistics['margins']['gini']:g}. Differences hold for "
-        f"these examples.\n{GINI}"
+        f"{statistics['interval']}; p by sign flips.\n{wording.ADJUSTED}\nNegligible: two tests "
+        f"show that the Gini differs by less than {statistics['margins']['gini']:g}. Differences "
+        f"hold for these examples.\n{wording.GINI}"
         if others
         else "with one condition, nothing is compared."
     )
@@ -114,29 +112,30 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
             )
 
 
-def _picture_table(table: dict[tuple[str, int], dict[str, Cell]], several: bool) -> RenderableType:
+def _picture_table(summary: dict[str, Any]) -> Table:
     """Layers × views: a mark, a colour and the difference in Gini."""
-    drawn = Table(box=box.SIMPLE, pad_edge=False)
+    table, views = Table(box=box.SIMPLE, pad_edge=False), wording.SHOWN.values()
+    several = len(summary["conditions"]) > 2
     if several:
-        drawn.add_column("condition")
-    drawn.add_column("layer", justify="right")
-    for heading in SHOWN.values():
-        drawn.add_column(heading)
-    before = None
-    for (name, layer), cells in table.items():
-        told = [
+        table.add_column("condition")
+    table.add_column("layer", justify="right")
+    for view in views:
+        table.add_column(view)
+    previous = None
+    for (name, layer), cells in wording.picture(summary).items():
+        drawn = [
             Text(f"{cell.mark} {cell.verdict:<12} {cell.said}", _STYLES[cell.verdict])
-            if (cell := cells.get(of))
-            else Text("")
-            for of in SHOWN.values()
+            if (cell := cells.get(view))
+            else ""
+            for view in views
         ]
-        first = [named(name if name != before else "")] if several else []
-        drawn.add_row(*first, str(layer), *told)
-        before = name
-    return drawn
+        first = [named(name if name != previous else "")] if several else []
+        table.add_row(*first, str(layer), *drawn)
+        previous = name
+    return table
 
 
-def _gini_table(summary: dict[str, Any], name: str, all_views: bool) -> RenderableType:
+def _gini_table(summary: dict[str, Any], name: str, all_views: bool) -> Table:
     """Gini of every layer and view of a condition beside the baseline's."""
     baseline = next(iter(summary["conditions"]))
     title = named(f"Gini, {name} against {baseline}: 0 is uniform", style="italic")
@@ -148,12 +147,9 @@ def _gini_table(summary: dict[str, Any], name: str, all_views: bool) -> Renderab
     for heading in ("difference\n[95 % interval]", "p"):  # whole numbers, also in 80 columns
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for row in in_order(summary["comparisons"]):
-        shown = all_views or row["view"] in SHOWN
+    for row in wording.in_order(summary["comparisons"]):
+        shown = all_views or row["view"] in wording.SHOWN
         if (row["condition"], row["measure"]) == (name, "gini") and shown:
-            table.add_row(
-                str(row["layer"]),
-                view_name(row["view"]),
-                *comparison_cells(row),
-            )
+            view = wording.view_name(row["view"])
+            table.add_row(str(row["layer"]), view, *comparison_cells(row))
     return table

@@ -28,13 +28,6 @@ def named(text: object, style: str = "") -> Text:
     return Text(escaped(text), style=style)
 
 
-def interrupted_line(summary: dict[str, Any]) -> Text:
-    """How much of an interrupted run is compared, and how to go on."""
-    done = f" {summary['n_seeds']} seeds are complete and compared."
-    go_on = " Go on with the same command and --resume --out, the folder below."
-    return Text.assemble(("Interrupted:", "bold"), done, go_on)
-
-
 def comparison_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     """The cells of a comparison: means, difference, p and verdict."""
     p = row["p_adjusted"]

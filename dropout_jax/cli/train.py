@@ -6,27 +6,29 @@ Several processes train together; process 0 alone shows and writes.
 import contextlib
 import webbrowser
 from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 
 import jax
 
-from dropout_jax.cli import backend, interrupts, jobs, run_tables, tables, terminal
+from dropout_jax.cli import backend, interrupts, jobs, run_tables, terminal
 from dropout_jax.cli.arguments import Training
 from dropout_jax.cli.conditions import Conditions
 from dropout_jax.cli.jobs import Job
 from dropout_jax.cli.refused import Refused, bad_input
+from dropout_jax.cli.tables import escaped
 from dropout_jax.populations import processes
 from dropout_jax.populations.moment import Moment
 from dropout_jax.populations.population import Interrupted
 from dropout_jax.runs import folder
 from dropout_jax.runs.run import Run
-from dropout_jax.runs.wording import question
 
 
 def train(arguments: Training, given: Conditions, import_seconds: float) -> int:
     """Check what is left to check, then train, show and write; return the exit status."""
     with bad_input():
-        job = _prepare(arguments, given)
+        cluster = (arguments.coordinator, arguments.num_processes, arguments.process_id)
+        backend.start(partial(processes.connect, *cluster) if arguments.distributed else None)
+        job = processes.together(lambda: jobs.prepare(arguments, given))
     with _guarded(job, arguments.resume):
         result = _execute(arguments, job, import_seconds)
     if result is None:
@@ -34,21 +36,13 @@ def train(arguments: Training, given: Conditions, import_seconds: float) -> int:
             terminal.say_plainly(f"The run in {job.folder} is done.")
         return 0
     if processes.is_first():
-        _say_where(job.folder)
-        page = (job.folder / "report.html").resolve().as_uri()
-        if arguments.open and not webbrowser.open(page):
-            terminal.say_plainly(f"No browser was found; open this address in one: {page}")
-    return _status_of(result)
-
-
-def _prepare(arguments: Training, given: Conditions) -> Job:
-    """Start JAX, in all processes that there are, and prepare the run in each."""
-    backend.configure()
-    if arguments.distributed:
-        at = (arguments.coordinator, arguments.num_processes, arguments.process_id)
-        processes.connect(*at)
-    backend.start()
-    return processes.together(lambda: jobs.prepare(arguments, given, backend.options()))
+        page = job.folder / "report.html"
+        terminal.say_plainly(f"\nAll numbers, weights and figures: {escaped(job.folder)}")
+        terminal.say_plainly(f"To look at: {escaped(page)}")
+        address = page.resolve().as_uri()
+        if arguments.open and not webbrowser.open(address):
+            terminal.say_plainly(f"No browser was found; open this address in one: {address}")
+    return _exit_status(result)
 
 
 @contextlib.contextmanager
@@ -85,17 +79,18 @@ def _execute(arguments: Training, job: Job, import_seconds: float) -> Run | None
     if processes.is_first():
         with contextlib.suppress(OSError):  # if nobody reads it, training goes on
             terminal.say(run_tables.training_lines(job.conditions, arguments.seeds))
-    result = _with_a_bar(arguments, job._replace(saved=processes.of_first(job.saved)))
+    result = _train_with_progress(arguments, job._replace(saved=processes.of_first(job.saved)))
     result = result._replace(seconds={"import": import_seconds, **result.seconds})
     if processes.is_first():
         with contextlib.suppress(OSError):  # if nobody reads it, writing goes on
-            show(result, arguments.all_views)  # before the pictures, which take seconds
+            lines = run_tables.result_lines(result.summary, result.interrupted, arguments.all_views)
+            terminal.say(lines)  # before the pictures, which take seconds
         jobs.finish(arguments, job, result)
     processes.anywhere(False)  # the others wait until all is written
     return result
 
 
-def _with_a_bar(arguments: Training, job: Job) -> Run:
+def _train_with_progress(arguments: Training, job: Job) -> Run:
     """Train, with a progress bar in process 0, until done or asked to stop."""
     title = f"training {len(job.conditions)} × {arguments.seeds} networks"
     with (
@@ -114,24 +109,7 @@ def _with_a_bar(arguments: Training, job: Job) -> Run:
         return jobs.train(arguments, job, show_and_stop)
 
 
-def show(result: Run, all_views: bool = False) -> None:
-    """Print the answer in words and as a picture, and the numbers behind it."""
-    summary = result.summary
-    if result.interrupted:
-        terminal.say([tables.interrupted_line(summary)])
-    if len(summary["conditions"]) > 1:
-        asked = question(list(summary["conditions"]))
-        terminal.say([*run_tables.answer_lines(summary, asked), ""])
-    terminal.say(run_tables.run_lines(summary, all_views))
-
-
-def _say_where(folder: Path) -> None:
-    """Print where everything is."""
-    shown, page = map(tables.escaped, (folder, folder / "report.html"))
-    terminal.say_plainly(f"\nAll numbers, weights and figures: {shown}\nTo look at: {page}")
-
-
-def _status_of(result: Run) -> int:
+def _exit_status(result: Run) -> int:
     """The exit status of what came out, refused with advice if more than half diverged."""
     diverged = [len(c["diverged_seeds"]) for c in result.summary["conditions"].values()]
     n_members = len(result.seeds) * len(diverged)

@@ -21,7 +21,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dropout_jax import data
-from dropout_jax.cli import train
+from dropout_jax.cli import run_tables
 from dropout_jax.cli.main import run_command
 from dropout_jax.io import readers
 from dropout_jax.populations import population
@@ -65,7 +65,7 @@ def place(tmp_path_factory):
         patch.setattr(runs, "compare", run_until_training)
         patch.setattr(population, "make_store", begin)
         patch.setattr(write, "write", lambda *_: None)
-        patch.setattr(train, "show", lambda *_: None)
+        patch.setattr(run_tables, "result_lines", lambda *_: [])
         patch.setattr(data, "load_dataset", load_no_large_one)
         patch.setattr(data, "_fetch_openml", lambda name: load("digits"))
         yield Path.cwd()

@@ -624,7 +624,7 @@ def test_what_a_user_forbids_in_programs_of_their_own_does_not_stop_a_run(tmp_pa
             jax.config.update(name, value)
         assert run_command([*TOY, "--out", str(tmp_path / "run")]) == 0
     finally:
-        backend.configure()
+        backend.start()
     assert "All numbers, weights and figures" in capsys.readouterr().out
 
 
