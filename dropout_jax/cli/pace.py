@@ -15,7 +15,7 @@ from dropout_jax.populations.memory import block_size
 from dropout_jax.training.config import Config, Hparams
 
 _ENOUGH_SECONDS = 5.0
-_FEWEST = 4  # epochs, so that both kinds are timed
+_MIN_EPOCHS = 4  # so that both kinds are timed
 
 
 class Pace(NamedTuple):
@@ -32,7 +32,6 @@ def pace(
     key: jax.Array,
     data: Dataset,
     memory: float | None = None,
-    enough_seconds: float = _ENOUGH_SECONDS,
 ) -> Pace:
     """Time the first epochs of the first wave of members, for all of conditions × seeds.
 
@@ -52,18 +51,18 @@ def pace(
     while flight.epoch < config.epochs:
         flight = advance(config, mesh, hparams, flight, shared)
         times.append(perf_counter())
-        if flight.epoch >= _FEWEST and times[-1] - times[1] > enough_seconds:
+        if flight.epoch >= _MIN_EPOCHS and times[-1] - times[1] > _ENOUGH_SECONDS:
             break
     first, *others = np.diff(times)
     measured = set(curve_epochs(config.epochs).tolist())
-    seconds = {True: [], False: []}
-    for epoch, duration in enumerate(others, start=2):
-        seconds[epoch in measured].append(duration)
-    of_epoch = {kind: np.mean(some or others or [first]) for kind, some in seconds.items()}
-    of_wave = sum(of_epoch[epoch in measured] for epoch in range(1, config.epochs + 1))
+    timed = {True: [], False: []}  # epochs that are measured, and others
+    for epoch, seconds in enumerate(others, start=2):
+        timed[epoch in measured].append(seconds)
+    means = {kind: np.mean(some or others or [first]) for kind, some in timed.items()}
+    wave_seconds = sum(means[epoch in measured] for epoch in range(1, config.epochs + 1))
     n_waves = -(-n_members // wave)
-    compilation = max(0.0, first - of_epoch[True]) if others else 0.0
-    return Pace(float(compilation), float(n_waves * of_wave))
+    compilation = max(0.0, first - means[True]) if others else 0.0
+    return Pace(float(compilation), float(n_waves * wave_seconds))
 
 
 def duration(seconds: float) -> str:
