@@ -1,22 +1,15 @@
-"""Which values of the options make sense, alone and together, told before JAX is loaded."""
+"""Which values of the options make sense, alone and together, checked before JAX is loaded."""
 
 import os
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from dropout_jax.cli.arguments import RATES, Compare, Inspect, Networks, Training
 
 _MAX_SEEDS = 1_000_000  # of three conditions: a month of one core, at a second a network
 _FLOAT32_MAX = 3.4e38
+Requirement = tuple[str, str, bool]  # an option, what it must do, and whether it does
 _RATES = "rates in [0, 1], 0.2 for 20 %"
-
-
-class Expectation(NamedTuple):
-    """What is expected of an option or a hyper-parameter, and whether its value is so."""
-
-    name: str
-    expected: str
-    met: bool
 
 
 def check(arguments: Networks | Inspect) -> None:
@@ -24,16 +17,16 @@ def check(arguments: Networks | Inspect) -> None:
     if isinstance(arguments, Inspect):
         _check_groups(arguments)
         return
-    for name, expected, met in _expectations(arguments):
+    for name, expected, met in _requirements(arguments):
         if not met:
-            option, given = name.replace("_", "-"), getattr(arguments, name)
-            raise ValueError(f"--{option} must {expected}, got {shown(given)}")
+            option, value = name.replace("_", "-"), getattr(arguments, name)
+            raise ValueError(f"--{option} must {expected}, got {as_typed(value)}")
 
 
 def _check_groups(a: Inspect) -> None:
     """Raise ValueError unless there are files, or two groups of two and more, none twice."""
     if bool(a.files) == bool(a.baseline or a.against):
-        both = shown(a.files and "both")
+        both = as_typed(a.files and "both")
         raise ValueError(f"give files, or --baseline and --against, got {both}")
     n_baseline, n_against = len(a.baseline), len(a.against)
     if not a.files and min(n_baseline, n_against) < 2:
@@ -44,83 +37,84 @@ def _check_groups(a: Inspect) -> None:
         raise ValueError("--paired must come with --baseline and --against, got files alone")
     if a.paired and n_baseline != n_against:
         raise ValueError(f"--paired needs groups of equal size, got {n_baseline} and {n_against}")
-    given = (*a.files, *a.baseline, *a.against)
-    real = [os.path.realpath(path) for path in given]
-    again = [path for i, path in enumerate(given) if real[i] in real[:i]]
-    if again:  # it would count as another network
-        raise ValueError(f"each file must be named once, got {again[0]} again")
+    seen = set()
+    for path in (*a.files, *a.baseline, *a.against):
+        if (real := os.path.realpath(path)) in seen:  # it would count as another network
+            raise ValueError(f"each file must be named once, got {path} again")
+        seen.add(real)
 
 
-def _expectations(a: Networks) -> Iterator[Expectation]:
-    """What is expected of each option."""
+def _requirements(a: Networks) -> Iterator[Requirement]:
+    """What each option must do; one unmet is refused before the next is looked at."""
     n_layers = len(a.features) + 1
-    yield Expectation("features", "hold positive widths", min(a.features, default=0) > 0)
+    yield "features", "hold positive widths", min(a.features, default=0) > 0
     expected = f"be at least 2, for an interval, and at most {_MAX_SEEDS:,}"
-    yield Expectation("seeds", expected, 2 <= a.seeds <= _MAX_SEEDS)
-    yield Expectation("epochs", "be at least 1", a.epochs >= 1)
-    yield Expectation("batch_size", "be at least 1", a.batch_size >= 1)
-    yield expected_of("learning_rate", a.learning_rate, n_layers)
-    yield expected_of("momentum", a.momentum, n_layers)
-    yield Expectation("memory", "be positive", a.memory is None or a.memory > 0)
+    yield "seeds", expected, 2 <= a.seeds <= _MAX_SEEDS
+    yield "epochs", "be at least 1", a.epochs >= 1
+    yield "batch_size", "be at least 1", a.batch_size >= 1
+    yield requirement("learning_rate", a.learning_rate, n_layers)
+    yield requirement("momentum", a.momentum, n_layers)
+    yield "memory", "be positive", a.memory is None or a.memory > 0
     if isinstance(a, Training):
-        yield from _of_training(a)
+        yield from _training_requirements(a)
     if isinstance(a, Compare):
-        yield from _of_rates(a, n_layers)
-        yield expected_of("weight_decay", a.weight_decay, n_layers)
+        yield from _rate_requirements(a, n_layers)
+        yield requirement("weight_decay", a.weight_decay, n_layers)
 
 
-def _of_rates(a: Compare, n_layers: int) -> Iterator[Expectation]:
-    if a.rates is not None and a.sweep is not None:
-        both = f"--rates {shown(a.rates)} and --sweep {shown(a.sweep)}"
-        raise ValueError(f"--sweep takes the place of --rates: give one of them, got {both}")
-    rates = RATES if a.rates is None else a.rates
-    one, valid = len(rates) == 1, all(0 <= rate <= 1 for rate in rates)
-    expected = f"hold {_RATES}: one for all hidden layers, or "
-    expected += f"{n_layers}, one for the input of each layer"
-    yield Expectation("rates", expected, valid and (one or len(rates) == n_layers))
-    sweep = RATES if a.sweep is None else a.sweep
-    distinct = len(set(sweep)) == len(sweep) > 0 and all(0 <= rate <= 1 for rate in sweep)
-    yield Expectation("sweep", f"hold different {_RATES}, each a condition", distinct)
-    if a.pixels is not None and not one:
-        beside = "--pixels must come with one rate for all hidden layers, or --sweep"
-        raise ValueError(f"{beside}, got --rates {shown(rates)}")
-    expected = "be a rate in [0, 1], 0.2 for 20 %"
-    yield Expectation("pixels", expected, a.pixels is None or 0 <= a.pixels <= 1)
-
-
-def _of_training(a: Training) -> Iterator[Expectation]:
-    yield Expectation("checkpoint_seconds", "not be negative", a.checkpoint_seconds >= 0)
-    yield Expectation("resume", "come with --out, the folder", not a.resume or a.out is not None)
+def _training_requirements(a: Training) -> Iterator[Requirement]:
+    yield "checkpoint_seconds", "not be negative", a.checkpoint_seconds >= 0
+    yield "resume", "come with --out, the folder", not a.resume or a.out is not None
     expected = "come with --distributed, --num-processes and --process-id, or all be left out"
     all_or_none = (a.coordinator is None) == (a.num_processes is None) == (a.process_id is None)
-    together = all_or_none and (a.distributed or a.coordinator is None)
-    yield Expectation("coordinator", expected, together)
-    positive = a.num_processes is None or a.num_processes >= 1
-    yield Expectation("num_processes", "be at least 1", positive)
-    expected = "be at least 0 and less than --num-processes"
-    is_one_of_them = a.process_id is None or 0 <= a.process_id < (a.num_processes or 0)
-    yield Expectation("process_id", expected, is_one_of_them)
-    yield Expectation("overwrite", "not come with --resume", not (a.resume and a.overwrite))
+    yield "coordinator", expected, all_or_none and (a.distributed or a.coordinator is None)
+    yield "num_processes", "be at least 1", a.num_processes is None or a.num_processes >= 1
+    valid = a.process_id is None or 0 <= a.process_id < (a.num_processes or 0)
+    yield "process_id", "be at least 0 and less than --num-processes", valid
+    yield "overwrite", "not come with --resume", not (a.resume and a.overwrite)
 
 
-def shown(value: Any) -> str:
-    """A value as it is typed."""
-    words = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return words or "nothing"
+def _rate_requirements(a: Compare, n_layers: int) -> Iterator[Requirement]:
+    if a.rates is not None and a.sweep is not None:
+        both = f"--rates {as_typed(a.rates)} and --sweep {as_typed(a.sweep)}"
+        raise ValueError(f"--sweep takes the place of --rates: give one of them, got {both}")
+    rates = RATES if a.rates is None else a.rates
+    expected = f"hold {_RATES}: one for all hidden layers, or "
+    expected += f"{n_layers}, one for the input of each layer"
+    yield "rates", expected, len(rates) in (1, n_layers) and _are_rates(rates)
+    sweep = RATES if a.sweep is None else a.sweep
+    distinct = len(set(sweep)) == len(sweep) > 0
+    yield "sweep", f"hold different {_RATES}, each a condition", distinct and _are_rates(sweep)
+    if a.pixels is not None and len(rates) > 1:
+        beside = "--pixels must come with one rate for all hidden layers, or --sweep"
+        raise ValueError(f"{beside}, got --rates {as_typed(rates)}")
+    valid = a.pixels is None or _are_rates([a.pixels])
+    yield "pixels", "be a rate in [0, 1], 0.2 for 20 %", valid
 
 
-def expected_of(name: str, value: Any, n_layers: int) -> Expectation:
-    """What is expected of a hyper-parameter."""
+def _are_rates(values: Iterable[float]) -> bool:
+    return all(0 <= value <= 1 for value in values)
+
+
+def requirement(name: str, value: Any, n_layers: int) -> Requirement:
+    """What a hyper-parameter must do."""
     if name == "rates":
-        expected = (
-            f"hold {n_layers} {_RATES}, one for the input of each layer, or one for all hidden"
+        each = "one for the input of each layer, or one for all hidden"
+        return (
+            name,
+            f"hold {n_layers} {_RATES}, {each}",
+            len(value) == n_layers and _are_rates(value),
         )
-        met = len(value) == n_layers and all(0 <= rate <= 1 for rate in value)
-        return Expectation(name, expected, met)
     expected, met = {
         "learning_rate": ("be positive and finite", 0 < value < _FLOAT32_MAX),
         "momentum": ("lie in [0, 1)", 0 <= value < 1),
         "weight_decay": ("be finite and not negative", 0 <= value < _FLOAT32_MAX),
         "max_norm": ("be positive", value > 0),
     }[name]
-    return Expectation(name, expected, met)
+    return name, expected, met
+
+
+def as_typed(value: Any) -> str:
+    """A value as it is typed."""
+    words = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return words or "nothing"

@@ -3,31 +3,24 @@
 A condition is written as `NAME rates=0,0.5,0.5 weight_decay=1e-4`, or as a table of a TOML file.
 """
 
+import contextlib
 import dataclasses
 import reprlib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dropout_jax.cli.arguments import (
-    HOW,
-    PRNG,
-    RATES,
-    ROOT_SEED,
-    Compare,
-    Networks,
-    Train,
-)
-from dropout_jax.cli.checks import expected_of, shown
+from dropout_jax.cli.arguments import HOW, PRNG, RATES, ROOT_SEED, Compare, Networks, Train
+from dropout_jax.cli.checks import as_typed, requirement
 
 if TYPE_CHECKING:
     from dropout_jax.data import Dataset
     from dropout_jax.training.config import Config, Hparams
 
 _KEYS = ("rates", "learning_rate", "momentum", "weight_decay", "max_norm")
-Value = float | tuple[float, ...]
-Conditions = dict[str, dict[str, Value]]  # {name: {key: value}}, the baseline first
+_Value = float | tuple[float, ...]
+Conditions = dict[str, dict[str, _Value]]  # {name: {key: value}}, the baseline first
 
 
 def given_conditions(arguments: Networks) -> Conditions:
@@ -50,55 +43,49 @@ def given_conditions(arguments: Networks) -> Conditions:
     from dropout_jax.runs.folder import check_name
 
     path = arguments.conditions
-    given = _from_words(arguments.condition) if path is None else _read(path)
+    conditions = _from_words(arguments.condition) if path is None else _from_file(path)
     n_layers = len(arguments.features) + 1
-    for name, values in given.items():
+    for name, values in conditions.items():
         check_name(name)
         rates = values.get("rates")
         if isinstance(rates, tuple) and len(rates) == 1:
             values["rates"] = (0.0, *rates * len(arguments.features))
         for key, value in values.items():
-            one = expected_of(key, value, n_layers)
-            if not one.met:
-                told = f"must {one.expected}, got {shown(value)}"
-                raise ValueError(f"{key} of condition {name} {told}")
-    return given
+            _, expected, met = requirement(key, value, n_layers)
+            if not met:
+                message = f"must {expected}, got {as_typed(value)}"
+                raise ValueError(f"{key} of condition {name} {message}")
+    return conditions
 
 
 def _compared(compare: Compare, networks: Networks) -> Conditions:
     """No dropout, dropout as the command has it, and L2."""
-    n_hidden, pixels = len(networks.features), compare.pixels or 0.0
 
-    def alike(rate: float) -> Value:
-        return (pixels, *(rate,) * n_hidden)
+    def for_hidden(rate: float) -> _Value:
+        return (compare.pixels or 0.0, *(rate,) * len(networks.features))
 
-    rates, sweep = compare.rates or RATES, compare.sweep or ()
-    one = alike(*rates) if len(rates) == 1 else rates
-    swept: Conditions = {f"dropout {rate:g}": {"rates": alike(rate)} for rate in sweep}
-    dropout: Conditions = swept or {"dropout": {"rates": one}}
+    dropout: Conditions = {f"dropout {r:g}": {"rates": for_hidden(r)} for r in compare.sweep or ()}
+    if not dropout:
+        rates = compare.rates or RATES
+        dropout = {"dropout": {"rates": for_hidden(*rates) if len(rates) == 1 else rates}}
     return {"none": {}, **dropout, "l2": {"weight_decay": compare.weight_decay}}
 
 
 def _from_words(conditions: Sequence[Sequence[str]]) -> Conditions:
     """The conditions of the command line: a name and KEY=VALUE for each."""
-    given: Conditions = {}
+    parsed: Conditions = {}
     for name, *words in (words or ("",) for words in conditions):
-        if name in given:
+        if name in parsed:
             raise ValueError(f"each --condition must have its own name, got {name!r} twice")
-        given[name] = dict(_parse(name, word) for word in words)
-    return given
+        parsed[name] = {}
+        for word in words:
+            key, _, text = word.partition("=")
+            numbers = (float(number) for number in text.split(","))
+            parsed[name][key] = _value(name, key, numbers, word)
+    return parsed
 
 
-def _parse(name: str, word: str) -> tuple[str, Value]:
-    """A key and its value, from KEY=VALUE."""
-    key, _, text = word.partition("=")
-    try:
-        return key, _value(key, [float(number) for number in text.split(",")])
-    except ValueError:
-        raise ValueError(_expectation(name, word)) from None
-
-
-def _read(path: Path) -> Conditions:
+def _from_file(path: Path) -> Conditions:
     """The conditions of a TOML file: a table for each."""
     if not path.is_file():  # nor is a device or a pipe opened
         which = "is none" if path.exists() else "does not exist"
@@ -109,31 +96,29 @@ def _read(path: Path) -> Conditions:
         raise ValueError(f"--conditions must be a TOML file, got {path}: {error}") from None
     if not tables or not all(isinstance(table, dict) for table in tables.values()):
         raise ValueError(f"--conditions must hold a table for each condition, got {path}")
-    given: Conditions = {name: {} for name in tables}
+    conditions: Conditions = {name: {} for name in tables}
     for name, table in tables.items():
         for key, value in table.items():
-            try:
-                given[name][key] = _value(key, value if isinstance(value, list) else [value])
-            except (ValueError, OverflowError):  # of an integer that no float holds
-                raise ValueError(_expectation(name, f"{key} = {reprlib.repr(value)}")) from None
-    return given
+            numbers = value if isinstance(value, list) else [value]
+            conditions[name][key] = _value(name, key, numbers, f"{key} = {reprlib.repr(value)}")
+    return conditions
 
 
-def _value(key: str, numbers: list[Any]) -> Value:
-    """The numbers of `rates`, or the one of another key.
+def _value(name: str, key: str, numbers: Iterable[Any], got: str) -> _Value:
+    """The numbers of `rates`, or the one of another key, of the condition `name`.
 
     Raises:
-      ValueError: if it is none of the keys, or these are not its numbers.
+      ValueError: if it is none of the keys, or these are not its numbers; it shows `got`.
     """
-    real = all(type(number) in (int, float) for number in numbers)
-    if key not in _KEYS or not real or (key != "rates" and len(numbers) != 1):
-        raise ValueError
-    return tuple(map(float, numbers)) if key == "rates" else float(numbers[0])
-
-
-def _expectation(name: str, got: str) -> str:
+    with contextlib.suppress(ValueError, OverflowError):  # no number, or one that no float holds
+        numbers = list(numbers)
+        if all(type(number) in (int, float) for number in numbers):
+            if key == "rates":
+                return tuple(map(float, numbers))
+            if key in _KEYS and len(numbers) == 1:
+                return float(numbers[0])
     expected = f"rates, one number a layer, or a number for {', '.join(_KEYS[1:])}"
-    return f"condition {name} must be given {expected}, got {got:.80}"
+    raise ValueError(f"condition {name} must be given {expected}, got {got:.80}")
 
 
 def configuration(
@@ -162,20 +147,18 @@ def configuration(
 
 def settings(arguments: Networks, given: Conditions, dataset: "Dataset") -> dict[str, Any]:
     """What `config.json` holds: the arguments, the data's sizes, the root of all keys."""
-    asked = dataclasses.asdict(arguments)
-    for name in HOW:
-        del asked[name]
+    options = {k: v for k, v in dataclasses.asdict(arguments).items() if k not in HOW}
     if isinstance(arguments, Train):
-        del asked["condition"]
-        asked["conditions"] = given
+        del options["condition"]
+        options["conditions"] = given
     if isinstance(arguments, Compare):
-        del asked["pixels"]  # which the rates hold
-        asked["rates"] = [of["rates"] for of in given.values() if "rates" in of]
-        if not asked.pop("sweep"):
-            (asked["rates"],) = asked["rates"]
+        del options["pixels"]  # which the rates hold
+        options["rates"] = [values["rates"] for values in given.values() if "rates" in values]
+        if not options.pop("sweep"):
+            (options["rates"],) = options["rates"]
     return {
         "command": type(arguments).__name__.lower(),
-        **asked,
+        **options,
         "n_train": len(dataset.x_train),
         "n_test": len(dataset.x_test),
         "n_inputs": dataset.x_train.shape[1],
