@@ -35,7 +35,7 @@ def test_the_kernels_of_a_tree_are_those_that_inspect_finds_with_leading_axes_to
         *(f"MultiHeadDotProductAttention_0.{of}.kernel" for of in ("key", "out", "query", "value")),
     ]
     for name, kernel in found.items():
-        np.testing.assert_array_equal(kernel, inspected[name].read(0).kernel)
+        np.testing.assert_array_equal(kernel, inspected[name].read(0).weights)
     members = jax.tree.map(lambda leaf: np.stack([leaf, 2 * leaf])[None], params)
     for name, kernel in kernels_in(members, 2).items():
         np.testing.assert_array_equal(kernel[0, 1], 2 * found[name])
