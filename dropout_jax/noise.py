@@ -66,18 +66,18 @@ def never_drops(rate: ArrayLike) -> bool:
     return not isinstance(rate, Tracer) and np.ndim(rate) == 0 and bool(np.asarray(rate) == 0)
 
 
-def typed(key: jax.Array) -> jax.Array:
+def as_typed_key(key: jax.Array) -> jax.Array:
     """The key as a typed one, also if it is a legacy key; it is not consumed.
 
     Example:
-      >>> print(typed(jax.random.PRNGKey(3)) == jax.random.key(3))
+      >>> print(as_typed_key(jax.random.PRNGKey(3)) == jax.random.key(3))
       True
     """
     is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     return key if is_typed else jax.random.wrap_key_data(key)
 
 
-def _validate(key: jax.Array, rate: ArrayLike, x: jax.Array | None = None) -> None:
+def _check_arguments(key: jax.Array, rate: ArrayLike, x: jax.Array | None = None) -> None:
     """Raise what `dropout` says it raises for its key, its rate and, if there is one, its array."""
     check_key(key)
     check_rate(rate)
@@ -141,7 +141,7 @@ def keep_mask(key: jax.Array, rate: ArrayLike, shape: Sequence[int]) -> jax.Arra
       >>> print(mask.mean().round(2))
       0.75
     """
-    _validate(key, rate)
+    _check_arguments(key, rate)
     if min(shape, default=0) < 0:
         raise ValueError(f"shape must hold no negative size, got {shape}")
     return _keep_mask(key, rate, tuple(shape))
@@ -172,7 +172,7 @@ def _mask(words: jax.Array, rate: jax.Array, shape: tuple[int, ...]) -> jax.Arra
     return jax.lax.platform_dependent(cpu=hashed_if, default=hashed)
 
 
-def _wide(x: jax.Array) -> Any:
+def _compute_dtype(x: jax.Array) -> Any:
     """The type to compute in, float32 or wider, as 1 / (1 - rate) is large."""
     return x.dtype if x.dtype.itemsize > 4 else jnp.float32
 
@@ -211,7 +211,7 @@ def dropout(
       [1. 2. 3. 4.]
     """
     x = jnp.asarray(x)
-    _validate(key, rate, x)
+    _check_arguments(key, rate, x)
     shared = {range(x.ndim)[d] for d in broadcast_dims if -x.ndim <= d < x.ndim}
     if len(shared) < len(broadcast_dims):
         raise ValueError(
@@ -219,12 +219,12 @@ def dropout(
         )
     shape = tuple(1 if d in shared else size for d, size in enumerate(x.shape))
     kept = jnp.where(jnp.broadcast_to(_keep_mask(key, rate, shape), x.shape), x, 0)
-    return _scaled(kept, _inverse_keep(jnp.asarray(rate, _wide(x))))
+    return _scale(kept, _inverse_keep(jnp.asarray(rate, _compute_dtype(x))))
 
 
-def _scaled(x: jax.Array, factor: jax.Array) -> jax.Array:
+def _scale(x: jax.Array, factor: jax.Array) -> jax.Array:
     """The product in the type of x, computed in a wide one."""
-    return (x.astype(_wide(x)) * factor.astype(_wide(x))).astype(x.dtype)
+    return (x.astype(_compute_dtype(x)) * factor.astype(_compute_dtype(x))).astype(x.dtype)
 
 
 def gaussian_dropout(key: jax.Array, x: ArrayLike, rate: ArrayLike) -> jax.Array:
@@ -239,13 +239,13 @@ def gaussian_dropout(key: jax.Array, x: ArrayLike, rate: ArrayLike) -> jax.Array
       1.0 0.25
     """
     x = jnp.asarray(x)
-    _validate(key, rate, x)
-    rate = jnp.asarray(rate, _wide(x))
+    _check_arguments(key, rate, x)
+    rate = jnp.asarray(rate, _compute_dtype(x))
     variance = rate * _inverse_keep(rate)
     # The slope of sqrt is infinite at 0, so sqrt is not evaluated there.
     deviation = jnp.where(variance == 0, 0, jnp.sqrt(jnp.where(variance == 0, 1, variance)))
     noise = 1 + deviation * jax.random.normal(key, x.shape, dtype=jnp.float32)
-    return _scaled(jnp.where(rate == 1, 0, x), noise)
+    return _scale(jnp.where(rate == 1, 0, x), noise)
 
 
 def drop_connect(key: jax.Array, kernel: ArrayLike, rate: ArrayLike) -> jax.Array:

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 from jax.typing import ArrayLike
 
-from dropout_jax.noise import dropout, never_drops, typed
+from dropout_jax.noise import as_typed_key, dropout, never_drops
 
 
 class Dropout(nn.Module):
@@ -58,4 +58,4 @@ class Dropout(nn.Module):
         if deterministic or never_drops(self.rate):
             return inputs
         key = self.make_rng(self.rng_collection) if rng is None else rng
-        return dropout(typed(key), inputs, self.rate, self.broadcast_dims)
+        return dropout(as_typed_key(key), inputs, self.rate, self.broadcast_dims)

@@ -8,7 +8,7 @@ import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -98,9 +98,10 @@ class MLP(nn.Module):
         for l, width in enumerate(self.features):
             product = jax.lax.dot_general
             if draws and self.noise_on_kernels:
-                product = partial(_noisy_product, self.noise, draws.keys[l], draws.rates[l])
+                product = partial(_noisy_product, self.noise, *draws[l])
             elif draws:
-                x = self.noise(draws.keys[l], x, draws.rates[l])
+                layer_key, rate = draws[l]
+                x = self.noise(layer_key, x, rate)
             dense = nn.Dense(
                 width, kernel_init=self.kernel_init, dot_general=product, name=f"layer_{l}"
             )
@@ -146,22 +147,18 @@ def _noisy_product(
     return jax.lax.dot_general(x, noise(key, kernel, rate), *how, **more)
 
 
-class _Draws(NamedTuple):
-    """A key [L] and a rate [L] for the noise of each layer in a stochastic pass."""
-
-    keys: jax.Array
-    rates: jax.Array
-
-
-def _draws(key: jax.Array | None, rates: ArrayLike | None, n_layers: int) -> _Draws | None:
-    """A key and a rate for each layer; None for a deterministic pass."""
+def _draws(
+    key: jax.Array | None, rates: ArrayLike | None, n_layers: int
+) -> list[tuple[jax.Array, jax.Array]]:
+    """A key and a rate for each layer; none for a deterministic pass."""
     if key is None and rates is None:
-        return None
+        return []
     if key is None or rates is None:
         given, missing = ("a key", "rates") if rates is None else ("rates", "a key")
         raise ValueError(f"a stochastic pass needs a key and rates, got {given} without {missing}")
     check_key(key)
-    return _Draws(jax.random.split(key, n_layers), check_rates(rates, n_layers))
+    keys, rates = jax.random.split(key, n_layers), check_rates(rates, n_layers)
+    return [(keys[l], rates[l]) for l in range(n_layers)]
 
 
 def check_rates(rates: ArrayLike | Sequence[float], n_layers: int) -> jax.Array:
@@ -222,8 +219,8 @@ def outputs_from(model: MLP, params: Params, layer: int, hidden: jax.Array) -> j
       True
     """
     following = list(zip(model.features, layers(params), strict=True))[layer + 1 :]
-    for l, (width, of_layer) in enumerate(following):
-        hidden = cast(jax.Array, nn.Dense(width).apply({"params": of_layer}, hidden))
+    for l, (width, layer_params) in enumerate(following):
+        hidden = cast(jax.Array, nn.Dense(width).apply({"params": layer_params}, hidden))
         if l < len(following) - 1:
             hidden = model.activation(hidden)
     return hidden

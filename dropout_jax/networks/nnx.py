@@ -12,9 +12,7 @@ from jax.typing import ArrayLike
 
 from dropout_jax.networks import mlp
 from dropout_jax.networks.mlp import Noise, Params, layers
-from dropout_jax.noise import dropout, never_drops, typed
-
-_LECUN_NORMAL = nn.initializers.lecun_normal()
+from dropout_jax.noise import as_typed_key, dropout, never_drops
 
 
 class MLP(nnx.Module):
@@ -40,7 +38,7 @@ class MLP(nnx.Module):
         *,
         rngs: nnx.Rngs,
         activation: Callable[[jax.Array], jax.Array] = nn.relu,
-        kernel_init: Callable[..., jax.Array] = _LECUN_NORMAL,
+        kernel_init: Callable[..., jax.Array] = mlp.MLP.kernel_init,
         noise: Noise = dropout,
     ) -> None:
         """Make fresh layers of these widths; each calls `rngs.params()` once."""
@@ -62,10 +60,7 @@ class MLP(nnx.Module):
 class Dropout(nnx.Dropout):
     """`flax.nnx.Dropout` with a rate that may be traced, so that vmap runs over rates.
 
-    Arguments and semantics are Flax's, but that rate 1 needs a key too, inputs must be real, and no
-    dimension is given twice. The masks are those of `noise.dropout`, nested in the rate; for the
-    same key they differ from Flax's. As in Flax, a concrete rate of 0 needs no key; a traced rate
-    does.
+    It differs from Flax's as `networks.linen.Dropout` does.
 
     Example:
       >>> def drop(rate):
@@ -97,10 +92,10 @@ class Dropout(nnx.Dropout):
           ValueError: if nothing says whether to drop, there is no key, or a concrete rate lies
             outside [0, 1].
         """
-        given = self.deterministic if deterministic is None else deterministic
-        if given is None:
+        deterministic = self.deterministic if deterministic is None else deterministic
+        if deterministic is None:
             raise ValueError("deterministic must be given here or to Dropout, got None in both")
-        if given or never_drops(self.rate):
+        if deterministic or never_drops(self.rate):
             return inputs
         source = self.rngs if rngs is None else rngs
         if source is None:
@@ -112,7 +107,7 @@ class Dropout(nnx.Dropout):
                 f"rngs must be Rngs, an RngStream or a key, got {type(source).__name__}"
             )
         key = source() if isinstance(source, nnx.RngStream) else source
-        return dropout(typed(key), inputs, self.rate, self.broadcast_dims)
+        return dropout(as_typed_key(key), inputs, self.rate, self.broadcast_dims)
 
 
 def to_linen(model: MLP) -> tuple[mlp.MLP, Params]:
@@ -148,19 +143,9 @@ def from_linen(model: mlp.MLP, params: Params) -> MLP:
         raise ValueError("noise_on_kernels must be False, got True: the NNX MLP drops inputs alone")
     trained = layers(params)
     n_inputs = trained[0]["kernel"].shape[0]
-
-    def fresh() -> MLP:
-        return MLP(
-            n_inputs,
-            model.features,
-            rngs=nnx.Rngs(0),
-            activation=model.activation,
-            kernel_init=model.kernel_init,
-            noise=model.noise,
-        )
-
-    converted = nnx.eval_shape(fresh)
-    for layer, of_layer in zip(converted.layers, trained, strict=True):
-        layer.kernel = nnx.Param(jnp.asarray(of_layer["kernel"]))
-        layer.bias = nnx.Param(jnp.asarray(of_layer["bias"]))
+    functions = {name: getattr(model, name) for name in ("activation", "kernel_init", "noise")}
+    converted = nnx.eval_shape(lambda: MLP(n_inputs, model.features, rngs=nnx.Rngs(0), **functions))
+    for layer, arrays in zip(converted.layers, trained, strict=True):
+        layer.kernel = nnx.Param(jnp.asarray(arrays["kernel"]))
+        layer.bias = nnx.Param(jnp.asarray(arrays["bias"]))
     return converted

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 Params = Any  # a pytree of arrays; the MLP's is {"params": {"layer_0": {"kernel", "bias"}, …}}
 
-_LAYOUT_OF = {  # by a pattern for the whole last word of a name
+_KERNEL_NAMES = {  # by layout, a pattern for the whole last word of a name
     "in-out": r"(depthwise_|pointwise_|recurrent_)?kernel|w",  # Flax, Keras, Haiku
     "out-in": r"weight|weight_[ih]h(_l\d+(_reverse)?)?|(in|[qkv])_proj_weight",  # PyTorch, Equinox
 }
@@ -176,4 +176,5 @@ def layout_of(name: str) -> str | None:
       in-out out-in None
     """
     word = words_of(name)[-1]
-    return next((layout for layout, of in _LAYOUT_OF.items() if re.fullmatch(of, word)), None)
+    found = (layout for layout, names in _KERNEL_NAMES.items() if re.fullmatch(names, word))
+    return next(found, None)
