@@ -100,15 +100,28 @@ def check_network(model: Any) -> None:
         ) from None
 
 
-def moving_collections(params: Params) -> list[str]:
-    """The names of Flax's collections beside `params`, which a pass of training changes.
+def training_pass(
+    model: Network, params: Params, x: Any, key: jax.Array, rates: Any
+) -> tuple[Any, dict[str, Any]]:
+    """The outputs of a pass of training, and new values of Flax's collections beside `params`.
+
+    With `rates` it is stochastic and consumes `key`; without, None, it is deterministic.
 
     Example:
-      >>> moving_collections({"params": {}, "batch_stats": {}})
-      ['batch_stats']
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> model, x = MLP((3, 2)), jnp.zeros((5, 4))
+      >>> params = model.init(jax.random.key(0), x)
+      >>> outputs, changed = training_pass(model, params, x, jax.random.key(1), (0.2, 0.5))
+      >>> print(outputs.shape, changed)
+      (5, 2) {}
     """
+    noise = {} if rates is None else {"key": key, "rates": rates}
     collections = params if isinstance(params, Mapping) and "params" in params else {}
-    return [name for name in collections if name != "params"]
+    mutable = [name for name in collections if name != "params"]
+    if not mutable:
+        return model.apply(params, x, **noise), {}
+    outputs, changed = model.apply(params, x, **noise, mutable=mutable)
+    return outputs, dict(changed)
 
 
 def shapes_of(expected: str, fn: Callable, *args: Any) -> Any:

@@ -107,8 +107,7 @@ def start(config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: D
       data: on every device (`devices.share`).
 
     Example:
-      >>> from dropout_jax.data import load_dataset
-      >>> from dropout_jax.networks.mlp import MLP
+      >>> from dropout_jax import MLP, load_dataset
       >>> from dropout_jax.populations.devices import mesh_of, share
       >>> from dropout_jax.populations.members import stack_conditions
       >>> config, mesh = Config(MLP((4, 10)), epochs=1), mesh_of(jax.devices()[:1])

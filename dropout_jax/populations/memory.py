@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from dropout_jax.networks.protocol import params_of
 from dropout_jax.populations.devices import Device
 from dropout_jax.training.config import Config
-from dropout_jax.training.epochs import EVALUATED_AT_ONCE
+from dropout_jax.training.epochs import EVALUATION_BATCH
 
 _MEMORY_SHARE = 0.8  # of a device's memory, by default
 _PRODUCTS = ("dot_general", "conv_general_dilated")
-BLOCK = 32  # members that keep an accelerator busy, of 256 units a layer
+_BLOCK = 32  # members that keep an accelerator busy, of 256 units a layer
 
 
 def n_parameters(config: Config, inputs: int | tuple[int, ...]) -> int:
@@ -44,7 +44,7 @@ def member_bytes(config: Config, inputs: int | tuple[int, ...]) -> int:
     x = jnp.zeros(inputs)
     passed_on = _passed_on(jax.make_jaxpr(config.model.apply)(params_of(config.model, inputs), x))
     in_training = 3 * config.batch_size * (x.size + passed_on)
-    in_evaluation = 2 * EVALUATED_AT_ONCE * passed_on
+    in_evaluation = 2 * EVALUATION_BATCH * passed_on
     return 4 * (4 * n_parameters(config, inputs) + max(in_training, in_evaluation))
 
 
@@ -105,4 +105,4 @@ def block_size(
     here = next(device for device in devices if device.process_index == jax.process_index())
     limit = (here.memory_stats() or {}).get("bytes_limit", math.inf)
     fitting = (_MEMORY_SHARE * limit if memory is None else memory) / needed
-    return max(1, int(min(BLOCK, fitting)))
+    return max(1, int(min(_BLOCK, fitting)))

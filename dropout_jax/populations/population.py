@@ -105,8 +105,7 @@ def fit_population(
       Interrupted: on Ctrl-C, with the seeds completed so far.
 
     Example:
-      >>> from dropout_jax.data import load_dataset
-      >>> from dropout_jax.networks.mlp import MLP
+      >>> from dropout_jax import MLP, load_dataset
       >>> config = Config(MLP((4, 10)), epochs=1)
       >>> conditions = [Hparams(rates=(0.0, rate)) for rate in (0.0, 0.5)]
       >>> trained = fit_population(

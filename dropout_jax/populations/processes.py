@@ -20,9 +20,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 
-Result = TypeVar("Result")
+_T = TypeVar("_T")
 
-HEARTBEAT_SECONDS = 30  # after which a silent process counts as dead
+_HEARTBEAT_SECONDS = 30  # after which a silent process counts as dead
 _START_SECONDS = 120  # within which all processes have to join
 _ARRAY = "/array"  # stands for an array in JSON; no name of a condition has a slash
 
@@ -51,7 +51,7 @@ def connect(
             process,
             coordinator_bind_address=coordinator,
             initialization_timeout=_START_SECONDS,
-            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
         )
     except (ValueError, RuntimeError) as error:
         raise ValueError(
@@ -90,7 +90,7 @@ def anywhere(flag: bool) -> bool:
     return bool(multihost_utils.process_allgather(np.array([flag])).any())
 
 
-def together(fn: Callable[[], Result]) -> Result:
+def together(fn: Callable[[], _T]) -> _T:
     """fn() in every process; if one raises a ValueError or an OSError, all raise.
 
     Example:
@@ -104,7 +104,7 @@ def together(fn: Callable[[], Result]) -> Result:
         refused = error
     if anywhere(refused is not None):
         raise refused or ValueError("another process could not start, and says why")
-    return cast(Result, result)
+    return cast(_T, result)
 
 
 def of_first(value: Any) -> Any:
@@ -118,9 +118,9 @@ def of_first(value: Any) -> Any:
     """
     if jax.process_count() == 1:
         return value
-    message = _packed(value) if is_first() else b""
+    message = _pack_message(value) if is_first() else b""
     size = _broadcast(len(message).to_bytes(8), 8)
-    return _unpacked(_broadcast(message, int.from_bytes(size)))
+    return _unpack_message(_broadcast(message, int.from_bytes(size)))
 
 
 def _broadcast(message: bytes, size: int) -> bytes:
@@ -129,7 +129,7 @@ def _broadcast(message: bytes, size: int) -> bytes:
     return multihost_utils.broadcast_one_to_all(resized).tobytes()
 
 
-def _packed(value: Any) -> bytes:
+def _pack_message(value: Any) -> bytes:
     """The length of the JSON, the JSON, and the bytes of its arrays."""
     arrays = []
 
@@ -143,8 +143,8 @@ def _packed(value: Any) -> bytes:
     return b"".join([len(text).to_bytes(8), text, *(array.tobytes() for array in arrays)])
 
 
-def _unpacked(message: bytes) -> Any:
-    """The value of `_packed`."""
+def _unpack_message(message: bytes) -> Any:
+    """The value of `_pack_message`."""
     at = 8 + int.from_bytes(message[:8])
     text = message[8:at]
 

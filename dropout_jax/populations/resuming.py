@@ -80,8 +80,7 @@ def unpack(
       keys: those of the wave [D·M].
 
     Example:
-      >>> from dropout_jax.data import load_dataset
-      >>> from dropout_jax.networks.mlp import MLP
+      >>> from dropout_jax import MLP, load_dataset
       >>> from dropout_jax.populations.blocks import advance, start
       >>> from dropout_jax.populations.devices import mesh_of, share
       >>> from dropout_jax.populations.members import stack_conditions

@@ -20,9 +20,9 @@ from dropout_jax.networks.protocol import (
     Params,
     check_network,
     layout_of,
-    moving_collections,
     params_of,
     shapes_of,
+    training_pass,
 )
 from dropout_jax.noise import check_rate
 from dropout_jax.training import objectives
@@ -274,11 +274,6 @@ def _check_first_step(config: Config, params: Params, hparams: Hparams, x: jax.A
     The defaults are not traced: they take all that `check_hparams` lets in.
     """
 
-    def training_pass(params: Params, rates: jax.Array | None) -> Any:
-        noise = {} if rates is None else {"key": jax.random.key(0), "rates": rates}
-        changed = {"mutable": moving} if (moving := moving_collections(params)) else {}
-        return config.model.apply(params, x, **noise, **changed)
-
     def update(params: Params, hparams: Hparams) -> Any:
         optimizer = config.make_optimizer(hparams)
         return optimizer.update(params, optimizer.init(params), params)
@@ -286,7 +281,8 @@ def _check_first_step(config: Config, params: Params, hparams: Hparams, x: jax.A
     if not isinstance(config.model, MLP):
         given = "no rates" if hparams.rates is None else "a key and traced rates"
         failed = f"apply of the network failed on a batch with {given}:"
-        shapes_of(failed, training_pass, params, hparams.rates)
+        one_pass = partial(training_pass, config.model)
+        shapes_of(failed, one_pass, params, x, jax.random.key(0), hparams.rates)
     if config.make_optimizer is not sgd:
         alone = "whose update takes gradients, state and parameters alone"
         name = getattr(config.make_optimizer, "__name__", "a function")

@@ -28,7 +28,7 @@ from dropout_jax.training.config import (
 )
 from dropout_jax.training.step import TrainState, init, train_step, vary_like
 
-EVALUATED_AT_ONCE = 1_000  # examples
+EVALUATION_BATCH = 1_000  # examples
 
 
 class Metrics(NamedTuple):
@@ -119,7 +119,7 @@ def _evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
         error = error_fn(outputs, label) if error_fn else jnp.full((), jnp.nan)
         return Metrics(config.loss_fn(outputs, label), error)
 
-    each = jax.lax.map(one, (x, y), batch_size=min(EVALUATED_AT_ONCE, len(x)))
+    each = jax.lax.map(one, (x, y), batch_size=min(EVALUATION_BATCH, len(x)))
     return Metrics(each.loss.mean(), each.error.mean())
 
 
@@ -127,8 +127,7 @@ def learning_point(config: Config, params: Params, data: Dataset) -> Curve:
     """The metrics of one network on the training and the test data, which are not checked.
 
     Example:
-      >>> from dropout_jax.networks.mlp import MLP
-      >>> from dropout_jax.data import load_dataset
+      >>> from dropout_jax import MLP, load_dataset
       >>> config = Config(MLP((4, 10)))
       >>> params = jax.tree.map(jnp.zeros_like, config.model.init(jax.random.key(0), jnp.zeros(64)))
       >>> print(learning_point(config, params, load_dataset("digits")).test.loss)  # ln 10
@@ -156,8 +155,7 @@ def fit(
         take the hyper-parameters (`check_training`).
 
     Example:
-      >>> from dropout_jax.networks.mlp import MLP
-      >>> from dropout_jax.data import load_dataset
+      >>> from dropout_jax import MLP, load_dataset
       >>> data = load_dataset("digits")
       >>> config = Config(MLP((4, 10)), epochs=1)
       >>> state, curve = fit(config, Hparams(rates=(0.2, 0.5)), jax.random.key(0), data)

@@ -12,7 +12,7 @@ import optax
 
 from dropout_jax.data import Array
 from dropout_jax.networks.mlp import layers
-from dropout_jax.networks.protocol import Params, moving_collections
+from dropout_jax.networks.protocol import Params, training_pass
 from dropout_jax.noise import check_key
 from dropout_jax.training.config import Config, Hparams, as_arrays
 
@@ -86,15 +86,9 @@ def _batch_loss(
     key: jax.Array,
     rates: jax.Array | None,
 ) -> tuple[jax.Array, dict[str, Any]]:
-    """Mean loss of a batch [B, D], [B], and new values of what the pass changes, such as averages.
-
-    With `rates` it is stochastic and consumes `key`.
-    """
-    noise = {} if rates is None else {"key": key, "rates": rates}
-    moving = moving_collections(params)
-    passed = config.model.apply(params, x, **noise, **({"mutable": moving} if moving else {}))
-    outputs, moved = passed if moving else (passed, {})
-    return jnp.mean(jax.vmap(config.loss_fn)(cast(jax.Array, outputs), y)), dict(moved)
+    """Mean loss of a batch [B, D], [B], and what else the pass changes (`training_pass`)."""
+    outputs, changed = training_pass(config.model, params, x, key, rates)
+    return jnp.mean(jax.vmap(config.loss_fn)(outputs, y)), changed
 
 
 def clip_columns(kernel: jax.Array, max_norm: float | Array) -> jax.Array:
@@ -160,7 +154,7 @@ def _train_step(
 ) -> tuple[TrainState, jax.Array]:
     """`train_step`, compiled."""
     key = jax.random.fold_in(state.dropout_key, state.step)
-    (loss, moved), grads = jax.value_and_grad(partial(_batch_loss, config), has_aux=True)(
+    (loss, changed), grads = jax.value_and_grad(partial(_batch_loss, config), has_aux=True)(
         state.params, x, y, key, hparams.rates
     )
     grads = jax.lax.platform_dependent(
@@ -171,8 +165,8 @@ def _train_step(
     params = optax.apply_updates(state.params, updates)
     if hparams.max_norm is not None:
         params = _clip_hidden_columns(params, hparams.max_norm)
-    if moved:
-        params = {**cast(dict[str, Any], params), **moved}
+    if changed:
+        params = {**cast(dict[str, Any], params), **changed}
     trained = state._replace(params=params, opt_state=opt_state, step=state.step + 1)
     # Hyper-parameters are float32, and would make that of a state of lower precision.
     return jax.tree.map(lambda now, was: jnp.asarray(now, was.dtype), trained, state), loss

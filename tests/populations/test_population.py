@@ -117,7 +117,7 @@ def test_the_block_of_an_accelerator_is_the_same_however_many_members_there_are(
     monkeypatch.setattr(population, "mesh_of", stop)
     with pytest.raises(InterruptedError) as caught:
         fit_population(CONFIG, [NONE], range(n_members), root(), DATA, devices=[Accelerator()])
-    assert caught.value.args == (-(-n_members // memory.BLOCK),)
+    assert caught.value.args == (-(-n_members // memory._BLOCK),)
 
 
 @pytest.mark.parametrize("n_devices", [1, 2])

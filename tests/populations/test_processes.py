@@ -156,7 +156,7 @@ def test_a_process_that_dies_ends_the_other_and_the_run_goes_on(victim, whole, t
         assert both[victim].poll() is None, both[victim].communicate()
         time.sleep(0.02)
     both[victim].send_signal(signal.SIGKILL)
-    said = both[1 - victim].communicate(timeout=processes.HEARTBEAT_SECONDS + 30)[1]
+    said = both[1 - victim].communicate(timeout=processes._HEARTBEAT_SECONDS + 30)[1]
     both[victim].communicate()
     assert both[1 - victim].returncode not in (0, -signal.SIGKILL), said
     assert not (folder / "summary.json").exists()
