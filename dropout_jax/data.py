@@ -117,13 +117,7 @@ def split(x: np.ndarray, y: np.ndarray, name: str) -> Dataset:
 
 
 def check_dataset(data: Dataset, n_classes: int | None = None, vectors: bool = False) -> None:
-    """Raise ValueError unless a network can be trained on `data`.
-
-    The values of traced arrays are not checked.
-
-    Args:
-      n_classes: K, if labels are classes 0 … K - 1; None if they may be numbers or vectors.
-      vectors: whether an example must be a vector of inputs, as an MLP takes it.
+    """Raise ValueError unless a network can be trained on `data`; arguments as `check_examples`.
 
     Raises:
       TypeError: if `data` is no `Dataset`.

@@ -101,10 +101,8 @@ def curve_epochs(n_epochs: int) -> np.ndarray:
 def start(config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: Dataset) -> Flight:
     """Members [D·M, …] before their first epoch.
 
-    Args:
-      hparams: of the members, on their devices (`devices.deal`).
-      keys: of the members, on their devices; consumed.
-      data: on every device (`devices.share`).
+    The hyper-parameters and the keys, which are consumed, are on the members' devices
+    (`devices.deal`), the data on every device (`devices.share`).
 
     Example:
       >>> from dropout_jax import MLP, load_dataset

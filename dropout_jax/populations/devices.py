@@ -21,10 +21,6 @@ def mesh_of(devices: Sequence[Device] | None = None, n_blocks: int | None = None
     """Devices [D] in a row, all by default, along which members are dealt.
 
     A single process takes at most `n_blocks` of them; of several processes each has to take part.
-
-    Example:
-      >>> print(mesh_of(jax.devices()[:1]).size)
-      1
     """
     devices = list(devices or jax.devices())
     if jax.process_count() == 1:

@@ -72,8 +72,7 @@ def block_size(
     """The members that a device trains at once: 1 on a CPU, 32 on an accelerator, or what fits.
 
     XLA's CPU backend runs a batched product as a loop of small ones, so a wider block only costs
-    cache. An accelerator takes about as long for a few members as for a block. Members trained once
-    more fill its last wave, which doubles the time of a population just beyond a wave.
+    cache. An accelerator takes about as long for a few members as for a block.
 
     The last bits of a member depend on the block of an accelerator. So the block does not depend on
     the number of members: a population can grow without changing its earlier members.

@@ -44,14 +44,6 @@ def restore(store: Trained, saved: Sequence[Saved]) -> int:
 
     Raises:
       ValueError: if members are missing, or belong to another population.
-
-    Example:
-      >>> from dropout_jax.networks.mlp import MLP
-      >>> from dropout_jax.populations.store import make_store
-      >>> config = Config(MLP((2,)), epochs=1)
-      >>> done, store = (make_store(config, 4, 2, 3, allocate) for allocate in (np.ones, np.zeros))
-      >>> print(restore(store, [pack(done, 0, 3, None)]), store.curve.test.loss[:, :, 0].sum())
-      3 3.0
     """
     n_done = 0
     for one in saved:
@@ -89,9 +81,11 @@ def unpack(
       >>> data, hparams = share(mesh, load_dataset("digits")), stack_conditions([Hparams()])
       >>> keys = jax.random.split(jax.random.key(0), 1)
       >>> flight = advance(config, mesh, hparams, start(config, mesh, hparams, keys, data), data)
-      >>> saved = [pack(make_store(config, 64, 1, 1), 0, 0, flight)]
-      >>> print(unpack(config, mesh, hparams, jax.random.clone(keys), data, saved).epoch)
-      1
+      >>> store = make_store(config, (64,), n_conditions=1, n_seeds=2)
+      >>> saved = [pack(store, 0, 1, flight)]  # one member is done, the other in flight
+      >>> resumed = unpack(config, mesh, hparams, jax.random.clone(keys), data, saved)
+      >>> print(restore(store, saved), resumed.epoch)
+      1 1
     """
     if not saved or not saved[-1].flight or len(saved[-1].flight[0]) != len(keys):
         return None

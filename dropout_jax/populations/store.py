@@ -60,14 +60,7 @@ def make_store(
 
 
 def rows(store: Trained, first: int, last: int) -> Trained:
-    """Views of the members first … last - 1 [n, …], and of the inits of the seeds they begin.
-
-    Example:
-      >>> from dropout_jax.networks.mlp import MLP
-      >>> store = make_store(Config(MLP((2,)), epochs=1), 4, n_conditions=2, n_seeds=3)
-      >>> print(rows(store, 1, 4).curve.test.loss.shape)  # one of seed 0, both of seed 1
-      (3, 2)
-    """
+    """Views of the members first … last - 1 [n, …], and of the inits of the seeds they begin."""
     n_conditions = store.curve.train.loss.shape[1]
     begun = slice(-(-first // n_conditions), -(-last // n_conditions))
     params, curve = jax.tree.map(

@@ -1,1 +1,1 @@
-"""One network: what its training is told, one step, and from epoch to epoch."""
+"""One network: the settings of its training, one step, and from epoch to epoch."""

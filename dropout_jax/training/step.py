@@ -40,13 +40,6 @@ def init(
     Raises:
       TypeError: if `key` is not a typed key.
       ValueError: if there are no inputs.
-
-    Example:
-      >>> from dropout_jax.networks.mlp import MLP
-      >>> config = Config(MLP((4, 10)), epochs=1)
-      >>> state = init(config, Hparams(), jax.random.key(0), 64)
-      >>> print(state.step, state.params["params"]["layer_0"]["kernel"].shape)
-      0 (64, 4)
     """
     check_key(key)
     hparams = as_arrays(hparams)
@@ -108,11 +101,11 @@ def clip_columns(kernel: jax.Array, max_norm: float | Array) -> jax.Array:
 
 def _clip_hidden_columns(params: Params, max_norm: float | Array) -> Params:
     """The parameters of an MLP with the kernels of its hidden layers clipped by `clip_columns`."""
-    n_hidden = len(layers(params)) - 1  # raises, unless they are an MLP's
-    tree = dict(params["params"])
-    for name in [f"layer_{l}" for l in range(n_hidden)]:
-        tree[name] = {**tree[name], "kernel": clip_columns(tree[name]["kernel"], max_norm)}
-    return {**params, "params": tree}
+    clipped = {
+        f"layer_{l}": {**layer, "kernel": clip_columns(layer["kernel"], max_norm)}
+        for l, layer in enumerate(layers(params)[:-1])
+    }
+    return {**params, "params": {**params["params"], **clipped}}
 
 
 def _keep_narrow_transposed(grads: Params) -> Params:
@@ -141,9 +134,9 @@ def train_step(
       >>> config = Config(MLP((4, 10)), epochs=1)
       >>> hparams = Hparams()
       >>> state = init(config, hparams, jax.random.key(0), 64)
-      >>> state, loss = train_step(config, hparams, state, jnp.ones((5, 64)), jnp.zeros(5, int))
-      >>> print(state.step)
-      1
+      >>> after, loss = train_step(config, hparams, state, jnp.ones((5, 64)), jnp.zeros(5, int))
+      >>> print(state.step, after.step, after.params["params"]["layer_0"]["kernel"].shape)
+      0 1 (64, 4)
     """
     return _train_step(config, as_arrays(hparams), state, x, y)
 
