@@ -76,7 +76,11 @@ def train_blocks(
         trained, _ = train_epoch(config, hparams, state, data.x_train, data.y_train)
         if stopped is None:
             return trained
-        return jax.tree.map(partial(jnp.where, stopped), state, trained)
+        keys = {"shuffle_key": None, "dropout_key": None}  # which never change
+        kept = jax.tree.map(
+            partial(jnp.where, stopped), state._replace(**keys), trained._replace(**keys)
+        )
+        return kept._replace(shuffle_key=trained.shuffle_key, dropout_key=trained.dropout_key)
 
     return on_every_device(mesh, one, (hparams, state, stopped), data)
 
