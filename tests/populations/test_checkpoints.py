@@ -175,7 +175,7 @@ def test_a_second_interruption_while_a_save_cleans_up_goes_on_to_the_same_bits(w
 
 DAMAGE = {
     "truncated": lambda raw: raw[: len(raw) // 2],
-    "changed": lambda raw: raw[: len(raw) // 2] + b"\xff" + raw[len(raw) // 2 + 1 :],
+    "changed": lambda raw: bytes(b ^ (i == len(raw) // 2) for i, b in enumerate(raw)),
     "emptied": lambda raw: b"",
 }
 
