@@ -89,8 +89,7 @@ def load_dataset(name: str | Path, data_dir: str | Path | None = None) -> Datase
 def split(x: np.ndarray, y: np.ndarray, name: str) -> Dataset:
     """Split x [n, …] and classes y [n]: a stratified fifth, always the same, is the test set.
 
-    Args:
-      name: of the data, for errors.
+    Errors begin with the name.
 
     Raises:
       ValueError: if the data cannot be trained on, or there are too few examples.

@@ -124,14 +124,14 @@ def training_pass(
     return outputs, dict(changed)
 
 
-def shapes_of(expected: str, fn: Callable, *args: Any) -> Any:
+def checked_eval_shape(expected: str, fn: Callable, *args: Any) -> Any:
     """`jax.eval_shape` of a function of the user's: shapes and types, without computing anything.
 
     Raises:
       ValueError: if it raises anything: what was expected, and the first line of the error.
 
     Example:
-      >>> shapes_of("loss_fn must take two numbers, got", lambda a: a, jnp.ones(()), jnp.ones(()))
+      >>> checked_eval_shape("loss_fn must take two numbers, got", lambda a: a, 1.0, 2.0)
       Traceback (most recent call last):
       ValueError: loss_fn must take two numbers, got
       TypeError: <lambda>() takes 1 positional argument but 2 were given
@@ -146,9 +146,7 @@ def shapes_of(expected: str, fn: Callable, *args: Any) -> Any:
 def params_of(model: Network, inputs: int | tuple[int, ...]) -> Params:
     """The shapes and types of fresh parameters, without making any.
 
-    Args:
-      model: the network.
-      inputs: the shape of an example, or the number D of its inputs.
+    `inputs` is the shape of an example, or the number D of its inputs.
 
     Raises:
       ValueError: if `init` fails, or makes what are no arrays of floating-point numbers.
@@ -160,7 +158,7 @@ def params_of(model: Network, inputs: int | tuple[int, ...]) -> Params:
     """
     x = jnp.zeros(inputs)
     failed = f"init of the network failed on an example of shape {x.shape}:"
-    params = shapes_of(failed, lambda key: model.init(key, x), jax.random.key(0))
+    params = checked_eval_shape(failed, lambda key: model.init(key, x), jax.random.key(0))
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             name = jax.tree_util.keystr(path, simple=True, separator=".")

@@ -79,7 +79,9 @@ def map_members(
     shared: Any,
     devices: Sequence[Device] | None = None,
 ) -> Any:
-    """fn(*static, *member, shared) for all members [C, S, …], one after another on each device.
+    """fn(*static, *member, shared) for all members, as NumPy arrays with leading axes [C, S].
+
+    Each device computes one member after another.
 
     Args:
       fn: a function of one member, such as a measure; the same object compiles once.
@@ -87,9 +89,6 @@ def map_members(
       members: trees with leading axes [C, S].
       shared: a tree of arrays for all members, such as data.
       devices: all by default.
-
-    Returns:
-      The results, as NumPy arrays with leading axes [C, S].
 
     Raises:
       ValueError: if the members' leading axes differ, or there is no member.
@@ -115,8 +114,8 @@ def map_members(
         results.append(fetch(_map_blocks(fn, static, mesh, wave, shared)))
 
     def stack(*leaves: np.ndarray) -> np.ndarray:
-        of_members = np.concatenate(leaves)[:n_members]
-        return of_members.reshape(n_conditions, n_seeds, *of_members.shape[1:])
+        rows = np.concatenate(leaves)[:n_members]
+        return rows.reshape(n_conditions, n_seeds, *rows.shape[1:])
 
     return jax.tree.map(stack, *results)
 

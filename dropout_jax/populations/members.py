@@ -78,19 +78,19 @@ def stack_conditions(conditions: Sequence[Hparams], n_layers: int | None = None)
       [0.  0.5]
     """
     listed = isinstance(conditions, Sequence) and not isinstance(conditions, Hparams)
-    wrong = [one for one in conditions if not isinstance(one, Hparams)] if listed else [conditions]
+    wrong = [c for c in conditions if not isinstance(c, Hparams)] if listed else [conditions]
     if wrong:
         raise TypeError(f"conditions must be a list of Hparams, got {type(wrong[0]).__name__}")
     if not conditions:
         raise ValueError("a population needs at least one condition, got none")
-    given = [
+    shapes = [
         {name: np.shape(value) for name, value in hparams._asdict().items() if value is not None}
         for hparams in conditions
     ]
-    if any(shapes != given[0] for shapes in given):
+    if any(others != shapes[0] for others in shapes):
         raise ValueError(
             "all conditions must give the same hyper-parameters in the same shapes, got "
-            + " and ".join(sorted(set(map(str, given))))
+            + " and ".join(sorted(set(map(str, shapes))))
         )
     for hparams in conditions:
         check_hparams(hparams, n_layers)
@@ -115,10 +115,9 @@ def members_of(hparams: Hparams, seeds: Sequence[int], key: jax.Array) -> Member
       [0.  0.5 0.  0.5]
     """
     n_conditions = len(jax.tree.leaves(hparams)[0])
-    condition_of = np.tile(np.arange(n_conditions), len(seeds))
-    seed_of = np.repeat(np.asarray(seeds, np.uint32), n_conditions)
-    keys = jax.vmap(partial(member_key, key))(seed_of)
-    return Members(jax.tree.map(lambda leaf: leaf[condition_of], hparams), keys)
+    conditions = np.tile(np.arange(n_conditions), len(seeds))
+    keys = jax.vmap(partial(member_key, key))(np.repeat(np.asarray(seeds, np.uint32), n_conditions))
+    return Members(jax.tree.map(lambda leaf: leaf[conditions], hparams), keys)
 
 
 class Wave(NamedTuple):
@@ -140,5 +139,5 @@ def waves(members: Members, first: int, size: int) -> Iterator[Wave]:
     n_members = len(members.keys)
     for begin in range(first, n_members, size):
         places = np.arange(begin, begin + size) % n_members
-        of_wave = jax.tree.map(lambda leaf, at=places: leaf[at], members)
-        yield Wave(begin, min(begin + size, n_members), of_wave)
+        rows = jax.tree.map(lambda leaf, places=places: leaf[places], members)
+        yield Wave(begin, min(begin + size, n_members), rows)

@@ -42,13 +42,15 @@ def member_bytes(config: Config, inputs: int | tuple[int, ...]) -> int:
       8485152
     """
     x = jnp.zeros(inputs)
-    passed_on = _passed_on(jax.make_jaxpr(config.model.apply)(params_of(config.model, inputs), x))
-    in_training = 3 * config.batch_size * (x.size + passed_on)
-    in_evaluation = 2 * EVALUATION_BATCH * passed_on
+    product_outputs = _product_outputs(
+        jax.make_jaxpr(config.model.apply)(params_of(config.model, inputs), x)
+    )
+    in_training = 3 * config.batch_size * (x.size + product_outputs)
+    in_evaluation = 2 * EVALUATION_BATCH * product_outputs
     return 4 * (4 * n_parameters(config, inputs) + max(in_training, in_evaluation))
 
 
-def _passed_on(program: Any) -> int:
+def _product_outputs(program: Any) -> int:
     """How many numbers the products and convolutions of a program give.
 
     A scan counts as often as it turns, and a loop whose turns are not known before once.
@@ -56,10 +58,10 @@ def _passed_on(program: Any) -> int:
     n = 0
     for equation in program.eqns:
         parts = jax.tree.leaves(list(equation.params.values()))
-        within = sum(_passed_on(part) for part in parts if hasattr(part, "eqns"))
+        within = sum(_product_outputs(part) for part in parts if hasattr(part, "eqns"))
         n += equation.params.get("length", 1) * within
         if equation.primitive.name in _PRODUCTS:
-            n += sum(of.aval.size for of in equation.outvars)
+            n += sum(out.aval.size for out in equation.outvars)
     return n
 
 

@@ -99,9 +99,8 @@ def fit_population(
         that are no `Dataset`, or a callback that is no function.
       ValueError: for no seed or a repeated one, conditions that `stack_conditions` refuses, data
         that cannot be trained on, a network or an optimizer that does not take the conditions
-        (`config.check_training`), block or memory for less than one member, a
-        checkpoint of another population, a key of another generator, or a callback that
-        returns what are not N bools.
+        (`config.check_training`), block or memory for less than one member, a checkpoint of another
+        population, a key of another generator, or a callback that returns what are not N bools.
       Interrupted: on Ctrl-C, with the seeds completed so far.
 
     Example:
@@ -122,7 +121,6 @@ def fit_population(
     check_training(config, data, conditions[0])
     members, inputs = members_of(hparams, seeds, key), data.x_train.shape[1:]
     n_members = len(members.keys)
-    total = n_members * config.epochs
     block = block_size(config, inputs, devices, memory) if block is None else block
     if block < 1:
         raise ValueError(f"block must be at least 1 member, got {block}")
@@ -138,12 +136,12 @@ def fit_population(
             if wave.first == n_resumed:
                 flight = unpack(config, mesh, hparams, keys, shared, saved)
             flight = flight or start(config, mesh, hparams, keys, shared)
-            seed_of, condition_of = np.divmod(np.arange(wave.first, wave.last), len(conditions))
-            seeds_there = np.array(seeds)[seed_of]
+            rows, condition = np.divmod(np.arange(wave.first, wave.last), len(conditions))
+            seed = np.array(seeds)[rows]
             while flight.epoch < config.epochs:
                 flight = advance(config, mesh, hparams, flight, shared)
-                done = wave.first * config.epochs + len(seed_of) * flight.epoch
-                moment = Moment(done, total, condition_of, seeds_there, flight)
+                done = wave.first * config.epochs + len(seed) * flight.epoch
+                moment = Moment(done, n_members * config.epochs, condition, seed, flight)
                 flight = stop(flight, of_first(callback(moment)))
                 if checkpoints and anywhere(perf_counter() - saved_at > checkpoints.seconds):
                     checkpoints.save(pack(store, n_saved, n_done, flight))

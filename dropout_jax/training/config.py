@@ -19,9 +19,9 @@ from dropout_jax.networks.protocol import (
     Network,
     Params,
     check_network,
+    checked_eval_shape,
     layout_of,
     params_of,
-    shapes_of,
     training_pass,
 )
 from dropout_jax.noise import check_rate
@@ -124,8 +124,8 @@ class Config:
     @property
     def n_classes(self) -> int | None:
         """The number K of classes; None if the loss takes other labels than cross entropy's."""
-        of_classes = (objectives.cross_entropy, optax.softmax_cross_entropy_with_integer_labels)
-        return self.model.features[-1] if self.loss_fn in of_classes else None
+        class_losses = (objectives.cross_entropy, optax.softmax_cross_entropy_with_integer_labels)
+        return self.model.features[-1] if self.loss_fn in class_losses else None
 
     @property
     def mlp(self) -> MLP:
@@ -242,7 +242,7 @@ def check_training(config: Config, data: Dataset, hparams: Hparams | None = None
     input_shape, n_outputs = data.x_train.shape[1:], config.model.features[-1]
     x, params = jnp.zeros(input_shape), params_of(config.model, input_shape)
     failed = f"apply of the network failed on an example of shape {input_shape}:"
-    outputs = shapes_of(failed, lambda params: config.model.apply(params, x), params)
+    outputs = checked_eval_shape(failed, lambda params: config.model.apply(params, x), params)
     if getattr(outputs, "shape", None) != (n_outputs,):
         raise ValueError(
             f"a network must make {n_outputs} outputs, the last of its features, of an example of "
@@ -256,7 +256,7 @@ def check_training(config: Config, data: Dataset, hparams: Hparams | None = None
         ("rate_schedule", "progress", (jnp.zeros(()),)),
     ):
         if fn := getattr(config, name):
-            number = shapes_of(f"{name} must take {takes}, got", fn, *arguments)
+            number = checked_eval_shape(f"{name} must take {takes}, got", fn, *arguments)
             if getattr(number, "shape", None) != ():
                 raise ValueError(f"{name} must give one number, got {number}")
     if (n := len(data.x_train)) < config.batch_size:
@@ -282,8 +282,8 @@ def _check_first_step(config: Config, params: Params, hparams: Hparams, x: jax.A
         given = "no rates" if hparams.rates is None else "a key and traced rates"
         failed = f"apply of the network failed on a batch with {given}:"
         one_pass = partial(training_pass, config.model)
-        shapes_of(failed, one_pass, params, x, jax.random.key(0), hparams.rates)
+        checked_eval_shape(failed, one_pass, params, x, jax.random.key(0), hparams.rates)
     if config.make_optimizer is not sgd:
         alone = "whose update takes gradients, state and parameters alone"
         name = getattr(config.make_optimizer, "__name__", "a function")
-        shapes_of(f"{_OPTIMIZER}, {alone}, got {name}:", update, params, hparams)
+        checked_eval_shape(f"{_OPTIMIZER}, {alone}, got {name}:", update, params, hparams)

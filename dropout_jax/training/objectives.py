@@ -7,11 +7,7 @@ import optax
 
 
 def cross_entropy(logits: jax.Array, label: jax.Array) -> jax.Array:
-    """Negative log-likelihood -log softmax(logits)[label], in nats.
-
-    Args:
-      logits: unnormalised log-probabilities [K].
-      label: the class, an integer scalar in 0 … K - 1.
+    """Negative log-likelihood -log softmax(logits)[label], in nats, of logits [K] and a class.
 
     Raises:
       ValueError: if they have other shapes.
