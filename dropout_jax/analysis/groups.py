@@ -17,10 +17,10 @@ from dropout_jax.analysis.statistics import (
     CONFIDENCE,
     N_RANDOM,
     Comparison,
+    as_float64,
+    describe_coverage,
     judge,
-    real,
-    said_of_coverage,
-    scale_of,
+    power_of_two,
     step_down,
 )
 
@@ -47,12 +47,10 @@ def permutation_test(
 
     Under the hypothesis the networks may be dealt anew into two groups, all K values of a network
     together. The statistic is the difference of means over the deviation of both groups together,
-    which deals leave as it is; one-sided tests ask whether the condition's mean is larger. The
+    which deals do not change; one-sided tests ask whether the condition's mean is larger. The
     p-value alone is the share of deals whose statistic is as large (Fisher 1935), the adjusted one
-    is that of `statistics.step_down`. Both are exact if there are at most 2^15 deals. Otherwise so
-    many random ones and the observed one are counted. The smallest p-value of all deals is
-    2 / C(S + S', S) for groups of one size, half of that for others. A value that is not finite
-    makes its column NaN.
+    is that of `statistics.step_down`. Both are exact for up to 2^15 deals; else so many random ones
+    and the observed one are counted. A value that is not finite makes its column NaN.
 
     Example:
       >>> alone, _ = permutation_test(np.arange(4.0)[:, None], np.arange(4.0)[:, None] + 10)
@@ -102,14 +100,8 @@ def _deals(n: int, m: int) -> Iterator[np.ndarray]:
         yield rng.permuted(np.tile(observed, (_CHUNK, 1)), axis=1)
 
 
-def negligible_test(baseline: np.ndarray, condition: np.ndarray, margin: ArrayLike) -> np.ndarray:
-    """Adjusted p-values [K] that differences of groups lie within ± margin, as in `paired`.
-
-    Example:
-      >>> x = np.arange(4.0)[:, None]
-      >>> print(np.round(70 * negligible_test(x, x, 10.0)))
-      [1.]
-    """
+def _negligible_test(baseline: np.ndarray, condition: np.ndarray, margin: ArrayLike) -> np.ndarray:
+    """Adjusted p-values [K] that differences of groups lie within ± margin, as in `paired`."""
     _, adjusted = permutation_test(
         np.concatenate([-baseline, baseline], axis=1),
         np.concatenate([margin - condition, condition + margin], axis=1),
@@ -131,11 +123,11 @@ def welch_interval(baseline: np.ndarray, condition: np.ndarray) -> tuple[float, 
     both = np.concatenate([baseline, condition])
     if not np.isfinite(both).all():
         return math.nan, math.nan
-    scale = scale_of(both)
+    scale = power_of_two(both)
     groups = (baseline / scale, condition / scale)
     variances = [group.var(ddof=1) / len(group) for group in groups]
-    apart = sum(v * v / (len(group) - 1) for v, group in zip(variances, groups, strict=True))
-    t = stats.t.ppf((1 + CONFIDENCE) / 2, sum(variances) ** 2 / apart) if apart else 0.0
+    spread = sum(v * v / (len(group) - 1) for v, group in zip(variances, groups, strict=True))
+    t = stats.t.ppf((1 + CONFIDENCE) / 2, sum(variances) ** 2 / spread) if spread else 0.0
     half = float(t * math.sqrt(sum(variances))) * scale
     difference = float(condition.mean() - baseline.mean())
     return difference - half, difference + half
@@ -149,24 +141,19 @@ def said_of_interval(n: int, m: int) -> str:
       95 % Welch interval (with 4 in the smaller group it covered 94.4 % of normal differences in
       simulation, and 88.8 % of the worst law tried)
     """
-    return f"95 % Welch interval ({said_of_coverage(COVERAGE, min(n, m), 'in the smaller group')})"
+    return f"95 % Welch interval ({describe_coverage(COVERAGE, min(n, m), 'in the smaller group')})"
 
 
-def effect_size(baseline: np.ndarray, condition: np.ndarray) -> float:
+def _effect_size(baseline: np.ndarray, condition: np.ndarray) -> float:
     """Hedges' g of two groups [S], [S'], by their pooled deviation.
 
     It is NaN if the values of each group are equal but for rounding, or not all are finite.
-
-    Example:
-      >>> g = effect_size(np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0, 4.0]))
-      >>> print(round(g, 3))  # 1 - 3/15
-      0.8
     """
     n, m = len(baseline), len(condition)
     both = np.concatenate([baseline, condition])
     if not np.isfinite(both).all():
         return math.nan
-    both = both / scale_of(both)
+    both = both / power_of_two(both)
     baseline, condition = both[:n], both[n:]
     squares = (n - 1) * baseline.var(ddof=1) + (m - 1) * condition.var(ddof=1)
     pooled = math.sqrt(squares / (n + m - 2))
@@ -184,8 +171,7 @@ def compare(
 ) -> list[Comparison]:
     """Compare K quantities of one family in networks [S, K] with those in others [S', K].
 
-    Intervals are Welch's, which assume no common variance; p-values are those of
-    `permutation_test`; the effect size is Hedges' g with the pooled deviation.
+    Intervals are Welch's, p-values those of `permutation_test`; the effect size is Hedges' g.
 
     Raises:
       TypeError: if they are not real numbers.
@@ -196,8 +182,8 @@ def compare(
       >>> print(round(one.difference, 3), one.verdict)
       -0.1 more uniform
     """
-    baseline = real(baseline, "baseline", 2)
-    condition = real(condition, "condition", 2)
+    baseline = as_float64(baseline, "baseline", 2)
+    condition = as_float64(condition, "condition", 2)
     if baseline.ndim != 2 or condition.ndim != 2 or baseline.shape[1] != condition.shape[1]:
         raise ValueError(
             "baseline and condition must both be [networks, comparisons], got "
@@ -205,7 +191,7 @@ def compare(
         )
     p_values = (
         *permutation_test(baseline, condition),
-        negligible_test(baseline, condition, margin),
+        _negligible_test(baseline, condition, margin),
     )
     estimates = [_estimate(x, y) for x, y in zip(baseline.T, condition.T, strict=True)]
     return judge(estimates, p_values, higher_is_uniform)
@@ -221,5 +207,5 @@ def _estimate(x: np.ndarray, y: np.ndarray) -> Comparison:
         difference=float(y.mean() - x.mean()),
         ci_low=low,
         ci_high=high,
-        effect_size=effect_size(x, y),
+        effect_size=_effect_size(x, y),
     )

@@ -1,8 +1,7 @@
 """Paired comparisons over seeds: intervals, exact tests, effect sizes.
 
-The seed is the unit of every statistic: a difference is condition minus baseline of the two members
-that share init, batches and mask bits. The weights of one network are never pooled as independent
-samples. NumPy in, NumPy out.
+A difference is condition minus baseline of the two members of a seed, which share init, batches and
+mask bits. The weights of one network are never pooled as independent samples. NumPy in, NumPy out.
 
 Shapes: S seeds, K comparisons of one family.
 """
@@ -19,10 +18,10 @@ from dropout_jax.analysis.statistics import (
     MIN_SEEDS,
     N_RANDOM,
     Comparison,
+    as_float64,
+    describe_coverage,
     judge,
-    real,
-    said_of_coverage,
-    scale_of,
+    power_of_two,
     step_down,
 )
 
@@ -48,17 +47,17 @@ _CHUNK = 2**11  # patterns held at once
 _RESAMPLED_AT_ONCE = 2**24  # numbers
 
 
-def _of_two(differences: ArrayLike) -> np.ndarray:
+def _vector(differences: ArrayLike) -> np.ndarray:
     """A vector of at least two differences, or an error."""
-    differences = real(differences, "differences", 2)
+    differences = as_float64(differences, "differences", 2)
     if differences.ndim != 1:
         raise ValueError(f"differences must be a vector, got shape {differences.shape}")
     return differences
 
 
-def _family(differences: ArrayLike) -> np.ndarray:
+def _matrix(differences: ArrayLike) -> np.ndarray:
     """Differences [S, K] of at least one seed, or an error."""
-    differences = real(differences, "differences", 1)
+    differences = as_float64(differences, "differences", 1)
     if differences.ndim != 2:
         raise ValueError(f"differences must be [S, K], got shape {differences.shape}")
     return differences
@@ -67,12 +66,11 @@ def _family(differences: ArrayLike) -> np.ndarray:
 def interval(differences: np.ndarray) -> tuple[float, float]:
     """Interval for the mean of paired differences [S]: Student's (1908) below six seeds, else BCa.
 
-    BCa after Efron (1987), by `scipy.stats.bootstrap` with a fixed seed. Any bootstrap interval is
-    too narrow for few seeds, as it resamples from a variance of (S - 1)/S. The nominal level is
-    therefore raised from 1 - α to that of the expanded percentile interval,
-    1 - 2 Φ(√(S/(S - 1)) t_{α/2, S - 1}) (Hesterberg 2015). Below six seeds even that saturates at
-    the range of the sample. Equal differences give two equal ends. A difference that is not finite
-    gives NaN.
+    BCa after Efron (1987), with a fixed seed. For few seeds a bootstrap interval is too narrow, as
+    it resamples from a variance of (S - 1)/S. The nominal level is therefore raised from 1 - α to
+    that of the expanded percentile interval, 1 - 2 Φ(√(S/(S - 1)) t_{α/2, S - 1}) (Hesterberg
+    2015). Below six seeds even that saturates at the range of the sample. Equal differences give
+    two equal ends, one that is not finite gives NaN.
 
     Raises:
       TypeError: if they are not real numbers.
@@ -83,13 +81,13 @@ def interval(differences: np.ndarray) -> tuple[float, float]:
       >>> print(low < 2 < high)
       True
     """
-    differences = _of_two(differences)
+    differences = _vector(differences)
     n = len(differences)
     if not np.isfinite(differences).all():
         return math.nan, math.nan
     if np.ptp(differences) <= 1e-12 * np.abs(differences).max():
         return float(differences.mean()), float(differences.mean())
-    scale = scale_of(differences)
+    scale = power_of_two(differences)
     differences = differences / scale
     if n < MIN_SEEDS:
         t = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
@@ -115,13 +113,13 @@ def sign_flip_test(
     """p-values [K] of a family of paired differences [S, K]: alone, and adjusted over the family.
 
     Under the hypothesis the signs of a seed's differences may be flipped, all K together. The
-    statistic |Σ d| / √Σ d² has a scale that flips leave as it is; a one-sided test of a positive
-    mean takes Σ d / √Σ d². The p-value alone is the share of sign patterns whose statistic is as
-    large (Fisher 1935, §21); the adjusted one is that of `statistics.step_down`. Both are exact for
-    up to 16 seeds if the differences are symmetric. For more seeds, 2^15 random patterns and the
-    observed one are counted, which keeps the level (Phipson & Smyth 2010). For up to 16 seeds the
-    smallest p-value is 2^(1 - S), one-sided 2^-S, whatever K is. A number that is not finite leaves
-    a seed out of that column; a column of them gives NaN.
+    statistic is |Σ d| / √Σ d², whose scale flips do not change; a one-sided test of a positive mean
+    takes Σ d / √Σ d². The p-value alone is the share of sign patterns whose statistic is as large
+    (Fisher 1935, §21); the adjusted one is that of `statistics.step_down`. Both are exact for up to
+    16 seeds if the differences are symmetric; the smallest is then 2^(1 - S), one-sided 2^-S,
+    whatever K is. For more seeds, 2^15 random patterns and the observed one are counted, which
+    keeps the level (Phipson & Smyth 2010). A number that is not finite leaves a seed out of that
+    column; a column of them gives NaN.
 
     Raises:
       TypeError: if they are not real numbers.
@@ -132,7 +130,7 @@ def sign_flip_test(
       >>> print(alone, adjusted)
       [0.03125 0.03125] [0.03125 0.03125]
     """
-    differences = _family(differences)
+    differences = _matrix(differences)
     counted = np.isfinite(differences)
     d = np.where(counted, differences, 0.0)
     d /= np.maximum(np.abs(d).max(axis=0), np.finfo(float).tiny)
@@ -153,17 +151,16 @@ def sign_flip_test(
 def negligible_test(differences: np.ndarray, margin: ArrayLike) -> np.ndarray:
     """Adjusted p-values [K] that mean differences [S, K] lie within ± margin: equivalence.
 
-    Two one-sided tests (Schuirmann 1987), that the mean is below the margin and that it is above
-    its negative. All 2 K of them are one family of `sign_flip_test`, so a true difference at the
-    margin is called negligible in at most 5 % of families. A margin of NaN gives NaN. Errors are
-    those of `sign_flip_test`.
+    Two one-sided tests (Schuirmann 1987): the mean is below the margin, and above its negative. All
+    2 K are one family of `sign_flip_test`, whose errors it raises. So a true difference at the
+    margin is called negligible in at most 5 % of families. A margin of NaN gives NaN.
 
     Example:
       >>> d = np.array([0.1, -0.1, 0.2, -0.2, 0.1, -0.1])
       >>> print(negligible_test(d[:, None], 1.0))  # 1 of 64 patterns
       [0.015625]
     """
-    differences = _family(differences)
+    differences = _matrix(differences)
     both = np.concatenate([margin - differences, differences + margin], axis=1)
     _, adjusted = sign_flip_test(both, two_sided=False)
     return np.maximum(*np.split(adjusted, 2))
@@ -188,17 +185,17 @@ def _sign_patterns(n: int) -> Iterator[np.ndarray]:
 def effect_size(differences: np.ndarray) -> float:
     """Hedges' g for paired differences [S]: mean / sd · (1 - 3/(4 (S - 1) - 1)).
 
-    It is NaN of two differences, and if they are equal but for rounding, or not all finite. It
+    It is NaN of two differences, if they are equal but for rounding, or if one is not finite. It
     raises the errors of `interval`.
 
     Example:
       >>> print(round(effect_size(np.array([1.0, 2.0, 3.0])), 3))  # 2 / 1 · (1 - 3/7)
       1.143
     """
-    differences = _of_two(differences)
+    differences = _vector(differences)
     if not np.isfinite(differences).all():
         return math.nan
-    differences = differences / scale_of(differences)
+    differences = differences / power_of_two(differences)
     n = len(differences)
     sd = differences.std(ddof=1)
     if n < 3 or sd <= 1e-12 * np.abs(differences).max():  # equal, but for rounding
@@ -209,8 +206,7 @@ def effect_size(differences: np.ndarray) -> float:
 def smallest_p(n_seeds: int) -> float:
     """The smallest p-value that so many seeds can reach, alone or adjusted over any family.
 
-    Beyond 16 seeds it is a bound: random patterns may hold the observed one or its opposite again,
-    and the smallest one reached is then some times as large.
+    Beyond 16 seeds it is a bound, as random patterns may hold the observed one again.
 
     Example:
       >>> print(smallest_p(6))  # 2⁻⁵
@@ -229,7 +225,7 @@ def said_of_interval(n_seeds: int) -> str:
     if n_seeds < min(COVERAGE):
         return "95 % t interval" if n_seeds > 1 else "no interval"
     kind = "t" if n_seeds < MIN_SEEDS else "BCa bootstrap"
-    return f"95 % {kind} interval ({said_of_coverage(COVERAGE, n_seeds, 'seeds')})"
+    return f"95 % {kind} interval ({describe_coverage(COVERAGE, n_seeds, 'seeds')})"
 
 
 def compare(
@@ -258,8 +254,8 @@ def compare(
       >>> print(round(one.difference, 3), one.verdict)
       -0.1 more uniform
     """
-    baseline = real(baseline, "baseline", 0)
-    condition = real(condition, "condition", 0)
+    baseline = as_float64(baseline, "baseline", 0)
+    condition = as_float64(condition, "condition", 0)
     if baseline.shape != condition.shape or baseline.ndim != 2 or len(baseline) < 2:
         raise ValueError(
             "baseline and condition must both be [seeds, comparisons] with at least two seeds, got "

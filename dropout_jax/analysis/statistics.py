@@ -1,7 +1,6 @@
 """From differences to verdicts: what comparisons of paired seeds and of groups share.
 
-`paired` and `groups` resample, each in its own way. A family of comparisons is adjusted and judged
-here, by one rule.
+`paired` and `groups` resample, each in its own way; families are adjusted and judged here.
 
 Shapes: S seeds or networks, K comparisons of one family, R resamples.
 """
@@ -49,7 +48,7 @@ class Comparison(NamedTuple):
     verdict: str = "undecided"
 
 
-def real(values: ArrayLike, name: str, n_seeds: int) -> np.ndarray:
+def as_float64(values: ArrayLike, name: str, n_seeds: int) -> np.ndarray:
     """Values [S, …] as float64.
 
     Raises:
@@ -57,7 +56,7 @@ def real(values: ArrayLike, name: str, n_seeds: int) -> np.ndarray:
       ValueError: if there are fewer than `n_seeds`.
 
     Example:
-      >>> print(real([1, 2], "values", 2))
+      >>> print(as_float64([1, 2], "values", n_seeds=2))
       [1. 2.]
     """
     array = np.asarray(values)
@@ -70,14 +69,13 @@ def real(values: ArrayLike, name: str, n_seeds: int) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def scale_of(values: np.ndarray) -> float:
+def power_of_two(values: np.ndarray) -> float:
     """The power of two at or below the largest |value|.
 
-    Dividing by it does not round, and squares and cubes of the quotients neither underflow to 0 nor
-    overflow.
+    Dividing by it does not round, and squares and cubes of the quotients stay in range.
 
     Example:
-      >>> print(scale_of(np.array([3.0, -5.0])))
+      >>> print(power_of_two(np.array([3.0, -5.0])))
       4.0
     """
     return float(np.ldexp(1.0, np.frexp(np.abs(values).max())[1] - 1))
@@ -90,12 +88,12 @@ def step_down(
 
     The adjusted p-value of the largest statistic is the share of resamples in which any statistic
     of the family is as large; that of the second leaves the first out, and so on (Westfall & Young
-    1993, algorithm 4.1). They control the family-wise error rate, and use how the statistics depend
-    on each other.
+    1993, algorithm 4.1). This controls the family-wise error rate and uses the dependence of the
+    statistics.
 
     Args:
       observed: the statistics [K], of one scale, large where a hypothesis is doubtful.
-      resampled: the same statistics in chunks [R, K] of resamples in which all hypotheses hold; the
+      resampled: the same statistics in chunks [R, K] of resamples under all hypotheses; the
         observed ones are among them.
 
     Example:
@@ -104,35 +102,32 @@ def step_down(
       [1. 2.] [2. 2.]
     """
     order = np.argsort(-observed, kind="stable")
-    n, alone, of_any = 0, np.zeros(len(observed)), np.zeros(len(observed))
+    n, alone, any_as_large = 0, np.zeros(len(observed)), np.zeros(len(observed))
     for statistics in resampled:
         ordered = statistics[:, order]
         largest_left = np.maximum.accumulate(ordered[:, ::-1], axis=1)[:, ::-1]
         alone[order] += (ordered >= observed[order]).sum(axis=0)
-        of_any += (largest_left >= observed[order]).sum(axis=0)
+        any_as_large += (largest_left >= observed[order]).sum(axis=0)
         n += len(statistics)
-    adjusted = np.empty_like(of_any)
-    adjusted[order] = np.maximum.accumulate(of_any / max(n, 1))
+    adjusted = np.empty_like(any_as_large)
+    adjusted[order] = np.maximum.accumulate(any_as_large / max(n, 1))
     return alone / max(n, 1), adjusted
 
 
-def said_of_coverage(coverage: Mapping[int, tuple[float, float]], n: int, of: str) -> str:
+def describe_coverage(coverage: Mapping[int, tuple[float, float]], n: int, unit: str) -> str:
     """How often an interval covered in simulation: under a normal law, and under the worst tried.
 
-    Args:
-      coverage: {n: shares under both}; the largest n that is not above the one at hand is said.
-      n: seeds, or networks of the smaller group.
-      of: what `n` counts.
+    `coverage` is {n: shares under both}, of which the largest n up to the one at hand is taken.
 
     Example:
-      >>> print(said_of_coverage({3: (0.951, 0.876)}, 4, "seeds"))
+      >>> print(describe_coverage({3: (0.951, 0.876)}, 4, "seeds"))
       with 3 seeds it covered 95.1 % of normal differences in simulation, and 87.6 % of the worst
       law tried
     """
-    nearest = max(of_n for of_n in coverage if of_n <= n)
+    nearest = max(simulated for simulated in coverage if simulated <= n)
     normal, least = (f"{100 * share:.1f} %" for share in coverage[nearest])
     return (
-        f"with {nearest} {of} it covered {normal} of normal differences in simulation, "
+        f"with {nearest} {unit} it covered {normal} of normal differences in simulation, "
         f"and {least} of the worst law tried"
     )
 
@@ -142,9 +137,9 @@ def error_interval(errors: ArrayLike, n_examples: float) -> tuple[float, float]:
 
     Errors [S] are fractions, measured on the same `n_examples`. Two variances add up: that of the
     mean over seeds, s²/S, and that of the examples, e(1 - e)/n, with e the mean error. The second
-    is an upper bound: it counts the part that differs between seeds twice. The quantile is that of
-    Student's t with S - 1 degrees, or the normal one for a single seed. Ends are cut at 0 and 1.
-    With `n_examples` infinite the examples are given, as for errors that are no rates.
+    is an upper bound: it counts the part that differs between seeds twice. The quantile is
+    Student's with S - 1 degrees of freedom, or the normal one for a single seed. Ends are cut at 0
+    and 1. With `n_examples` infinite the examples are given, as for errors that are no rates.
 
     Raises:
       TypeError: if the errors are not real numbers.
@@ -155,18 +150,16 @@ def error_interval(errors: ArrayLike, n_examples: float) -> tuple[float, float]:
       >>> print(round(low, 3), round(high, 3))
       0.028 0.092
     """
-    errors = real(errors, "errors", 1)
+    errors = as_float64(errors, "errors", 1)
     if not n_examples > 0:
         raise ValueError(f"n_examples must be positive, got {n_examples}")
     low, high = (0.0, 1.0) if n_examples < math.inf else (-math.inf, math.inf)
     if ((errors < low) | (errors > high)).any():
         raise ValueError(f"errors must lie in [0, 1], got {errors.min():g} … {errors.max():g}")
     n, mean = len(errors), float(errors.mean())
-    of_seeds = errors.var(ddof=1) / n if n > 1 else 0.0
+    variance = (errors.var(ddof=1) / n if n > 1 else 0.0) + mean * (1 - mean) / n_examples
     law = stats.t(n - 1) if n > 1 else stats.norm
-    half = float(law.ppf((1 + CONFIDENCE) / 2)) * math.sqrt(
-        of_seeds + mean * (1 - mean) / n_examples
-    )
+    half = float(law.ppf((1 + CONFIDENCE) / 2)) * math.sqrt(variance)
     return float(np.clip(mean - half, low, high)), float(np.clip(mean + half, low, high))
 
 
@@ -175,7 +168,7 @@ def verdict(
 ) -> str:
     """One of `VERDICTS`: the direction if p_adjusted < .05, negligible if p_negligible < .05.
 
-    A difference can be both. A number that is not finite decides nothing.
+    NaN decides nothing.
 
     Example:
       >>> verdict(-0.2, 0.01, 0.9, higher_is_uniform=False)
