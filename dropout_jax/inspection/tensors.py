@@ -21,11 +21,10 @@ from dropout_jax.io import readers
 _READ = ".safetensors, .npz or a folder of orbax"
 _INDEX = ".safetensors.index.json"  # of shards, as Hugging Face's libraries write it
 _IN_FOLDERS = ("weights.safetensors", "model.safetensors", f"model{_INDEX}")
-_DTYPES: dict[str, str] = {
+_DTYPES = {  # NumPy's names of those of safetensors
     **{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "BOOL": "bool"},
     **{"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"},
-    **{f"I{n}": f"int{n}" for n in (8, 16, 32, 64)},
-    **{f"U{n}": f"uint{n}" for n in (8, 16, 32, 64)},
+    **{f"{kind[0].upper()}{n}": f"{kind}{n}" for kind in ("int", "uint") for n in (8, 16, 32, 64)},
 }
 
 
@@ -69,13 +68,13 @@ def tensors_of(path: Path) -> list[Tensor]:
         raise ValueError(f"a file of weights must be {_READ}, got the device or pipe {path}")
     try:
         if path.is_dir():
-            return _of_orbax(_checkpoint_in(path))
+            return _from_orbax(_checkpoint_in(path))
         if path.suffix == ".safetensors":
-            return _of_safetensors(path)
+            return _from_safetensors(path)
         if path.name.endswith(_INDEX):
-            return _of_shards(path)
+            return _from_shards(path)
         if path.suffix == ".npz":
-            return _of_npz(path)
+            return _from_npz(path)
     except Exception as error:  # what a foreign file can make a reader raise has no end
         if path.is_file() and (why := conversion(path)):
             raise ValueError(why) from error
@@ -108,7 +107,7 @@ def _in_folder(path: Path) -> Path:
     return next((path / name for name in _IN_FOLDERS if (path / name).is_file()), path)
 
 
-def _of_safetensors(path: Path) -> list[Tensor]:
+def _from_safetensors(path: Path) -> list[Tensor]:
     from safetensors import safe_open
 
     with safe_open(path, "np"):
@@ -116,23 +115,21 @@ def _of_safetensors(path: Path) -> list[Tensor]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
-    return [
-        Tensor(
-            name,
-            shape := tuple(of["shape"]),
-            dtype := _DTYPES.get(str(of["dtype"]), str(of["dtype"])),
-            partial(_read_safetensors, path, shape, dtype, 8 + length + of["data_offsets"][0]),
-        )
-        for name, of in header.items()
-        if name != "__metadata__"
-    ]
+    header.pop("__metadata__", None)
+    tensors = []
+    for name, of in header.items():
+        shape, dtype = tuple(of["shape"]), _DTYPES.get(of["dtype"]) or of["dtype"]
+        start = 8 + length + of["data_offsets"][0]
+        read = partial(_read_safetensors, path, shape, dtype, start)
+        tensors.append(Tensor(name, shape, dtype, read))
+    return tensors
 
 
-def _of_shards(index: Path) -> list[Tensor]:
+def _from_shards(index: Path) -> list[Tensor]:
     """The tensors of an index, each in the shard that the index names."""
     shard_of = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
     tensors = {
-        shard: {tensor.name: tensor for tensor in _of_safetensors(_shard(index, shard))}
+        shard: {tensor.name: tensor for tensor in _from_safetensors(_shard(index, shard))}
         for shard in dict.fromkeys(shard_of.values())
     }
     return [tensors[shard][name] for name, shard in shard_of.items()]
@@ -162,7 +159,7 @@ def _read_safetensors(
     return np.fromfile(path, kind, math.prod(shape), offset=start).reshape(shape)
 
 
-def _of_npz(path: Path) -> list[Tensor]:
+def _from_npz(path: Path) -> list[Tensor]:
     return [
         Tensor(name, header.shape, header.dtype.name, partial(readers.npz_member, path, name))
         for name, header in readers.npz_headers(path).items()
@@ -185,8 +182,12 @@ def _checkpoint_in(path: Path) -> Path:
     return found[0].resolve()
 
 
-def _of_orbax(path: Path) -> list[Tensor]:
-    tree = _orbax_tree(path)
+def _from_orbax(path: Path) -> list[Tensor]:
+    import orbax.checkpoint as ocp
+
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+        metadata = reader.metadata(path).item_metadata
+    tree = getattr(metadata, "tree", metadata)
     return [
         Tensor(
             jax.tree_util.keystr(where, simple=True, separator="."),
@@ -197,14 +198,6 @@ def _of_orbax(path: Path) -> list[Tensor]:
         for where, leaf in jax.tree_util.tree_leaves_with_path(tree)
         if getattr(leaf, "shape", None) is not None
     ]
-
-
-def _orbax_tree(path: Path) -> Any:
-    import orbax.checkpoint as ocp
-
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-        told = reader.metadata(path).item_metadata
-        return getattr(told, "tree", told)
 
 
 def _read_orbax(path: Path, tree: Any, where: tuple, row: int | None = None) -> np.ndarray:
