@@ -1,7 +1,4 @@
-"""Two groups of files compared, layer by layer.
-
-Shapes: K comparisons of one family.
-"""
+"""Two groups of files compared, layer by layer."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -29,13 +26,13 @@ def common_layers(files: Sequence[Inspected]) -> tuple[list[str], dict[str, str]
       >>> print(common_layers(files))
       (['kernel'], {'a.w': 'not in all files', 'b.w': 'not in all files'})
     """
-    shapes = [{name: layer.shape for name, layer in file.layers.items()} for file in files]
-    names = dict.fromkeys(name for of_file in shapes for name in of_file)
+    names = dict.fromkeys(name for file in files for name in file.layers)
     why = {}
     for name in names:
-        if any(name not in of_file for of_file in shapes):
+        shapes = {file.layers[name].shape if name in file.layers else None for file in files}
+        if None in shapes:
             why[name] = "not in all files"
-        elif len({of_file[name] for of_file in shapes}) > 1:
+        elif len(shapes) > 1:
             why[name] = "not of one shape in all files"
     return [name for name in names if name not in why], why
 
@@ -52,7 +49,7 @@ def of_other_shapes(files: Sequence[Inspected]) -> str:
     for file in files:
         for name, layer in file.layers.items():
             shapes.setdefault(name, {})["{} → {}".format(*layer.shape)] = None
-    unlike = [f"{name} is {', '.join(of)}" for name, of in shapes.items() if len(of) > 1]
+    unlike = [f"{name} is {', '.join(each)}" for name, each in shapes.items() if len(each) > 1]
     more = f" ({len(unlike) - 1:,} more)" if len(unlike) > 1 else ""
     return f"Layers of one name have other shapes: {unlike[0]}{more}." if unlike else ""
 
@@ -74,7 +71,7 @@ def not_compared(
 
 
 def too_few(n_baseline: int, n_against: int, paired: bool) -> str:
-    """A sentence if so many files can show no direction, with how many can; else it is empty.
+    """A sentence if so few files can show no direction, with how many can; else it is empty.
 
     Example:
       >>> print(too_few(3, 3, paired=False))
@@ -90,14 +87,11 @@ def too_few(n_baseline: int, n_against: int, paired: bool) -> str:
     if least < ALPHA:
         return ""
     enough = next(n for n in itertools.count(2) if smallest(n, n) < ALPHA)
-    files, take = (
-        (f"{n_baseline} pairs of files", f"{enough} pairs")
-        if paired
-        else (f"{n_baseline} and {n_against} files", f"{enough} and {enough}")
-    )
-    return (
-        f"With {files} the smallest p is {least:.2g}, so no direction can be decided: take {take}."
-    )
+    files, more = f"{n_baseline} and {n_against} files", f"{enough} and {enough}"
+    if paired:
+        files, more = f"{n_baseline} pairs of files", f"{enough} pairs"
+    undecided = f"the smallest p is {least:.2g}, so no direction can be decided"
+    return f"With {files} {undecided}: take {more}."
 
 
 def compare_groups(
@@ -105,13 +99,9 @@ def compare_groups(
 ) -> list[dict[str, Any]]:
     """Differences, against minus baseline, in the layers that all files have.
 
-    The file of a run counts once, with the mean over its seeds. p-values are adjusted over a
-    family: one measure of all layers and both views, wherever every file has a value.
-
-    Args:
-      baseline: the files to compare with.
-      against: the files that are compared.
-      paired: whether the files belong together one by one, as those of one seed do.
+    The file of a run counts once, with the mean over its seeds. If `paired`, the files belong
+    together one by one, as those of one seed do. p-values are adjusted over a family: one measure
+    of all layers and both views, wherever every file has a value.
 
     Raises:
       ValueError: if there are too few files, not as many of both if `paired`, or no common
@@ -125,8 +115,8 @@ def compare_groups(
       >>> print(row["measure"], row["verdict"])
       gini undecided
     """
-    everything = [*baseline, *against]
-    common, _ = common_layers(everything)
+    files = [*baseline, *against]
+    common, _ = common_layers(files)
     if not common:
         raise ValueError("all files must have a layer of the same name and shape, got none")
     if paired and len(baseline) != len(against):
@@ -137,19 +127,19 @@ def compare_groups(
         (name, view)
         for name in common
         for view in VIEWS[:2]
-        if all(np.isfinite(mean(file.values[name][view]["gini"])) for file in everything)
+        if all(np.isfinite(mean(file.values[name][view]["gini"])) for file in files)
     ]
     if not cells:
         raise ValueError("a layer must have a number in all files, got none that has")
     compare = compare_paired if paired else compare_unpaired
     rows = []
-    for measured in MEASURES:
+    for measure in MEASURES:
         first, second = (
-            np.array([[mean(f.values[l][view][measured]) for l, view in cells] for f in group])
+            np.array([[mean(f.values[l][view][measure]) for l, view in cells] for f in group])
             for group in (baseline, against)
         )
-        higher = measured in HIGHER_IS_UNIFORM
-        compared = compare(first, second, higher_is_uniform=higher, margin=MARGINS[measured])
+        higher = measure in HIGHER_IS_UNIFORM
+        compared = compare(first, second, higher_is_uniform=higher, margin=MARGINS[measure])
         for (layer, view), one in zip(cells, compared, strict=True):
-            rows.append({"layer": layer, "view": view, "measure": measured, **one._asdict()})
+            rows.append({"layer": layer, "view": view, "measure": measure, **one._asdict()})
     return rows

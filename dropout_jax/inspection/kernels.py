@@ -21,9 +21,9 @@ class Kernel(NamedTuple):
     """The weights of one layer of one network, as they are measured.
 
     Attributes:
-      weights: [in, out] in float32, to be multiplied by 2^exponent.
-      alive: those that count, [≤ in, ≤ out]: from live inputs to live units with a weight but 0.
-      exponent: 0 but for a file of float64.
+      weights: [in, out] in float32; those of the file are weights · 2^exponent.
+      alive: the rows of live inputs, and the columns of live units that have a weight but 0 there.
+      exponent: 0 unless the file has float64.
     """
 
     weights: np.ndarray
@@ -54,9 +54,7 @@ def layers_of(
 ) -> tuple[list[Layer], dict[str, str]]:
     """The layers among the tensors of one file, and why every other tensor is none.
 
-    Args:
-      tensors: those of one file.
-      layout: `in-out` or `out-in`, for all kernels; by default inferred from the names.
+    `layout` is `in-out` or `out-in`, for all kernels; by default it is inferred from the names.
 
     Raises:
       ValueError: for another layout.
@@ -78,10 +76,10 @@ def layers_of(
         name = tensor.name
         if why := why_none(name, tensor.dtype, shapes):
             skipped[name] = why
-        elif lies := layout or layout_of(name):
-            as_kernel = partial(as_matrix, name, layout=lies, bias=shape_of_bias(name, shapes))
+        elif order := layout or layout_of(name):
+            as_kernel = partial(as_matrix, name, layout=order, bias=shape_of_bias(name, shapes))
             shape = jax.eval_shape(as_kernel, jax.ShapeDtypeStruct(tensor.shape, np.float32)).shape
-            found.append(Layer(name, shape, _LAW_OF[lies], 1, partial(_read, tensor, as_kernel)))
+            found.append(Layer(name, shape, _LAW_OF[order], 1, partial(_read, tensor, as_kernel)))
         else:
             skipped[name] = "not named as kernels are: give the layout, in-out or out-in"
     return found, skipped
@@ -125,7 +123,7 @@ def _read_of_run(tensor: Tensor, inputs: Tensor, outputs: Tensor | None, s: int)
 def _in_float32(array: np.ndarray) -> tuple[np.ndarray, int]:
     """An array of any floating type as float32, and the e of the factor 2^-e that scales it.
 
-    Only float64 is scaled, so that its largest magnitude lies in [.5, 1); else e is 0. No measure
+    Only float64 is scaled, so that its largest magnitude order in [.5, 1); else e is 0. No measure
     depends on the scale. Only weights below 2⁻¹⁴⁹ of the largest become 0.
     """
     if array.dtype != np.float64:
@@ -141,9 +139,6 @@ def _in_float32(array: np.ndarray) -> tuple[np.ndarray, int]:
 def _alive(
     weights: np.ndarray, inputs: np.ndarray, outputs: np.ndarray | bool = True
 ) -> np.ndarray:
-    """The rows of live inputs, and the columns of live outputs that have a weight but 0 there.
-
-    A unit without any weight, as pruning leaves it, is dead.
-    """
+    """What counts: a unit without any weight from a live input, as pruning leaves it, is dead."""
     units = outputs & weights.any(axis=0, where=inputs[:, None])
     return weights if inputs.all() and units.all() else weights[np.ix_(inputs, units)]

@@ -31,11 +31,11 @@ _WARNED = 8  # lines
 
 
 class Inspected(NamedTuple):
-    """What was found in a file.
+    """What was found in a file or folder.
 
     Attributes:
       path: the file or folder.
-      layers: those found, by name.
+      layers: by name.
       values: {layer: {view: {measure: values [S]}}}; NaN where there is nothing to measure. The
         views are `spread.VIEWS`, and `size` has the numbers of `size.Size`.
       skipped: why other tensors are no layers, by name.
@@ -183,7 +183,7 @@ def _inspected(
 
 
 class _Measured(NamedTuple):
-    """A kernel: its values {view: {measure: value}}, what is wrong with it, profile if asked."""
+    """The values {view: {measure: value}} of one kernel, or what is wrong with it."""
 
     values: Mapping[str, Mapping[str, float]]
     wrong: str | None = None

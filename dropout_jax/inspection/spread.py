@@ -123,7 +123,7 @@ def references() -> dict[str, dict[str, float]]:
     """
     return {
         law: {name: float(m(a)) for name, m in MEASURES.items()}
-        for law, a in _magnitudes_of_laws().items()
+        for law, a in _quantiles_of_laws().items()
     }
 
 
@@ -134,11 +134,11 @@ def profiles_of_laws() -> dict[str, Profile]:
       >>> print(profiles_of_laws()["uniform"].lorenz[50].round(3))  # the smaller half: a quarter
       0.25
     """
-    laws = _magnitudes_of_laws()
+    laws = _quantiles_of_laws()
     return {law: jax.tree.map(np.asarray, profile(a, n_points=N_POINTS)) for law, a in laws.items()}
 
 
-def _magnitudes_of_laws() -> dict[str, jax.Array]:
+def _quantiles_of_laws() -> dict[str, jax.Array]:
     """Quantiles of |w| under each law; the scale does not matter."""
     u = (np.arange(_N_QUANTILES) + 0.5) / _N_QUANTILES
     laws = {
