@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from dropout_jax.analysis.members import Measured
@@ -24,26 +23,20 @@ from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import Curve, Metrics
 
 _Tensors = dict[str, np.ndarray]
+_Values = dict[int, dict[str, dict[str, Any]]]  # {layer: {view: {measure: [C, S]}}}
 
 
 @dataclass(frozen=True)
 class Kept:
-    """It stands for a network other than an MLP, of which a folder keeps the kernels alone.
-
-    Example:
-      >>> print(Kept((8, 10)).features)
-      (8, 10)
-    """
+    """It stands for a network other than an MLP, of which a folder keeps the kernels alone."""
 
     features: tuple[int, ...]
 
-    def init(self, key: jax.Array, x: Any, /) -> Any:
+    def init(self, *_: Any, **__: Any) -> Any:
         """Raise NotImplementedError: the network is not known."""
         raise NotImplementedError("the folder of a run keeps no network other than an MLP")
 
-    def apply(self, params: Any, x: Any, /, **noise: Any) -> Any:
-        """Raise NotImplementedError: the network is not known."""
-        raise NotImplementedError("the folder of a run keeps no network other than an MLP")
+    apply = init
 
 
 def load_run(folder: str | Path) -> Run:
@@ -74,58 +67,50 @@ def load_run(folder: str | Path) -> Run:
     try:
         return _read(folder)
     except (FileNotFoundError, NotADirectoryError) as error:
-        lacks = Path(error.filename or "").name
-        raise ValueError(f"{expected}, where {lacks} is missing") from None
+        missing = Path(error.filename or "").name
+        raise ValueError(f"{expected}, where {missing} is missing") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        why = on_one_line(error)
-        raise ValueError(f"{expected}: {why}") from error
+        raise ValueError(f"{expected}: {on_one_line(error)}") from error
 
 
 def _read(folder: Path) -> Run:
     """`load_run`, with the errors of what reads the files."""
-    from safetensors.numpy import load_file
-
-    told, summary, environment = (
+    settings, summary, environment = (
         json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("config", "summary", "environment")
     )
-    weights, profiles = (
-        load_file(_there(folder / f"{name}.safetensors")) for name in ("weights", "profiles")
-    )
-    names, features = list(summary["conditions"]), (*told["features"], told["n_classes"])
-    of_mlp, n_layers = "layers" not in summary, len(summary.get("layers", features))
-    listed = [as_text(name) for name in names]  # in tables
-    values, seeds = _values(folder / "metrics.csv", listed)
-    parts = ("kernel", "bias") if of_mlp else ("kernel",)
-    start = _tree(weights, ["init"] * len(names), n_layers, parts)
-    epochs, curve = _curve(folder / "curves.csv", listed)
-    population = Population(_tree(weights, names, n_layers, parts), start, epochs, curve)
-    live = [_stacked(weights, names, f"{l}/live_inputs") for l in range(n_layers)]
-    sorted_ = {
+    weights = _load_tensors(folder / "weights.safetensors")
+    profiles = _load_tensors(folder / "profiles.safetensors")
+    conditions, features = summary["conditions"], (*settings["features"], settings["n_classes"])
+    names, labels = list(conditions), list(map(as_text, conditions))  # in tensors and in tables
+    is_mlp, n_layers = "layers" not in summary, len(summary.get("layers", features))
+    values, seeds = _values(folder / "metrics.csv", labels)
+    parts = ("kernel", "bias") if is_mlp else ("kernel",)
+    init_params = _params(weights, ["init"] * len(names), n_layers, parts)
+    epochs, curve = _curve(folder / "curves.csv", labels)
+    params = _params(weights, names, n_layers, parts)
+    live_inputs = [_stack(weights, names, f"{l}/live_inputs") for l in range(n_layers)]
+    sorted_values = {
         l: {
             view: Profile(
-                *(_stacked(profiles, names, f"{l}/{view}/{of}") for of in Profile._fields)
+                *(_stack(profiles, names, f"{l}/{view}/{part}") for part in Profile._fields)
             )
             for view in ("entries", "contribution")
             if f"{names[0]}/{l}/{view}/lorenz" in profiles
         }
         for l in range(n_layers)
     }
-    config = Config(
-        MLP(features) if of_mlp else Kept(features),
-        epochs=told["epochs"],
-        batch_size=told["batch_size"],
-    )
+    model = MLP(features) if is_mlp else Kept(features)
     return Run(
-        config,
-        {name: _hparams(told, name, of) for name, of in summary["conditions"].items()},
-        seeds,
-        population,
-        Measured(values, sorted_, live),
-        _numbers(summary),
-        environment["seconds"],
-        environment["interrupted"],
-        environment["prng"],
+        config=Config(model, settings["epochs"], settings["batch_size"]),
+        conditions={name: _hparams(settings, name, of) for name, of in conditions.items()},
+        seeds=seeds,
+        population=Population(params, init_params, epochs, curve),
+        measured=Measured(values, sorted_values, live_inputs),
+        summary=_numbers(summary),
+        seconds=environment["seconds"],
+        interrupted=environment["interrupted"],
+        prng=environment["prng"],
     )
 
 
@@ -138,73 +123,75 @@ def _numbers(tree: Any) -> Any:
     return math.nan if tree is None else tree
 
 
-def _there(path: Path) -> Path:
-    """The path of a file, which must be there: safetensors' own error has no name of it."""
-    path.stat()
-    return path
+def _load_tensors(path: Path) -> _Tensors:
+    from safetensors.numpy import load_file
+
+    path.stat()  # for an error with the name of the file; that of safetensors has none
+    return load_file(path)
 
 
-def _stacked(tensors: _Tensors, names: list[str], of: str) -> Any:
+def _stack(tensors: _Tensors, names: list[str], part: str) -> Any:
     """A tensor of every condition [C, …]."""
-    return np.stack([tensors[f"{name}/{of}"] for name in names])
+    return np.stack([tensors[f"{name}/{part}"] for name in names])
 
 
-def _hparams(told: dict[str, Any], name: str, condition: dict[str, Any]) -> Hparams:
+def _hparams(settings: dict[str, Any], name: str, record: dict[str, Any]) -> Hparams:
     """The hyper-parameters of a condition, from the configuration and the summary."""
-    of_all = told.get("conditions", {})
-    usual = {key: told[key] for key in ("learning_rate", "momentum") if key in told}
+    of_all = settings.get("conditions", {})
+    usual = {key: settings[key] for key in ("learning_rate", "momentum") if key in settings}
     if any("max_norm" in given for given in of_all.values()):
         usual["max_norm"] = math.inf
-    own = {key: condition[key] for key in ("rates", "weight_decay")}
+    own = {key: record[key] for key in ("rates", "weight_decay")}
     given = {key: value for key, value in of_all.get(name, {}).items() if value is not None}
     return Hparams(**{**usual, **own, **given})
 
 
-def _tree(
-    weights: _Tensors, of: list[str], n_layers: int, parts: tuple[str, ...]
+def _params(
+    weights: _Tensors, names: list[str], n_layers: int, parts: tuple[str, ...]
 ) -> dict[str, Any]:
     """The parameters of all members of these conditions."""
     return {
         "params": {
-            f"layer_{l}": {part: _stacked(weights, of, f"{l}/{part}") for part in parts}
+            f"layer_{l}": {part: _stack(weights, names, f"{l}/{part}") for part in parts}
             for l in range(n_layers)
         }
     }
 
 
-def _curve(path: Path, names: list[str]) -> tuple[np.ndarray, Curve]:
+def _curve(path: Path, labels: list[str]) -> tuple[np.ndarray, Curve]:
     """The epochs [P] of the learning curves, and the curves."""
-    rows = _rows(path)
+    rows = _rows(path, labels)
     epochs = np.unique([int(row["epoch"]) for row in rows])
-    shape = (len(names), -1, len(epochs))
-    ordered = sorted(rows, key=lambda row: names.index(row["condition"]))  # stable: seeds, epochs
+
+    shape = (len(labels), -1, len(epochs))
+
+    def column(name: str) -> Any:
+        return np.array([row[name] for row in rows], np.float32).reshape(shape)
+
     train, test = (
-        Metrics(*(_column(ordered, f"{split}_{metric}", shape) for metric in Metrics._fields))
+        Metrics(*(column(f"{split}_{metric}") for metric in Metrics._fields))
         for split in Curve._fields
     )
     return epochs, Curve(train, test)
 
 
-def _values(path: Path, names: list[str]) -> tuple[dict[int, dict[str, dict[str, Any]]], list[int]]:
-    """The measures {layer: {view: {measure: [C, S]}}}, and the seeds."""
-    found: dict[tuple[int, str, str], list[float]] = {}
-    rows = _rows(path)
+def _values(path: Path, labels: list[str]) -> tuple[_Values, list[int]]:
+    """The measures, and the seeds."""
+    rows = _rows(path, labels)
     seeds = list(dict.fromkeys(int(row["seed"]) for row in rows))
-    for row in sorted(rows, key=lambda row: names.index(row["condition"])):
+    columns: dict[tuple[int, str, str], list[float]] = {}
+    for row in rows:
         if row["layer"] and row["view"] != "inputs":
             key = int(row["layer"]), row["view"], row["measure"]
-            found.setdefault(key, []).append(float(row["value"]))
-    values: dict[int, dict[str, dict[str, Any]]] = {}
-    for (layer, view, measure), of in found.items():
-        array = np.array(of, np.float32).reshape(len(names), len(seeds))
+            columns.setdefault(key, []).append(float(row["value"]))
+    values: _Values = {}
+    for (layer, view, measure), column in columns.items():
+        array = np.array(column, np.float32).reshape(len(labels), len(seeds))
         values.setdefault(layer, {}).setdefault(view, {})[measure] = array
     return values, seeds
 
 
-def _column(rows: list[dict[str, str]], name: str, shape: tuple[int, ...]) -> Any:
-    return np.array([row[name] for row in rows], np.float32).reshape(shape)
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
+def _rows(path: Path, labels: list[str]) -> list[dict[str, str]]:
+    """The rows of a table, those of a condition together, in the order of their labels."""
     with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        return sorted(csv.DictReader(file), key=lambda row: labels.index(row["condition"]))
