@@ -20,10 +20,6 @@ class Outcome(NamedTuple):
       seconds: spent on compilation, training and analysis.
       interrupted: whether seeds are missing.
       prng: the generator of the key that all members descend from.
-
-    Example:
-      >>> print(Outcome._fields[:3])
-      ('config', 'conditions', 'seeds')
     """
 
     config: Config

@@ -80,25 +80,23 @@ class Run(Outcome):
             raise ValueError(f"folder must be new or empty, got {folder}")
         *features, n_classes = self.config.model.features
         conditions = {
-            name: {
-                key: np.asarray(of).tolist() for key, of in h._asdict().items() if of is not None
-            }
+            name: {key: np.asarray(x).tolist() for key, x in h._asdict().items() if x is not None}
             for name, h in self.conditions.items()
         }
         settings = {"command": "compare", "features": features, "n_classes": n_classes}
         settings |= {"epochs": self.config.epochs, "batch_size": self.config.batch_size}
         usual = Config(MLP(self.config.model.features))
-        for name, of in vars(self.config).items():
-            if of != getattr(usual, name):  # the network, or functions of the user's own
-                settings.setdefault(name, _called(of))
+        for name, value in vars(self.config).items():
+            if value != getattr(usual, name):  # the network, or functions of the user's own
+                settings.setdefault(name, _describe(value))
         write(folder, self, {**settings, "conditions": conditions})
 
     def __repr__(self) -> str:
         if len(self.conditions) == 1:
-            ((name, of),) = self.summary["conditions"].items()
-            error = of["test_error"]["mean"]
-            said = "" if error != error else f", mean test error {error_said(error, self.summary)}"
-            return f"Run of {len(self.seeds)} seeds of {name}{said}; see .figures, .save(folder)"
+            ((name, record),) = self.summary["conditions"].items()
+            mean = record["test_error"]["mean"]
+            error = "" if mean != mean else f", mean test error {error_said(mean, self.summary)}"
+            return f"Run of {len(self.seeds)} seeds of {name}{error}; see .figures, .save(folder)"
         names = ", ".join(self.conditions)
         return (
             f"Run of {len(self.seeds)} seeds each of {names}; "
@@ -131,8 +129,8 @@ def compare(
     if they are at least two.
 
     The layers of a network other than an MLP are its kernels (`trees.kernels_in`), by number in
-    `metrics.csv`, and by name in `summary["layers"]`. What needs the activations of
-    units, contributions and path norms, is left out (`members.measure_population`).
+    `metrics.csv`, and by name in `summary["layers"]`. Contributions and path norms are left out:
+    they need the activations of units.
 
     Raises:
       TypeError: also for conditions that are no dict.
@@ -153,14 +151,14 @@ def compare(
       undecided
     """
     if not isinstance(conditions, dict):
-        shown = type(conditions).__name__
-        raise TypeError(f"conditions must be a dict {{name: Hparams}}, got {shown}")
+        kind = type(conditions).__name__
+        raise TypeError(f"conditions must be a dict {{name: Hparams}}, got {kind}")
     model, seeds, interrupted = config.model, seeds_of(seeds), False
     for name in conditions:
         check_name(name)
     if len(conditions) > 1 and len(seeds) < 2:
         raise ValueError(f"a comparison needs at least two seeds, got {len(seeds)}")
-    kernels = None if isinstance(model, MLP) else _names_of_kernels(config, data)
+    kernels = None if isinstance(model, MLP) else _kernel_names(config, data)
     with _timed() as training:
         try:
             population = fit_population(
@@ -175,26 +173,22 @@ def compare(
                 callback=callback,
             )
         except Interrupted as stop:
-            if stop.partial is None or stop.partial.curve.train.loss.shape[1] < 2:
+            if stop.partial is None or (n_complete := stop.partial.curve.train.loss.shape[1]) < 2:
                 raise
-            population, interrupted = stop.partial, True
-            seeds = seeds[: population.curve.train.loss.shape[1]]
+            population, seeds, interrupted = stop.partial, seeds[:n_complete], True
     with _timed() as analysis:
         measured = measure_population(model, population, data.x_train)
         of_rates = config.error_fn is None
         n_examples = (len(data.x_train), len(data.x_test)) if of_rates else None
-        without = (0.0,) * len(model.features)
-        told = {
-            name: hparams._replace(rates=without) if hparams.rates is None else hparams
+        no_rates = (0.0,) * len(model.features)
+        with_rates = {
+            name: hparams._replace(rates=no_rates) if hparams.rates is None else hparams
             for name, hparams in conditions.items()
         }
-        summary = summarise(told, seeds, population, measured, n_examples, kernels)
-        own = {
-            "loss": config.loss_fn is not objectives.cross_entropy,
-            "error": config.error_fn is not None,
-        }
+        summary = summarise(with_rates, seeds, population, measured, n_examples, kernels)
+        own = {"loss": config.loss_fn is not objectives.cross_entropy, "error": not of_rates}
         if any(own.values()):
-            summary["own_metrics"] = [metric for metric, is_own in own.items() if is_own]
+            summary["own_metrics"] = [metric for metric in own if own[metric]]
         if len(conditions) > 1:
             summary["verdict"] = verdict(summary)
     seconds = {
@@ -206,22 +200,22 @@ def compare(
     return Run(config, conditions, seeds, population, measured, summary, seconds, interrupted, prng)
 
 
-def _called(setting: Any) -> str:
-    """What a network or a function is called, without addresses, which no two processes share."""
-    shown = getattr(setting, "__qualname__", None) or " ".join(repr(setting).split())
-    return re.sub(r"# attributes | at 0x[0-9a-f]+", "", shown)[:200]
+def _describe(setting: Any) -> str:
+    """The name of a network or a function, without addresses, which no two processes share."""
+    name = getattr(setting, "__qualname__", None) or " ".join(repr(setting).split())
+    return re.sub(r"# attributes | at 0x[0-9a-f]+", "", name)[:200]
 
 
-def _names_of_kernels(config: Config, data: Dataset) -> list[str]:
+def _kernel_names(config: Config, data: Dataset) -> list[str]:
     """The names of a network's kernels, known without training it."""
     check_training(config, data)
-    found = jax.eval_shape(kernels_in, params_of(config.model, data.x_train.shape[1:]))
-    if not found:
+    kernels = jax.eval_shape(kernels_in, params_of(config.model, data.x_train.shape[1:]))
+    if not kernels:
         raise ValueError(
             "a comparison needs kernels, arrays of two axes or more named kernel, w or weight, got "
             f"none in a network of type {type(config.model).__name__}"
         )
-    return sorted(found, key=natural)
+    return sorted(kernels, key=natural)
 
 
 @contextlib.contextmanager

@@ -11,16 +11,14 @@ import numpy as np
 from dropout_jax.networks.mlp import layers
 from dropout_jax.runs.outcome import Outcome
 
-_NOT_IN_A_PATH = r"[^\w .-]"  # on any system
-_INSTALL = "--tensorboard needs tensorboardX: pip install 'dropout_jax[tensorboard]'"
-
 
 def check_installed() -> None:
     """Raise ValueError unless tensorboardX is installed; the message says how to install it."""
     try:
         import tensorboardX  # noqa: F401, only whether it is there
     except ModuleNotFoundError:
-        raise ValueError(_INSTALL) from None
+        install = "pip install 'dropout_jax[tensorboard]'"
+        raise ValueError(f"--tensorboard needs tensorboardX: {install}") from None
 
 
 def write(folder: Path, result: Outcome) -> None:
@@ -40,14 +38,14 @@ def write(folder: Path, result: Outcome) -> None:
     }
     trees = [(0, layers(population.init_params)), (last, layers(population.params))]
     for c, name in enumerate(result.conditions):
+        safe_name = re.sub(r"[^\w .-]", "_", name)  # in a path of any system
         for s, seed in enumerate(result.seeds):
-            of_member = folder / f"{c}-{re.sub(_NOT_IN_A_PATH, '_', name)}" / str(seed)
-            with SummaryWriter(str(of_member)) as writer:
+            with SummaryWriter(str(folder / f"{c}-{safe_name}" / str(seed))) as writer:
                 for tag, values in curves.items():
                     for epoch, value in zip(population.epochs, values[c, s], strict=True):
                         writer.add_scalar(tag, float(value), int(epoch))
-                for epoch, of_layers in trees:
-                    for l, layer in enumerate(of_layers):
+                for epoch, tree in trees:
+                    for l, layer in enumerate(tree):
                         kernel = np.asarray(layer["kernel"][c, s])
                         if np.isfinite(kernel).all():
                             writer.add_histogram(f"layer_{l}/w", kernel, epoch)

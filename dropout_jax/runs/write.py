@@ -18,7 +18,7 @@ from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.pictures import figures, page
 
 
-def tensors(result: Outcome) -> dict[str, np.ndarray]:
+def _tensors(result: Outcome) -> dict[str, np.ndarray]:
     """All weights by name, for `weights.safetensors`.
 
     `{condition}/{layer}/kernel` is [S, in, out] and `…/bias` [S, out]; `init/{layer}/…` is the init
@@ -37,18 +37,18 @@ def tensors(result: Outcome) -> dict[str, np.ndarray]:
         for l, live in enumerate(result.measured.live_inputs):
             named[f"{name}/{l}/live_inputs"] = live[c]
             if not isinstance(model, MLP):
-                of_outputs = named[f"{name}/{l}/kernel"].shape[::2]
-                named[f"{name}/{l}/live_outputs"] = np.ones(of_outputs, bool)
+                n_seeds, _, n_out = named[f"{name}/{l}/kernel"].shape
+                named[f"{name}/{l}/live_outputs"] = np.ones((n_seeds, n_out), bool)
     return named
 
 
 def _profiles(result: Outcome) -> dict[str, np.ndarray]:
     """What figures show of all seeds: `{condition}/{layer}/{view}/relative`, `…/lorenz` [S, Q]."""
     return {
-        f"{name}/{l}/{view}/{of}": np.asarray(values[c], np.float32)
+        f"{name}/{l}/{view}/{part}": np.asarray(values[c], np.float32)
         for l, views in result.measured.profiles.items()
         for view, profile in views.items()
-        for of, values in profile._asdict().items()
+        for part, values in profile._asdict().items()
         for c, name in enumerate(result.conditions)
     }
 
@@ -73,20 +73,18 @@ def write(
       ...     write(Path(folder), result, {"dataset": "digits"}, compact=True)
       ...     print(sorted(path.name for path in Path(folder).iterdir()))
       ['config.json', 'environment.json', 'figures', 'summary.json']
-      >>> print(tensors(result)["dropout/0/kernel"].shape)  # of two seeds
-      (2, 64, 4)
     """
-    begun = perf_counter()
+    start = perf_counter()
     writers.write_json(folder / "config.json", settings)
     if not compact:
         _write_tables(folder, result)
-        writers.write_tensors(folder / "weights.safetensors", tensors(result))
+        writers.write_tensors(folder / "weights.safetensors", _tensors(result))
         writers.write_tensors(folder / "profiles.safetensors", _profiles(result))
     tabled, formats = perf_counter(), ("png",) if compact else ("png", "svg")
     for name, figure in figures(result).items():
         write_figure(folder / "figures", name, figure, formats)
     drawn = perf_counter()
-    seconds = {**result.seconds, "files": tabled - begun, "figures": drawn - tabled}
+    seconds = {**result.seconds, "files": tabled - start, "figures": drawn - tabled}
     environment = {
         **environment_of(jax.random.key(0, impl=result.prng)),
         "seconds": {k: round(v, 2) for k, v in seconds.items()},
