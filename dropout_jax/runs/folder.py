@@ -19,7 +19,6 @@ from dropout_jax.io import writers
 MARK = "run.json"
 LOCK = ".lock"
 CHECKPOINTS = "checkpoint"  # of a run that is not done
-_MAX_NAME = 60  # characters
 _MADE_BY = "dropout_jax"
 _FILES = (  # the summary first: a folder that is half cleared must not pass for a whole run
     "summary.json",
@@ -48,8 +47,8 @@ def check_name(name: str) -> None:
       ValueError: the name of a condition must not be init, the name of the shared initial weights
     """
     is_word = isinstance(name, str) and name.isprintable() and name.strip() and "/" not in name
-    if not is_word or len(name) > _MAX_NAME:
-        expected = f"1 … {_MAX_NAME} printable characters without a slash"
+    if not is_word or len(name) > 60:
+        expected = "1 … 60 printable characters without a slash"
         raise ValueError(f"the name of a condition must be {expected}, got {name!r:.80}")
     if name == "init":
         shared = "init, the name of the shared initial weights"

@@ -20,10 +20,10 @@ from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.wording import (
     ADJUSTED,
     GINI,
+    SHOWN,
     described,
     explained,
     flat,
-    headings,
     in_order,
     legend,
     picture,
@@ -149,7 +149,8 @@ def answer(summary: Mapping[str, Any]) -> str:
 
 def _answer(summary: Mapping[str, Any], sentences: Sequence[str]) -> Markup:
     """The sentences and the picture-table."""
-    told = {"picture": picture(summary), "shown": headings(summary), "legend": legend(summary)}
+    shown = ["weights"] if "layers" in summary else list(SHOWN.values())
+    told = {"picture": picture(summary), "shown": shown, "legend": legend(summary)}
     told |= {"kernels": summary.get("layers")}
     return Markup(template("answer").render(told, sentences=sentences, gini=GINI))
 

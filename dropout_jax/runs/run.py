@@ -147,8 +147,6 @@ def compare(
       48
       >>> print(result)
       Run of 2 seeds each of none, dropout; its answer: .verdict, .table(), .figures, .save(folder)
-      >>> print(result.table(as_frame=False)[0]["verdict"])
-      undecided
     """
     if not isinstance(conditions, dict):
         kind = type(conditions).__name__

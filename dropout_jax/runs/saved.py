@@ -137,13 +137,13 @@ def _stack(tensors: _Tensors, names: list[str], part: str) -> Any:
 
 def _hparams(settings: dict[str, Any], name: str, record: dict[str, Any]) -> Hparams:
     """The hyper-parameters of a condition, from the configuration and the summary."""
-    of_all = settings.get("conditions", {})
-    usual = {key: settings[key] for key in ("learning_rate", "momentum") if key in settings}
-    if any("max_norm" in given for given in of_all.values()):
-        usual["max_norm"] = math.inf
+    conditions = settings.get("conditions", {})
+    shared = {key: settings[key] for key in ("learning_rate", "momentum") if key in settings}
+    if any("max_norm" in given for given in conditions.values()):
+        shared["max_norm"] = math.inf
     own = {key: record[key] for key in ("rates", "weight_decay")}
-    given = {key: value for key, value in of_all.get(name, {}).items() if value is not None}
-    return Hparams(**{**usual, **own, **given})
+    given = {key: value for key, value in conditions.get(name, {}).items() if value is not None}
+    return Hparams(**{**shared, **own, **given})
 
 
 def _params(

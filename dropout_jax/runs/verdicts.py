@@ -57,22 +57,16 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
     The work or the weights are spread if they are more uniform in more than half of the layers and
     less in none. They are not if fewer than half could be, even counting the undecided. Otherwise
     the sentence only lists the layers. Conditions with the same verdicts share a sentence. Where
-    that leaves more than two, those that spread the same share one, without the layers. Of a
-    network other than an MLP the weights alone are spoken of, and a last sentence says so. Of
-    conditions with the networks of the baseline, only that is said.
+    that leaves more than two, those that spread the same share one, without the layers.
 
     Example:
-      >>> def row(layer, view, verdict):
-      ...     of = {"condition": "dropout", "layer": layer, "view": view, "measure": "gini"}
-      ...     return of | {"verdict": verdict, "difference": -0.1}
-      >>> rows = [row(0, "contribution", "more uniform"), row(0, "entries", "less uniform")]
-      >>> rows.append(row(1, "entries", "negligible"))
+      >>> row = {"condition": "dropout", "layer": 0, "measure": "gini", "difference": -0.1}
+      >>> verdicts = {"contribution": "more uniform", "entries": "less uniform"}
+      >>> rows = [{**row, "view": view, "verdict": verdicts[view]} for view in verdicts]
       >>> conditions = dict.fromkeys(("none", "dropout"), {"n_compared": 10})
-      >>> (sentence,) = verdict({"conditions": conditions, "comparisons": rows})
-      >>> print(sentence)
+      >>> print(*verdict({"conditions": conditions, "comparisons": rows}))
       Dropout spreads the work rather than the weights: the hidden layer's units contribute more
-      evenly; single weights are spread less evenly in the first layer, about as evenly in the
-      output layer.
+      evenly; single weights are spread less evenly.
     """
     baseline, *others = summary["conditions"]
     same, layers = _same_as_baseline(summary), _layers_of(summary)
@@ -135,13 +129,13 @@ def _same_as_baseline(summary: Mapping[str, Any]) -> list[str]:
 def _layers_of(summary: Mapping[str, Any]) -> dict[str, _Layers]:
     """The verdicts on each condition whose networks differ from the baseline's."""
     table, same = picture(summary), _same_as_baseline(summary)
-    found = {}
+    verdicts = {}
     for name in dict.fromkeys(name for name, _ in table if name not in same):
         layers = [cells for (of, _), cells in table.items() if of == name]
         work = (cells["contributions"].verdict for cells in layers if "contributions" in cells)
         weights = (cells["weights"].verdict for cells in layers)
-        found[name] = _Layers(tuple(work), tuple(weights), "layers" not in summary)
-    return found
+        verdicts[name] = _Layers(tuple(work), tuple(weights), "layers" not in summary)
+    return verdicts
 
 
 def _group(values: Mapping[str, Hashable]) -> list[list[str]]:
@@ -225,11 +219,9 @@ def _ordinals(n: int, last: str) -> list[str]:
 
 def _changes_by_layer(verdicts: Sequence[str], names: Sequence[str]) -> str:
     """The changes, each with the layers that it holds for; the undecided ones in brackets."""
-    layers = {
-        change: _join(found)
-        for verdict, change in _CHANGES.items()
-        if (found := [name for name, one in zip(names, verdicts, strict=True) if one == verdict])
-    }
-    undecided = layers.pop("undecided", "")
-    decided = ", ".join(f"{change} in {where}" for change, where in layers.items())
-    return f"{decided} (undecided in {undecided})" if undecided else decided
+    layers: dict[str, list[str]] = {change: [] for change in _CHANGES.values()}
+    for verdict, name in zip(verdicts, names, strict=True):
+        layers[_CHANGES[verdict]].append(name)
+    undecided = layers.pop("undecided")
+    decided = ", ".join(f"{change} in {_join(where)}" for change, where in layers.items() if where)
+    return f"{decided} (undecided in {_join(undecided)})" if undecided else decided

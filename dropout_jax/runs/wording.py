@@ -126,24 +126,12 @@ def flat(tree: Any, name: str = "") -> dict[str, str]:
     return {name: str(tree)}
 
 
-def headings(summary: Mapping[str, Any]) -> list[str]:
-    """The columns of the picture-table; of a network other than an MLP the weights alone.
-
-    Example:
-      >>> print(headings({}), headings({"layers": ["params.Conv_0.kernel"]}))
-      ['contributions', 'weights'] ['weights']
-    """
-    return ["weights"] if "layers" in summary else list(SHOWN.values())
-
-
 def legend(summary: Mapping[str, Any]) -> str:
     """What the picture-table shows; of a network other than an MLP the weights alone.
 
     Example:
-      >>> print(legend({"layers": ["params.Conv_0.kernel"]}))
-      Differences of the Gini index; below 0 is more uniform. ≈ is negligible, “about as evenly”,
-      also where a small direction is shown (“negligibly less uniform”). Weights: the magnitudes |w|
-      of a layer.
+      >>> print(legend({"layers": ["params.Conv_0.kernel"]}).partition(";")[0])
+      Differences of the Gini index
     """
     if "layers" in summary:
         return " ".join([_LEGEND, *explained(["entries"])])
@@ -151,21 +139,15 @@ def legend(summary: Mapping[str, Any]) -> str:
 
 
 def described(condition: Mapping[str, Any], of_mlp: bool = True) -> str:
-    """What was done to the networks of a condition, from a summary; all in which others differ.
+    """What was done to the networks of a condition, from its record in a summary.
 
-    Args:
-      condition: its record.
-      of_mlp: whether the first rate is known to be that of the pixels.
+    The first rate of an MLP is that of the pixels.
 
     Example:
       >>> print(described({"rates": [0.0, 0.5, 0.5], "weight_decay": 0.0}))
       pixels 0, hidden 0.5 0.5
-      >>> print(described({"rates": [0.0, 0.0], "weight_decay": 1e-3}))
-      no dropout, weight decay 0.001
-      >>> print(described({"rates": [0.0, 0.5], "weight_decay": 0.0}, of_mlp=False))
-      rates 0 0.5
-      >>> print(described({"rates": [0.0], "weight_decay": 0.0, "learning_rate": 0.5}))
-      no dropout, learning rate 0.5
+      >>> print(described({"rates": [0.0, 0.0], "weight_decay": 1e-3, "learning_rate": 0.5}))
+      no dropout, learning rate 0.5, weight decay 0.001
     """
     pixels, *hidden = (f"{float(rate):g}" for rate in condition["rates"])
     if not any(condition["rates"]):
