@@ -56,17 +56,11 @@ def check_name(name: str) -> None:
 
 
 class Mark(NamedTuple):
-    """What a folder says of its run.
+    """What a folder says of its run."""
 
-    Attributes:
-      identity: all that decides the run's bits.
-      done: whether nothing is left to do.
-      files: what the run wrote or will write, as paths below the folder.
-    """
-
-    identity: dict[str, Any]
-    done: bool
-    files: list[str]
+    identity: dict[str, Any]  # all that decides the run's bits
+    done: bool  # whether nothing is left to do
+    files: list[str]  # what the run wrote or will write, as paths below the folder
 
 
 def new(parent: Path, name: str) -> Path:

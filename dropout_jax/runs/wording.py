@@ -69,17 +69,11 @@ def in_order(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 class Cell(NamedTuple):
-    """What a picture-table shows of one layer and view.
+    """What a picture-table shows of one layer and view."""
 
-    Attributes:
-      verdict: on the difference from the baseline.
-      mark: of the verdict.
-      said: the difference in Gini with its sign, or why there is none.
-    """
-
-    verdict: str
-    mark: str
-    said: str
+    verdict: str  # on the difference from the baseline
+    mark: str  # of the verdict
+    said: str  # the difference in Gini with its sign, or why there is none
 
 
 def starts(ginis: Mapping[str, float]) -> str:
@@ -153,7 +147,7 @@ def described(condition: Mapping[str, Any], of_mlp: bool = True) -> str:
     if not any(condition["rates"]):
         parts = ["no dropout"]
     elif of_mlp:
-        parts = [f"pixels {pixels}", *([f"hidden {' '.join(hidden)}"] if hidden else [])]
+        parts = [f"pixels {pixels}"] + ([f"hidden {' '.join(hidden)}"] if hidden else [])
     else:
         parts = [f"rates {' '.join([pixels, *hidden])}"]
     for key in ("learning_rate", "momentum", "weight_decay", "max_norm"):
@@ -215,11 +209,12 @@ def picture(summary: Mapping[str, Any]) -> dict[tuple[str, int], dict[str, Cell]
     for row in summary["comparisons"]:
         if row["measure"] == "gini" and row["view"] in SHOWN:
             verdict = "negligible" if "negligibl" in row["verdict"] else row["verdict"]
-            if row["difference"] is not None and not math.isnan(row["difference"]):  # None of JSON
-                said = f"{row['difference']:+.3f}"
+            difference = row["difference"]
+            if difference is None or math.isnan(difference):  # None of JSON
+                n_compared = summary["conditions"][row["condition"]]["n_compared"]
+                said = "no live unit in a seed" if n_compared > 1 else "diverged"
             else:
-                n = summary["conditions"][row["condition"]]["n_compared"]
-                said = "no live unit in a seed" if n > 1 else "diverged"
+                said = f"{difference:+.3f}"
             cell = Cell(verdict, _MARKS[verdict], said)
             table.setdefault((row["condition"], row["layer"]), {})[SHOWN[row["view"]]] = cell
     return table
