@@ -15,7 +15,6 @@ from markupsafe import Markup
 
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.runs import page_panels
-from dropout_jax.runs.page_panels import Panel
 from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.wording import (
     ADJUSTED,
@@ -107,13 +106,13 @@ def render(contents: Contents) -> str:
         answer_html=_answer(contents.summary, contents.answer),
         swatches=page_panels.swatches(names),
         layers=list(contents.magnitudes),
-        weights=page_panels.weights(contents.magnitudes),
+        weights=page_panels.weight_panels(contents.magnitudes),
         start=list(contents.magnitudes)[_most_changed(rows)],
-        sorted_weights=_profiles(contents.profiles, names, "|w|"),
-        sorted_units=_profiles(contents.units, names, "contribution"),
-        differences=page_panels.differences(rows, names),
+        sorted_weights=page_panels.profile_panels(contents.profiles, names, "|w|"),
+        sorted_units=page_panels.profile_panels(contents.units, names, "contribution"),
+        differences=page_panels.difference_panels(rows, names),
         own=own,
-        learning=page_panels.curves(contents.epochs, contents.curves, names, own),
+        learning=page_panels.curve_panels(contents.epochs, contents.curves, names, own),
         curve_rows=[
             (
                 name,
@@ -165,19 +164,6 @@ def template(name: str) -> jinja2.Template:
     here = jinja2.PackageLoader("dropout_jax.runs", "")
     environment = jinja2.Environment(loader=here, autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.get_template(f"{name}.html.jinja")
-
-
-def _profiles(of: Mapping[str, Profile], names: Sequence[str], quantity: str) -> list[Panel]:
-    """Sorted magnitudes and the Lorenz curve of each title, side by side."""
-    relative, shares = (
-        {title: np.asarray(getattr(profile, part)) for title, profile in of.items()}
-        for part in Profile._fields
-    )
-    of_both = (
-        page_panels.profiles(relative, names, quantity),
-        page_panels.lorenz(shares, names, quantity),
-    )
-    return [panel for pair in zip(*of_both, strict=True) for panel in pair]
 
 
 def _most_changed(rows: Sequence[Mapping[str, Any]]) -> int:

@@ -14,14 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.runs import panels
 from dropout_jax.runs.style import STYLE, colour, line, numbers
 from dropout_jax.runs.svg import inline
 from dropout_jax.runs.wording import in_order, of_differences
 
 PANEL_STYLE = {**STYLE, "font.size": 8, "axes.labelpad": 6}  # a page may enlarge the text
-_EVERY, _EVERY_OF_LORENZ = 2, 8  # of the points of a profile; Lorenz curves are smooth
-_UNITS = {"loss": "nats", "error": "%"}
 
 
 class Panel(NamedTuple):
@@ -73,12 +72,12 @@ def swatches(names: Sequence[str]) -> list[Markup]:
 
 
 @mpl.rc_context(PANEL_STYLE)
-def weights(magnitudes: Mapping[str, Mapping[str, np.ndarray]]) -> list[Panel]:
+def weight_panels(magnitudes: Mapping[str, Mapping[str, np.ndarray]]) -> list[Panel]:
     """|w| [N] against weight index, a panel per layer and condition, on one scale per layer.
 
     Example:
       >>> none, dropout = np.array([0.1, 0.3]), np.array([0.2, 0.2])
-      >>> drawn = weights({"layer 0": {"none": none, "dropout": dropout}})
+      >>> drawn = weight_panels({"layer 0": {"none": none, "dropout": dropout}})
       >>> print([panel.shown_for for panel in drawn])
       [{'layer': 'layer 0'}, {'layer': 'layer 0', 'condition': 'dropout'}]
     """
@@ -102,46 +101,32 @@ def weights(magnitudes: Mapping[str, Mapping[str, np.ndarray]]) -> list[Panel]:
 
 
 @mpl.rc_context(PANEL_STYLE)
-def profiles(
-    relative: Mapping[str, np.ndarray], names: Sequence[str], quantity: str
+def profile_panels(
+    profiles: Mapping[str, Profile], names: Sequence[str], quantity: str
 ) -> list[Panel]:
-    """Sorted magnitudes in units of their mean, {panel title: [C, S, Q]}; flat at 1 is uniform.
+    """Sorted magnitudes and Lorenz curves of each title, {title: `Profile` [C, S, Q]}, in pairs.
 
     Example:
-      >>> flat = {"layer 0": np.ones((2, 3, 101))}  # conditions, seeds, fractions
-      >>> (panel,) = profiles(flat, ["none", "dropout"], "|w|")
-      >>> print(panel.caption, panel.shown_for)
-      layer 0 {'layer': 'layer 0'}
+      >>> flat = np.ones((2, 3, 101))  # conditions, seeds, fractions
+      >>> profile = Profile(flat, flat * np.linspace(0, 1, 101))
+      >>> drawn = profile_panels({"layer 0": profile}, ["none", "dropout"], "|w|")
+      >>> print([panel.caption for panel in drawn])
+      ['layer 0', 'layer 0, shaded: half the Gini of none']
     """
     drawn = []
-    for l, (title, values) in enumerate(relative.items()):
+    for l, (title, profile) in enumerate(profiles.items()):
+        relative, lorenz = map(np.asarray, profile)
         figure, axes = new_panel("fraction, from the smallest", f"{quantity} / mean")
-        panels.draw_sorted(axes, dict(zip(names, values[..., ::_EVERY], strict=True)))
+        panels.draw_sorted(axes, dict(zip(names, relative[..., ::2], strict=True)))
         axes.set_xlim(0, 1)
-        told = f"{quantity} sorted, in units of its mean, {title}; largest: {_ends(names, values)}"
-        svg = inline(figure, f"sorted-{quantity.strip('|')}{l}", told)
+        told = f"{quantity} sorted, in units of its mean, {title}; largest: "
+        svg = inline(figure, f"sorted-{quantity.strip('|')}{l}", told + _ends(names, relative))
         drawn.append(Panel(svg, title, {"layer": title}))
-    return drawn
-
-
-@mpl.rc_context(PANEL_STYLE)
-def lorenz(shares: Mapping[str, np.ndarray], names: Sequence[str], quantity: str) -> list[Panel]:
-    """Lorenz curves, {panel title: [C, S, Q]}, with half the Gini of the first condition shaded.
-
-    Example:
-      >>> diagonal = {"layer 0": np.ones((2, 3, 201)) * np.linspace(0, 1, 201)}
-      >>> (panel,) = lorenz(diagonal, ["none", "dropout"], "|w|")
-      >>> print(panel.caption, panel.shown_for)
-      layer 0, shaded: half the Gini of none {'layer': 'layer 0'}
-    """
-    drawn = []
-    for l, (title, values) in enumerate(shares.items()):
         figure, axes = new_panel("fraction, from the smallest", "share of the sum")
-        some = values[..., ::_EVERY_OF_LORENZ]
-        panels.draw_lorenz(axes, dict(zip(names, some, strict=True)))
-        panels.shade_gini(axes, some[0])
+        some = lorenz[..., ::8]  # smooth curves need few points
+        panels.draw_lorenz(axes, dict(zip(names, some, strict=True)), shaded=True)
         axes.set_xlim(0, 1)
-        half = values[..., : values.shape[-1] // 2 + 1]
+        half = lorenz[..., : lorenz.shape[-1] // 2 + 1]
         told = f"Lorenz curves of {quantity}, {title}; share of the smaller half: "
         svg = inline(figure, f"lorenz-{quantity.strip('|')}{l}", told + _ends(names, half))
         caption = f"{title}, shaded: half the Gini of {names[0]}"
@@ -150,13 +135,15 @@ def lorenz(shares: Mapping[str, np.ndarray], names: Sequence[str], quantity: str
 
 
 @mpl.rc_context(PANEL_STYLE)
-def differences(comparisons: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[Panel]:
+def difference_panels(
+    comparisons: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> list[Panel]:
     """Differences in Gini from the baseline, a panel per other condition, all on one scale.
 
     Example:
       >>> row = {"condition": "dropout", "measure": "gini", "layer": 0, "view": "entries"}
       >>> row |= {"difference": -0.1, "ci_low": -0.2, "ci_high": -0.05, "verdict": "more uniform"}
-      >>> (panel,) = differences([row], ["none", "dropout"])
+      >>> (panel,) = difference_panels([row], ["none", "dropout"])
       >>> print(panel.caption)
       dropout minus none
     """
@@ -178,7 +165,7 @@ def differences(comparisons: Sequence[Mapping[str, Any]], names: Sequence[str]) 
 
 
 @mpl.rc_context(PANEL_STYLE)
-def curves(
+def curve_panels(
     epochs: np.ndarray,
     values: Mapping[str, np.ndarray],
     names: Sequence[str],
@@ -187,7 +174,7 @@ def curves(
     """Losses and errors along training, {"train_loss": [C, S, P], …}; `own` metrics have no unit.
 
     Example:
-      >>> (panel,) = curves(np.arange(4), {"test_error": np.ones((1, 3, 4))}, ["none"])
+      >>> (panel,) = curve_panels(np.arange(4), {"test_error": np.ones((1, 3, 4))}, ["none"])
       >>> print(panel.caption)
       test error
     """
@@ -197,7 +184,7 @@ def curves(
         figure, axes = new_panel("epoch")
         of_names = dict(zip(names, of_metric, strict=True))
         panels.draw_curve(axes, epochs, of_names, metric, metric in own)
-        unit = "" if metric in own else f" {_UNITS[metric]}"
+        unit = "" if metric in own else {"loss": " nats", "error": " %"}[metric]
         told = f"{split} {metric} along training; at the end "
         told += _ends(names, 100 * of_metric if unit == " %" else of_metric, unit)
         drawn.append(Panel(inline(figure, f"curves-{which}", told), f"{split} {metric}", {}))

@@ -6,6 +6,7 @@ Shapes: C conditions, S seeds, N weights of a layer, Q points of a profile, P po
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from matplotlib.ticker import MaxNLocator
 from dropout_jax.runs.style import GREY, STRIPE, colour, draw_bands, log_scale, marker
 from dropout_jax.runs.wording import in_order, view_name
 
-_WINDOWS, _IN_WINDOW = 40, 50  # of the band: at most so many, with about so many weights at least
 BAND = 0.3  # opacity of the band of weights, which lies on their points
 PALE = 0.35  # opacity of what is shown to be negligible
 
@@ -27,7 +27,7 @@ def largest(values: Iterable[np.ndarray]) -> float:
       >>> print(largest([np.array([0.2, 0.7]), np.array([np.nan])]), largest([]))
       0.7 1.0
     """
-    flat = np.concatenate([np.zeros(0), *(np.ravel(v) for v in values)])
+    flat = np.concatenate([np.zeros(0), *map(np.ravel, values)])
     finite = flat[np.isfinite(flat)]
     return float(finite.max()) if len(finite) else 1.0
 
@@ -35,7 +35,7 @@ def largest(values: Iterable[np.ndarray]) -> float:
 def draw_weights(ax: Axes, magnitudes: np.ndarray, top: float, c: int) -> None:
     """Draw |w| [N] of condition c against weight index, and its mean, on a scale up to `top`.
 
-    A grey band holds the middle 90 %, window by window. Without weights, no unit was live.
+    A grey band holds the middle 90 % of each window. Without weights, no unit was live.
 
     Example:
       >>> from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ def draw_weights(ax: Axes, magnitudes: np.ndarray, top: float, c: int) -> None:
     """
     n = len(magnitudes)
     if n and np.isfinite(magnitudes).all():
-        windows = np.array_split(magnitudes, min(_WINDOWS, -(-n // _IN_WINDOW)))
+        windows = np.array_split(magnitudes, min(40, ceil(n / 50)))  # of about 50 weights or more
         low, high = np.transpose([np.quantile(window, (0.05, 0.95)) for window in windows])
         edges = np.cumsum([0, *map(len, windows)])
         ax.stairs(high, edges, baseline=low, fill=True, color=GREY, alpha=BAND, zorder=1.5)
@@ -57,15 +57,11 @@ def draw_weights(ax: Axes, magnitudes: np.ndarray, top: float, c: int) -> None:
     )
     ax.axhline(magnitudes.mean() if n else np.nan, color="black", lw=0.8)
     if not np.isfinite(magnitudes).any():
-        why = "diverged" if n else "no live unit"
-        ax.text(0.5, 0.5, why, transform=ax.transAxes, ha="center", va="center")
+        reason = "diverged" if n else "no live unit"
+        ax.text(0.5, 0.5, reason, transform=ax.transAxes, ha="center", va="center")
     ax.set_xlim(0, max(n, 1))
     ax.set_ylim(0, 1.18 * top)
-    ax.xaxis.set_major_formatter(_thousands)
-
-
-def _thousands(value: float, _: float) -> str:
-    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
+    ax.xaxis.set_major_formatter(lambda i, _: f"{i / 1000:g}k" if i >= 1000 else f"{i:g}")
 
 
 def draw_sorted(ax: Axes, relative: Mapping[str, np.ndarray]) -> None:
@@ -82,13 +78,18 @@ def draw_sorted(ax: Axes, relative: Mapping[str, np.ndarray]) -> None:
     ax.axhline(1, color=GREY, lw=0.8, ls=":")
     draw_bands(ax, np.linspace(0, 1, n_points), relative)
     log_scale(ax, (1, 3))
-    shown = [of[..., n_points // 20 :] for of in relative.values()]  # the smallest go to 0
-    low = min(np.nan_to_num(of, nan=1).min() for of in shown)
+    shown = [values[..., n_points // 20 :] for values in relative.values()]  # the smallest go to 0
+    low = min(np.nan_to_num(values, nan=1).min() for values in shown)
     ax.set_ylim(max(0.8 * low, 1e-2), 1.3 * largest(relative.values()))
 
 
-def draw_lorenz(ax: Axes, lorenz: Mapping[str, np.ndarray]) -> None:
+def draw_lorenz(ax: Axes, lorenz: Mapping[str, np.ndarray], shaded: bool = False) -> None:
     """Draw Lorenz curves, {condition: [S, Q]}, and the diagonal, which is uniform.
+
+    Args:
+      ax: where to draw.
+      lorenz: curves of each condition.
+      shaded: whether to shade half the Gini index of the first, below the diagonal.
 
     Example:
       >>> from matplotlib.figure import Figure
@@ -97,23 +98,13 @@ def draw_lorenz(ax: Axes, lorenz: Mapping[str, np.ndarray]) -> None:
       >>> print(len(ax.lines))  # the diagonal, and one of each condition
       2
     """
+    first = next(iter(lorenz.values()))
+    fractions = np.linspace(0, 1, first.shape[-1])
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
-    draw_bands(ax, np.linspace(0, 1, next(iter(lorenz.values())).shape[-1]), lorenz)
+    draw_bands(ax, fractions, lorenz)
+    if shaded:
+        ax.fill_between(fractions, first.mean(axis=0), fractions, color=GREY, alpha=0.12, lw=0)
     ax.set_ylim(0, 1)
-
-
-def shade_gini(ax: Axes, lorenz: np.ndarray) -> None:
-    """Shade the area between the mean Lorenz curve [S, Q] and the diagonal: half the Gini index.
-
-    Example:
-      >>> from matplotlib.figure import Figure
-      >>> ax = Figure().subplots()
-      >>> shade_gini(ax, np.ones((3, 101)))
-      >>> print(len(ax.collections))
-      1
-    """
-    fractions = np.linspace(0, 1, lorenz.shape[-1])
-    ax.fill_between(fractions, lorenz.mean(axis=0), fractions, color=GREY, alpha=0.12, lw=0)
 
 
 def draw_differences(
@@ -142,7 +133,8 @@ def draw_differences(
     for row in rows:
         y = cells.index((row["layer"], row["view"]))
         offset = 0.8 / n * (names.index(row["condition"]) - (n - 1) / 2)
-        c, middle = conditions[row["condition"]], row["difference"]
+        c, middle, verdict = conditions[row["condition"]], row["difference"], row["verdict"]
+        fill = (colour(c), PALE) if verdict.startswith("negligibl") else colour(c)
         ax.errorbar(
             middle,
             y + offset,
@@ -150,7 +142,7 @@ def draw_differences(
             fmt=marker(c),
             ms=5,
             color=colour(c),
-            mfc=_fill(row["verdict"], colour(c)),
+            mfc="white" if verdict == "undecided" else fill,
             capsize=2,
         )
     layers = list(dict.fromkeys(layer for layer, _ in cells))
@@ -161,13 +153,6 @@ def draw_differences(
     views = [view_name(view) for _, view in cells]
     ax.set_yticks(range(len(cells)), map("{}   {}".format, titles, views))
     ax.set_ylim(len(cells) - 0.5, -0.5)
-
-
-def _fill(verdict: str, of: str) -> Any:
-    """The colour that fills a mark."""
-    if verdict == "undecided":
-        return "white"
-    return (of, PALE) if verdict.startswith("negligibl") else of
 
 
 def draw_curve(
@@ -195,17 +180,17 @@ def draw_curve(
     """
     if own:
         draw_bands(ax, epochs, values)
-        if metric == "loss" and min(of.min() for of in values.values()) > 0:
+        if metric == "loss" and min(losses.min() for losses in values.values()) > 0:
             log_scale(ax, (1, 2, 5))
     elif metric == "loss":
-        draw_bands(ax, epochs, {name: np.maximum(of, 1e-6) for name, of in values.items()})
-        if any(np.isfinite(of).any() for of in values.values()):  # an empty axis has no log scale
+        draw_bands(ax, epochs, {name: np.maximum(losses, 1e-6) for name, losses in values.items()})
+        if any(np.isfinite(losses).any() for losses in values.values()):  # else it has no log scale
             log_scale(ax, (1, 2, 5))
         ax.set_ylabel("nats")
     else:
-        per_cent = {name: 100 * of for name, of in values.items()}
+        per_cent = {name: 100 * errors for name, errors in values.items()}
         draw_bands(ax, epochs, per_cent)
-        late = largest(of[..., len(epochs) // 4 :] for of in per_cent.values())
+        late = largest(errors[..., len(epochs) // 4 :] for errors in per_cent.values())
         whole = largest(per_cent.values())
         ax.set_ylim(0, max(1.05 * whole if whole < 3 * late else 1.3 * late, 1))
         ax.set_ylabel("%")

@@ -142,8 +142,7 @@ def plot_profiles(
         sorted_axes, lorenz_axes, change_axes = grid[:, column]
         sorted_axes.set_title(_in_lines(title))
         panels.draw_sorted(sorted_axes, relative)
-        panels.draw_lorenz(lorenz_axes, lorenz)
-        panels.shade_gini(lorenz_axes, lorenz[names[0]])
+        panels.draw_lorenz(lorenz_axes, lorenz, shaded=True)
         draw_bands(change_axes, fractions, change)
         change_axes.set_xlabel("fraction, from the smallest")
         change_axes.set_xlim(0, 1)
