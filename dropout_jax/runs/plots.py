@@ -7,13 +7,14 @@ Shapes: C conditions, S seeds, N weights of a layer, Q points of a profile, P po
 
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, Profile
 from dropout_jax.runs import panels
 from dropout_jax.runs.style import (
     GREY,
@@ -29,11 +30,6 @@ from dropout_jax.runs.style import (
 )
 from dropout_jax.runs.wording import explained
 
-if TYPE_CHECKING:
-    from dropout_jax.analysis.uniformity import Profile
-
-_LETTER = 0.075  # inches that a letter of a title takes
-
 
 @mpl.rc_context(STYLE)
 def plot_weights(
@@ -46,9 +42,9 @@ def plot_weights(
 
     Args:
       magnitudes: {condition: {layer title: |w| [N]}} of one member each, on one scale per layer.
-      gini: {condition: {layer title: Gini}} of the same members, written into the panels. It may
-        have more conditions, those of the run, which then are counted in the title.
-      changes: {condition: {layer title: mean difference in Gini over seeds}}, written there too.
+      gini: {condition: {layer title: Gini}} of the same members. It may have more conditions of
+        the run, which the title then counts.
+      changes: {condition: {layer title: mean difference in Gini over seeds}}.
       of_mlp: whether the first layer is known to be that of the inputs.
 
     Example:
@@ -69,45 +65,38 @@ def plot_weights(
             a = magnitudes[name][title]
             panels.draw_weights(axes, a, top, c)
             if np.isfinite(a).any():
-                said = f"Gini {gini[name][title]:.3f}"
+                note = f"Gini {gini[name][title]:.3f}"
                 if changes and name in changes:
-                    said += f"\nmean difference {changes[name][title]:+.3f}"
+                    note += f"\nmean difference {changes[name][title]:+.3f}"
                 place = {"transform": axes.transAxes, "ha": "right", "va": "top"}
-                axes.text(0.98, 0.97, said, bbox={"fc": ("white", 0.7), "lw": 0, "pad": 1}, **place)
-        label_of = f"{_in_lines(title)}\n|w|"
-        row[0].set_ylabel(label_of, rotation=0, ha="right", va="center")
+                axes.text(0.98, 0.97, note, bbox={"fc": ("white", 0.7), "lw": 0, "pad": 1}, **place)
+        row[0].set_ylabel(_in_lines(title) + "\n|w|", rotation=0, ha="right", va="center")
     for axes, name in zip(grid[0], names, strict=True):
         axes.set_title("\n".join(wrap(name, max(66 // len(names), 9))), fontweight="bold")
     for axes in grid[-1]:
         axes.set_xlabel("weight index")
-    said = "Weight magnitude against weight index: one network each, a point a weight"
+    title = "Weight magnitude against weight index: one network each, a point a weight"
     if len(gini) > len(names):
-        said += f"\nthe first {len(names)} of {len(gini)} conditions"
+        title += f"\nthe first {len(names)} of {len(gini)} conditions"
     if of_mlp:
-        said += "\nlayer 0 is stored input by input, a picture's pixels row by row: "
-        said += "that makes the comb"
-    _add_title(figure, said)
-    told = [
+        title += "\nlayer 0 is stored input by input, a picture's pixels row by row: "
+        title += "that makes the comb"
+    _add_title(figure, title)
+    band = "middle 90 %, its upper edge black"
+    handles = [
         Line2D([], [], color="black", lw=0.8, label="mean"),
-        Patch(
-            fc=(GREY, panels.BAND), ec="black", lw=0.7, label="middle 90 %, its upper edge black"
-        ),
+        Patch(fc=(GREY, panels.BAND), ec="black", lw=0.7, label=band),
     ]
     if changes:
         over_seeds = f"mean difference: in Gini from {names[0]}, over seeds"
-        told.append(Line2D([], [], ls="", label=over_seeds))
-    figure.legend(handles=told, loc="outside lower center", ncols=3)
+        handles.append(Line2D([], [], ls="", label=over_seeds))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
-
-
-def _in_lines(title: str) -> str:
-    """The title of a layer, its sizes in a line of their own."""
-    return title.replace(" (", "\n(")
 
 
 @mpl.rc_context(STYLE)
 def plot_profiles(
-    names: Sequence[str], profiles: "Mapping[str, Profile]", quantity: str, n_seeds: int
+    names: Sequence[str], profiles: Mapping[str, Profile], quantity: str, n_seeds: int
 ) -> Figure:
     """Sorted magnitudes, Lorenz curves and their change; seeds are bands that show the range.
 
@@ -120,7 +109,6 @@ def plot_profiles(
       n_seeds: S, stated in the title.
 
     Example:
-      >>> from dropout_jax.analysis.uniformity import Profile
       >>> flat = np.ones((2, 3, 101))  # conditions, seeds, fractions
       >>> layers = {"layer 0": Profile(flat, flat * np.linspace(0, 1, 101))}
       >>> figure = plot_profiles(["none", "dropout"], layers, "|w|", 3)
@@ -137,13 +125,12 @@ def plot_profiles(
     for column, (title, profile) in enumerate(profiles.items()):
         curves = np.asarray(profile.lorenz)
         drawn = (np.asarray(profile.relative), curves, curves - curves[:1])
-        relative, lorenz, change = (dict(zip(names, of, strict=True)) for of in drawn)
-        fractions = np.linspace(0, 1, curves.shape[-1])
+        relative, lorenz, change = (dict(zip(names, values, strict=True)) for values in drawn)
         sorted_axes, lorenz_axes, change_axes = grid[:, column]
         sorted_axes.set_title(_in_lines(title))
         panels.draw_sorted(sorted_axes, relative)
         panels.draw_lorenz(lorenz_axes, lorenz, shaded=True)
-        draw_bands(change_axes, fractions, change)
+        draw_bands(change_axes, np.linspace(0, 1, curves.shape[-1]), change)
         change_axes.set_xlabel("fraction, from the smallest")
         change_axes.set_xlim(0, 1)
     grid[0, 0].set_ylabel(f"{quantity}\n/ mean")
@@ -161,9 +148,15 @@ def plot_profiles(
     return figure
 
 
-def _add_title(figure: Figure, said: str) -> None:
+def _in_lines(title: str) -> str:
+    """The title of a layer, its sizes in a line of their own."""
+    return title.replace(" (", "\n(")
+
+
+def _add_title(figure: Figure, title: str) -> None:
     """A title, in lines that fit on a slide."""
-    lines = (part for line in said.splitlines() for part in wrap(line, int(SLIDE[0] / _LETTER)))
+    n_letters = int(SLIDE[0] / 0.075)  # inches that a letter takes
+    lines = (part for line in title.splitlines() for part in wrap(line, n_letters))
     figure.suptitle("\n".join(lines), size=10)
 
 
@@ -171,20 +164,17 @@ def _add_legend(figure: Figure, names: Sequence[str]) -> None:
     """The legend of conditions, below all panels, where it hides nothing."""
     handles = legend(names)
     longest = max(len(line) for handle in handles for line in str(handle.get_label()).split("\n"))
-    in_a_line = max(1, int(SLIDE[0] / (0.6 + 0.07 * longest)))  # inches: a line, letters
-    figure.legend(handles=handles, loc="outside lower center", ncols=in_a_line)
+    n_columns = max(1, int(SLIDE[0] / (0.6 + 0.07 * longest)))  # inches: a line, letters
+    figure.legend(handles=handles, loc="outside lower center", ncols=n_columns)
 
 
 @mpl.rc_context(STYLE)
-def plot_differences(
-    comparisons: Sequence[Mapping[str, Any]], measure: str, *, higher_is_uniform: bool = False
-) -> Figure:
+def plot_differences(comparisons: Sequence[Mapping[str, Any]], measure: str) -> Figure:
     """Differences from the baseline with intervals, for every layer and view of one measure.
 
     Args:
       comparisons: rows of a summary, see `analysis.comparison.compare_conditions`.
       measure: the measure to show.
-      higher_is_uniform: whether the measure grows with uniformity.
 
     Example:
       >>> row = {"baseline": "none", "condition": "dropout", "layer": 0, "view": "entries"}
@@ -198,15 +188,14 @@ def plot_differences(
     shown = numbers(dict.fromkeys([baseline, *(row["condition"] for row in rows)]))
     del shown[baseline]
     n_cells = len({(row["layer"], row["view"]) for row in rows})
-    row_height = 0.12 * len(shown) + 0.12
     views = explained(row["view"] for row in rows)
-    height = row_height * n_cells + 1.4 + 0.14 * len(views)
+    height = (0.12 * len(shown) + 0.12) * n_cells + 1.4 + 0.14 * len(views)
     figure = Figure(figsize=(7.2, height), layout="constrained")
     axes = figure.subplots()
     panels.draw_differences(axes, rows, shown)
-    named = measure.replace("_", " ").capitalize()
-    axes.set_xlabel("\n".join(wrap(f"difference in {named} from {baseline}", 72)))
-    less, more = ("less", "more") if higher_is_uniform else ("more", "less")
+    name = measure.replace("_", " ").capitalize()
+    axes.set_xlabel("\n".join(wrap(f"difference in {name} from {baseline}", 72)))
+    less, more = ("less", "more") if measure in HIGHER_IS_UNIFORM else ("more", "less")
     above = axes.get_xaxis_transform()
     axes.text(0, 1.01, f"{less} uniform ← ", transform=above, ha="right", va="bottom")
     axes.text(0, 1.01, f" → {more} uniform", transform=above, ha="left", va="bottom")
@@ -214,8 +203,11 @@ def plot_differences(
         Line2D([], [], color=colour(c), marker=marker(c), ls="", label=label(name))
         for name, c in shown.items()
     ]
-    told = (("negligible", (GREY, panels.PALE)), ("undecided", "white"))
-    marks += [Line2D([], [], color=GREY, marker="o", mfc=c, ls="", label=l) for l, c in told]
+    fills = {"negligible": (GREY, panels.PALE), "undecided": "white"}
+    marks += [
+        Line2D([], [], color=GREY, marker="o", mfc=fill, ls="", label=verdict)
+        for verdict, fill in fills.items()
+    ]
     axes.legend(handles=marks, loc="upper left", bbox_to_anchor=(1, 1))
     n = " … ".join(map(str, sorted({row["n"] for row in rows})))
     figure.suptitle(f"Mean paired difference and 95 % interval, n = {n} seeds", size=10)
@@ -253,8 +245,8 @@ def plot_curves(
     grid = figure.subplots(n_rows, 2, sharex=True, squeeze=False)
     for axes, (name, values) in zip(grid.ravel(), curves.items(), strict=True):
         split, metric = name.split("_")
-        of_names = dict(zip(names, values, strict=True))
-        panels.draw_curve(axes, epochs, of_names, metric, metric in own)
+        lines = dict(zip(names, values, strict=True))
+        panels.draw_curve(axes, epochs, lines, metric, metric in own)
         axes.set_title(f"{split} {metric}")
     for axes in grid[-1]:
         axes.set_xlabel("epoch")

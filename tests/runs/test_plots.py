@@ -234,7 +234,7 @@ def test_curves_show_losses_in_nats_and_errors_in_percent():
 def test_the_arrow_points_to_where_it_is_more_uniform():
     """Participation is the one measure that grows with uniformity."""
     rows = [row | {"measure": "participation"} for row in comparisons(1)]
-    figure = plots.plot_differences(rows, "participation", higher_is_uniform=True)
+    figure = plots.plot_differences(rows, "participation")
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert any("less uniform ←" in text for text in texts)
     assert any("→ more uniform" in text for text in texts)
