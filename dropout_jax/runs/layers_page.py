@@ -164,11 +164,11 @@ def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
     left = min(0.35 + 0.064 * max(map(len, short_names(shown.starts).values())), _LEFT)
     figure, axes = new_panel("", height=0.6 + 0.17 * len(shown.starts), left=left)
     _draw_depth(axes, shown)
-    told = "; ".join(
+    ginis = "; ".join(
         f"{title}: " + ", ".join(f"{gini:.3f}" for gini in _mean_line(values))
         for title, values in shown.lines.items()
     )
-    depth = [Panel(inline(figure, "depth", f"Gini of |w|, layer by layer: {told}"), "", {})]
+    depth = [Panel(inline(figure, "depth", f"Gini of |w|, layer by layer: {ginis}"), "", {})]
     of_layers, top = [], _largest_weight(shown)
     for l, layer in enumerate(shown.starts):
         figure, axes = new_panel("fraction, from the smallest", left=0.5)

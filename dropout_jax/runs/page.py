@@ -90,24 +90,23 @@ def render(contents: Contents) -> str:
       >>> print("&lt;none&gt;" in render(contents))  # names are text, whatever they hold
       True
     """
-    names, of_mlp = list(contents.summary["conditions"]), "layers" not in contents.summary
-    rows, own = contents.summary["comparisons"], contents.summary.get("own_metrics", ())
+    summary, layers = contents.summary, list(contents.magnitudes)
+    names, of_mlp = list(summary["conditions"]), "layers" not in summary
+    rows, own = summary["comparisons"], summary.get("own_metrics", ())
     return template("page").render(
         contents._asdict(),
         views=[ADJUSTED, *explained(row["view"] for row in rows)],
         view_name=view_name,
-        why_l2=why_l2(contents.summary),
+        why_l2=why_l2(summary),
         comparisons=[row for name in names for row in in_order(rows) if row["condition"] == name],
         names=names,
         of_mlp=of_mlp,
-        described={
-            name: described(of, of_mlp) for name, of in contents.summary["conditions"].items()
-        },
-        answer_html=_answer(contents.summary, contents.answer),
+        described={name: described(h, of_mlp) for name, h in summary["conditions"].items()},
+        answer_html=_answer(summary, contents.answer),
         swatches=page_panels.swatches(names),
-        layers=list(contents.magnitudes),
+        layers=layers,
         weights=page_panels.weight_panels(contents.magnitudes),
-        start=list(contents.magnitudes)[_most_changed(rows)],
+        start=layers[_most_changed_layer(rows)],
         sorted_weights=page_panels.profile_panels(contents.profiles, names, "|w|"),
         sorted_units=page_panels.profile_panels(contents.units, names, "contribution"),
         differences=page_panels.difference_panels(rows, names),
@@ -118,8 +117,8 @@ def render(contents: Contents) -> str:
                 name,
                 int(epoch),
                 [
-                    (1 if "loss" in curve or "error" in own else 100) * float(of[c, :, p].mean())
-                    for curve, of in contents.curves.items()
+                    (1 if "loss" in curve or "error" in own else 100) * float(v[c, :, p].mean())
+                    for curve, v in contents.curves.items()
                 ],
             )
             for c, name in enumerate(names)
@@ -148,10 +147,15 @@ def answer(summary: Mapping[str, Any]) -> str:
 
 def _answer(summary: Mapping[str, Any], sentences: Sequence[str]) -> Markup:
     """The sentences and the picture-table."""
-    shown = ["weights"] if "layers" in summary else list(SHOWN.values())
-    told = {"picture": picture(summary), "shown": shown, "legend": legend(summary)}
-    told |= {"kernels": summary.get("layers")}
-    return Markup(template("answer").render(told, sentences=sentences, gini=GINI))
+    html = template("answer").render(
+        sentences=sentences,
+        picture=picture(summary),
+        shown=["weights"] if "layers" in summary else list(SHOWN.values()),
+        legend=legend(summary),
+        kernels=summary.get("layers"),
+        gini=GINI,
+    )
+    return Markup(html)
 
 
 def template(name: str) -> jinja2.Template:
@@ -166,7 +170,7 @@ def template(name: str) -> jinja2.Template:
     return environment.get_template(f"{name}.html.jinja")
 
 
-def _most_changed(rows: Sequence[Mapping[str, Any]]) -> int:
+def _most_changed_layer(rows: Sequence[Mapping[str, Any]]) -> int:
     """The layer with the largest difference of contributions that is decided; 0 if none is."""
     decided = {
         abs(row["difference"]): row["layer"]
@@ -178,18 +182,13 @@ def _most_changed(rows: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _weight_table(magnitudes: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict[str, Any]]:
-    """What the plots of weights show, in numbers."""
-    return [
-        {
-            "layer": layer,
-            "condition": name,
-            "weights": len(a),
-            **{
-                key: float(np.quantile(a, q)) if len(a) else float("nan")
-                for key, q in (("smallest", 0), ("median", 0.5), ("largest", 1))
-            },
-            "mean": float(a.mean()) if len(a) else float("nan"),
-        }
-        for layer, of_conditions in magnitudes.items()
-        for name, a in of_conditions.items()
-    ]
+    """What the plots of weights show, in numbers; NaN without weights."""
+    table = []
+    for layer, of_conditions in magnitudes.items():
+        for name, a in of_conditions.items():
+            some = a if len(a) else np.array([np.nan])
+            row = {"layer": layer, "condition": name, "weights": len(a), "mean": float(some.mean())}
+            for key, q in (("smallest", 0), ("median", 0.5), ("largest", 1)):
+                row[key] = float(np.quantile(some, q))
+            table.append(row)
+    return table

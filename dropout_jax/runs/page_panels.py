@@ -83,20 +83,21 @@ def weight_panels(magnitudes: Mapping[str, Mapping[str, np.ndarray]]) -> list[Pa
     """
     drawn = []
     for l, (layer, of_conditions) in enumerate(magnitudes.items()):
+        baseline, *_ = of_conditions
         top = panels.largest(of_conditions.values())
-        baseline = next(iter(of_conditions))
         for name, c in numbers(of_conditions).items():
             a = of_conditions[name]
             figure, axes = new_panel("weight index", "|w|")
             panels.draw_weights(axes, a, top, c)
             finite = a[np.isfinite(a)]
-            mean = "diverged" if len(a) else "no live unit"
+            caption = f"|w| against weight index, {name}, {layer}: {len(finite):,} weights, "
             if len(finite):
-                mean = f"mean {finite.mean():.3g}, largest {finite.max():.3g}"
-            told = f"|w| against weight index, {name}, {layer}: {len(finite):,} weights, {mean}"
+                caption += f"mean {finite.mean():.3g}, largest {finite.max():.3g}"
+            else:
+                caption += "diverged" if len(a) else "no live unit"
             chosen = {"condition": name} if name != baseline else {}  # which all are shown beside
-            svg = inline(figure, f"weights{l}-{c}", told, c)
-            drawn.append(Panel(svg, told, {"layer": layer, **chosen}))
+            svg = inline(figure, f"weights{l}-{c}", caption, c)
+            drawn.append(Panel(svg, caption, {"layer": layer, **chosen}))
     return drawn
 
 
@@ -116,19 +117,20 @@ def profile_panels(
     drawn = []
     for l, (title, profile) in enumerate(profiles.items()):
         relative, lorenz = map(np.asarray, profile)
+        key = f"{quantity.strip('|')}{l}"
         figure, axes = new_panel("fraction, from the smallest", f"{quantity} / mean")
         panels.draw_sorted(axes, dict(zip(names, relative[..., ::2], strict=True)))
         axes.set_xlim(0, 1)
-        told = f"{quantity} sorted, in units of its mean, {title}; largest: "
-        svg = inline(figure, f"sorted-{quantity.strip('|')}{l}", told + _ends(names, relative))
+        description = f"{quantity} sorted, in units of its mean, {title}; largest: "
+        svg = inline(figure, f"sorted-{key}", description + _ends(names, relative))
         drawn.append(Panel(svg, title, {"layer": title}))
         figure, axes = new_panel("fraction, from the smallest", "share of the sum")
         some = lorenz[..., ::8]  # smooth curves need few points
         panels.draw_lorenz(axes, dict(zip(names, some, strict=True)), shaded=True)
         axes.set_xlim(0, 1)
         half = lorenz[..., : lorenz.shape[-1] // 2 + 1]
-        told = f"Lorenz curves of {quantity}, {title}; share of the smaller half: "
-        svg = inline(figure, f"lorenz-{quantity.strip('|')}{l}", told + _ends(names, half))
+        description = f"Lorenz curves of {quantity}, {title}; share of the smaller half: "
+        svg = inline(figure, f"lorenz-{key}", description + _ends(names, half))
         caption = f"{title}, shaded: half the Gini of {names[0]}"
         drawn.append(Panel(svg, caption, {"layer": title}))
     return drawn
@@ -152,15 +154,15 @@ def difference_panels(
     top = 1.05 * (panels.largest(np.abs(ends)) or 1.0)
     drawn = []
     for name, c in list(numbers(names).items())[1:]:
-        of_condition = [row for row in rows if row["condition"] == name]
+        shown = [row for row in rows if row["condition"] == name]
         x_label = "difference in Gini (left: more uniform)"
-        figure, axes = new_panel(x_label, height=0.6 + 0.17 * len(of_condition), left=1.8)
-        panels.draw_differences(axes, of_condition, {name: c})
+        figure, axes = new_panel(x_label, height=0.6 + 0.17 * len(shown), left=1.8)
+        panels.draw_differences(axes, shown, {name: c})
         axes.set_xlim(-top, top)
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        which = f"{name} minus {names[0]}"
-        svg = inline(figure, f"differences{c}", of_differences(in_order(of_condition), which))
-        drawn.append(Panel(svg, which, {}))
+        caption = f"{name} minus {names[0]}"
+        svg = inline(figure, f"differences{c}", of_differences(in_order(shown), caption))
+        drawn.append(Panel(svg, caption, {}))
     return drawn
 
 
@@ -178,14 +180,16 @@ def curve_panels(
       >>> print(panel.caption)
       test error
     """
+    units = {"loss": (1, " nats"), "error": (100, " %")} | dict.fromkeys(own, (1, ""))
     drawn = []
-    for which, of_metric in values.items():
-        split, metric = which.split("_")
+    for name, of_conditions in values.items():
+        split, metric = name.split("_")
+        scale, unit = units[metric]
         figure, axes = new_panel("epoch")
-        of_names = dict(zip(names, of_metric, strict=True))
-        panels.draw_curve(axes, epochs, of_names, metric, metric in own)
-        unit = "" if metric in own else {"loss": " nats", "error": " %"}[metric]
-        told = f"{split} {metric} along training; at the end "
-        told += _ends(names, 100 * of_metric if unit == " %" else of_metric, unit)
-        drawn.append(Panel(inline(figure, f"curves-{which}", told), f"{split} {metric}", {}))
+        lines = dict(zip(names, of_conditions, strict=True))
+        panels.draw_curve(axes, epochs, lines, metric, metric in own)
+        caption = f"{split} {metric}"
+        ends = _ends(names, scale * of_conditions, unit)
+        svg = inline(figure, f"curves-{name}", f"{caption} along training; at the end {ends}")
+        drawn.append(Panel(svg, caption, {}))
     return drawn

@@ -26,16 +26,16 @@ _VARIABLES = {
 }
 _DPI = 216  # of what is drawn as points: sharp on a fine screen, too
 _FORMAT: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "dropout_jax"}
-_NOT_SAID = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
-def inline(figure: Figure, name: str, told: str = "", c: int = 0) -> Markup:
+def inline(figure: Figure, name: str, description: str = "", c: int = 0) -> Markup:
     """The figure as an `<svg>` element, the same text for the same figure.
 
     Args:
       figure: drawn in black, white and the colours of `style`.
       name: begins each id, so that figures with different names can share a page.
-      told: what the figure shows, in words; screen readers skip a figure without.
+      description: what the figure shows, in words; screen readers skip a figure without.
       c: the condition whose colour rasterised points take.
 
     Example:
@@ -44,19 +44,20 @@ def inline(figure: Figure, name: str, told: str = "", c: int = 0) -> Markup:
     """
     file = io.StringIO()
     with mpl.rc_context(_FORMAT):
-        figure.savefig(file, format="svg", dpi=_DPI, transparent=True, metadata=_NOT_SAID)
+        figure.savefig(file, format="svg", dpi=_DPI, transparent=True, metadata=_NO_METADATA)
     # skip what comes first: matplotlib's style of all elements, which would change the page's
     drawn = file.getvalue().partition("</defs>")[2].rpartition("</svg>")[0]
     drawn = re.sub(r' id="[^"]*_\d{1,4}"', "", drawn)  # of groups; nothing refers to them
     drawn = re.sub(r'font[-\w]*: [^;"]*;? ?', "", drawn)  # the page's own font
     drawn = re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda match: _VARIABLES[match[0]], drawn)
-    drawn = re.sub(
-        r'(<image .*?base64,)([^"]*)(.*?/>)', lambda i: _as_mask(i, c), drawn, flags=re.S
-    )
+    image = r'(<image .*?base64,)([^"]*)(.*?/>)'
+    drawn = re.sub(image, lambda match: _as_mask(match, c), drawn, flags=re.S)
     drawn = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", drawn)
     width, height = (f"{72 * inches:g}" for inches in figure.get_size_inches())
-    seen = Markup('role="img" aria-label="{}"').format(told) if told else 'aria-hidden="true"'
-    return Markup(f'<svg {seen} viewBox="0 0 {width} {height}">{drawn}</svg>')
+    role = 'aria-hidden="true"'
+    if description:
+        role = Markup('role="img" aria-label="{}"').format(description)
+    return Markup(f'<svg {role} viewBox="0 0 {width} {height}">{drawn}</svg>')
 
 
 def _as_mask(image: re.Match[str], c: int) -> str:
