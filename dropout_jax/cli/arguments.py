@@ -182,6 +182,3 @@ class Figures:
     """draw for slides: 16:9, larger type, PDF and PNG at 300 dots per inch"""
     out: Annotated[Path | None, _by_default("RUN/figures or RUN/slides", "PATH")] = None
     """folder to write to"""
-
-
-Saved = List | Diff | Figures  # commands about runs that are done

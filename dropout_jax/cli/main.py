@@ -28,17 +28,7 @@ from typing import Any
 
 import tyro
 
-from dropout_jax.cli.arguments import (
-    Compare,
-    Diff,
-    Doctor,
-    Figures,
-    Inspect,
-    List,
-    Saved,
-    Train,
-    Training,
-)
+from dropout_jax.cli.arguments import Compare, Diff, Doctor, Figures, Inspect, List, Train, Training
 from dropout_jax.cli.checks import check
 from dropout_jax.cli.conditions import given_conditions
 from dropout_jax.cli.refused import Refused, bad_input
@@ -76,30 +66,21 @@ def run_command(argv: Sequence[str]) -> int:
         sys.stdout.flush()
         return status
     except Refused as refused:
-        return _fail(refused, refused.status)
+        why, status = str(refused), refused.status
     except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+        why, status = "interrupted", 130
     except OSError as error:  # all files are written elsewhere
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, for what is left over
-        return _fail(f"the output could not be written: {error}", 1)
+        why, status = f"the output could not be written: {error}", 1
     except Exception as error:
-        return _fail(f"{type(error).__name__}: {error}"[:300] + _logged(), 1)
-
-
-def _fail(why: object, status: int) -> int:
+        why, status = f"{type(error).__name__}: {error}"[:300], 1
+        with contextlib.suppress(OSError):
+            file, path = tempfile.mkstemp(prefix="dropout-jax-", suffix=".log", text=True)
+            with open(file, "w", encoding="utf-8", errors="backslashreplace") as log:
+                log.write(traceback.format_exc())
+            why += f"; the traceback is in {path}"
     complain(why)
     return status
-
-
-def _logged() -> str:
-    """Where the traceback of the error at hand was written to, in words."""
-    try:
-        file, path = tempfile.mkstemp(prefix="dropout-jax-", suffix=".log", text=True)
-        with open(file, "w", encoding="utf-8", errors="backslashreplace") as log:
-            log.write(traceback.format_exc())
-    except OSError:
-        return ""
-    return f"; the traceback is in {path}"
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -107,7 +88,7 @@ def _run(argv: Sequence[str]) -> int:
     if list(argv) == ["--version"]:
         say_plainly(version("dropout_jax"))
         return 0
-    arguments = _parsed(argv)
+    arguments = _parse(argv)
     if arguments is None:
         return 0
     for name in ("absl", "asyncio", "matplotlib"):  # what matters of theirs is raised
@@ -119,14 +100,14 @@ def _run(argv: Sequence[str]) -> int:
     return command()
 
 
-def _command(arguments: Training | Doctor | Inspect | Saved) -> Callable[[], int]:
+def _command(arguments: Training | Doctor | Inspect | List | Diff | Figures) -> Callable[[], int]:
     """The function that runs the command. Importing its module loads JAX."""
     begun = perf_counter()
-    if isinstance(arguments, Saved):
+    if isinstance(arguments, List | Diff | Figures):
         from dropout_jax.cli import saved
 
-        of = {List: saved.list_runs, Diff: saved.diff, Figures: saved.figures}
-        return partial(of[type(arguments)], arguments)
+        functions = {List: saved.list_runs, Diff: saved.diff, Figures: saved.figures}
+        return partial(functions[type(arguments)], arguments)
     check(arguments)
     if isinstance(arguments, Inspect):
         from dropout_jax.cli.inspect import inspect
@@ -142,17 +123,17 @@ def _command(arguments: Training | Doctor | Inspect | Saved) -> Callable[[], int
     return partial(diagnose, arguments, given)
 
 
-def _parsed(argv: Sequence[str]) -> Any:
+def _parse(argv: Sequence[str]) -> Any:
     """The arguments of a command; None if its help was asked for, and is printed."""
-    said = io.StringIO()
+    errors = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(errors):
             return tyro.extras.subcommand_cli_from_dict(
                 COMMANDS, prog="dropout-jax", args=list(_without_commas(argv))
             )
     except SystemExit as stop:
         if stop.code:
-            raise Refused(_one_line(said.getvalue()), 2) from None
+            raise Refused(_one_line(errors.getvalue()), 2) from None
         return None
 
 
@@ -176,26 +157,26 @@ def _choices(given: re.Match[str]) -> str:
 def _one_line(drawn: str) -> str:
     """The message of tyro's error, however it is drawn: without frame, title and help."""
     plain = re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", "", drawn)
-    drawn_off = (line.strip(" |+=") for line in plain.splitlines())
-    lines = [line for line in drawn_off if line.strip("-")]
+    unframed = (line.strip(" |+=") for line in plain.splitlines())
+    lines = [line for line in unframed if line.strip("-")]
     message = " ".join(takewhile(lambda line: not line.startswith(_HELP), lines[1:] or lines))
     message = message.replace(" Available subcommands", "; available commands")
     message = re.sub(r"(?<=one of )\(([^)]*)\)", _choices, message)
     if misread := re.match(r"Error parsing (--\S+): .*: (.+)", message):
-        return _misread(misread[1], misread[2], plain) or message
+        return _misread_line(misread[1], misread[2], plain) or message
     misplaced = " or misplaced" in message
     message = re.sub(r" or misplaced| \(applied to [^)]*\)", "", message)
     wrong = re.search(r"Unrecognized options: ([^\s,;]+)", message)
     if wrong and misplaced:
         field = wrong[1].lstrip("-").replace("-", "_")
-        takers = [name for name, of in COMMANDS.items() if field in of.__dataclass_fields__]
+        takers = [name for name, one in COMMANDS.items() if field in one.__dataclass_fields__]
         return f"{message}; {wrong[1]} is an option of {', '.join(takers)}"
     known = [*COMMANDS, *re.findall(r"^\W*?(--[a-z][a-z-]*)", plain, re.MULTILINE)]
     near = difflib.get_close_matches(wrong[1], known, 1) if wrong else []
     return f"{message}; did you mean {near[0]}?" if near else message
 
 
-def _misread(option: str, given: str, plain: str) -> str:
+def _misread_line(option: str, given: str, plain: str) -> str:
     """What an option takes, by its help in `plain`, and what it was given; empty if unknown."""
     kind = re.search(rf"{option} (\[?(?:INT|FLOAT))", plain)
     got = re.sub(r"^\[?['\"]|['\"]\]?$", "", given).replace("', '", " ")
