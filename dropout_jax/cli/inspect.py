@@ -11,7 +11,7 @@ from dropout_jax.cli import backend, file_tables, terminal
 from dropout_jax.cli.arguments import Inspect
 from dropout_jax.cli.refused import bad_input
 from dropout_jax.cli.tables import escaped
-from dropout_jax.inspection import groups, measures, spread, tensors
+from dropout_jax.inspection import groups, measures, tensors
 from dropout_jax.inspection.measures import Inspected
 from dropout_jax.io import writers
 
@@ -21,7 +21,8 @@ def inspect(arguments: Inspect) -> int:
     with bad_input():
         backend.start()
         paths = (*arguments.files, *arguments.baseline, *arguments.against)
-        if targets := _targets(arguments):
+        figure = arguments.figures and arguments.figures / "depth.png"  # the first of them
+        if targets := [path for path in (arguments.csv, arguments.report, figure) if path]:
             inputs = [file for path in paths for file in tensors.read_from(path)]
             for target in targets:
                 writers.check_target(target, inputs)
@@ -29,8 +30,10 @@ def inspect(arguments: Inspect) -> int:
         with warnings.catch_warnings(action="ignore"):  # as other libraries do
             found = _measure(paths, arguments.layout, profiled=draws)
         n_baseline, n_against = len(arguments.baseline), len(arguments.against)
-        both = found[:n_baseline], found[n_baseline:]
-        compared = groups.compare_groups(*both, arguments.paired) if n_baseline else []
+        compared = []
+        if n_baseline:
+            sides = found[:n_baseline], found[n_baseline:]
+            compared = groups.compare_groups(*sides, arguments.paired)
         if arguments.csv:
             _write(arguments.csv, found, compared)
         remarks = measures.warnings_of(found)
@@ -39,23 +42,9 @@ def inspect(arguments: Inspect) -> int:
         remarks += [line for line in (remark, _names_of_layers(paths[0])) if line]
         if draws:
             _draw(arguments, found, compared, remarks)
-    skipped = [one.skipped for one in found]
-    if compared:
-        skipped.append(groups.not_compared(found, compared))
-        lines = file_tables.groups_lines(compared, n_baseline, n_against, arguments.paired)
-    elif len(found) == 1:
-        lines = file_tables.file_lines(found[0], spread.references())
-    else:
-        lines = file_tables.side_by_side_lines(found)
-    remarked = file_tables.remark_lines(remarks)
-    terminal.say((*remarked, *lines, *file_tables.skipped_lines(skipped)))
+    lines = file_tables.inspect_lines(found, compared, n_baseline, arguments.paired, remarks)
+    terminal.say(lines)
     return 0
-
-
-def _targets(arguments: Inspect) -> list[Path]:
-    """The files to write, as far as they are known."""
-    drawn = [arguments.figures / "depth.png"] if arguments.figures else []
-    return [path for path in (arguments.csv, arguments.report, *drawn) if path]
 
 
 def _draw(
@@ -97,10 +86,10 @@ def _names_of_layers(run: Path) -> str:
     try:
         summary = run / "summary.json"
         names = json.loads(summary.read_bytes())["layers"] if summary.is_file() else []
-        told = ", ".join(f"layer {l} is {name}" for l, name in enumerate(names))
+        line = ", ".join(f"layer {l} is {name}" for l, name in enumerate(names))
     except Exception:  # a run of an MLP, or whatever file is called so
         return ""
-    return f"{told[:1].upper()}{told[1:]}"
+    return f"{line[:1].upper()}{line[1:]}"
 
 
 def _write(path: Path, found: list[Inspected], compared: list[dict[str, Any]]) -> None:

@@ -23,8 +23,8 @@ from safetensors.numpy import save_file
 
 from dropout_jax.analysis.uniformity import MEASURES, profile
 from dropout_jax.analysis.views import Live, measure_kernel
-from dropout_jax.cli import file_tables
 from dropout_jax.cli.file_pictures import layers_shown
+from dropout_jax.cli.file_tables import inspect_lines
 from dropout_jax.cli.main import run_command
 from dropout_jax.inspection import measures, spread
 from dropout_jax.inspection.groups import compare_groups
@@ -230,7 +230,7 @@ def test_what_is_not_finite_or_all_0_is_a_row_without_numbers_and_a_warning(tmp_
     for name in found.warnings:
         assert np.isnan(found.values[name]["entries"]["gini"]).all()
     assert np.isfinite(found.values["good.kernel"]["entries"]["gini"]).all()
-    lines = list(file_tables.file_lines(found, references()))
+    lines = list(inspect_lines([found], [], 0, False, []))
     assert lines[0].plain == str(tmp_path / "some.safetensors")
     assert lines[1].columns[2]._cells.count("–") == 3
     page = tmp_path / "page.html"
@@ -365,9 +365,10 @@ def test_the_name_of_a_file_is_one_line_of_a_legend(tmp_path):
 
 def test_networks_without_a_layer_in_common_say_so():
     one, other = (inspect_params({name: {"kernel": DENSE}}) for name in ("a", "b"))
-    said = " ".join(str(line) for line in file_tables.side_by_side_lines([one, other]))
+    said = " ".join(str(line) for line in inspect_lines([one, other], [], 0, False, []))
     assert "No layer name occurs in all networks" in said
-    assert "No layer name" not in " ".join(map(str, file_tables.side_by_side_lines([one, one])))
+    same = " ".join(map(str, inspect_lines([one, one], [], 0, False, [])))
+    assert "No layer name" not in same
 
 
 WHOLE = RNG.integers(-9, 10, (30, 20)).astype(float)  # exact in every type, at every scale below
