@@ -24,11 +24,11 @@ def list_runs(arguments: List) -> int:
     for heading in ("run", "written", "data", "seeds", "conditions", "answer"):
         table.add_column(heading, overflow="fold")
     table.columns[0].no_wrap, table.columns[0].max_width = True, 40  # names are whole, if they fit
-    place = arguments.folder
+    folder = arguments.folder
     with bad_input():
-        if not place.is_dir():
-            raise ValueError(f"the folder of runs must exist, got {place}")
-        runs = [place, *sorted(path for path in place.iterdir() if path.is_dir())]
+        if not folder.is_dir():
+            raise ValueError(f"the folder of runs must exist, got {folder}")
+        runs = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
     for run in runs:
         with contextlib.suppress(ValueError, KeyError, TypeError):  # another's folder
             cells = (str(cell).split("\n") for cell in _row(run))
@@ -37,7 +37,7 @@ def list_runs(arguments: List) -> int:
     if table.row_count:
         terminal.say([table])
     else:
-        terminal.say_plainly(f"There is no run in this folder: {escaped(place)}")
+        terminal.say_plainly(f"There is no run in this folder: {escaped(folder)}")
     return 0
 
 
@@ -48,43 +48,36 @@ def _row(run: Path) -> tuple[str, ...]:
       ValueError, KeyError, TypeError: if the folder holds none.
     """
     mark = read_mark(run)
-    resume = _go_on(run) if mark and not mark.done else ""
+    unfinished = [_how_to_resume(run)] if mark and not mark.done else []
     try:
-        told, summary, environment = _read(run)
+        config, summary, environment = _read(run)
     except ValueError:
         if not mark or mark.done:
             raise
-        told, written = mark.identity, _changed(run / MARK)
-        seeds, conditions, answer = f"0 of {told['seeds']}", "", resume
+        config, written, file = mark.identity, None, run / MARK
+        seeds, conditions, answers = f"0 of {config['seeds']}", [], unfinished
     else:
-        written = environment.get("written")
-        written = datetime.fromisoformat(written) if written else _changed(run / "summary.json")
-        n, asked = summary["n_seeds"], told.get("seeds", summary["n_seeds"])
+        written, file = environment.get("written"), run / "summary.json"
+        n, asked = summary["n_seeds"], config.get("seeds", summary["n_seeds"])
         seeds = f"{n}" if n == asked else f"{n} of {asked}"
         of_mlp = "layers" not in summary
-        conditions = "\n".join(
-            f"{c}: {described(of, of_mlp)}" for c, of in summary["conditions"].items()
-        )
-        answer = "\n".join(filter(None, [in_short(summary) or "nothing is compared", resume]))
-    when = f"{written:%Y-%m-%d %H:%M}"
-    return run.resolve().name, when, told.get("dataset", "own"), seeds, conditions, answer
+        conditions = [f"{c}: {described(of, of_mlp)}" for c, of in summary["conditions"].items()]
+        answers = [in_short(summary) or "nothing is compared", *unfinished]
+    changed = datetime.fromtimestamp(file.stat().st_mtime)  # of which a copy may know nothing
+    when = f"{datetime.fromisoformat(written) if written else changed:%Y-%m-%d %H:%M}"
+    name, dataset = run.resolve().name, config.get("dataset", "own")
+    return name, when, dataset, seeds, "\n".join(conditions), "\n".join(answers)
 
 
-def _go_on(run: Path) -> str:
-    """How to go on with a run that is not done."""
+def _how_to_resume(run: Path) -> str:
     return f"unfinished: go on with the command that began it and --resume --out {run}"
-
-
-def _changed(path: Path) -> datetime:
-    """When a file was last changed, of which a copy may know nothing."""
-    return datetime.fromtimestamp(path.stat().st_mtime)
 
 
 def diff(arguments: Diff) -> int:
     """Print what differs between two runs: settings, versions, test errors, verdicts."""
     with bad_input():
         _expect_results(arguments.one, arguments.other)
-        both = [_told(run) for run in (arguments.one, arguments.other)]
+        both = [_compared_facts(run) for run in (arguments.one, arguments.other)]
     table = Table(box=None, pad_edge=False)
     for heading in ("", arguments.one, arguments.other):
         table.add_column(named(heading))
@@ -121,28 +114,29 @@ def _expect_results(*runs: Path) -> None:
     for run in runs:
         mark = read_mark(run)
         if mark and not mark.done and not (run / "summary.json").exists():
-            raise ValueError(f"the run must have results, got {run}, which is {_go_on(run)}")
+            raise ValueError(
+                f"the run must have results, got {run}, which is {_how_to_resume(run)}"
+            )
 
 
-def _told(run: Path) -> list[dict[str, str]]:
+def _compared_facts(run: Path) -> list[dict[str, str]]:
     """What two runs can differ in, by name: settings, versions, test errors, verdicts."""
-    told, summary, environment = _read(run)
+    config, summary, environment = _read(run)
     versions = {"python": environment.get("python"), **environment.get("versions", {})}
     errors = {name: of["test_error"]["mean"] for name, of in summary["conditions"].items()}
-    verdicts = {
-        f"{name}, layer {layer}, {view}": f"{cell.verdict} {cell.said}"
-        for (name, layer), cells in picture(summary).items()
-        for view, cell in cells.items()
-    }
     return [
-        flat(told),
+        flat(config),
         {f"version of {name}": str(version) for name, version in versions.items()},
         {
-            f"{name}, test error": error_said(e, summary)
-            for name, e in errors.items()
-            if e is not None
+            f"{name}, test error": error_said(error, summary)
+            for name, error in errors.items()
+            if error is not None
         },
-        verdicts,
+        {
+            f"{name}, layer {layer}, {view}": f"{cell.verdict} {cell.said}"
+            for (name, layer), cells in picture(summary).items()
+            for view, cell in cells.items()
+        },
     ]
 
 

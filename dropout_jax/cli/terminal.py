@@ -4,15 +4,8 @@ import contextlib
 import sys
 from collections.abc import Iterable
 
+from rich import progress
 from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.text import Text
 
 from dropout_jax.cli.tables import escaped
@@ -45,13 +38,13 @@ def say_plainly(line: str) -> None:
 
 def complain(why: object) -> None:
     """Print why the command fails, in one line on standard error."""
-    said = escaped(" ".join(str(why).split()))
-    more = " …" if len(said) > _LONGEST else ""
+    message = escaped(" ".join(str(why).split()))
+    more = " …" if len(message) > _LONGEST else ""
     with contextlib.suppress(OSError):  # the exit status tells it, too
-        print(f"dropout-jax: {said[:_LONGEST]}{more}", file=sys.stderr)
+        print(f"dropout-jax: {message[:_LONGEST]}{more}", file=sys.stderr)
 
 
-class _Bar(Progress):
+class _Bar(progress.Progress):
     """Bars of progress, and a line below them."""
 
     below: RenderableType = ""
@@ -71,12 +64,12 @@ class _Bar(Progress):
 def progress_bar(shown: bool) -> _Bar:
     """A bar on standard error with the time left."""
     return _Bar(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("left"),
+        progress.TimeRemainingColumn(),
         console=_Console(stderr=True),
         disable=not shown,
     )
