@@ -150,7 +150,7 @@ def _answer(summary: Mapping[str, Any], sentences: Sequence[str]) -> Markup:
     html = template("answer").render(
         sentences=sentences,
         picture=picture(summary),
-        shown=["weights"] if "layers" in summary else list(SHOWN.values()),
+        headings=["weights"] if "layers" in summary else list(SHOWN.values()),
         legend=legend(summary),
         kernels=summary.get("layers"),
         gini=GINI,

@@ -222,7 +222,7 @@ def test_a_number_of_processes_that_does_not_match_is_refused_by_all(tmp_path):
 @pytest.mark.parametrize("value", [object(), np.array([None]), {1, 2}])
 def test_only_json_and_arrays_of_numbers_are_sent(value):
     with pytest.raises(TypeError, match="must be JSON and arrays, got"):
-        processes._packed({"value": [value]})
+        processes._pack_message({"value": [value]})
 
 
 def test_one_process_agrees_with_itself():
