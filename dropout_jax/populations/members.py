@@ -1,13 +1,13 @@
-"""The members of a population: conditions × seeds, their keys, and the waves they are trained in.
+"""The members of a population: conditions × seeds, and their keys.
 
 Shapes: C conditions, S seeds, N = S·C members.
 """
 
 import operator
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -97,47 +97,18 @@ def stack_conditions(conditions: Sequence[Hparams], n_layers: int | None = None)
     return jax.tree.map(lambda *values: np.stack(values), *map(as_arrays, conditions))
 
 
-class Members(NamedTuple):
-    """Hyper-parameters [N, …] and keys [N]."""
+def members_of(hparams: Hparams, seeds: Sequence[int], key: jax.Array) -> tuple[Hparams, jax.Array]:
+    """Hyper-parameters [N, …] and keys [N] of the members: conditions [C] × seeds.
 
-    hparams: Hparams
-    keys: jax.Array
-
-
-def members_of(hparams: Hparams, seeds: Sequence[int], key: jax.Array) -> Members:
-    """The members of conditions [C] × seeds, seed by seed, so whole pairs are trained first.
-
-    The key is only folded into.
+    They go seed by seed, so whole pairs are trained first. The key is only folded into.
 
     Example:
       >>> both = stack_conditions([Hparams((0.0,)), Hparams((0.5,))])
-      >>> print(members_of(both, range(2), jax.random.key(0)).hparams.rates.ravel())
-      [0.  0.5 0.  0.5]
+      >>> hparams, keys = members_of(both, range(2), jax.random.key(0))
+      >>> print(hparams.rates.ravel(), keys.shape)
+      [0.  0.5 0.  0.5] (4,)
     """
     n_conditions = len(jax.tree.leaves(hparams)[0])
     conditions = np.tile(np.arange(n_conditions), len(seeds))
     keys = jax.vmap(partial(member_key, key))(np.repeat(np.asarray(seeds, np.uint32), n_conditions))
-    return Members(jax.tree.map(lambda leaf: leaf[conditions], hparams), keys)
-
-
-class Wave(NamedTuple):
-    """The members first … last - 1, and whoever fills the blocks after them."""
-
-    first: int
-    last: int
-    members: Members
-
-
-def waves(members: Members, first: int, size: int) -> Iterator[Wave]:
-    """The members from `first` on, in waves of one size; the last is filled with the first ones.
-
-    Example:
-      >>> members = Members(np.arange(5.0), np.arange(5))
-      >>> print([wave.members.keys.tolist() for wave in waves(members, 0, 3)])
-      [[0, 1, 2], [3, 4, 0]]
-    """
-    n_members = len(members.keys)
-    for begin in range(first, n_members, size):
-        places = np.arange(begin, begin + size) % n_members
-        rows = jax.tree.map(lambda leaf, places=places: leaf[places], members)
-        yield Wave(begin, min(begin + size, n_members), rows)
+    return jax.tree.map(lambda leaf: leaf[conditions], hparams), keys

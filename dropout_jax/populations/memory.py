@@ -13,7 +13,6 @@ from dropout_jax.training.config import Config
 from dropout_jax.training.epochs import EVALUATION_BATCH
 
 _MEMORY_SHARE = 0.8  # of a device's memory, by default
-_PRODUCTS = ("dot_general", "conv_general_dilated")
 _BLOCK = 32  # members that keep an accelerator busy, of 256 units a layer
 
 
@@ -60,7 +59,7 @@ def _product_outputs(program: Any) -> int:
         parts = jax.tree.leaves(list(equation.params.values()))
         within = sum(_product_outputs(part) for part in parts if hasattr(part, "eqns"))
         n += equation.params.get("length", 1) * within
-        if equation.primitive.name in _PRODUCTS:
+        if equation.primitive.name in ("dot_general", "conv_general_dilated"):
             n += sum(out.aval.size for out in equation.outvars)
     return n
 

@@ -20,7 +20,7 @@ from dropout_jax.noise import check_key
 from dropout_jax.populations.blocks import advance, curve_epochs, start, stop
 from dropout_jax.populations.checkpoints import Checkpoints
 from dropout_jax.populations.devices import Device, deal, mesh_of, share
-from dropout_jax.populations.members import members_of, seeds_of, stack_conditions, waves
+from dropout_jax.populations.members import members_of, seeds_of, stack_conditions
 from dropout_jax.populations.memory import block_size
 from dropout_jax.populations.moment import Callback, Moment
 from dropout_jax.populations.processes import anywhere, fetch, of_first
@@ -120,39 +120,42 @@ def fit_population(
     hparams = stack_conditions(conditions, len(config.model.features))
     check_training(config, data, conditions[0])
     members, inputs = members_of(hparams, seeds, key), data.x_train.shape[1:]
-    n_members = len(members.keys)
+    n_conditions, n_members = len(conditions), len(conditions) * len(seeds)
     block = block_size(config, inputs, devices, memory) if block is None else block
     if block < 1:
         raise ValueError(f"block must be at least 1 member, got {block}")
     mesh = mesh_of(devices, -(-n_members // block))
-    shared = share(mesh, data)
-    store = make_store(config, inputs, len(conditions), len(seeds), allocate)
+    shared, wave_size = share(mesh, data), block * mesh.size
+    store = make_store(config, inputs, n_conditions, len(seeds), allocate)
     saved = checkpoints.saved if checkpoints else ()
     n_resumed = n_saved = n_done = restore(store, saved)
     flight, saved_at = None, perf_counter()
     try:
-        for wave in waves(members, n_resumed, block * mesh.size):
-            hparams, keys = deal(mesh, wave.members)
-            if wave.first == n_resumed:
+        for first in range(n_resumed, n_members, wave_size):
+            last = min(first + wave_size, n_members)
+            places = np.arange(first, first + wave_size) % n_members  # wraps, to fill the last wave
+            wave = jax.tree.map(lambda leaf, places=places: leaf[places], members)
+            hparams, keys = deal(mesh, wave)
+            if first == n_resumed:
                 flight = unpack(config, mesh, hparams, keys, shared, saved)
             flight = flight or start(config, mesh, hparams, keys, shared)
-            rows, condition = np.divmod(np.arange(wave.first, wave.last), len(conditions))
-            seed = np.array(seeds)[rows]
+            seed_index, condition = np.divmod(np.arange(first, last), n_conditions)
+            seed = np.array(seeds)[seed_index]
             while flight.epoch < config.epochs:
                 flight = advance(config, mesh, hparams, flight, shared)
-                done = wave.first * config.epochs + len(seed) * flight.epoch
+                done = first * config.epochs + len(seed) * flight.epoch
                 moment = Moment(done, n_members * config.epochs, condition, seed, flight)
                 flight = stop(flight, of_first(callback(moment)))
                 if checkpoints and anywhere(perf_counter() - saved_at > checkpoints.seconds):
                     checkpoints.save(pack(store, n_saved, n_done, flight))
                     n_saved, saved_at = n_done, perf_counter()
             trained = Trained(fetch(flight.state.params), flight.init_params, flight.curve)
-            write_rows(store, trained, wave.first, wave.last)
-            n_done, flight = wave.last, None
+            write_rows(store, trained, first, last)
+            n_done, flight = last, None
     except KeyboardInterrupt:
         if checkpoints:
             checkpoints.save(pack(store, n_saved, n_done, flight))
-        n_seeds = n_done // len(conditions)
+        n_seeds = n_done // n_conditions
         raise Interrupted(_population(config, store, n_seeds) if n_seeds else None) from None
     return _population(config, store, len(seeds))
 
