@@ -1,9 +1,8 @@
 """Dropout as an ensemble: predictions averaged over masks or networks, and how sure they are.
 
 An ensemble is an axis of log-probabilities. Its members are passes of one network under random
-masks, all masks of a small network, or the deterministic passes of the networks of a population.
-Dropout is inverted here, so the deterministic pass is the weight-scaled network (Srivastava et al.
-2014, §4).
+masks or under all masks, or deterministic passes of the networks of a population. As dropout is
+inverted, the deterministic pass is the weight-scaled network (Srivastava et al. 2014, §4).
 
 Shapes: T members of an ensemble (passes, masks, networks), n examples, K classes, M masked units.
 """
@@ -17,24 +16,23 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-ApplyFn = Callable[[jax.Array, jax.Array], Any]  # logits of (key, x)
 _MAX_MASKED = 20  # units: their masks are a million
-_N_BINS = 15
 
 
 def mc_predictions(
-    apply_fn: ApplyFn, key: jax.Array, x: jax.Array, n_passes: int, *, shared_mask: bool = False
+    apply_fn: Callable[[jax.Array, jax.Array], Any],
+    key: jax.Array,
+    x: jax.Array,
+    n_passes: int,
+    *,
+    shared_mask: bool = False,
 ) -> jax.Array:
     """Log-probabilities [T, n, K] of T stochastic passes, one after another (Gal 2016).
 
-    Args:
-      apply_fn: logits of (key, x), such as `lambda key, x: model.apply(params, x, key=key,
-        rates=rates)`; its masks must have the shape of its inputs, as those of `MLP` do.
-      key: split into one key a pass; consumed.
-      x: inputs [n, …].
-      n_passes: T.
-      shared_mask: whether all examples of a pass share one mask, which is one subnetwork. By
-        default each example has its own. Noise on kernels is shared either way.
+    `apply_fn` gives logits of (key, x), such as `lambda key, x: model.apply(params, x, key=key,
+    rates=rates)`. Its masks must have the shape of its inputs, as those of `MLP` do. With
+    `shared_mask` all examples of a pass share one mask, which is one subnetwork; else each has its
+    own. Noise on kernels is shared either way. The key is consumed.
 
     Raises:
       ValueError: if there is no pass.
@@ -74,9 +72,7 @@ def all_masks(n_units: int) -> np.ndarray:
 def mask_probabilities(masks: ArrayLike, rate: ArrayLike) -> jax.Array:
     """Probability [T] of each mask [T, M]: Π (1 - rate) over kept units · Π rate over dropped ones.
 
-    Args:
-      masks: True = kept.
-      rate: P(drop) in [0, 1], one for all units or one for each [M]; it may be traced.
+    The rate is one for all units or one for each [M], and may be traced.
 
     Example:
       >>> print(mask_probabilities(all_masks(2), 0.2).round(2))
@@ -90,16 +86,14 @@ def mask_probabilities(masks: ArrayLike, rate: ArrayLike) -> jax.Array:
 def _weights(log_probs: jax.Array, weights: ArrayLike | None) -> jax.Array:
     """The weights of the members [T, 1, …], to multiply log-probabilities [T, …] with."""
     n = len(log_probs)
-    even = jnp.full(n, 1 / n) if weights is None else jnp.asarray(weights)
-    return even.reshape(n, *[1] * (log_probs.ndim - 1))
+    of_members = jnp.full(n, 1 / n) if weights is None else jnp.asarray(weights)
+    return of_members.reshape(n, *[1] * (log_probs.ndim - 1))
 
 
 def arithmetic_mean(log_probs: jax.Array, weights: ArrayLike | None = None) -> jax.Array:
     """Log of the mean probability over members, log Σₜ wₜ pₜ, of log-probabilities [T, …, K].
 
-    Args:
-      weights: the weights of the members [T], of sum 1, such as `mask_probabilities`; by default
-        all are equal.
+    Weights [T] are of sum 1, such as `mask_probabilities`; by default all are equal.
 
     Example:
       >>> log_p = jnp.log(jnp.array([[0.2, 0.8], [0.6, 0.4]]))
@@ -115,7 +109,7 @@ def geometric_mean(log_probs: jax.Array, weights: ArrayLike | None = None) -> ja
 
     Over all masks of the inputs of one softmax layer it is exactly the weight-scaled layer, as the
     mean logit is the logit of the mean input. For deeper networks this holds approximately (Baldi &
-    Sadowski 2013; Warde-Farley et al. 2014). The arguments are those of `arithmetic_mean`.
+    Sadowski 2013; Warde-Farley et al. 2014). Weights are those of `arithmetic_mean`.
 
     Example:
       >>> log_p = jnp.log(jnp.array([[0.2, 0.8], [0.8, 0.2]]))
@@ -149,10 +143,7 @@ def nll(log_probs: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def brier(log_probs: jax.Array, labels: jax.Array) -> jax.Array:
-    """Mean of Σₖ (pₖ - 1[k = label])², in 0 … 2 (Brier 1950), for [n, K] and [n].
-
-    Raises:
-      ValueError: if the shapes are others.
+    """Mean of Σₖ (pₖ - 1[k = label])², in 0 … 2 (Brier 1950); shapes and errors as of `nll`.
 
     Example:
       >>> log_p = jnp.log(jnp.array([[0.5, 0.5]]))
@@ -165,15 +156,13 @@ def brier(log_probs: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def expected_calibration_error(
-    log_probs: jax.Array, labels: jax.Array, n_bins: int = _N_BINS
+    log_probs: jax.Array, labels: jax.Array, n_bins: int = 15
 ) -> jax.Array:
     """Mean distance of accuracy from confidence, |Σ correct - Σ confidence| / n summed over bins.
 
     Confidence is the largest probability; bins have equal width, ((b - 1)/B, b/B] (Guo et al. 2017,
-    §2). An estimate from few examples is too high, as its noise does not cancel.
-
-    Raises:
-      ValueError: unless log-probabilities are [n, K] and labels [n].
+    §2). An estimate from few examples is too high, as its noise does not cancel. Shapes and errors
+    are those of `nll`.
 
     Example:
       >>> log_p = jnp.log(jnp.array([[0.8, 0.2], [0.8, 0.2]]))
@@ -202,8 +191,8 @@ def mutual_information(log_probs: jax.Array, weights: ArrayLike | None = None) -
     """How much members [T, …, K] disagree: entropy of their mean minus their mean entropy, in nats.
 
     It is the information that the label would give about which member is right (Houlsby et al.
-    2011; Gal 2016, §3.3). It is 0 if all members agree, whether they are sure or not; rounding may
-    take it below 0 by some 1e-7. The arguments are those of `arithmetic_mean`.
+    2011; Gal 2016, §3.3). It is 0 if all members agree, sure or not; rounding may take it below 0
+    by some 1e-7.
 
     Example:
       >>> sure = jnp.log(jnp.array([[1.0, 1e-9], [1e-9, 1.0]]))  # of opposite things

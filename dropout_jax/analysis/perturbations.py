@@ -1,7 +1,8 @@
 """Perturbations of the input, to test how robust a trained network is.
 
 Each is a function of (key, x, strength) for ONE input x [D], which the caller vmaps. At strength 0
-it is the identity; the strength may be traced. Pictures are flattened squares, in [0, 1].
+it is the identity; the strength may be traced. Random ones consume the key, others ignore it.
+Pictures are flattened squares, in [0, 1].
 
 Shapes: D inputs.
 """
@@ -14,7 +15,7 @@ from jax.typing import ArrayLike
 
 
 def gaussian_noise(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
-    """Adds strength · N(0, 1) to each entry; the key is consumed.
+    """Adds strength · N(0, 1) to each entry.
 
     Example:
       >>> noisy = gaussian_noise(jax.random.key(0), jnp.zeros(10_000), 0.5)
@@ -25,7 +26,7 @@ def gaussian_noise(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Arr
 
 
 def dropped_pixels(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
-    """Sets a fraction `strength` of the entries, on average, to 0; the key is consumed.
+    """Sets a fraction `strength` of the entries, on average, to 0.
 
     Unlike dropout in training, it does not scale up the entries that are left.
 
@@ -37,9 +38,7 @@ def dropped_pixels(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Arr
 
 
 def shift(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
-    """Moves the picture by `strength` whole pixels up, down, left or right; zeros come in.
-
-    The direction is drawn with the key, which is consumed.
+    """Moves the picture by `strength` whole pixels in one of four directions; zeros come in.
 
     Raises:
       ValueError: if x is not a flattened square.
@@ -62,7 +61,7 @@ def shift(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
 
 
 def dimmed(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
-    """Scales the intensity: (1 - strength) x; the key is not used.
+    """Scales the intensity: (1 - strength) x.
 
     Example:
       >>> print(dimmed(jax.random.key(0), jnp.array([0.0, 1.0]), 0.25))
@@ -73,7 +72,7 @@ def dimmed(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
 
 
 def background(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
-    """Adds a constant to every pixel: x + strength, which may exceed 1; the key is not used.
+    """Adds a constant to every pixel: x + strength, which may exceed 1.
 
     Example:
       >>> print(background(jax.random.key(0), jnp.array([0.0, 1.0]), 0.25))
@@ -84,7 +83,7 @@ def background(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
 
 
 def less_contrast(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
-    """Draws x towards its mean: (1 - strength) x + strength · mean(x); the key is not used.
+    """Draws x towards its mean: (1 - strength) x + strength · mean(x).
 
     It is `dimmed` and a `background` of strength · mean(x), both at once.
 
