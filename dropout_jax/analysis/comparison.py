@@ -17,7 +17,6 @@ from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MARGINS, MEASURES
 from dropout_jax.populations.population import Population
 from dropout_jax.training.config import Hparams
 
-_SCHEMA_VERSION = 2
 # Networks that learn have a lower training loss than untrained ones. Dead networks, and those left
 # by a rate of .9, stay near it. The test loss may rise a hundredfold by overfitting.
 _DIVERGED = 10
@@ -27,8 +26,8 @@ _LEARNED = 0.01  # of the training loss; at a rate of 1 it falls by less than a 
 def sound(population: Population) -> np.ndarray:
     """Which members [C, S] did not diverge at any point of their learning curve.
 
-    Their losses are finite, and their training loss exceeds that before training by nine times its
-    size at most.
+    Their losses are finite, and their training loss exceeds that before training by at most nine
+    times its size.
 
     Example:
       >>> from dropout_jax.training.epochs import Curve, Metrics
@@ -48,9 +47,8 @@ def compare_conditions(
 ) -> list[dict[str, Any]]:
     """Every other condition against the first, in every layer, view and measure, seed by seed.
 
-    A pair of members counts if both do (counts [C, S]); with fewer than two pairs all is NaN. The
-    adjusted p-values hold over a family: all conditions, layers and views of one measure. Gini is
-    the primary measure; the others show whether the answer depends on it.
+    A pair of members counts if both do (counts [C, S]); with fewer than two pairs all is NaN. A
+    family, over which p-values are adjusted, is all conditions, layers and views of one measure.
 
     Example:
       >>> ginis = np.array([[0.5, 0.4, 0.6], [0.4, 0.3, 0.4]])  # conditions, seeds
@@ -59,22 +57,22 @@ def compare_conditions(
       >>> print(row["measure"], round(row["difference"], 3))
       gini -0.133
     """
-    of_layers = [(l, v) for l, views in measured.values.items() for v in VIEWS if v in views]
-    cells = list(itertools.product(range(1, len(names)), of_layers))
+    views = [(l, view) for l, found in measured.values.items() for view in VIEWS if view in found]
     rows = []
     for measure in MEASURES:
-        values = {(l, v): np.asarray(measured.values[l][v][measure]) for l, v in of_layers}
+        values = np.stack([measured.values[l][view][measure] for l, view in views], axis=-1)
         compared = paired.compare(
-            np.stack([values[of][0] for _, of in cells], axis=-1),
-            np.stack([values[of][c] for c, of in cells], axis=-1),
+            np.tile(values[0], len(names) - 1),
+            np.concatenate(values[1:], axis=-1),
             measure in HIGHER_IS_UNIFORM,
             MARGINS[measure],
-            np.stack([counts[0] & counts[c] for c, _ in cells], axis=-1),
+            np.repeat(counts[0] & counts[1:], len(views), axis=0).T,
         )
-        for (c, (layer, view)), one in zip(cells, compared, strict=True):
-            key = {"baseline": names[0], "condition": names[c], "layer": layer, "view": view}
+        cells = itertools.product(names[1:], views)
+        for (condition, (layer, view)), comparison in zip(cells, compared, strict=True):
+            key = {"baseline": names[0], "condition": condition, "layer": layer, "view": view}
             family = f"{measure}, all conditions, layers and views"
-            rows.append({**key, "measure": measure, "family": family, **one._asdict()})
+            rows.append({**key, "measure": measure, "family": family, **comparison._asdict()})
     return sorted(rows, key=lambda row: names.index(row["condition"]))
 
 
@@ -87,14 +85,14 @@ def own_settings(conditions: Mapping[str, Hparams]) -> dict[str, dict[str, float
       >>> print(own_settings({"none": Hparams(), "slow": Hparams(learning_rate=0.01)}))
       {'none': {'learning_rate': 0.05}, 'slow': {'learning_rate': 0.01}}
     """
-    told: dict[str, dict[str, float]] = {name: {} for name in conditions}
+    settings: dict[str, dict[str, float]] = {name: {} for name in conditions}
     for key in ("learning_rate", "momentum", "max_norm"):
         values = [getattr(hparams, key) for hparams in conditions.values()]
         values = [np.inf if value is None else float(value) for value in values]
         for name, value in zip(conditions, values, strict=True):
             if len(set(values)) > 1 and value < np.inf:
-                told[name][key] = value
-    return told
+                settings[name][key] = value
+    return settings
 
 
 def summarise(
@@ -109,9 +107,8 @@ def summarise(
 
     Members that diverged are named and left out of all means. Their seed is left out of the
     comparisons of their condition, or of all comparisons if they belong to the baseline. A
-    condition with the networks of the baseline, bit for bit, says so: `same_as_baseline`. So does
-    one whose mean training loss fell by less than a hundredth: `did_not_learn`. A
-    learning rate, a momentum or a max-norm is there if conditions differ in it.
+    condition is marked `same_as_baseline` if its networks are, bit for bit, and `did_not_learn` if
+    its mean training loss fell by less than a hundredth.
 
     Args:
       n_examples: how many the training and the test errors were measured on. The intervals of
@@ -121,17 +118,13 @@ def summarise(
 
     Example:
       >>> from dropout_jax.training.epochs import Curve, Metrics
-      >>> ginis = np.array([[0.5, 0.4, 0.6], [0.4, 0.3, 0.4]])  # conditions, seeds
-      >>> measures = {"entries": dict.fromkeys(MEASURES, ginis)}
-      >>> measured = Measured({0: measures}, {}, [np.ones((2, 3, 4), bool)])  # of four inputs
-      >>> metrics = Metrics(np.ones((2, 3, 1)), np.ones((2, 3, 1)))
-      >>> population = Population({}, {}, np.arange(1), Curve(metrics, metrics))
-      >>> conditions = {"none": Hparams((0.0,)), "dropout": Hparams((0.5,))}
-      >>> summary = summarise(conditions, range(3), population, measured, (9, 9))
-      >>> print(summary["comparisons"][0]["verdict"])
-      undecided
+      >>> metrics = Metrics(np.ones((1, 3, 2)), np.full((1, 3, 2), 0.5))  # a condition, three seeds
+      >>> population = Population({}, {}, np.arange(2), Curve(metrics, metrics))
+      >>> found = summarise({"none": Hparams()}, range(3), population, Measured({}, {}, []), (9, 9))
+      >>> print(found["conditions"]["none"]["test_error"]["mean"])
+      0.5
     """
-    names, own = list(conditions), own_settings(conditions)
+    names, settings = list(conditions), own_settings(conditions)
     counts = sound(population)
     comparisons = compare_conditions(names, measured, counts) if len(names) > 1 else []
     n_compared = (counts & counts[0]).sum(axis=1)
@@ -146,21 +139,21 @@ def summarise(
         sd = float(last.std(ddof=1)) if len(last) > 1 else np.nan
         return {"mean": float(last.mean()), "sd": sd, "ci_low": low, "ci_high": high}
 
-    def same(c: int) -> bool:
+    def same_as_baseline(c: int) -> bool:
         leaves = jax.tree.leaves(population.params) if c else []
-        return bool(leaves) and all(np.array_equal(of[c], of[0], equal_nan=True) for of in leaves)
+        return bool(leaves) and all(np.array_equal(w[c], w[0], equal_nan=True) for w in leaves)
 
-    def untaught(c: int) -> bool:
+    def did_not_learn(c: int) -> bool:
         loss = np.asarray(population.curve.train.loss, np.float64)[c, counts[c]]
         first, last = loss.mean(axis=0)[[0, -1]] if len(loss) else (np.nan, np.nan)
         return loss.shape[-1] > 1 and bool(first - last < _LEARNED * abs(first))
 
-    def dead(c: int) -> list[float]:
-        live = [np.asarray(live[c])[counts[c]] for live in measured.live_inputs]
-        return [float((~of).sum(-1).mean()) if len(of) else np.nan for of in live]
+    def dead_inputs(c: int) -> list[float]:
+        live = [np.asarray(inputs[c])[counts[c]] for inputs in measured.live_inputs]
+        return [float((~layer).sum(-1).mean()) if len(layer) else np.nan for layer in live]
 
     return {
-        "schema_version": _SCHEMA_VERSION,
+        "schema_version": 2,
         "n_seeds": len(seeds),
         **({} if kernels is None else {"layers": list(kernels)}),
         "statistics": {
@@ -174,16 +167,16 @@ def summarise(
                 if hparams.rates is None
                 else np.asarray(hparams.rates, float).tolist(),
                 "weight_decay": float(hparams.weight_decay),
-                **own[name],
+                **settings[name],
                 "train_error": errors(population.curve.train.error, n_train, c),
                 "test_error": errors(population.curve.test.error, n_test, c),
-                "dead_inputs": dead(c),
+                "dead_inputs": dead_inputs(c),
                 "diverged_seeds": [
                     seed for seed, ok in zip(seeds, counts[c], strict=True) if not ok
                 ],
                 "n_compared": int(n_compared[c]),
-                **({"same_as_baseline": True} if same(c) else {}),
-                **({"did_not_learn": True} if untaught(c) else {}),
+                **({"same_as_baseline": True} if same_as_baseline(c) else {}),
+                **({"did_not_learn": True} if did_not_learn(c) else {}),
             }
             for c, (name, hparams) in enumerate(conditions.items())
         },

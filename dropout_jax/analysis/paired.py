@@ -41,10 +41,8 @@ COVERAGE = {
     40: (0.953, 0.921),
     100: (0.943, 0.915),
 }
-_N_RESAMPLES = 9_999
 _MAX_EXACT = 16  # seeds whose 2^(S - 1) sign patterns are all enumerated; else N_RANDOM are drawn
 _CHUNK = 2**11  # patterns held at once
-_RESAMPLED_AT_ONCE = 2**24  # numbers
 
 
 def _vector(differences: ArrayLike) -> np.ndarray:
@@ -99,8 +97,8 @@ def interval(differences: np.ndarray) -> tuple[float, float]:
         (differences,),
         np.mean,
         confidence_level=level,
-        n_resamples=_N_RESAMPLES,
-        batch=max(1, _RESAMPLED_AT_ONCE // n),
+        n_resamples=9_999,
+        batch=max(1, 2**24 // n),
         method="BCa",
         rng=np.random.default_rng(0),
     ).confidence_interval
@@ -239,7 +237,7 @@ def compare(
 
     Args:
       baseline: the measure in the members without the treatment.
-      condition: the same measure in the members with it, seed by seed.
+      condition: the same in the members with it, seed by seed.
       higher_is_uniform: whether the measure grows with uniformity.
       margin: differences within it are negligible; a number, or one for each quantity [K].
       counts: which pairs [S, K] count, booleans; None counts all. If a pair that counts is not

@@ -184,12 +184,9 @@ def verdict(
 def judge(
     estimates: Sequence[Comparison], p_values: Sequence[np.ndarray], higher_is_uniform: bool
 ) -> list[Comparison]:
-    """Comparisons of one family [K], completed with p-values and verdicts.
+    """The estimates of one family [K], completed with p-values and verdicts.
 
-    Args:
-      estimates: the comparisons without these.
-      p_values: `p_value`, `p_adjusted` and `p_negligible` of each, three vectors [K].
-      higher_is_uniform: whether the measure grows with uniformity.
+    `p_values` are three vectors [K]: `p_value`, `p_adjusted` and `p_negligible`.
 
     Example:
       >>> p_values = np.array([[0.03], [0.04], [0.9]])
