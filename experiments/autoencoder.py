@@ -40,7 +40,6 @@ import optax
 from matplotlib.figure import Figure
 
 from dropout_jax.analysis.uniformity import gini
-from dropout_jax.analysis.units import silent_share
 from dropout_jax.analysis.views import Live, measure_columns, varies
 from dropout_jax.data import load_dataset
 from dropout_jax.networks.mlp import MLP, layers
@@ -98,7 +97,7 @@ def member(
         "cross entropy": jax.vmap(pixels_cross_entropy)(logits, x_test).mean(),
         "squared error": jax.vmap(squared_error)(jax.nn.sigmoid(logits), x_test).mean(),
         "mean activation": hidden.mean(),
-        "share of zeros": silent_share(hidden),
+        "share of zeros": jnp.mean(hidden == 0),
         "dead units": (hidden.max(axis=0) == 0).mean(),
         "Gini of filters": measure_columns(gini, kernel, live),
         "of units": hidden.mean(axis=0),

@@ -2,7 +2,7 @@
 
 Multiplying a unit's incoming weights and bias by a and its outgoing ones by 1/a leaves a ReLU
 network, and its dropout objective, as they were, but changes every |w| involved. `contribution` and
-`path_norm` do not change, and they are what dropout is known to equalise in linear networks.
+`path_norm` do not change. Dropout equalises them in linear networks.
 
 Shapes: n examples, in, U hidden units, O units they send to.
 """
@@ -13,9 +13,9 @@ import jax.numpy as jnp
 
 
 def _in_range(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
-    """Vectors over a power of two each, and these powers: squares neither overflow nor underflow.
+    """Vectors over a power of two each, exactly, and these powers: squares stay in range.
 
-    It is exact. Half precision becomes single.
+    Half precision becomes single.
     """
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     largest = jax.lax.stop_gradient(jnp.abs(x).max(axis, keepdims=True, initial=0))
@@ -44,9 +44,9 @@ def contribution(activations: jax.Array, outgoing: jax.Array) -> jax.Array:
             "activations [n, U] and outgoing [U, O] must be of the same units, got shapes "
             f"{activations.shape} and {outgoing.shape}"
         )
-    h, of_h = _in_range(activations, 0)
-    w, of_w = _in_range(outgoing, 1)
-    return jnp.sqrt(jnp.mean(h**2, axis=0)) * of_h * (jnp.linalg.norm(w, axis=1) * of_w)
+    h, h_scale = _in_range(activations, 0)
+    w, w_scale = _in_range(outgoing, 1)
+    return jnp.sqrt(jnp.mean(h**2, axis=0)) * h_scale * (jnp.linalg.norm(w, axis=1) * w_scale)
 
 
 def path_norm(incoming: jax.Array, bias: jax.Array, outgoing: jax.Array) -> jax.Array:
@@ -62,10 +62,10 @@ def path_norm(incoming: jax.Array, bias: jax.Array, outgoing: jax.Array) -> jax.
       [10.]
     """
     chex.assert_rank([incoming, bias, outgoing], [2, 1, 2], exception_type=ValueError)
-    w_in, of_in = _in_range(jnp.concatenate([incoming, bias[None]]), 0)
-    w_out, of_out = _in_range(outgoing, 1)
+    w_in, in_scale = _in_range(jnp.concatenate([incoming, bias[None]]), 0)
+    w_out, out_scale = _in_range(outgoing, 1)
     norm_in = jnp.sqrt(jnp.sum(w_in[:-1] ** 2, axis=0) + w_in[-1] ** 2)
-    return norm_in * of_in * (jnp.linalg.norm(w_out, axis=1) * of_out)
+    return norm_in * in_scale * (jnp.linalg.norm(w_out, axis=1) * out_scale)
 
 
 def mean_correlation(activations: jax.Array) -> jax.Array:
@@ -111,15 +111,3 @@ def _mean_cosine(columns: jax.Array, counts: jax.Array) -> jax.Array:
     others = jnp.fill_diagonal(jnp.abs(unit.T @ unit), 0, inplace=False)
     n = counts.sum()
     return others.sum() / (n * (n - 1))  # of fewer than two 0 / 0
-
-
-def silent_share(activations: jax.Array) -> jax.Array:
-    """The share of activations [n, U] that are 0: how sparse the code of a layer is.
-
-    Srivastava et al. (2014), §7.2, report it and the mean activation.
-
-    Example:
-      >>> print(silent_share(jnp.array([[0.0, 1.0], [0.0, 0.0]])))
-      0.75
-    """
-    return jnp.mean(activations == 0)

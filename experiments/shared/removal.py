@@ -58,7 +58,7 @@ def reliance(model: MLP, params: Params, shared: dict[str, Any]) -> list[dict[st
                 "correlation of activations": units.mean_correlation(h),
                 "cosine of incoming": units.mean_cosine(layers(params)[l]["kernel"]),
                 "mean activation": h.mean(),
-                "silent share": units.silent_share(h),
+                "silent share": jnp.mean(h == 0),
                 "curve": curve,
             }
         )

@@ -7,13 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropout_jax.analysis.units import (
-    contribution,
-    mean_correlation,
-    mean_cosine,
-    path_norm,
-    silent_share,
-)
+from dropout_jax.analysis.units import contribution, mean_correlation, mean_cosine, path_norm
 
 N, IN, U, O = 20, 3, 4, 2
 TOL = 16 * 2.0**-23  # some 16 roundings in float32: sums of at most N squares, roots, products
@@ -143,10 +137,6 @@ def test_fewer_than_two_units_have_no_pairs_to_be_alike(seed):
 def test_units_that_do_not_fit_together_are_refused():
     with pytest.raises(ValueError, match=r"same units, got shapes \(5, 1\) and \(4, 2\)"):
         contribution(jnp.ones((5, 1)), jnp.ones((4, 2)))
-
-
-def test_the_silent_share_counts_zeros():
-    assert silent_share(jnp.array([[0.0, 1.0], [0.0, 0.0]])) == 0.75
 
 
 @pytest.mark.parametrize(
