@@ -15,10 +15,10 @@ _VECTORS = {"avx512f": 512, "avx2": 256, "avx": 256, "sse2": 128, "asimd": 128} 
 def _processor() -> tuple[str, int | None]:
     """Its name, or its architecture, and the bits of its widest vectors, if Linux tells them."""
     try:
-        told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        told = ""
-    lines, words = told.splitlines(), told.split()
+        info = ""
+    lines, words = info.splitlines(), info.split()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     name = names[0] if names else platform.processor() or platform.machine()
     return name, next((bits for flag, bits in _VECTORS.items() if flag in words), None)

@@ -10,15 +10,13 @@ from PIL import Image
 
 from dropout_jax.io.writers import write_atomically
 
-_DPI = 120
-
 
 def write_figure(
     folder: Path,
     name: str,
     figure: Figure,
     formats: Sequence[str] = ("png", "svg"),
-    dpi: int = _DPI,
+    dpi: int = 120,
 ) -> None:
     """Write a figure in each format; the same figure makes the same bytes.
 
@@ -38,15 +36,8 @@ def write_figure(
             figure.savefig(drawn, format=kind, dpi=dpi, metadata=metadata)
         figure.set_layout_engine("none")  # the layout of the first format holds for all
         if kind == "png":
-            drawn = _with_a_palette(drawn)
-        write_atomically(
-            folder / f"{name}.{kind}", lambda file, of=drawn: file.write(of.getvalue())
-        )
-
-
-def _with_a_palette(png: io.BytesIO) -> io.BytesIO:
-    """The same picture in the 256 colours that suit it most."""
-    packed = io.BytesIO()
-    picture = Image.open(png).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    picture.save(packed, "png", optimize=True)
-    return packed
+            picture = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+            drawn = io.BytesIO()
+            picture.save(drawn, "png", optimize=True)
+        content = drawn.getvalue()
+        write_atomically(folder / f"{name}.{kind}", lambda file, c=content: file.write(c))

@@ -12,7 +12,7 @@ import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -27,14 +27,6 @@ _READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-
-
-class _Bytes(Protocol):
-    """A file of bytes, of whatever kind."""
-
-    def read(self, size: int, /) -> bytes:
-        """The next bytes, `size` of them at most."""
-        ...
 
 
 def on_one_line(error: Exception) -> str:
@@ -61,7 +53,8 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             if {"x", "y"} <= set(members):
                 x, y = members["x"], members["y"]
-                _check_held(sum(_header(archive, one).held(AS_DATA) for one in (x, y)), MAX_BYTES)
+                n_bytes = sum(_header(archive, one).n_bytes(AS_DATA) for one in (x, y))
+                _check_memory(n_bytes, MAX_BYTES)
                 return _read_npy(archive, x), _read_npy(archive, y)
             found = ", ".join(sorted(members)) or "none"
     except Exception as error:  # what a foreign file can make a reader raise has no end
@@ -71,14 +64,14 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 class _Header(NamedTuple):
-    """The header of a file of an array; `length` is the header's own, in bytes."""
+    """The header of an array; `length` is its own, in bytes."""
 
     shape: tuple[int, ...]
     fortran_order: bool
     dtype: np.dtype
     length: int
 
-    def held(self, more: int) -> int:
+    def n_bytes(self, more: int = 0) -> int:
         """The bytes that the array takes, with `more` for each entry."""
         return math.prod(self.shape) * (self.dtype.itemsize + more)
 
@@ -130,8 +123,7 @@ def _read_npy(
 ) -> np.ndarray:
     """One array or its row, of the size that its header says; what is compressed is bounded.
 
-    The member is read from its start, as a zip has no other way in. It has one checksum, which is
-    known after the last row.
+    It is read from its start, as a zip has no other way in, and its checksum follows the last row.
     """
     header = _header(archive, info)
     if row is not None and header.fortran_order:
@@ -139,16 +131,16 @@ def _read_npy(
     skipped, after = header.length, 1  # one byte more, so that what is too long is noticed
     if row is not None:
         header = header._replace(shape=header.shape[1:])
-        skipped, after = skipped + row * header.held(0), 0
+        skipped, after = skipped + row * header.n_bytes(), 0
     if more is not None and info.compress_type != zipfile.ZIP_STORED:
-        _check_held(header.held(more), MAX_BYTES)
+        _check_memory(header.n_bytes(more), MAX_BYTES)
     with archive.open(info) as member:
         while skipped > 0 and (piece := member.read(min(_PIECE, skipped))):
             skipped -= len(piece)
-        raw = _read_at_most(member, header.held(0) + after)
-    if len(raw) != header.held(0):
-        got = f"{len(raw):,}" + (" or more" if len(raw) > header.held(0) else "")
-        raise ValueError(f"{info.filename} must hold {header.held(0):,} bytes, got {got}")
+        raw = _read_at_most(member, header.n_bytes() + after)
+    if len(raw) != header.n_bytes():
+        got = f"{len(raw):,}" + (" or more" if len(raw) > header.n_bytes() else "")
+        raise ValueError(f"{info.filename} must hold {header.n_bytes():,} bytes, got {got}")
     order = "F" if header.fortran_order else "C"
     return np.frombuffer(raw, header.dtype).reshape(header.shape, order=order)
 
@@ -167,7 +159,7 @@ def read_idx(path: Path, rank: int, limit: int) -> np.ndarray:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             shape = _read_idx_header(file, rank)
-            _check_held(math.prod(shape) * (1 + AS_DATA), limit)
+            _check_memory(math.prod(shape) * (1 + AS_DATA), limit)
             raw = _read_at_most(file, math.prod(shape) + 1)
     except (OSError, EOFError, zlib.error) as error:
         why = f"{path}: cannot be read, perhaps truncated: {on_one_line(error)}"
@@ -180,7 +172,7 @@ def read_idx(path: Path, rank: int, limit: int) -> np.ndarray:
     return np.frombuffer(raw, np.uint8).reshape(shape)
 
 
-def _read_idx_header(file: _Bytes, rank: int) -> tuple[int, ...]:
+def _read_idx_header(file: IO[bytes] | gzip.GzipFile, rank: int) -> tuple[int, ...]:
     """The sizes that an IDX file begins with."""
     start, sizes = file.read(4), file.read(4 * rank)
     if start != bytes([0, 0, 8, rank]):
@@ -193,7 +185,7 @@ def _read_idx_header(file: _Bytes, rank: int) -> tuple[int, ...]:
     return shape
 
 
-def _check_held(n_bytes: int, limit: int) -> None:
+def _check_memory(n_bytes: int, limit: int) -> None:
     if n_bytes > limit:
         raise ValueError(
             f"what is read may take {MAX_BYTES:,} bytes of memory, of which {limit:,} are left, "
@@ -201,7 +193,7 @@ def _check_held(n_bytes: int, limit: int) -> None:
         )
 
 
-def _read_at_most(file: _Bytes, n_bytes: int) -> bytearray:
+def _read_at_most(file: IO[bytes] | gzip.GzipFile, n_bytes: int) -> bytearray:
     """At most `n_bytes`, read piece by piece, so that memory is taken for what is there."""
     raw = bytearray()
     while piece := file.read(min(_PIECE, n_bytes - len(raw))):

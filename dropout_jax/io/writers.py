@@ -33,11 +33,6 @@ def check_target(path: Path, inputs: Iterable[Path] = ()) -> None:
     Example:
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     check_target(Path(folder, "new.csv"))
-      ...     try:
-      ...         check_target(Path(folder))
-      ...     except OSError as error:
-      ...         print(str(error).partition(", got")[0])
-      a file must be written to a new name or over a file
     """
     try:
         mode = path.lstat().st_mode
@@ -80,19 +75,19 @@ def write_atomically(path: Path, save: Callable[[IO[bytes]], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _plain(value: Any) -> Any:
-    """A JSON value; numbers that JSON does not know become null."""
+def _json_value(value: Any) -> Any:
+    """The same with null for numbers that JSON does not know."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): _json_value(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [_json_value(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write plain data as JSON; what UTF-8 does not know, as in file names, becomes an escape.
+    """Write plain data as JSON by `write_text`; NaN and infinity become null.
 
     Example:
       >>> with tempfile.TemporaryDirectory() as folder:
@@ -102,9 +97,8 @@ def write_json(path: Path, value: Any) -> None:
        "p": null
       }
     """
-    write_text(
-        path, json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    text = json.dumps(_json_value(value), indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, f"{text}\n")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -197,11 +191,8 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
                 f"{tensor.dtype} of shape {tensor.shape}"
             )
         start, end = end, end + tensor.nbytes
-        header[name] = {
-            "dtype": _DTYPES[tensor.dtype.name],
-            "shape": tensor.shape,
-            "data_offsets": (start, end),
-        }
+        kind = _DTYPES[tensor.dtype.name]
+        header[name] = {"dtype": kind, "shape": tensor.shape, "data_offsets": (start, end)}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
 
