@@ -34,7 +34,7 @@ class Inspected(NamedTuple):
     """What was found in a file or folder.
 
     Attributes:
-      path: the file or folder.
+      path: of the file or folder.
       layers: by name.
       values: {layer: {view: {measure: values [S]}}}; NaN where there is nothing to measure. The
         views are `spread.VIEWS`, and `size` has the numbers of `size.Size`.
@@ -219,8 +219,9 @@ def warnings_of(files: Sequence[Inspected]) -> list[str]:
         for file in files
         for name, why in file.warnings.items()
     ]
-    more = len(lines) - _WARNED
-    return [*lines[:_WARNED], *([f"Warning: {more:,} more like these"] if more > 0 else [])]
+    if len(lines) > _WARNED:
+        lines[_WARNED:] = [f"Warning: {len(lines) - _WARNED:,} more like these"]
+    return lines
 
 
 class Row(NamedTuple):

@@ -18,7 +18,7 @@ import numpy as np
 from dropout_jax.inspection.conversion import conversion
 from dropout_jax.io import readers
 
-_READ = ".safetensors, .npz or a folder of orbax"
+_WANTED = "a file of weights must be .safetensors, .npz or a folder of orbax, got"
 _INDEX = ".safetensors.index.json"  # of shards, as Hugging Face's libraries write it
 _IN_FOLDERS = ("weights.safetensors", "model.safetensors", f"model{_INDEX}")
 _DTYPES = {  # NumPy's names of those of safetensors
@@ -63,9 +63,9 @@ def tensors_of(path: Path) -> list[Tensor]:
     """
     path = _in_folder(path)
     if not path.exists():
-        raise ValueError(f"a file of weights must be {_READ}, got {path}, which is not there")
+        raise ValueError(f"{_WANTED} {path}, which is not there")
     if not path.is_file() and not path.is_dir():
-        raise ValueError(f"a file of weights must be {_READ}, got the device or pipe {path}")
+        raise ValueError(f"{_WANTED} the device or pipe {path}")
     try:
         if path.is_dir():
             return _from_orbax(_checkpoint_in(path))
@@ -81,16 +81,12 @@ def tensors_of(path: Path) -> list[Tensor]:
         damaged = "" if isinstance(error, ValueError) else "cannot be read, perhaps damaged: "
         raise ValueError(f"{path}: {damaged}{readers.on_one_line(error)[:300]}") from error
     if path.suffix == ".npy":
-        raise ValueError(
-            f"a file of weights must be {_READ}, got {path}: save its arrays with numpy.savez"
-        )
-    raise ValueError(conversion(path) or f"a file of weights must be {_READ}, got {path}")
+        raise ValueError(f"{_WANTED} {path}: save its arrays with numpy.savez")
+    raise ValueError(conversion(path) or f"{_WANTED} {path}")
 
 
 def read_from(path: Path) -> list[Path]:
-    """The files that may hold the tensors of a path; for an index, every file beside it.
-
-    A file beside an index counts if it could be one of its shards.
+    """The files that may hold the tensors of a path; for an index, every .safetensors beside it.
 
     Example:
       >>> print([str(one) for one in read_from(Path("model.npz"))])
@@ -140,9 +136,8 @@ def _shard(index: Path, name: str) -> Path:
     path = index.parent / name
     beside = path.resolve().parent in (index.parent.resolve(), index.resolve().parent)
     if Path(name).name != name or path.suffix != ".safetensors" or not beside:
-        raise ValueError(
-            f"a shard must be a .safetensors file in the folder of the index, got {name}"
-        )
+        wanted = "a shard must be a .safetensors file in the folder of the index"
+        raise ValueError(f"{wanted}, got {name}")
     if path.exists() and not path.is_file():
         raise ValueError(f"a shard must be a file, got {name}")
     return path

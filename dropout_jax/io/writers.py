@@ -40,14 +40,12 @@ def check_target(path: Path, inputs: Iterable[Path] = ()) -> None:
         return
     except NotADirectoryError as error:
         file = next(above for above in path.parents if above.exists())
-        raise NotADirectoryError(
-            f"a folder must be given to write to, got the file {file}"
-        ) from error
+        why = f"a folder must be given to write to, got the file {file}"
+        raise NotADirectoryError(why) from error
     if not stat.S_ISREG(mode):
         kind = {stat.S_IFLNK: "link", stat.S_IFDIR: "folder"}.get(stat.S_IFMT(mode), "device")
-        raise FileExistsError(
-            f"a file must be written to a new name or over a file, got the {kind} {path}"
-        )
+        wanted = "a file must be written to a new name or over a file"
+        raise FileExistsError(f"{wanted}, got the {kind} {path}")
     if any(one.exists() and one.samefile(path) for one in inputs):
         raise FileExistsError(f"a file to write must not be one that is read, got {path}")
 
@@ -186,10 +184,8 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
     header, end = {}, 0
     for name, tensor in tensors.items():
         if tensor.dtype.name not in _DTYPES or not tensor.ndim:
-            raise ValueError(
-                f"{name} must be an array of {' or '.join(_DTYPES)}, got "
-                f"{tensor.dtype} of shape {tensor.shape}"
-            )
+            got = f"{tensor.dtype} of shape {tensor.shape}"
+            raise ValueError(f"{name} must be an array of {' or '.join(_DTYPES)}, got {got}")
         start, end = end, end + tensor.nbytes
         kind = _DTYPES[tensor.dtype.name]
         header[name] = {"dtype": kind, "shape": tensor.shape, "data_offsets": (start, end)}
