@@ -22,8 +22,6 @@ from dropout_jax.runs.style import SLIDE, Figures, short_names
 from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.wording import SHOWN, question
 
-_ON_SLIDE = 5  # conditions whose weights can be seen side by side
-
 
 def _sound_seeds(result: Outcome) -> Outcome:
     """The run without the seeds in which a member diverged; the whole run if no seed is left."""
@@ -45,8 +43,8 @@ def _sound_seeds(result: Outcome) -> Outcome:
 def figures(result: Outcome, slides: bool = False) -> Figures:
     """The figures of a run without the seeds that diverged, by file name, in the page's order.
 
-    Those for slides are on a small 16:9 sheet, and show the views of the answer alone; weights of
-    the first five conditions.
+    Those for slides are on a small 16:9 sheet, and show the views of the answer alone. Weights are
+    those of the first five conditions.
 
     Example:
       >>> from dropout_jax.data import load_dataset
@@ -62,30 +60,32 @@ def figures(result: Outcome, slides: bool = False) -> Figures:
       <!doctype html>
     """
     result = _sound_seeds(result)
-    names, population = list(result.conditions), result.population
-    titles, n_seeds = _titles(result), len(result.seeds)
+    names, layers, titles = list(result.conditions), _layers(result), _titles(result)
+    n_seeds, of_mlp = len(result.seeds), "layers" not in result.summary
+    drawn = Figures()
+    units = _profiles(result.measured, "contribution", [f"units of {title}" for title in titles])
+    if units:
+        drawn["units"] = plots.plot_profiles(names, units, "contribution", n_seeds)
+    magnitudes, gini = _shown_weights(result, titles)
+    changes = {} if slides else _changes(result, titles)  # which another slide shows
+    if slides:
+        magnitudes = dict(islice(magnitudes.items(), 5))  # that can be seen side by side
+    drawn["weights"] = plots.plot_weights(magnitudes, gini, changes, of_mlp)
+    weights = _profiles(result.measured, "entries", titles)
+    drawn["profiles"] = plots.plot_profiles(names, weights, "|w|", n_seeds)
     rows = [
-        {**row, "layer": _layers(result)[row["layer"]]}
+        {**row, "layer": layers[row["layer"]]}
         for row in result.summary["comparisons"]
         if not slides or row["view"] in SHOWN
     ]
-    of_units = [f"units of {title}" for title in titles]
-    units = _profiles(result.measured, "contribution", of_units)
-    changes = {} if slides else _changes(result, titles)  # which another slide shows
-    drawn = Figures()
-    if units:
-        drawn["units"] = plots.plot_profiles(names, units, "contribution", n_seeds)
-    of_mlp, (magnitudes, gini) = "layers" not in result.summary, _shown_weights(result, titles)
-    some = dict(islice(magnitudes.items(), _ON_SLIDE if slides else None))
-    drawn["weights"] = plots.plot_weights(some, gini, changes, of_mlp)
-    weights = _profiles(result.measured, "entries", titles)
-    drawn["profiles"] = plots.plot_profiles(names, weights, "|w|", n_seeds)
     if rows:
         drawn["differences"] = plots.plot_differences(rows, "gini")
-    curves, own = _curves(population), result.summary.get("own_metrics", ())
+    population, own = result.population, result.summary.get("own_metrics", ())
+    curves = _curves(population)
     drawn["curves"] = plots.plot_curves(names, population.epochs, curves, n_seeds, own)
-    for figure in drawn.values() if slides else ():
-        figure.set_size_inches(*SLIDE)
+    if slides:
+        for figure in drawn.values():
+            figure.set_size_inches(*SLIDE)
     return drawn
 
 
@@ -130,13 +130,14 @@ def _layers(result: Outcome) -> list[str]:
 
 
 def _titles(result: Outcome) -> list[str]:
+    """Each layer with its sizes."""
     params = result.population.params
     widths = [layer["kernel"].shape[-2:] for layer in layers_in(result.config.model, params, 2)]
-    return [f"{of} ({i} → {o})" for of, (i, o) in zip(_layers(result), widths, strict=True)]
+    return [f"{layer} ({i} → {o})" for layer, (i, o) in zip(_layers(result), widths, strict=True)]
 
 
 def _profiles(measured: Measured, view: str, titles: list[str]) -> dict[str, Profile]:
-    """What is sorted in each layer that has the view."""
+    """The profiles {title: [C, S, Q]} of the layers that have the view."""
     return {
         title: measured.profiles[l][view]
         for l, title in enumerate(titles)
@@ -145,7 +146,7 @@ def _profiles(measured: Measured, view: str, titles: list[str]) -> dict[str, Pro
 
 
 def _shown_weights(result: Outcome, titles: list[str]) -> tuple[dict, dict]:
-    """|w| of the live entries, and their Gini, of the first seed in every condition."""
+    """|w| of the live entries, and their Gini, of the first seed: {condition: {title: …}} both."""
     magnitudes, gini, model = {}, {}, result.config.model
     live = [*result.measured.live_inputs, None]
     for c, name in enumerate(result.conditions):
