@@ -61,18 +61,17 @@ def figures(result: Outcome, slides: bool = False) -> Figures:
     """
     result = _sound_seeds(result)
     names, layers, titles = list(result.conditions), _layers(result), _titles(result)
-    n_seeds, of_mlp = len(result.seeds), "layers" not in result.summary
     drawn = Figures()
     units = _profiles(result.measured, "contribution", [f"units of {title}" for title in titles])
     if units:
-        drawn["units"] = plots.plot_profiles(names, units, "contribution", n_seeds)
+        drawn["units"] = plots.plot_profiles(names, units, "contribution")
     magnitudes, gini = _shown_weights(result, titles)
     changes = {} if slides else _changes(result, titles)  # which another slide shows
     if slides:
         magnitudes = dict(islice(magnitudes.items(), 5))  # that can be seen side by side
-    drawn["weights"] = plots.plot_weights(magnitudes, gini, changes, of_mlp)
+    drawn["weights"] = plots.plot_weights(magnitudes, gini, changes, "layers" not in result.summary)
     weights = _profiles(result.measured, "entries", titles)
-    drawn["profiles"] = plots.plot_profiles(names, weights, "|w|", n_seeds)
+    drawn["profiles"] = plots.plot_profiles(names, weights, "|w|")
     rows = [
         {**row, "layer": layers[row["layer"]]}
         for row in result.summary["comparisons"]
@@ -82,7 +81,7 @@ def figures(result: Outcome, slides: bool = False) -> Figures:
         drawn["differences"] = plots.plot_differences(rows, "gini")
     population, own = result.population, result.summary.get("own_metrics", ())
     curves = _curves(population)
-    drawn["curves"] = plots.plot_curves(names, population.epochs, curves, n_seeds, own)
+    drawn["curves"] = plots.plot_curves(names, population.epochs, curves, own)
     if slides:
         for figure in drawn.values():
             figure.set_size_inches(*SLIDE)

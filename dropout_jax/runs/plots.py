@@ -95,9 +95,7 @@ def plot_weights(
 
 
 @mpl.rc_context(STYLE)
-def plot_profiles(
-    names: Sequence[str], profiles: Mapping[str, Profile], quantity: str, n_seeds: int
-) -> Figure:
+def plot_profiles(names: Sequence[str], profiles: Mapping[str, Profile], quantity: str) -> Figure:
     """Sorted magnitudes, Lorenz curves and their change; seeds are bands that show the range.
 
     The change is that from the first condition, seed by seed.
@@ -106,16 +104,16 @@ def plot_profiles(
       names: the conditions [C].
       profiles: {panel title: `analysis.uniformity.Profile` [C, S, Q]}.
       quantity: what is sorted: "|w|" or "contribution".
-      n_seeds: S, stated in the title.
 
     Example:
       >>> flat = np.ones((2, 3, 101))  # conditions, seeds, fractions
       >>> layers = {"layer 0": Profile(flat, flat * np.linspace(0, 1, 101))}
-      >>> figure = plot_profiles(["none", "dropout"], layers, "|w|", 3)
+      >>> figure = plot_profiles(["none", "dropout"], layers, "|w|")
       >>> print(figure.axes[0].get_ylabel())
       |w|
       / mean
     """
+    n_seeds = np.shape(next(iter(profiles.values())).lorenz)[1]
     width = max(3.2 * len(profiles) + 0.4, SLIDE[0])
     figure = Figure(figsize=(width, 8.2), layout="constrained")
     grid = figure.subplots(3, len(profiles), squeeze=False, sharex=True)
@@ -220,7 +218,6 @@ def plot_curves(
     names: Sequence[str],
     epochs: np.ndarray,
     curves: Mapping[str, np.ndarray],
-    n_seeds: int,
     own: Sequence[str] = (),
 ) -> Figure:
     """Learning curves: mean and range over seeds of each condition.
@@ -230,17 +227,16 @@ def plot_curves(
       epochs: where the curves were measured [P].
       curves: {"train_loss": [C, S, P], "test_loss": …, "train_error": …, "test_error": …}; losses
         in nats, errors as fractions. Errors may be missing.
-      n_seeds: S, stated in the title.
       own: "loss" or "error" where they are other metrics, which have no unit.
 
     Example:
       >>> names = ("train_loss", "test_loss", "train_error", "test_error")
       >>> curves = dict.fromkeys(names, np.ones((2, 3, 4)))  # conditions, seeds, epochs
-      >>> figure = plot_curves(["none", "dropout"], np.arange(4), curves, 3)
+      >>> figure = plot_curves(["none", "dropout"], np.arange(4), curves)
       >>> print([axes.get_title() for axes in figure.axes])
       ['train loss', 'test loss', 'train error', 'test error']
     """
-    n_rows = len(curves) // 2
+    n_rows, n_seeds = len(curves) // 2, next(iter(curves.values())).shape[1]
     figure = Figure(figsize=(7.2, 2.7 * n_rows), layout="constrained")
     grid = figure.subplots(n_rows, 2, sharex=True, squeeze=False)
     for axes, (name, values) in zip(grid.ravel(), curves.items(), strict=True):

@@ -73,9 +73,9 @@ def curves(n_conditions=3):
 
 FIGURES = {
     "weights": lambda n: plots.plot_weights(magnitudes(n), gini(n)),
-    "profiles": lambda n: plots.plot_profiles(NAMES, profiles(n), "|w|", N_SEEDS),
+    "profiles": lambda n: plots.plot_profiles(NAMES, profiles(n), "|w|"),
     "differences": lambda n: plots.plot_differences(comparisons(n), "gini"),
-    "curves": lambda n: plots.plot_curves(NAMES, EPOCHS, curves(), N_SEEDS),
+    "curves": lambda n: plots.plot_curves(NAMES, EPOCHS, curves()),
 }
 
 
@@ -167,7 +167,7 @@ def legend_of(drawn):
 @N_HIDDEN
 def test_profiles_show_mean_and_range_over_seeds_of_every_condition(n_hidden):
     shown = profiles(n_hidden)
-    figure = plots.plot_profiles(NAMES, shown, "|w|", N_SEEDS)
+    figure = plots.plot_profiles(NAMES, shown, "|w|")
     grid = np.reshape(np.array(figure.axes), (3, -1))
     for column, (title, (relative, lorenz)) in zip(grid.T, shown.items(), strict=True):
         assert column[0].get_title() == title
@@ -220,7 +220,7 @@ def test_the_title_of_differences_says_how_many_seeds_each_is_of():
 
 def test_curves_show_losses_in_nats_and_errors_in_percent():
     shown = curves()
-    figure = plots.plot_curves(NAMES, EPOCHS, shown, N_SEEDS)
+    figure = plots.plot_curves(NAMES, EPOCHS, shown)
     for axes, (name, values) in zip(figure.axes, shown.items(), strict=True):
         is_loss = name.endswith("loss")
         assert_bands(axes, EPOCHS, values if is_loss else 100 * values)
@@ -242,7 +242,7 @@ def test_the_arrow_points_to_where_it_is_more_uniform():
 
 def test_many_conditions_of_any_name_are_told_apart():
     names = ["$\\frac{$", "_hidden", "<i>", *(f"condition {c}" for c in range(3, 12)), "x" * 60]
-    figure = plots.plot_curves(names, EPOCHS, curves(len(names)), N_SEEDS)
+    figure = plots.plot_curves(names, EPOCHS, curves(len(names)))
     figure.draw_without_rendering()  # mathematics that cannot be set would raise
     (legend,) = figure.legends
     assert len(legend.get_texts()) == len(names)
@@ -259,8 +259,8 @@ def test_legends_and_titles_of_any_conditions_fit_on_a_slide(names):
     flat: Any = np.ones((len(names), N_SEEDS, 21))
     few = names[:5]
     drawn = [
-        plots.plot_curves(names, EPOCHS, curves(len(names)), N_SEEDS),
-        plots.plot_profiles(names, dict.fromkeys(titles(2), Profile(flat, flat)), "|w|", N_SEEDS),
+        plots.plot_curves(names, EPOCHS, curves(len(names))),
+        plots.plot_profiles(names, dict.fromkeys(titles(2), Profile(flat, flat)), "|w|"),
         plots.plot_weights(
             {name: {"layer 0": np.ones(4)} for name in few}, {n: {"layer 0": 0.0} for n in names}
         ),
