@@ -86,10 +86,7 @@ def draw_sorted(ax: Axes, relative: Mapping[str, np.ndarray]) -> None:
 def draw_lorenz(ax: Axes, lorenz: Mapping[str, np.ndarray], shaded: bool = False) -> None:
     """Draw Lorenz curves, {condition: [S, Q]}, and the diagonal, which is uniform.
 
-    Args:
-      ax: where to draw.
-      lorenz: curves of each condition.
-      shaded: whether to shade half the Gini index of the first, below the diagonal.
+    If `shaded`, grey fills what lies between the first and the diagonal: half its Gini index.
 
     Example:
       >>> from matplotlib.figure import Figure
@@ -116,7 +113,7 @@ def draw_differences(
 
     Args:
       rows: of a summary's comparisons, of one measure.
-      conditions: {name: number c of the condition, which decides how it looks}.
+      conditions: {name: its number c}, see `style.numbers`.
 
     Example:
       >>> from matplotlib.figure import Figure
@@ -165,9 +162,7 @@ def draw_curve(
     """Draw losses in nats, or error rates in per cent, given as fractions {condition: [S, P]}.
 
     Args:
-      ax: where to draw.
       epochs: of the points [P].
-      values: of each condition.
       metric: "loss" or "error".
       own: whether the metric is another one, which has no unit.
 

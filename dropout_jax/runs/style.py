@@ -66,9 +66,9 @@ class Figures(dict[str, Figure]):
     def _repr_html_(self) -> str:
         return "".join(
             f"<figure><figcaption>{html.escape(name)}</figcaption>"
-            f'<img src="data:image/png;base64,{base64.b64encode(of._repr_png_()).decode()}" '
+            f'<img src="data:image/png;base64,{base64.b64encode(figure._repr_png_()).decode()}" '
             f'alt="{html.escape(name)}"></figure>'
-            for name, of in self.items()
+            for name, figure in self.items()
         )
 
 
@@ -84,8 +84,8 @@ def numbers(names: Iterable[str]) -> dict[str, int]:
     """
     names = list(names)
     usual = {c: n for n in reversed(names) if (c := _USUAL.get(n.lower())) is not None}
-    own, free = {name: c for c, name in usual.items()}, (c for c in count() if c not in usual)
-    return {name: own[name] if name in own else next(free) for name in names}
+    fixed, free = {name: c for c, name in usual.items()}, (c for c in count() if c not in usual)
+    return {name: fixed[name] if name in fixed else next(free) for name in names}
 
 
 def colour(c: int) -> str:
@@ -177,7 +177,6 @@ class _LogTicks(Locator):
         self._multiples = multiples
 
     def __call__(self) -> Any:
-        """The ticks of the part of the axis that is seen."""
         axis: Any = self.axis
         return self.tick_values(*axis.get_view_interval())
 
@@ -185,21 +184,20 @@ class _LogTicks(Locator):
         """The ticks between two values."""
         low, high = np.log10([vmin, vmax])
         axis: Any = self.axis
-        lines = 1.8 * max(axis.get_tick_space(), 1)  # of labels; matplotlib leaves as much free
-        decades = (high - low) / lines  # that a label takes
+        n_labels = 1.8 * max(axis.get_tick_space(), 1)  # matplotlib leaves as much free
+        decades = (high - low) / n_labels
         powers = np.arange(np.floor(low), np.ceil(high) + 1)
         gaps = np.diff(np.log10([*self._multiples, 10]))
-        some = 10 ** powers[powers % max(np.ceil(decades), 1) == 0]
-        if gaps.min() >= decades or not ((some >= vmin) & (some <= vmax)).any():
+        sparse = 10 ** powers[powers % max(np.ceil(decades), 1) == 0]
+        if gaps.min() >= decades or not ((sparse >= vmin) & (sparse <= vmax)).any():
             return np.outer(10**powers, self._multiples).ravel()
-        return some
+        return sparse
 
 
 def log_scale(ax: Axes, subs: Sequence[float]) -> None:
     """Make the y axis logarithmic, with plain numbers at these multiples of powers of ten.
 
     Example:
-      >>> from matplotlib.figure import Figure
       >>> ax = Figure().subplots()
       >>> log_scale(ax, (1, 3))
       >>> print(ax.get_yscale())
@@ -212,10 +210,9 @@ def log_scale(ax: Axes, subs: Sequence[float]) -> None:
 
 
 def draw_bands(ax: Axes, x: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
-    """Draw `draw_band` for each condition, {name: values [S, len(x)]}.
+    """Draw a `draw_band` for each condition, {name: values [S, len(x)]}.
 
     Example:
-      >>> from matplotlib.figure import Figure
       >>> ax = Figure().subplots()
       >>> draw_bands(ax, np.arange(4), dict.fromkeys(["none", "l2"], np.ones((3, 4))))
       >>> print(len(ax.lines), len(ax.collections))
@@ -229,7 +226,6 @@ def draw_band(ax: Axes, x: np.ndarray, values: np.ndarray, c: int) -> None:
     """Draw the mean of values [S, len(x)] as a line and their range as a band, for condition c.
 
     Example:
-      >>> from matplotlib.figure import Figure
       >>> ax = Figure().subplots()
       >>> draw_band(ax, np.arange(4), np.ones((3, 4)), 1)
       >>> print(ax.lines[0].get_color())
@@ -243,13 +239,12 @@ def draw_points(ax: Axes, names: Sequence[str], values: Iterable[np.ndarray]) ->
     """Draw a column of points for each condition, one per seed of its values [S], and their mean.
 
     Example:
-      >>> from matplotlib.figure import Figure
       >>> ax = Figure().subplots()
       >>> draw_points(ax, ["none", "dropout"], np.ones((2, 3)))  # conditions, seeds
       >>> print([tick.get_text() for tick in ax.get_xticklabels()])
       ['none', 'dropout']
     """
-    for x, (c, of) in enumerate(zip(numbers(names).values(), values, strict=True)):
-        ax.plot(np.full(len(of), x), of, ".", color=colour(c), alpha=0.6)
-        ax.plot([x - 0.3, x + 0.3], [of.mean()] * 2, color="black", lw=1)
+    for x, (c, points) in enumerate(zip(numbers(names).values(), values, strict=True)):
+        ax.plot(np.full(len(points), x), points, ".", color=colour(c), alpha=0.6)
+        ax.plot([x - 0.3, x + 0.3], [points.mean()] * 2, color="black", lw=1)
     ax.set_xticks(range(len(names)), names, rotation=30, ha="right")
