@@ -28,7 +28,7 @@ from dropout_jax.runs.style import (
     numbers,
     short_names,
 )
-from dropout_jax.runs.svg import inline
+from dropout_jax.runs.svg import inline_svg
 from dropout_jax.runs.wording import GINI, SIZES, of_differences, starts
 
 _COLUMNS = 4  # panels of layers in a row
@@ -168,24 +168,24 @@ def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
         f"{title}: " + ", ".join(f"{gini:.3f}" for gini in _mean_line(values))
         for title, values in shown.lines.items()
     )
-    depth = [Panel(inline(figure, "depth", f"Gini of |w|, layer by layer: {ginis}"), "", {})]
+    depth = [Panel(inline_svg(figure, "depth", f"Gini of |w|, layer by layer: {ginis}"), "", {})]
     of_layers, top = [], _largest_weight(shown)
     for l, layer in enumerate(shown.starts):
         figure, axes = new_panel("fraction, from the smallest", left=0.5)
         _draw_profiles(axes, shown, layer, "relative", top)
         caption = f"{layer}: sorted |w|, in units of its mean"
-        of_layers.append(Panel(inline(figure, f"sorted{l}", caption), caption, {}))
+        of_layers.append(Panel(inline_svg(figure, f"sorted{l}", caption), caption, {}))
         figure, axes = new_panel("fraction, from the smallest", left=0.5)
         _draw_profiles(axes, shown, layer, "lorenz", top)
         caption = f"{layer}: Lorenz curve"
-        of_layers.append(Panel(inline(figure, f"lorenz{l}", caption), caption, {}))
+        of_layers.append(Panel(inline_svg(figure, f"lorenz{l}", caption), caption, {}))
     differences = []
     if shown.differences:
         height = 0.6 + 0.17 * len(shown.differences)
         figure, axes = new_panel("", height=height, left=min(left + 0.9, _LEFT))
         _draw_differences(axes, shown)
         caption = "against minus baseline"
-        svg = inline(figure, "differences", of_differences(shown.differences, caption))
+        svg = inline_svg(figure, "differences", of_differences(shown.differences, caption))
         differences.append(Panel(svg, caption, {}))
     return {"depth": depth, "of_layers": of_layers, "of_differences": differences}
 

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.runs import panels
 from dropout_jax.runs.style import STYLE, colour, line, numbers
-from dropout_jax.runs.svg import inline
+from dropout_jax.runs.svg import inline_svg
 from dropout_jax.runs.wording import in_order, of_differences
 
 PANEL_STYLE = {**STYLE, "font.size": 8, "axes.labelpad": 6}  # a page may enlarge the text
@@ -67,7 +67,7 @@ def swatches(names: Sequence[str]) -> list[Markup]:
     for c in numbers(names).values():
         figure = Figure(figsize=(0.42, 0.11))
         figure.add_artist(Line2D([0, 1], [0.5, 0.5], color=colour(c), ls=line(c)))
-        drawn.append(inline(figure, f"swatch{c}"))
+        drawn.append(inline_svg(figure, f"swatch{c}"))
     return drawn
 
 
@@ -96,7 +96,7 @@ def weight_panels(magnitudes: Mapping[str, Mapping[str, np.ndarray]]) -> list[Pa
             else:
                 caption += "diverged" if len(a) else "no live unit"
             chosen = {"condition": name} if name != baseline else {}  # which all are shown beside
-            svg = inline(figure, f"weights{l}-{c}", caption, c)
+            svg = inline_svg(figure, f"weights{l}-{c}", caption, c)
             drawn.append(Panel(svg, caption, {"layer": layer, **chosen}))
     return drawn
 
@@ -122,7 +122,7 @@ def profile_panels(
         panels.draw_sorted(axes, dict(zip(names, relative[..., ::2], strict=True)))
         axes.set_xlim(0, 1)
         description = f"{quantity} sorted, in units of its mean, {title}; largest: "
-        svg = inline(figure, f"sorted-{key}", description + _ends(names, relative))
+        svg = inline_svg(figure, f"sorted-{key}", description + _ends(names, relative))
         drawn.append(Panel(svg, title, {"layer": title}))
         figure, axes = new_panel("fraction, from the smallest", "share of the sum")
         some = lorenz[..., ::8]  # smooth curves need few points
@@ -130,7 +130,7 @@ def profile_panels(
         axes.set_xlim(0, 1)
         half = lorenz[..., : lorenz.shape[-1] // 2 + 1]
         description = f"Lorenz curves of {quantity}, {title}; share of the smaller half: "
-        svg = inline(figure, f"lorenz-{key}", description + _ends(names, half))
+        svg = inline_svg(figure, f"lorenz-{key}", description + _ends(names, half))
         caption = f"{title}, shaded: half the Gini of {names[0]}"
         drawn.append(Panel(svg, caption, {"layer": title}))
     return drawn
@@ -161,7 +161,7 @@ def difference_panels(
         axes.set_xlim(-top, top)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         caption = f"{name} minus {names[0]}"
-        svg = inline(figure, f"differences{c}", of_differences(in_order(shown), caption))
+        svg = inline_svg(figure, f"differences{c}", of_differences(in_order(shown), caption))
         drawn.append(Panel(svg, caption, {}))
     return drawn
 
@@ -190,6 +190,6 @@ def curve_panels(
         panels.draw_curve(axes, epochs, lines, metric, metric in own)
         caption = f"{split} {metric}"
         ends = _ends(names, scale * of_conditions, unit)
-        svg = inline(figure, f"curves-{name}", f"{caption} along training; at the end {ends}")
+        svg = inline_svg(figure, f"curves-{name}", f"{caption} along training; at the end {ends}")
         drawn.append(Panel(svg, caption, {}))
     return drawn

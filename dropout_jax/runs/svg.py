@@ -29,7 +29,7 @@ _FORMAT: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "dropout_jax"
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
-def inline(figure: Figure, name: str, description: str = "", c: int = 0) -> Markup:
+def inline_svg(figure: Figure, name: str, description: str = "", c: int = 0) -> Markup:
     """The figure as an `<svg>` element, the same text for the same figure.
 
     Args:
@@ -39,7 +39,7 @@ def inline(figure: Figure, name: str, description: str = "", c: int = 0) -> Mark
       c: the condition whose colour rasterised points take.
 
     Example:
-      >>> print(inline(Figure(figsize=(1, 1)), "empty", "<nothing>")[:65])
+      >>> print(inline_svg(Figure(figsize=(1, 1)), "empty", "<nothing>")[:65])
       <svg role="img" aria-label="&lt;nothing&gt;" viewBox="0 0 72 72">
     """
     file = io.StringIO()
