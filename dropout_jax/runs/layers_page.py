@@ -222,7 +222,8 @@ def _draw_profiles(ax: Axes, shown: LayersShown, layer: str, part: _Part, top: f
     groups = zip(shown.groups, shown.profiles[layer], strict=True)
     curves = {name: np.asarray(getattr(profile, part)) for name, profile in groups}
     start = np.asarray(getattr(shown.starts[layer].profile, part))
-    (panels.draw_sorted if part == "relative" else panels.draw_lorenz)(ax, curves)
+    draw = panels.draw_sorted if part == "relative" else panels.draw_lorenz
+    draw(ax, curves)
     ax.plot(np.linspace(0, 1, len(start)), start, color=GREY, lw=0.9, ls="--")
     ax.set_xlim(0, 1)
     if part == "relative":

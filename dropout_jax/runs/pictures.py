@@ -3,14 +3,13 @@
 `plots` makes figures of whole runs, `page_panels` the small ones of the page, both of `panels`.
 """
 
-from itertools import islice
+from itertools import compress, islice
 from typing import Any
 
 import jax
 import numpy as np
 
 from dropout_jax.analysis.comparison import sound
-from dropout_jax.analysis.members import Measured
 from dropout_jax.analysis.trees import layers_in
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.networks.mlp import MLP
@@ -25,16 +24,16 @@ from dropout_jax.runs.wording import SHOWN, question
 
 def _sound_seeds(result: Outcome) -> Outcome:
     """The run without the seeds in which a member diverged; the whole run if no seed is left."""
-    counts = np.asarray(sound(result.population).all(axis=0))
-    if counts.all() or not counts.any():
+    kept = np.asarray(sound(result.population).all(axis=0))
+    if kept.all() or not kept.any():
         return result
     population, measured = result.population, result.measured
     params, init_params, curve, measured = jax.tree.map(
-        lambda leaf: leaf[:, counts],
+        lambda leaf: leaf[:, kept],
         (population.params, population.init_params, population.curve, measured),
     )
     return result._replace(
-        seeds=[seed for seed, counted in zip(result.seeds, counts, strict=True) if counted],
+        seeds=list(compress(result.seeds, kept)),
         population=Population(params, init_params, population.epochs, curve),
         measured=measured,
     )
@@ -62,7 +61,7 @@ def figures(result: Outcome, slides: bool = False) -> Figures:
     result = _sound_seeds(result)
     names, layers, titles = list(result.conditions), _layers(result), _titles(result)
     drawn = Figures()
-    units = _profiles(result.measured, "contribution", [f"units of {title}" for title in titles])
+    units = _profiles(result, "contribution", [f"units of {title}" for title in titles])
     if units:
         drawn["units"] = plots.plot_profiles(names, units, "contribution")
     magnitudes, gini = _shown_weights(result, titles)
@@ -70,7 +69,7 @@ def figures(result: Outcome, slides: bool = False) -> Figures:
     if slides:
         magnitudes = dict(islice(magnitudes.items(), 5))  # that can be seen side by side
     drawn["weights"] = plots.plot_weights(magnitudes, gini, changes, "layers" not in result.summary)
-    weights = _profiles(result.measured, "entries", titles)
+    weights = _profiles(result, "entries", titles)
     drawn["profiles"] = plots.plot_profiles(names, weights, "|w|")
     rows = [
         {**row, "layer": layers[row["layer"]]}
@@ -102,9 +101,9 @@ def _curves(population: Population) -> dict[str, np.ndarray]:
 
 def page(result: Outcome, settings: dict[str, Any], environment: dict[str, Any]) -> str:
     """The page of a run as HTML; like the figures, it leaves out the seeds that diverged."""
-    shown, summary = _sound_seeds(result), result.summary
+    result, summary = _sound_seeds(result), result.summary
     names, titles = list(result.conditions), _titles(result)
-    magnitudes, _ = _shown_weights(shown, titles)
+    magnitudes, _ = _shown_weights(result, titles)
     contents = Contents(
         summary=summary,
         question=question(names),
@@ -113,10 +112,10 @@ def page(result: Outcome, settings: dict[str, Any], environment: dict[str, Any])
         environment=environment,
         interrupted=result.interrupted,
         magnitudes={title: {name: magnitudes[name][title] for name in names} for title in titles},
-        profiles=_profiles(shown.measured, "entries", titles),
-        units=_profiles(shown.measured, "contribution", titles),
-        epochs=shown.population.epochs,
-        curves=_curves(shown.population),
+        profiles=_profiles(result, "entries", titles),
+        units=_profiles(result, "contribution", titles),
+        epochs=result.population.epochs,
+        curves=_curves(result.population),
     )
     return render(contents)
 
@@ -135,13 +134,10 @@ def _titles(result: Outcome) -> list[str]:
     return [f"{layer} ({i} → {o})" for layer, (i, o) in zip(_layers(result), widths, strict=True)]
 
 
-def _profiles(measured: Measured, view: str, titles: list[str]) -> dict[str, Profile]:
+def _profiles(result: Outcome, view: str, titles: list[str]) -> dict[str, Profile]:
     """The profiles {title: [C, S, Q]} of the layers that have the view."""
-    return {
-        title: measured.profiles[l][view]
-        for l, title in enumerate(titles)
-        if view in measured.profiles[l]
-    }
+    profiles = result.measured.profiles
+    return {title: profiles[l][view] for l, title in enumerate(titles) if view in profiles[l]}
 
 
 def _shown_weights(result: Outcome, titles: list[str]) -> tuple[dict, dict]:

@@ -138,7 +138,8 @@ def short_names(names: Iterable[str]) -> dict[str, str]:
       >>> print(*short_names(["head.kernel", *names]).values(), sep=", ")
       head.kernel, Block_0…key.kernel, Block_1…key.kernel
     """
-    names, alike = list(names), dict[str, dict[str, list[str]]]()
+    names = list(names)
+    alike: dict[str, dict[str, list[str]]] = {}
     for name in names:
         alike.setdefault(_last_words(name), {})[name] = re.split("[./]", name)[::-1]
     labels = {}
