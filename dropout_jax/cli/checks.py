@@ -8,8 +8,8 @@ from dropout_jax.cli.arguments import RATES, Compare, Inspect, Networks, Trainin
 
 _MAX_SEEDS = 1_000_000  # of three conditions: a month of one core, at a second a network
 _FLOAT32_MAX = 3.4e38
-Requirement = tuple[str, str, bool]  # an option, what it must do, and whether it does
 _RATES = "rates in [0, 1], 0.2 for 20 %"
+_Requirement = tuple[str, str, bool]  # an option, what it must do, and whether it does
 
 
 def check(arguments: Networks | Inspect) -> None:
@@ -44,7 +44,7 @@ def _check_groups(a: Inspect) -> None:
         seen.add(real)
 
 
-def _requirements(a: Networks) -> Iterator[Requirement]:
+def _requirements(a: Networks) -> Iterator[_Requirement]:
     """What each option must do; one unmet is refused before the next is looked at."""
     n_layers = len(a.features) + 1
     yield "features", "hold positive widths", min(a.features, default=0) > 0
@@ -62,7 +62,7 @@ def _requirements(a: Networks) -> Iterator[Requirement]:
         yield requirement("weight_decay", a.weight_decay, n_layers)
 
 
-def _training_requirements(a: Training) -> Iterator[Requirement]:
+def _training_requirements(a: Training) -> Iterator[_Requirement]:
     yield "checkpoint_seconds", "not be negative", a.checkpoint_seconds >= 0
     yield "resume", "come with --out, the folder", not a.resume or a.out is not None
     expected = "come with --distributed, --num-processes and --process-id, or all be left out"
@@ -74,7 +74,7 @@ def _training_requirements(a: Training) -> Iterator[Requirement]:
     yield "overwrite", "not come with --resume", not (a.resume and a.overwrite)
 
 
-def _rate_requirements(a: Compare, n_layers: int) -> Iterator[Requirement]:
+def _rate_requirements(a: Compare, n_layers: int) -> Iterator[_Requirement]:
     if a.rates is not None and a.sweep is not None:
         both = f"--rates {as_typed(a.rates)} and --sweep {as_typed(a.sweep)}"
         raise ValueError(f"--sweep takes the place of --rates: give one of them, got {both}")
@@ -96,7 +96,7 @@ def _are_rates(values: Iterable[float]) -> bool:
     return all(0 <= value <= 1 for value in values)
 
 
-def requirement(name: str, value: Any, n_layers: int) -> Requirement:
+def requirement(name: str, value: Any, n_layers: int) -> _Requirement:
     """What a hyper-parameter must do."""
     if name == "rates":
         each = "one for the input of each layer, or one for all hidden"

@@ -36,7 +36,8 @@ def given_conditions(arguments: Networks) -> Conditions:
       {'none': {}, 'half': {'rates': (0.0, 0.5, 0.5)}}
     """
     if not isinstance(arguments, Train):
-        return _compared(arguments if isinstance(arguments, Compare) else Compare(), arguments)
+        is_compare = isinstance(arguments, Compare)
+        return _compared(arguments if is_compare else Compare(features=arguments.features))
     if bool(arguments.condition) == (arguments.conditions is not None):
         both = "both" if arguments.condition else "neither"
         raise ValueError(f"give --condition, once or more, or --conditions, got {both}")
@@ -58,11 +59,11 @@ def given_conditions(arguments: Networks) -> Conditions:
     return conditions
 
 
-def _compared(compare: Compare, networks: Networks) -> Conditions:
+def _compared(compare: Compare) -> Conditions:
     """No dropout, dropout as the command has it, and L2."""
 
     def for_hidden(rate: float) -> _Value:
-        return (compare.pixels or 0.0, *(rate,) * len(networks.features))
+        return (compare.pixels or 0.0, *(rate,) * len(compare.features))
 
     dropout: Conditions = {f"dropout {r:g}": {"rates": for_hidden(r)} for r in compare.sweep or ()}
     if not dropout:

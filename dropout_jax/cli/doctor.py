@@ -15,11 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from dropout_jax.analysis.statistics import MIN_SEEDS
-from dropout_jax.cli import backend, jobs, tables, terminal
+from dropout_jax.cli import backend, jobs, terminal
 from dropout_jax.cli.arguments import Doctor
 from dropout_jax.cli.conditions import Conditions
 from dropout_jax.cli.pace import duration, pace
 from dropout_jax.cli.refused import bad_input
+from dropout_jax.cli.tables import Finding
 from dropout_jax.data import Dataset
 from dropout_jax.io.environment import environment as environment_of
 from dropout_jax.io.environment import n_cores
@@ -50,21 +51,12 @@ class Machine(NamedTuple):
 RECORD = Machine(2, 512, 440.0)  # of the record of experiments/benchmark.py
 
 
-class Finding(NamedTuple):
-    """What was found: good, in the way of a good run, or a fact if `good` is None."""
-
-    about: str
-    good: bool | None
-    said: str
-
-
 def diagnose(arguments: Doctor, given: Conditions) -> int:
     """Print what a run depends on, and whether it will be exact, fast and soon done."""
     with bad_input():
         backend.start()
         dataset, config, conditions = jobs.load(arguments, given)
-    findings = _examine(arguments, dataset, config, list(conditions.values()))
-    terminal.say(tables.finding(*finding) for finding in findings)
+    terminal.say(_examine(arguments, dataset, config, list(conditions.values())))
     return 0
 
 

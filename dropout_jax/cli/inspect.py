@@ -29,21 +29,21 @@ def inspect(arguments: Inspect) -> int:
         draws = arguments.report is not None or arguments.figures is not None
         with warnings.catch_warnings(action="ignore"):  # as other libraries do
             found = _measure(paths, arguments.layout, profiled=draws)
-        n_baseline, n_against = len(arguments.baseline), len(arguments.against)
-        compared = []
-        if n_baseline:
-            sides = found[:n_baseline], found[n_baseline:]
-            compared = groups.compare_groups(*sides, arguments.paired)
+        n_baseline = len(arguments.baseline)
+        sides = found[:n_baseline], found[n_baseline:]
+        compared = groups.compare_groups(*sides, arguments.paired) if n_baseline else []
         if arguments.csv:
-            _write(arguments.csv, found, compared)
-        remarks = measures.warnings_of(found)
-        too_few = groups.too_few(n_baseline, n_against, arguments.paired)
-        remark = too_few if compared else groups.of_other_shapes(found)
-        remarks += [line for line in (remark, _names_of_layers(paths[0])) if line]
+            header = list(compared[0]) if compared else measures.Row._fields
+            rows = [list(row.values()) for row in compared] or measures.tidy(found)
+            writers.write_table(arguments.csv, header, rows)
+        remark = groups.of_other_shapes(found)
+        if compared:
+            remark = groups.too_few(n_baseline, len(arguments.against), arguments.paired)
+        lines = (*measures.warnings_of(found), remark, _names_of_layers(paths[0]))
+        remarks = [line for line in lines if line]
         if draws:
             _draw(arguments, found, compared, remarks)
-    lines = file_tables.inspect_lines(found, compared, n_baseline, arguments.paired, remarks)
-    terminal.say(lines)
+    terminal.say(file_tables.inspect_lines(found, compared, n_baseline, arguments.paired, remarks))
     return 0
 
 
@@ -90,13 +90,3 @@ def _names_of_layers(run: Path) -> str:
     except Exception:  # a run of an MLP, or whatever file is called so
         return ""
     return f"{line[:1].upper()}{line[1:]}"
-
-
-def _write(path: Path, found: list[Inspected], compared: list[dict[str, Any]]) -> None:
-    """Write every number of the files, or every comparison of the groups, as CSV."""
-    if compared:
-        rows = [list(row.values()) for row in compared]
-        writers.write_table(path, list(compared[0]), rows)
-    else:
-        header = ("file", "seed", "layer", "view", "measure", "value")
-        writers.write_table(path, header, measures.tidy(found))

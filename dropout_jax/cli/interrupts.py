@@ -4,15 +4,15 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterator
 
+from dropout_jax.populations import processes
+
 
 @contextlib.contextmanager
-def deferred(
-    anywhere: Callable[[bool], bool] = lambda asked: asked,
-) -> Iterator[Callable[[int, int], None]]:
+def deferred() -> Iterator[Callable[[int, int], None]]:
     """Make Ctrl-C and SIGTERM wait for the end of the epoch.
 
-    Yields a function of (done, total) that raises KeyboardInterrupt if one of them came. A second
-    signal, or one after training, acts at once. `anywhere` makes several processes agree.
+    Yields a function of (done, total) that raises KeyboardInterrupt if one of them came, in any
+    process. A second signal, or one after training, acts at once.
 
     Example:
       >>> with deferred() as stop_if_asked:
@@ -30,7 +30,7 @@ def deferred(
     def stop_if_asked(done: int, total: int) -> None:
         nonlocal training
         training = done < total
-        if anywhere(asked):
+        if processes.anywhere(asked):
             raise KeyboardInterrupt
 
     usual = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}

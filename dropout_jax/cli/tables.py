@@ -4,9 +4,8 @@ Names of conditions, files and tensors are users' text: never read as markup, an
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -40,12 +39,19 @@ def comparison_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def finding(about: str, good: bool | None, said: str) -> RenderableType:
-    """A line of the doctor: ✓ good, ! in the way, or a fact."""
-    mark, style = {None: (" ", ""), True: ("✓", "green"), False: ("!", "bold red")}[good]
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(width=1, style=style)
-    grid.add_column(width=9)
-    grid.add_column()
-    grid.add_row(mark, named(about, style="bold"), named(said))
-    return grid
+class Finding(NamedTuple):
+    """A line of the doctor: good, in the way of a good run, or a fact if `good` is None."""
+
+    about: str
+    good: bool | None
+    said: str
+
+    def __rich__(self) -> Table:
+        """As a terminal shows it."""
+        mark, style = {None: (" ", ""), True: ("✓", "green"), False: ("!", "bold red")}[self.good]
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=1, style=style)
+        grid.add_column(width=9)
+        grid.add_column()
+        grid.add_row(mark, named(self.about, style="bold"), named(self.said))
+        return grid

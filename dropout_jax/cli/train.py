@@ -13,7 +13,6 @@ import jax
 from dropout_jax.cli import backend, interrupts, jobs, run_tables, terminal
 from dropout_jax.cli.arguments import Training
 from dropout_jax.cli.conditions import Conditions
-from dropout_jax.cli.jobs import Job
 from dropout_jax.cli.refused import Refused, bad_input
 from dropout_jax.cli.tables import escaped
 from dropout_jax.populations import processes
@@ -46,7 +45,7 @@ def train(arguments: Training, given: Conditions, import_seconds: float) -> int:
 
 
 @contextlib.contextmanager
-def _guarded(job: Job, resumes: bool) -> Iterator[None]:
+def _guarded(job: jobs.Job, resumes: bool) -> Iterator[None]:
     """Refuse what ends a run early, in words that say how to go on, and leave its folder."""
     try:
         yield
@@ -69,7 +68,7 @@ def _guarded(job: Job, resumes: bool) -> Iterator[None]:
             folder.leave(job.folder, job.lock)
 
 
-def _execute(arguments: Training, job: Job, import_seconds: float) -> Run | None:
+def _execute(arguments: Training, job: jobs.Job, import_seconds: float) -> Run | None:
     """Train, show and write the run; None if it was done before."""
     if processes.anywhere(processes.of_first(job.identity) != job.identity):
         same = "versions, devices of one kind, arguments and data"
@@ -90,12 +89,12 @@ def _execute(arguments: Training, job: Job, import_seconds: float) -> Run | None
     return result
 
 
-def _train_with_progress(arguments: Training, job: Job) -> Run:
+def _train_with_progress(arguments: Training, job: jobs.Job) -> Run:
     """Train, with a progress bar in process 0, until done or asked to stop."""
     title = f"training {len(job.conditions)} × {arguments.seeds} networks"
     with (
         terminal.progress_bar(processes.is_first()) as bar,
-        interrupts.deferred(processes.anywhere) as stop_if_asked,
+        interrupts.deferred() as stop_if_asked,
     ):
         task, latest = bar.add_task(title, total=None), {}  # the last test error of each member
 
