@@ -40,7 +40,7 @@ JOINS_BOTH = {
     "analysis.comparison",
 }  # the rest of the analysis knows arrays and trees alone
 BEFORE_JAX = [  # what is loaded before JAX is
-    *("cli.arguments", "cli.checks", "cli.conditions", "cli.main", "cli.refused"),
+    *("cli.arguments", "cli.checks", "cli.conditions", "cli.errors", "cli.main"),
     *("cli.tables", "cli.terminal"),
 ]
 DRAW_TABLES = ("cli.tables", "cli.file_tables", "cli.run_tables", "cli.saved")

@@ -2,6 +2,6 @@
 
 `main` reads a command line. `arguments`, `checks` and `conditions` understand it before JAX
 is loaded; `backend` starts JAX. `train` (with `jobs`, `interrupts`), `inspect`, `doctor` (with
-`pace`) and `saved` are the commands. What they cannot do is `refused`. What they find is drawn by
+`pace`) and `saved` are the commands, which end early by `errors`. What they find is drawn by
 `tables`, `run_tables`, `file_tables` and `file_pictures`, and printed by `terminal`.
 """

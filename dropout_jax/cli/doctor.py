@@ -18,8 +18,8 @@ from dropout_jax.analysis.statistics import MIN_SEEDS
 from dropout_jax.cli import backend, jobs, terminal
 from dropout_jax.cli.arguments import Doctor
 from dropout_jax.cli.conditions import Conditions
+from dropout_jax.cli.errors import refuse_bad_input
 from dropout_jax.cli.pace import duration, pace
-from dropout_jax.cli.refused import bad_input
 from dropout_jax.cli.tables import Finding
 from dropout_jax.data import Dataset
 from dropout_jax.io.environment import environment as environment_of
@@ -53,7 +53,7 @@ RECORD = Machine(2, 512, 440.0)  # of the record of experiments/benchmark.py
 
 def diagnose(arguments: Doctor, given: Conditions) -> int:
     """Print what a run depends on, and whether it will be exact, fast and soon done."""
-    with bad_input():
+    with refuse_bad_input():
         backend.start()
         dataset, config, conditions = jobs.load(arguments, given)
     terminal.say(_examine(arguments, dataset, config, list(conditions.values())))

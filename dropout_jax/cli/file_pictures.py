@@ -8,7 +8,7 @@ import numpy as np
 
 from dropout_jax.analysis.trees import natural
 from dropout_jax.analysis.uniformity import Profile
-from dropout_jax.cli.tables import escaped
+from dropout_jax.cli.tables import printable
 from dropout_jax.inspection import spread
 from dropout_jax.inspection.groups import common_layers
 from dropout_jax.inspection.measures import SIZE, Inspected, mean
@@ -46,37 +46,42 @@ def layers_shown(
     else:
         lines = {title: _gini(first, names, view) for view, title in _VIEWS.items()}
     rows = [
-        {**row, "layer": escaped(row["layer"]), "view": _VIEWS[row["view"]], "condition": "against"}
+        {
+            **row,
+            "layer": printable(row["layer"]),
+            "view": _VIEWS[row["view"]],
+            "condition": "against",
+        }
         for row in compared
     ]
     return LayersShown(
-        groups={group: [escaped(file.path) for file in files] for group, files in groups.items()},
+        groups={group: [printable(file.path) for file in files] for group, files in groups.items()},
         lines=lines,
         starts={
-            escaped(name): Start(laws[name], profiles[laws[name]], ginis[laws[name]])
+            printable(name): Start(laws[name], profiles[laws[name]], ginis[laws[name]])
             for name in names
         },
         profiles={
-            escaped(name): [_profile(files, name) for files in groups.values()] for name in names
+            printable(name): [_profile(files, name) for files in groups.values()] for name in names
         },
         differences=[row for row in rows if row["measure"] == "gini"],
         tables=[*([_table_of_comparisons(rows)] if rows else []), _table_of_layers(found, ginis)],
-        remarks=[escaped(remark) for remark in remarks],
-        skipped={escaped(k): escaped(why) for file in found for k, why in file.skipped.items()},
+        remarks=[printable(remark) for remark in remarks],
+        skipped={printable(k): printable(why) for file in found for k, why in file.skipped.items()},
     )
 
 
 def _conditions(file: Inspected) -> dict[str, Inspected]:
     """The conditions of a run, with layers `condition/layer/kernel`; any other file as it is."""
     if all(layer.n_networks == 1 for layer in file.layers.values()):
-        name, stem = escaped(file.path.name), escaped(file.path.stem)
+        name, stem = printable(file.path.name), printable(file.path.stem)
         middle = f"{stem[: _LONGEST // 2]}…{stem[1 - _LONGEST // 2 :]}"
         return {next((fits for fits in (name, stem) if len(fits) <= _LONGEST), middle): file}
     parts: dict[str, Inspected] = {}
     for name, layer in file.layers.items():
         condition, number, _ = name.rsplit("/", 2)
         empty = file._replace(layers={}, values={}, profiles={})
-        part = parts.setdefault(escaped(condition), empty)
+        part = parts.setdefault(printable(condition), empty)
         title = f"layer {number}"
         part.layers[title], part.values[title] = layer, file.values[name]
         if name in file.profiles:
@@ -118,7 +123,7 @@ def _table_of_layers(found: Sequence[Inspected], start_ginis: Mapping[str, float
             weights, *units = (mean(values[view]["gini"]) for view in _VIEWS)
             size = (mean(values[SIZE][field]) for field in sizes)
             cells = (*layer.shape, weights, start_ginis[layer.law], *units, *size)
-            rows.append((escaped(file.path), escaped(name), *cells))
+            rows.append((printable(file.path), printable(name), *cells))
     return Table(
         "layers", "Gini index of |w|, and size; means over the networks of a file", header, rows
     )

@@ -11,7 +11,7 @@ from rich.text import Text
 from dropout_jax.analysis.groups import said_of_interval as groups_interval
 from dropout_jax.analysis.paired import said_of_interval as paired_interval
 from dropout_jax.analysis.uniformity import MARGINS
-from dropout_jax.cli.tables import comparison_cells, named
+from dropout_jax.cli.tables import comparison_cells, printable_text
 from dropout_jax.inspection import groups, spread
 from dropout_jax.inspection.measures import SIZE, Inspected, mean
 from dropout_jax.runs.wording import GINI, SIZES, starts
@@ -49,7 +49,7 @@ def inspect_lines(
             tensors.setdefault(why, {})[name] = None
     for why, names in tensors.items():
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        yield named(f"Skipped, {why}: {', '.join([*names][:_SHOWN])}{more}", style="dim")
+        yield printable_text(f"Skipped, {why}: {', '.join([*names][:_SHOWN])}{more}", style="dim")
 
 
 def _file_lines(found: Inspected) -> Iterator[Any]:
@@ -64,7 +64,7 @@ def _file_lines(found: Inspected) -> Iterator[Any]:
         weights, *units = (_or_dash(mean(views[view]["gini"]), ".3f") for view in spread.VIEWS)
         laws = (f"{law_ginis[law]:.3f}" for law in (layer.law, "Gaussian"))
         shape = "{} → {}".format(*layer.shape)
-        table.add_row(named(name), shape, weights, *laws, *units)
+        table.add_row(printable_text(name), shape, weights, *laws, *units)
     yield table
     n_networks = max(layer.n_networks for layer in found.layers.values())
     seeds = f"Mean over {n_networks} seeds. " if n_networks > 1 else ""
@@ -92,7 +92,7 @@ def _sizes(found: Inspected) -> Table:
     for name, layer in found.layers.items():
         size = {field: mean(values) for field, values in found.values[name][SIZE].items()}
         numbers = (_or_dash(size[field], form) for field, form in formats.items())
-        table.add_row(named(name), f"{math.prod(layer.shape):,}", *numbers)
+        table.add_row(printable_text(name), f"{math.prod(layer.shape):,}", *numbers)
         if not math.isnan(size["norm"]):
             known.append(size)
     single = all(layer.n_networks == 1 for layer in found.layers.values())
@@ -112,14 +112,14 @@ def _or_dash(value: float, form: str) -> str:
 
 def _unbroken(line: str) -> Text:
     """A line that is not folded, so that a name of a file can be copied."""
-    text = named(line)
+    text = printable_text(line)
     text.no_wrap = True
     return text
 
 
 def _table_of_layers(title: str) -> Table:
     """A table with room for long names of layers, whatever the width of the terminal."""
-    table = Table(title=named(title), title_justify="left", box=box.SIMPLE)
+    table = Table(title=printable_text(title), title_justify="left", box=box.SIMPLE)
     table.add_column("layer", overflow="fold", min_width=12)
     return table
 
@@ -143,7 +143,7 @@ def _side_by_side_lines(found: Sequence[Inspected]) -> Iterator[Any]:
             cells = [_or_dash(gini, ".3f") for gini in ginis]
             if len(found) == 2:
                 cells.append(_or_dash(ginis[1] - ginis[0], "+.3f"))
-            table.add_row(named(name if view == "entries" else ""), label, *cells)
+            table.add_row(printable_text(name if view == "entries" else ""), label, *cells)
     yield table
     if not any(all(name in one.layers for one in found) for name in names):
         yield Text("No layer name occurs in all networks.", style="bold")
@@ -165,7 +165,7 @@ def _group_lines(
     rows = [row for row in rows if row["measure"] == "gini"]
     for row in rows:
         layer = row["layer"] if row["view"] == "entries" else ""
-        table.add_row(named(layer), _LABELS[row["view"]], *comparison_cells(row))
+        table.add_row(printable_text(layer), _LABELS[row["view"]], *comparison_cells(row))
     yield table
     how = f"{n_baseline} and {n_against} files; {groups_interval(n_baseline, n_against)}"
     how += "; p by permuting the files"

@@ -9,8 +9,8 @@ from typing import Any
 
 from dropout_jax.cli import backend, file_tables, terminal
 from dropout_jax.cli.arguments import Inspect
-from dropout_jax.cli.refused import bad_input
-from dropout_jax.cli.tables import escaped
+from dropout_jax.cli.errors import refuse_bad_input
+from dropout_jax.cli.tables import printable
 from dropout_jax.inspection import groups, measures, tensors
 from dropout_jax.inspection.measures import Inspected
 from dropout_jax.io import writers
@@ -18,7 +18,7 @@ from dropout_jax.io import writers
 
 def inspect(arguments: Inspect) -> int:
     """Measure the files, write all numbers if asked, and print a table; return the exit status."""
-    with bad_input():
+    with refuse_bad_input():
         backend.start()
         paths = (*arguments.files, *arguments.baseline, *arguments.against)
         figure = arguments.figures and arguments.figures / "depth.png"  # the first of them
@@ -72,7 +72,7 @@ def _measure(paths: Sequence[Path], layout: str | None, *, profiled: bool) -> li
     found = []
     with terminal.progress_bar(shown=sys.stderr.isatty()) as bar:
         for path in paths:
-            task = bar.add_task(escaped(path.name), total=None, visible=False)  # until read
+            task = bar.add_task(printable(path.name), total=None, visible=False)  # until read
 
             def tell(done: int, total: int, task: Any = task) -> None:
                 bar.update(task, completed=done, total=total, visible=True)

@@ -8,14 +8,14 @@ from dropout_jax.populations import processes
 
 
 @contextlib.contextmanager
-def deferred() -> Iterator[Callable[[int, int], None]]:
+def defer() -> Iterator[Callable[[int, int], None]]:
     """Make Ctrl-C and SIGTERM wait for the end of the epoch.
 
     Yields a function of (done, total) that raises KeyboardInterrupt if one of them came, in any
     process. A second signal, or one after training, acts at once.
 
     Example:
-      >>> with deferred() as stop_if_asked:
+      >>> with defer() as stop_if_asked:
       ...     for epoch in range(3):
       ...         stop_if_asked(epoch, 3)  # raises KeyboardInterrupt after Ctrl-C
     """

@@ -31,7 +31,7 @@ import tyro
 from dropout_jax.cli.arguments import Compare, Diff, Doctor, Figures, Inspect, List, Train, Training
 from dropout_jax.cli.checks import check
 from dropout_jax.cli.conditions import given_conditions
-from dropout_jax.cli.refused import Refused, bad_input
+from dropout_jax.cli.errors import CommandError, refuse_bad_input
 from dropout_jax.cli.terminal import complain, say_plainly
 
 _HELP = ("Argument", "For full help", "Perhaps you")  # what follows the message of tyro's errors
@@ -65,8 +65,8 @@ def run_command(argv: Sequence[str]) -> int:
         status = _run(argv)
         sys.stdout.flush()
         return status
-    except Refused as refused:
-        why, status = str(refused), refused.status
+    except CommandError as error:
+        why, status = str(error), error.status
     except KeyboardInterrupt:
         why, status = "interrupted", 130
     except OSError as error:  # all files are written elsewhere
@@ -84,7 +84,7 @@ def run_command(argv: Sequence[str]) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
-    """Run a command line; what it cannot do is `Refused`."""
+    """Run a command line; what it cannot do is a `CommandError`."""
     if list(argv) == ["--version"]:
         say_plainly(version("dropout_jax"))
         return 0
@@ -93,7 +93,7 @@ def _run(argv: Sequence[str]) -> int:
         return 0
     for name in ("absl", "asyncio", "matplotlib"):  # what matters of theirs is raised
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    with bad_input():
+    with refuse_bad_input():
         command = _command(arguments)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # set by `main`
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -133,7 +133,7 @@ def _parse(argv: Sequence[str]) -> Any:
             )
     except SystemExit as stop:
         if stop.code:
-            raise Refused(_one_line(errors.getvalue()), 2) from None
+            raise CommandError(_one_line(errors.getvalue()), 2) from None
         return None
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dropout_jax.analysis.comparison import own_settings
-from dropout_jax.cli.tables import comparison_cells, escaped, named
+from dropout_jax.cli.tables import comparison_cells, printable, printable_text
 from dropout_jax.runs import wording
 from dropout_jax.runs.verdicts import verdict
 from dropout_jax.training.config import Hparams
@@ -31,7 +31,7 @@ def training_lines(conditions: dict[str, Hparams], n_seeds: int) -> Iterator[Ren
     for name, h in conditions.items():
         shown = {"rates": h.rates, "weight_decay": h.weight_decay, **own[name]}
         described.append(f"{name} ({wording.described(shown)})")
-    yield named(f"Training {n_seeds} networks each of {'; '.join(described)}.")
+    yield printable_text(f"Training {n_seeds} networks each of {'; '.join(described)}.")
     if len(conditions) > 1:
         yield Text(f"{wording.seeds_suffice(n_seeds)}\n", "dim")
 
@@ -42,7 +42,7 @@ def errors_line(latest: Mapping[tuple[int, int], float], names: Sequence[str]) -
     for number, name in enumerate(names):
         if errors := [error for (c, _), error in latest.items() if c == number]:
             means.append(f"{name} {100 * sum(errors) / len(errors):.1f} %")
-    return named(f"test error: {', '.join(means)}", style="dim")
+    return printable_text(f"test error: {', '.join(means)}", style="dim")
 
 
 def result_lines(
@@ -54,8 +54,8 @@ def result_lines(
         resume = " Go on with the same command and --resume --out, the folder below."
         yield Text.assemble(("Interrupted:", "bold"), done, resume)
     if len(summary["conditions"]) > 1:
-        yield named(wording.question(list(summary["conditions"])), style="bold")
-        yield from map(named, verdict(summary))
+        yield printable_text(wording.question(list(summary["conditions"])), style="bold")
+        yield from map(printable_text, verdict(summary))
         if wording.picture(summary):
             yield _picture_table(summary)
             yield Text(wording.legend(summary), style="dim")
@@ -71,7 +71,7 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
     widest = [max(map(len, column)) for column in zip(*errors, strict=True)]
     for name, cells in zip(conditions, errors, strict=True):
         train, sd, *test = (cell.rjust(n) for cell, n in zip(cells, widest, strict=True))
-        yield named(
+        yield printable_text(
             f"{name:>{width}}   train error {train} ± {sd} %   test error "
             f"{test[0]} ± {test[1]} % [{test[2]}, {test[3]}]"
         )
@@ -104,7 +104,7 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
     for name, condition in conditions.items():
         if diverged := condition["diverged_seeds"]:
             yield Text.assemble(
-                (f"{len(diverged)} networks of {escaped(name)} diverged:", "bold"),
+                (f"{len(diverged)} networks of {printable(name)} diverged:", "bold"),
                 " their loss was not finite, or ten times that before training. "
                 f"Left out with their seeds, {', '.join(map(str, diverged))}; "
                 f"{condition['n_compared']} seeds are compared. "
@@ -129,7 +129,7 @@ def _picture_table(summary: dict[str, Any]) -> Table:
             else ""
             for view in views
         ]
-        first = [named(name if name != previous else "")] if several else []
+        first = [printable_text(name if name != previous else "")] if several else []
         table.add_row(*first, str(layer), *drawn)
         previous = name
     return table
@@ -138,12 +138,12 @@ def _picture_table(summary: dict[str, Any]) -> Table:
 def _gini_table(summary: dict[str, Any], name: str, all_views: bool) -> Table:
     """Gini of every layer and view of a condition beside the baseline's."""
     baseline = next(iter(summary["conditions"]))
-    title = named(f"Gini, {name} against {baseline}: 0 is uniform", style="italic")
+    title = printable_text(f"Gini, {name} against {baseline}: 0 is uniform", style="italic")
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.add_column("layer", justify="right")
     table.add_column("view", min_width=13)  # contributions
     for heading in (baseline, name):
-        table.add_column(named(heading), justify="right", overflow="fold")
+        table.add_column(printable_text(heading), justify="right", overflow="fold")
     for heading in ("difference\n[95 % interval]", "p"):  # whole numbers, also in 80 columns
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)

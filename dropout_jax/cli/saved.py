@@ -11,8 +11,8 @@ from rich.text import Text
 
 from dropout_jax.cli import terminal
 from dropout_jax.cli.arguments import Diff, Figures, List
-from dropout_jax.cli.refused import bad_input
-from dropout_jax.cli.tables import escaped, named
+from dropout_jax.cli.errors import refuse_bad_input
+from dropout_jax.cli.tables import printable, printable_text
 from dropout_jax.runs.folder import MARK, read_mark
 from dropout_jax.runs.verdicts import in_short
 from dropout_jax.runs.wording import described, error_said, flat, picture
@@ -25,7 +25,7 @@ def list_runs(arguments: List) -> int:
         table.add_column(heading, overflow="fold")
     table.columns[0].no_wrap, table.columns[0].max_width = True, 40  # names are whole, if they fit
     folder = arguments.folder
-    with bad_input():
+    with refuse_bad_input():
         if not folder.is_dir():
             raise ValueError(f"the folder of runs must exist, got {folder}")
         runs = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
@@ -33,11 +33,11 @@ def list_runs(arguments: List) -> int:
         with contextlib.suppress(ValueError, KeyError, TypeError):  # another's folder
             cells = (str(cell).split("\n") for cell in _row(run))
             lines = Text("\n", no_wrap=False)  # and folded if not
-            table.add_row(*(lines.join(map(named, cell)) for cell in cells))
+            table.add_row(*(lines.join(map(printable_text, cell)) for cell in cells))
     if table.row_count:
         terminal.say([table])
     else:
-        terminal.say_plainly(f"There is no run in this folder: {escaped(folder)}")
+        terminal.say_plainly(f"There is no run in this folder: {printable(folder)}")
     return 0
 
 
@@ -75,16 +75,16 @@ def _how_to_resume(run: Path) -> str:
 
 def diff(arguments: Diff) -> int:
     """Print what differs between two runs: settings, versions, test errors, verdicts."""
-    with bad_input():
+    with refuse_bad_input():
         _expect_results(arguments.one, arguments.other)
         both = [_compared_facts(run) for run in (arguments.one, arguments.other)]
     table = Table(box=None, pad_edge=False)
     for heading in ("", arguments.one, arguments.other):
-        table.add_column(named(heading))
+        table.add_column(printable_text(heading))
     for one, other in zip(*both, strict=True):
         for key in {**one, **other}:
             if one.get(key) != other.get(key):
-                table.add_row(*map(named, (key, one.get(key, "–"), other.get(key, "–"))))
+                table.add_row(*map(printable_text, (key, one.get(key, "–"), other.get(key, "–"))))
     if table.row_count:
         terminal.say([table])
     else:
@@ -98,14 +98,14 @@ def figures(arguments: Figures) -> int:
     from dropout_jax.runs import pictures
     from dropout_jax.runs.saved import load_run
 
-    with bad_input():
+    with refuse_bad_input():
         _expect_results(arguments.run)
         run = load_run(arguments.run)
     out = arguments.out or arguments.run / ("slides" if arguments.slides else "figures")
     how = {"formats": ("png", "pdf"), "dpi": 300} if arguments.slides else {}
     for name, figure in pictures.figures(run, arguments.slides).items():
         write_figure(out, name, figure, **how)
-    terminal.say_plainly(f"Figures: {escaped(out)}")
+    terminal.say_plainly(f"Figures: {printable(out)}")
     return 0
 
 

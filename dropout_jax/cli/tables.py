@@ -1,6 +1,6 @@
 """What all commands show: names, cells and findings, as rich text. Nothing is printed here.
 
-Names of conditions, files and tensors are users' text: never read as markup, and `escaped`.
+Names of conditions, files and tensors are users' text: made `printable`, never read as markup.
 """
 
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 
-def escaped(text: object) -> str:
+def printable(text: object) -> str:
     r"""Text that cannot steer a terminal or turn its direction: such characters become escapes.
 
     Example:
-      >>> print(escaped("layer\x1b[2J ½"))
+      >>> print(printable("layer\x1b[2J ½"))
       layer\x1b[2J ½
     """
     return "".join(
@@ -22,9 +22,9 @@ def escaped(text: object) -> str:
     )
 
 
-def named(text: object, style: str = "") -> Text:
-    """A user's text, escaped, in a style."""
-    return Text(escaped(text), style=style)
+def printable_text(text: object, style: str = "") -> Text:
+    """A user's text, made printable, in a style."""
+    return Text(printable(text), style=style)
 
 
 def comparison_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -53,5 +53,5 @@ class Finding(NamedTuple):
         grid.add_column(width=1, style=style)
         grid.add_column(width=9)
         grid.add_column()
-        grid.add_row(mark, named(self.about, style="bold"), named(self.said))
+        grid.add_row(mark, printable_text(self.about, style="bold"), printable_text(self.said))
         return grid

@@ -8,7 +8,7 @@ from rich import progress
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from dropout_jax.cli.tables import escaped
+from dropout_jax.cli.tables import printable
 
 _LONGEST = 1_000  # characters of a message: what is given can be of any length
 _WIDTH = 100  # columns of what is written to a file
@@ -38,7 +38,7 @@ def say_plainly(line: str) -> None:
 
 def complain(why: object) -> None:
     """Print why the command fails, in one line on standard error."""
-    message = escaped(" ".join(str(why).split()))
+    message = printable(" ".join(str(why).split()))
     more = " …" if len(message) > _LONGEST else ""
     with contextlib.suppress(OSError):  # the exit status tells it, too
         print(f"dropout-jax: {message[:_LONGEST]}{more}", file=sys.stderr)

@@ -13,8 +13,8 @@ import jax
 from dropout_jax.cli import backend, interrupts, jobs, run_tables, terminal
 from dropout_jax.cli.arguments import Training
 from dropout_jax.cli.conditions import Conditions
-from dropout_jax.cli.refused import Refused, bad_input
-from dropout_jax.cli.tables import escaped
+from dropout_jax.cli.errors import CommandError, refuse_bad_input
+from dropout_jax.cli.tables import printable
 from dropout_jax.populations import processes
 from dropout_jax.populations.moment import Moment
 from dropout_jax.populations.population import Interrupted
@@ -24,7 +24,7 @@ from dropout_jax.runs.run import Run
 
 def train(arguments: Training, given: Conditions, import_seconds: float) -> int:
     """Check what is left to check, then train, show and write; return the exit status."""
-    with bad_input():
+    with refuse_bad_input():
         cluster = (arguments.coordinator, arguments.num_processes, arguments.process_id)
         backend.start(partial(processes.connect, *cluster) if arguments.distributed else None)
         job = processes.together(lambda: jobs.prepare(arguments, given))
@@ -36,8 +36,8 @@ def train(arguments: Training, given: Conditions, import_seconds: float) -> int:
         return 0
     if processes.is_first():
         page = job.folder / "report.html"
-        terminal.say_plainly(f"\nAll numbers, weights and figures: {escaped(job.folder)}")
-        terminal.say_plainly(f"To look at: {escaped(page)}")
+        terminal.say_plainly(f"\nAll numbers, weights and figures: {printable(job.folder)}")
+        terminal.say_plainly(f"To look at: {printable(page)}")
         address = page.resolve().as_uri()
         if arguments.open and not webbrowser.open(address):
             terminal.say_plainly(f"No browser was found; open this address in one: {address}")
@@ -51,18 +51,18 @@ def _guarded(job: jobs.Job, resumes: bool) -> Iterator[None]:
         yield
     except Interrupted as error:
         why = f"interrupted; go on with the same command and --resume --out {job.folder}"
-        raise Refused(why, 130) from error
+        raise CommandError(why, 130) from error
     except OSError as error:
-        raise Refused(f"the run could not be written to {job.folder}: {error}", 1) from error
+        raise CommandError(f"the run could not be written to {job.folder}: {error}", 1) from error
     except ValueError as error:
         if not resumes:
             raise
-        raise Refused(error, 2) from error  # the checkpoints do not go together
+        raise CommandError(error, 2) from error  # the checkpoints do not go together
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
         why = f"lost another process; go on with the same commands and --resume; {error}"
-        raise Refused(why, 1) from error
+        raise CommandError(why, 1) from error
     finally:
         if job.lock:
             folder.leave(job.folder, job.lock)
@@ -72,7 +72,7 @@ def _execute(arguments: Training, job: jobs.Job, import_seconds: float) -> Run |
     """Train, show and write the run; None if it was done before."""
     if processes.anywhere(processes.of_first(job.identity) != job.identity):
         same = "versions, devices of one kind, arguments and data"
-        raise Refused(f"all processes must be given the same {same}", 2)
+        raise CommandError(f"all processes must be given the same {same}", 2)
     if processes.of_first(job.mark is not None and job.mark.done):
         return None
     if processes.is_first():
@@ -94,7 +94,7 @@ def _train_with_progress(arguments: Training, job: jobs.Job) -> Run:
     title = f"training {len(job.conditions)} × {arguments.seeds} networks"
     with (
         terminal.progress_bar(processes.is_first()) as bar,
-        interrupts.deferred() as stop_if_asked,
+        interrupts.defer() as stop_if_asked,
     ):
         task, latest = bar.add_task(title, total=None), {}  # the last test error of each member
 
@@ -109,10 +109,10 @@ def _train_with_progress(arguments: Training, job: jobs.Job) -> Run:
 
 
 def _exit_status(result: Run) -> int:
-    """The exit status of what came out, refused with advice if more than half diverged."""
+    """The exit status of a run; a `CommandError` with advice if more than half diverged."""
     diverged = [len(c["diverged_seeds"]) for c in result.summary["conditions"].values()]
     n_members = len(result.seeds) * len(diverged)
     if 2 * sum(diverged) > n_members:
         advice = "try a smaller --learning-rate"
-        raise Refused(f"{sum(diverged)} of {n_members} networks diverged; {advice}", 1)
+        raise CommandError(f"{sum(diverged)} of {n_members} networks diverged; {advice}", 1)
     return 130 if result.interrupted else 0

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 
-class Refused(Exception):  # noqa: N818, it reads as what happened: `except Refused`
+class CommandError(Exception):
     """The command ends with this message.
 
     Attributes:
@@ -18,12 +18,12 @@ class Refused(Exception):  # noqa: N818, it reads as what happened: `except Refu
 
 
 @contextlib.contextmanager
-def bad_input() -> Iterator[None]:
-    """Refuse, with status 2, what the user gave if it raises ValueError or OSError."""
+def refuse_bad_input() -> Iterator[None]:
+    """End the command with status 2 if what the user gave raises ValueError or OSError."""
     try:
         yield
     except OSError as error:
         why = f"{error.filename}: {error.strerror}" if error.filename else error
-        raise Refused(why, 2) from error
+        raise CommandError(why, 2) from error
     except ValueError as error:
-        raise Refused(error, 2) from error
+        raise CommandError(error, 2) from error
