@@ -132,13 +132,10 @@ def configuration(
     from dropout_jax.networks.mlp import MLP
     from dropout_jax.training.config import Config, Hparams
 
-    config = Config(
-        MLP((*arguments.features, n_classes)),
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-    )
+    model = MLP((*arguments.features, n_classes))
+    config = Config(model, epochs=arguments.epochs, batch_size=arguments.batch_size)
     none = Hparams(
-        rates=(0.0,) * len(config.model.features),
+        rates=(0.0,) * len(model.features),
         learning_rate=arguments.learning_rate,
         momentum=arguments.momentum,
         max_norm=float("inf") if any("max_norm" in values for values in given.values()) else None,

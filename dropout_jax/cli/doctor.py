@@ -22,8 +22,7 @@ from dropout_jax.cli.errors import refuse_bad_input
 from dropout_jax.cli.pace import duration, pace
 from dropout_jax.cli.tables import Finding
 from dropout_jax.data import Dataset
-from dropout_jax.io.environment import environment as environment_of
-from dropout_jax.io.environment import n_cores
+from dropout_jax.io import environment
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.memory import n_parameters
 from dropout_jax.populations.population import fit_population
@@ -55,33 +54,32 @@ def diagnose(arguments: Doctor, given: Conditions) -> int:
     """Print what a run depends on, and whether it will be exact, fast and soon done."""
     with refuse_bad_input():
         backend.start()
-        dataset, config, conditions = jobs.load(arguments, given)
-    terminal.say(_examine(arguments, dataset, config, list(conditions.values())))
+        loaded = jobs.load(arguments, given)
+    terminal.say(_examine(arguments, *loaded))
     return 0
 
 
 def _examine(
-    arguments: Doctor, data: Dataset, config: Config, conditions: Sequence[Hparams]
+    arguments: Doctor, data: Dataset, config: Config, conditions: Mapping[str, Hparams]
 ) -> Iterator[Finding]:
     """All findings, one after another."""
     n_seeds, key, options = arguments.seeds, jobs.root_key(), backend.options()
-    environment = environment_of(key)
-    packages = ", ".join(f"{name} {v}" for name, v in environment["versions"].items())
-    yield Finding("versions", None, f"Python {environment['python']}, {packages}")
-    bits = environment["vector_bits"]
+    here = environment.environment(key)
+    packages = ", ".join(f"{name} {v}" for name, v in here["versions"].items())
+    yield Finding("versions", None, f"Python {here['python']}, {packages}")
+    bits = here["vector_bits"]
     vectors = f"vectors of {bits} bits, " if bits else ""
-    machine = f"{environment['machine']}, {vectors}{environment['platform']}"
-    yield Finding("machine", None, machine)
-    yield Finding("devices", None, ", ".join(environment["devices"]))
-    yield Finding("generator", None, f"{environment['prng']}, whatever JAX's default is")
+    yield Finding("machine", None, f"{here['machine']}, {vectors}{here['platform']}")
+    yield Finding("devices", None, ", ".join(here["devices"]))
+    yield Finding("generator", None, f"{here['prng']}, whatever JAX's default is")
     platforms = {device.platform for device in jax.devices()}
     free = shutil.disk_usage(Path.cwd()).free
     yield room(config, len(conditions), n_seeds, data.x_train.shape[1], free)
     yield Finding("seeds", n_seeds >= MIN_SEEDS, seeds_suffice(n_seeds))
     yield from fast(options, platforms)
-    yield speed(Machine(n_cores(), bits, _product_speed()))
+    yield speed(Machine(environment.n_cores(), bits, _product_speed()))
     yield from exact(key, options, platforms)
-    took = pace(config, conditions, n_seeds, key, data, arguments.memory_bytes)
+    took = pace(config, [*conditions.values()], n_seeds, key, data, arguments.memory_bytes)
     yield Finding(
         "time",
         None,
@@ -106,8 +104,7 @@ def exact(key: jax.Array, options: Mapping[str, Any], platforms: set[str]) -> li
         return b"".join(np.asarray(leaf)[:, 0].tobytes() for leaf in jax.tree.leaves(params))
 
     first = bits([0, 1])
-    others = {"again": bits([0, 1]), "alone": bits([0])}
-    differ = [how for how, other in others.items() if other != first]
+    differ = [how for how, seeds in (("again", [0, 1]), ("alone", [0])) if bits(seeds) != first]
     bits_are = "the same bits when trained again, and alone"
     if differ:
         bits_are = f"other bits when trained {differ[0]}"

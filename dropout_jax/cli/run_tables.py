@@ -14,12 +14,7 @@ from dropout_jax.runs import wording
 from dropout_jax.runs.verdicts import verdict
 from dropout_jax.training.config import Hparams
 
-_STYLES = {
-    "more uniform": "bold green",
-    "less uniform": "bold yellow",
-    "negligible": "dim",
-    "undecided": "dim",
-}
+_STYLES = {"more uniform": "bold green", "less uniform": "bold yellow"}  # others are dim
 _ERRORS = (("train_error", "mean"), ("train_error", "sd"))  # in the order in which they are shown
 _ERRORS += tuple(("test_error", part) for part in ("mean", "sd", "ci_low", "ci_high"))
 
@@ -98,9 +93,8 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
         style="dim",
     )
     if others and not all_views:
-        yield Text(
-            "--all-views also prints other views, such as path norms and changes of |w|.", "dim"
-        )
+        line = "--all-views also prints other views, such as path norms and changes of |w|."
+        yield Text(line, "dim")
     for name, condition in conditions.items():
         if diverged := condition["diverged_seeds"]:
             yield Text.assemble(
@@ -124,7 +118,7 @@ def _picture_table(summary: dict[str, Any]) -> Table:
     previous = None
     for (name, layer), cells in wording.picture(summary).items():
         drawn = [
-            Text(f"{cell.mark} {cell.verdict:<12} {cell.said}", _STYLES[cell.verdict])
+            Text(f"{cell.mark} {cell.verdict:<12} {cell.said}", _STYLES.get(cell.verdict, "dim"))
             if (cell := cells.get(view))
             else ""
             for view in views
