@@ -17,6 +17,8 @@ from dropout_jax.runs.folder import MARK, read_mark
 from dropout_jax.runs.verdicts import in_short
 from dropout_jax.runs.wording import described, error_said, flat, picture
 
+_NO_RUN = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)  # of its files
+
 
 def list_runs(arguments: List) -> int:
     """Print the runs in a folder, or the one that it is, and what those unfinished lack."""
@@ -30,7 +32,7 @@ def list_runs(arguments: List) -> int:
             raise ValueError(f"the folder of runs must exist, got {folder}")
         runs = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
     for run in runs:
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # another's folder
+        with contextlib.suppress(*_NO_RUN):  # another's folder
             cells = (str(cell).split("\n") for cell in _row(run))
             lines = Text("\n", no_wrap=False)  # and folded if not
             table.add_row(*(lines.join(map(printable_text, cell)) for cell in cells))
@@ -42,16 +44,12 @@ def list_runs(arguments: List) -> int:
 
 
 def _row(run: Path) -> tuple[str, ...]:
-    """What a list says of a run.
-
-    Raises:
-      ValueError, KeyError, TypeError: if the folder holds none.
-    """
+    """What a list says of a run; raises one of `_NO_RUN` if the folder holds none."""
     mark = read_mark(run)
     unfinished = [_how_to_resume(run)] if mark and not mark.done else []
     try:
         config, summary, environment = _read(run)
-    except ValueError:
+    except _NO_RUN:
         if not mark or mark.done:
             raise
         config, written, file = mark.identity, None, run / MARK
@@ -77,7 +75,12 @@ def diff(arguments: Diff) -> int:
     """Print what differs between two runs: settings, versions, test errors, verdicts."""
     with refuse_bad_input():
         _expect_results(arguments.one, arguments.other)
-        both = [_compared_facts(run) for run in (arguments.one, arguments.other)]
+        both = []
+        for run in (arguments.one, arguments.other):
+            try:
+                both.append(_compared_facts(run))
+            except _NO_RUN as error:
+                raise ValueError(f"expected the folder of a run, got {run}") from error
     table = Table(box=None, pad_edge=False)
     for heading in ("", arguments.one, arguments.other):
         table.add_column(printable_text(heading))
@@ -141,15 +144,8 @@ def _compared_facts(run: Path) -> list[dict[str, str]]:
 
 
 def _read(run: Path) -> list[dict[str, Any]]:
-    """The configuration, the summary and the environment of a run.
-
-    Raises:
-      ValueError: if the folder holds none.
-    """
-    try:
-        return [
-            dict(json.loads((run / f"{name}.json").read_text(encoding="utf-8")))
-            for name in ("config", "summary", "environment")
-        ]
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"expected the folder of a run, got {run}") from error
+    """The configuration, the summary and the environment of a run."""
+    return [
+        dict(json.loads((run / f"{name}.json").read_text(encoding="utf-8")))
+        for name in ("config", "summary", "environment")
+    ]

@@ -101,6 +101,19 @@ def test_a_folder_without_runs_says_so(tmp_path, capsys):
     assert capsys.readouterr().out == f"There is no run in this folder: {tmp_path}\n"
 
 
+@pytest.mark.parametrize("summary", ["{}", '{"conditions": [], "n_seeds": 3}', "[" * 200_000])
+def test_files_of_something_else_are_no_run_in_a_list_and_refused_by_diff(
+    summary, tmp_path, capsys
+):
+    for name, text in {"config": "{}", "environment": "{}", "summary": summary}.items():
+        (tmp_path / f"{name}.json").write_text(text, "utf-8")
+    assert run_command(["list", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"There is no run in this folder: {tmp_path}\n"
+    assert run_command(["diff", str(tmp_path), str(tmp_path)]) == 2
+    expected = f"dropout-jax: expected the folder of a run, got {tmp_path}\n"
+    assert capsys.readouterr().err == expected
+
+
 def test_two_runs_differ_in_the_settings_that_are_shown_and_in_no_others(runs, capsys):
     assert run_command(["diff", str(runs / "one"), str(runs / "other")]) == 0
     said = capsys.readouterr().out.split()
