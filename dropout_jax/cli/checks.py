@@ -82,9 +82,9 @@ def _rate_requirements(a: Compare, n_layers: int) -> Iterator[_Requirement]:
     expected = f"hold {_RATES}: one for all hidden layers, or "
     expected += f"{n_layers}, one for the input of each layer"
     yield "rates", expected, len(rates) in (1, n_layers) and _are_rates(rates)
-    sweep = RATES if a.sweep is None else a.sweep
-    distinct = len(set(sweep)) == len(sweep) > 0
-    yield "sweep", f"hold different {_RATES}, each a condition", distinct and _are_rates(sweep)
+    sweep = a.sweep
+    valid = sweep is None or (len(set(sweep)) == len(sweep) > 0 and _are_rates(sweep))
+    yield "sweep", f"hold different {_RATES}, each a condition", valid
     if a.pixels is not None and len(rates) > 1:
         beside = "--pixels must come with one rate for all hidden layers, or --sweep"
         raise ValueError(f"{beside}, got --rates {as_typed(rates)}")

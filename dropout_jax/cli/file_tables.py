@@ -21,7 +21,7 @@ _SHOWN = 8  # names of tensors that are skipped for one reason
 
 
 def inspect_lines(
-    found: Sequence[Inspected],
+    files: Sequence[Inspected],
     compared: list[dict[str, Any]],
     n_baseline: int,
     paired: bool,
@@ -35,14 +35,14 @@ def inspect_lines(
         text = _unbroken(remark)
         text.stylize("yellow")
         yield text
-    skipped = [file.skipped for file in found]
+    skipped = [file.skipped for file in files]
     if compared:
-        skipped.append(groups.not_compared(found, compared))
-        yield from _group_lines(compared, n_baseline, len(found) - n_baseline, paired)
-    elif len(found) == 1:
-        yield from _file_lines(found[0])
+        skipped.append(groups.not_compared(files, compared))
+        yield from _group_lines(compared, n_baseline, len(files) - n_baseline, paired)
+    elif len(files) == 1:
+        yield from _file_lines(files[0])
     else:
-        yield from _side_by_side_lines(found)
+        yield from _side_by_side_lines(files)
     tensors: dict[str, dict[str, None]] = {}  # {why: their names, each once}
     for of_file in skipped:
         for name, why in of_file.items():
@@ -52,23 +52,23 @@ def inspect_lines(
         yield printable_text(f"Skipped, {why}: {', '.join([*names][:_SHOWN])}{more}", style="dim")
 
 
-def _file_lines(found: Inspected) -> Iterator[Any]:
+def _file_lines(file: Inspected) -> Iterator[Any]:
     """Gini of every layer of a file, beside its value under the laws that weights start from."""
     law_ginis = {law: measures["gini"] for law, measures in spread.references().items()}
-    yield _unbroken(str(found.path))
+    yield _unbroken(str(file.path))
     table = _table_of_layers("Gini of |w|: 0 is uniform")
     for heading in ("in → out", "weights", "start", "Gaussian", "by unit", "shuffled"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for name, layer in found.layers.items():
-        views = found.values[name]
+    for name, layer in file.layers.items():
+        views = file.values[name]
         weights, *units = (_or_dash(mean(views[view]["gini"]), ".3f") for view in spread.VIEWS)
         laws = (f"{law_ginis[law]:.3f}" for law in (layer.law, "Gaussian"))
         shape = "{} → {}".format(*layer.shape)
         table.add_row(printable_text(name), shape, weights, *laws, *units)
     yield table
-    n_networks = max(layer.n_networks for layer in found.layers.values())
+    n_networks = max(layer.n_networks for layer in file.layers.values())
     seeds = f"Mean over {n_networks} seeds. " if n_networks > 1 else ""
-    start = starts({layer.law: law_ginis[layer.law] for layer in found.layers.values()})
+    start = starts({layer.law: law_ginis[layer.law] for layer in file.layers.values()})
     yield Text(
         f"{GINI} {seeds}Weights: all of a layer. Start: the law that layers of such names usually "
         f"start from, {start}. By unit: of the weights of one unit, the mean over units. "
@@ -76,31 +76,31 @@ def _file_lines(found: Inspected) -> Iterator[Any]:
         "are left out. –: units of one input, or nothing to measure.",
         style="dim",
     )
-    yield _sizes(found)
-    in_layers = sum(math.prod(layer.shape) * layer.n_networks for layer in found.layers.values())
-    numbers = f"The file holds {found.n_numbers:,} numbers, {in_layers:,} of them in these layers."
+    yield _sizes(file)
+    in_layers = sum(math.prod(layer.shape) * layer.n_networks for layer in file.layers.values())
+    numbers = f"The file holds {file.n_numbers:,} numbers, {in_layers:,} of them in these layers."
     yield Text(f"{numbers} {SIZES}", style="dim")
 
 
-def _sizes(found: Inspected) -> Table:
+def _sizes(file: Inspected) -> Table:
     """How large the weights of each layer are, and of a single network all of them."""
     table = _table_of_layers("Size of the weights")
     formats = {"norm": ".3g", "spectral_norm": ".3g", "stable_rank": ".1f", "dead_units": ".3g"}
     for heading in ("count", *formats):
         table.add_column(heading.replace("_", " "), justify="right")
     known = []
-    for name, layer in found.layers.items():
-        size = {field: mean(values) for field, values in found.values[name][SIZE].items()}
+    for name, layer in file.layers.items():
+        size = {field: mean(values) for field, values in file.values[name][SIZE].items()}
         numbers = (_or_dash(size[field], form) for field, form in formats.items())
         table.add_row(printable_text(name), f"{math.prod(layer.shape):,}", *numbers)
         if not math.isnan(size["norm"]):
             known.append(size)
-    single = all(layer.n_networks == 1 for layer in found.layers.values())
-    if known and len(found.layers) > 1 and single:
+    single = all(layer.n_networks == 1 for layer in file.layers.values())
+    if known and len(file.layers) > 1 and single:
         weights, dead = (int(sum(size[of] for size in known)) for of in ("weights", "dead_units"))
         norm = math.hypot(*(size["norm"] for size in known))
         table.add_section()
-        which = "all layers" if len(known) == len(found.layers) else "all that are measured"
+        which = "all layers" if len(known) == len(file.layers) else "all that are measured"
         table.add_row(which, f"{weights:,}", f"{norm:.3g}", "", "", str(dead))
     return table
 
@@ -124,28 +124,28 @@ def _table_of_layers(title: str) -> Table:
     return table
 
 
-def _side_by_side_lines(found: Sequence[Inspected]) -> Iterator[Any]:
+def _side_by_side_lines(files: Sequence[Inspected]) -> Iterator[Any]:
     """Gini of every layer in several files, and the difference between two."""
-    names = list(dict.fromkeys(name for one in found for name in one.layers))
+    names = list(dict.fromkeys(name for file in files for name in file.layers))
     table = _table_of_layers("Gini of |w|: 0 is uniform")
     table.add_column("of")
-    for i, one in enumerate(found, start=1):
-        yield _unbroken(f"file {i}: {one.path}")
+    for i, file in enumerate(files, start=1):
+        yield _unbroken(f"file {i}: {file.path}")
         table.add_column(f"file {i}", justify="right", no_wrap=True)
-    if len(found) == 2:
+    if len(files) == 2:
         table.add_column("difference", justify="right")
     for name in names:
         for view, label in _LABELS.items():
             ginis = [
-                mean(one.values[name][view]["gini"]) if name in one.layers else math.nan
-                for one in found
+                mean(file.values[name][view]["gini"]) if name in file.layers else math.nan
+                for file in files
             ]
             cells = [_or_dash(gini, ".3f") for gini in ginis]
-            if len(found) == 2:
+            if len(files) == 2:
                 cells.append(_or_dash(ginis[1] - ginis[0], "+.3f"))
             table.add_row(printable_text(name if view == "entries" else ""), label, *cells)
     yield table
-    if not any(all(name in one.layers for one in found) for name in names):
+    if not any(all(name in file.layers for file in files) for name in names):
         yield Text("No layer name occurs in all networks.", style="bold")
     advice = "compare groups with --baseline and --against."
     yield Text(f"{GINI} One network each tells nothing about chance: {advice}", style="dim")
