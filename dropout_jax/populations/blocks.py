@@ -23,8 +23,6 @@ from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import Curve, learning_point, train_epoch
 from dropout_jax.training.step import TrainState, init
 
-_N_CURVE_POINTS = 10
-
 
 class Flight(NamedTuple):
     """Members in training [D·M, …].
@@ -98,7 +96,7 @@ def curve_epochs(n_epochs: int) -> np.ndarray:
       >>> print(curve_epochs(30))
       [ 0  3  6  9 12 15 18 21 24 27 30]
     """
-    n_points = min(n_epochs, _N_CURVE_POINTS) + 1
+    n_points = 1 + min(n_epochs, 10)
     return np.unique(np.linspace(0, n_epochs, n_points).round().astype(int))
 
 

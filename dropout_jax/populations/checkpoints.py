@@ -129,25 +129,23 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def _load(folder: Path, number: int) -> Saved:
-    """One checkpoint; ValueError if it is damaged, before orbax has seen it."""
-    path = folder / str(number)
-    try:
-        if _summary(folder, number)["checksums"] != _checksums(path):
-            raise ValueError("its files are not those that were written")
-        tree = _orbax().restore(path.resolve())
-    except Exception as error:  # orbax, tensorstore and json raise many kinds
-        raise ValueError(f"the checkpoint {path} is damaged: {_first_line(error)}") from error
-    return Saved(**{"done": [], "flight": [], **tree})
-
-
 def load(folder: Path) -> list[Saved]:
     """All checkpoints in a folder, in order; none if there is no folder. Nothing is changed.
 
     Raises:
       ValueError: if a checkpoint is damaged.
     """
-    return [_load(folder, number) for number in _numbers(folder, _COMPLETE)]
+    saved = []
+    for number in _numbers(folder, _COMPLETE):
+        path = folder / str(number)
+        try:
+            if _summary(folder, number)["checksums"] != _checksums(path):  # before orbax sees it
+                raise ValueError("its files are not those that were written")
+            tree = _orbax().restore(path.resolve())
+        except Exception as error:  # orbax, tensorstore and json raise many kinds
+            raise ValueError(f"the checkpoint {path} is damaged: {_first_line(error)}") from error
+        saved.append(Saved(**{"done": [], "flight": [], **tree}))
+    return saved
 
 
 def remove(folder: Path) -> None:

@@ -12,7 +12,6 @@ from dropout_jax.populations.devices import Device
 from dropout_jax.training.config import Config
 from dropout_jax.training.epochs import EVALUATION_BATCH
 
-_MEMORY_SHARE = 0.8  # of a device's memory, by default
 _BLOCK = 32  # members that keep an accelerator busy, of 256 units a layer
 
 
@@ -104,5 +103,5 @@ def block_size(
         return 1
     here = next(device for device in devices if device.process_index == jax.process_index())
     limit = (here.memory_stats() or {}).get("bytes_limit", math.inf)
-    fitting = (_MEMORY_SHARE * limit if memory is None else memory) / needed
+    fitting = (0.8 * limit if memory is None else memory) / needed
     return max(1, int(min(_BLOCK, fitting)))

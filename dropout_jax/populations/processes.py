@@ -11,7 +11,6 @@ numbers; no code in them is ever run.
 import json
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar, cast
 
 import jax
@@ -23,7 +22,6 @@ from jax.sharding import NamedSharding
 _T = TypeVar("_T")
 
 _HEARTBEAT_SECONDS = 30  # after which a silent process counts as dead
-_START_SECONDS = 120  # within which all processes have to join
 _ARRAY = "/array"  # stands for an array in JSON; no name of a condition has a slash
 
 
@@ -50,7 +48,7 @@ def connect(
             n_processes,
             process,
             coordinator_bind_address=coordinator,
-            initialization_timeout=_START_SECONDS,
+            initialization_timeout=120,
             heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
         )
     except (ValueError, RuntimeError) as error:
@@ -59,13 +57,12 @@ def connect(
             "and Cloud TPU; elsewhere give --coordinator HOST:PORT, --num-processes and "
             f"--process-id; got {error}"
         ) from error
-    together(partial(_check_number, n_processes))
 
+    def check_number() -> None:  # JAX does not
+        if n_processes not in (None, jax.process_count()):
+            raise ValueError(f"--num-processes must be {jax.process_count()}, got {n_processes}")
 
-def _check_number(n_processes: int | None) -> None:
-    """Raise ValueError unless as many processes joined as this one expects; JAX does not check."""
-    if n_processes not in (None, jax.process_count()):
-        raise ValueError(f"--num-processes must be {jax.process_count()}, got {n_processes}")
+    together(check_number)
 
 
 def is_first() -> bool:
