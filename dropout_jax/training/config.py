@@ -188,10 +188,7 @@ def check_hparams(hparams: Hparams, n_layers: int | None = None) -> None:
 
     Rates lie in [0, 1], the momentum in [0, 1). The learning rate and the weight decay are not
     negative, the max-norm is positive. All but the rates are one real number; rates and the
-    max-norm may be None.
-
-    Args:
-      n_layers: L, to ask for one rate per layer.
+    max-norm may be None. `n_layers`, L, asks for one rate per layer.
 
     Raises:
       TypeError: if they are not `Hparams`, or rates are not real numbers.
@@ -265,11 +262,11 @@ def check_training(config: Config, data: Dataset, hparams: Hparams | None = None
     if n_steps > most:
         raise ValueError(f"a training must be of at most {most} steps, got {n_steps}")
     if hparams is not None:
-        _check_first_step(config, params, as_arrays(hparams), x[None])
+        _check_first_step(config, params, hparams, x)
 
 
 def _check_first_step(config: Config, params: Params, hparams: Hparams, x: jax.Array) -> None:
-    """Raise ValueError unless the network and the optimizer take a batch and hyper-parameters.
+    """Raise ValueError unless the network and the optimizer take a batch of x and hyper-parameters.
 
     The defaults are not traced: they take all that `check_hparams` lets in.
     """
@@ -281,9 +278,11 @@ def _check_first_step(config: Config, params: Params, hparams: Hparams, x: jax.A
     if not isinstance(config.model, MLP):
         given = "no rates" if hparams.rates is None else "a key and traced rates"
         failed = f"apply of the network failed on a batch with {given}:"
-        one_pass = partial(training_pass, config.model)
-        checked_eval_shape(failed, one_pass, params, x, jax.random.key(0), hparams.rates)
+        one_pass, rates = partial(training_pass, config.model), as_arrays(hparams).rates
+        checked_eval_shape(failed, one_pass, params, x[None], jax.random.key(0), rates)
     if config.make_optimizer is not sgd:
         alone = "whose update takes gradients, state and parameters alone"
         name = getattr(config.make_optimizer, "__name__", "a function")
-        checked_eval_shape(f"{_OPTIMIZER}, {alone}, got {name}:", update, params, hparams)
+        checked_eval_shape(
+            f"{_OPTIMIZER}, {alone}, got {name}:", update, params, as_arrays(hparams)
+        )
