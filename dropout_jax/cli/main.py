@@ -141,12 +141,10 @@ def _without_commas(argv: Sequence[str]) -> Iterator[str]:
     """The words, with a list such as 256,256 split into 256 256."""
     in_list = False
     for word in argv:
-        words = [word]
         if word.startswith("--"):
-            option = word.partition("=")[0]
-            in_list = option in _LISTS
-            words = word.split("=", 1) if in_list else words
-        yield from ",".join(words).split(",") if in_list else words
+            in_list = word.partition("=")[0] in _LISTS
+            word = word.replace("=", ",", 1) if in_list else word
+        yield from word.split(",") if in_list else [word]
 
 
 def _choices(given: re.Match[str]) -> str:
