@@ -127,8 +127,14 @@ def keep_mask(key: jax.Array, rate: ArrayLike, shape: Sequence[int]) -> jax.Arra
     The key's own generator draws two words, and these key a hash of the entries' positions. The
     hash costs a fraction of what the generator would.
 
-    Arguments and errors are those of `dropout`, and a negative size is a ValueError; the key is
-    consumed.
+    Args:
+      key: one typed PRNG key; consumed.
+      rate: P(drop), a scalar in [0, 1], possibly traced.
+      shape: the mask's shape.
+
+    Raises:
+      TypeError: if `key` is not a typed key, or `rate` not a real number.
+      ValueError: if a concrete `rate` is not a scalar in [0, 1], or a size is negative.
 
     Example:
       >>> mask = keep_mask(jax.random.key(0), 0.25, (100_000,))

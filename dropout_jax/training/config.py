@@ -256,6 +256,14 @@ def check_training(config: Config, data: Dataset, hparams: Hparams | None = None
             number = checked_eval_shape(f"{name} must take {takes}, got", fn, *arguments)
             if getattr(number, "shape", None) != ():
                 raise ValueError(f"{name} must give one number, got {number}")
+    if config.rate_schedule:
+        progress = np.linspace(0, 1, 100, endpoint=False, dtype=np.float32)
+        with jax.ensure_compile_time_eval():  # a training may be traced
+            factors = np.asarray(jax.vmap(config.rate_schedule)(progress))
+        wrong = ~((factors >= 0) & (factors <= 1))
+        if wrong.any():
+            got = f"{factors[wrong][0]:.4g} at {progress[wrong][0]:.2f}"
+            raise ValueError(f"rate_schedule must give factors in [0, 1], got {got}")
     if (n := len(data.x_train)) < config.batch_size:
         raise ValueError(f"batch_size asks for {config.batch_size} training examples, got {n}")
     n_steps, most = config.epochs * (n // config.batch_size), 2**31 - 1  # counted in int32

@@ -179,6 +179,8 @@ def test_epochs_and_batch_sizes_are_positive_integers_or_refused(epochs, batch_s
             "rate_schedule must take progress, got TypeError: ",
         ),
         ({"rate_schedule": lambda done: jnp.ones(2)}, "rate_schedule must give one number, got "),
+        ({"rate_schedule": lambda done: 2 * done}, r"rate_schedule must give factors .* at 0\.51"),
+        ({"rate_schedule": lambda done: jnp.nan * done}, "rate_schedule must .* got nan at 0"),
     ],
     ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
 )
