@@ -259,7 +259,7 @@ def check_training(config: Config, data: Dataset, hparams: Hparams | None = None
     if config.rate_schedule:
         progress = np.linspace(0, 1, 100, endpoint=False, dtype=np.float32)
         with jax.ensure_compile_time_eval():  # a training may be traced
-            factors = np.asarray(jax.vmap(config.rate_schedule)(progress))
+            factors = np.asarray(jax.vmap(config.rate_schedule)(jnp.asarray(progress)))
         wrong = ~((factors >= 0) & (factors <= 1))
         if wrong.any():
             got = f"{factors[wrong][0]:.4g} at {progress[wrong][0]:.2f}"
