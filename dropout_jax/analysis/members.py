@@ -13,13 +13,7 @@ import numpy as np
 
 from dropout_jax.analysis.trees import layers_in
 from dropout_jax.analysis.uniformity import MEASURES, Profile
-from dropout_jax.analysis.views import (
-    LayerViews,
-    Live,
-    layer_views,
-    measure_alike,
-    measure_kernel,
-)
+from dropout_jax.analysis.views import LayerViews, Live, layer_views, measure_layer
 from dropout_jax.data import Array
 from dropout_jax.networks.mlp import MLP, Params, layers
 from dropout_jax.networks.protocol import Network
@@ -29,19 +23,8 @@ from dropout_jax.populations.population import Population
 VIEWS = ("entries", "columns", "change", "contribution", "path_norm")
 
 
-class Row(NamedTuple):
-    """One number of a member; layer and view are empty for those of the whole network."""
-
-    condition: str
-    seed: int
-    layer: int | str
-    view: str
-    measure: str
-    value: float
-
-
 class Measured(NamedTuple):
-    """What was measured on members, with leading axes [C, S] for a population.
+    """What was measured on a member, with leading axes [C, S] for a population.
 
     Attributes:
       values: {layer: {view: {measure: scalar}}}.
@@ -56,10 +39,9 @@ class Measured(NamedTuple):
 
 @partial(jax.jit, static_argnames="model")
 def measure_member(model: MLP, params: Params, init_params: Params, x_train: Array) -> Measured:
-    """All measures of one MLP in all views of all its layers.
+    """All measures of one MLP in all views of its layers (`views.measure_layer`).
 
-    The views of kernels are those of `views.measure_kernel`. Hidden layers add those of their units
-    that are not dead. A dead input or unit is constant over the training data x_train [n, D].
+    What is constant over the training data x_train [n, D] is dead, and left out.
 
     Example:
       >>> model = MLP((3, 2))
@@ -72,23 +54,12 @@ def measure_member(model: MLP, params: Params, init_params: Params, x_train: Arr
 
 
 @partial(jax.jit, static_argnames="model")
-def measure_kernels(
+def _measure_kernels(
     model: Network, params: Params, init_params: Params, live_inputs: Sequence[jax.Array]
 ) -> Measured:
     """All measures of the kernels of one member of any network, without what needs activations.
 
-    Args:
-      model: the network.
-      params: the trained parameters.
-      init_params: those before training.
-      live_inputs: which inputs of each kernel count [in]; all its outputs do.
-
-    Example:
-      >>> model = MLP((3, 2))
-      >>> params = model.init(jax.random.key(0), np.zeros(4))
-      >>> found = measure_kernels(model, params, params, [np.ones(4, bool), np.ones(3, bool)])
-      >>> print(sorted(found.values[0]))
-      ['change', 'columns', 'entries']
+    `live_inputs` says which inputs of each kernel count [in]; all its outputs do.
     """
     views = [
         LayerViews(layer["kernel"], Live(inputs, jnp.ones(layer["kernel"].shape[1], bool)), {})
@@ -99,15 +70,9 @@ def measure_kernels(
 
 def _measured(views: Sequence[LayerViews], init_layers: Sequence[dict[str, jax.Array]]) -> Measured:
     """All measures of the views of a member's layers."""
-    values: dict[int, dict] = {}
-    profiles: dict[int, dict] = {}
+    values, profiles = {}, {}
     for l, (layer, initial) in enumerate(zip(views, init_layers, strict=True)):
-        values[l], of_entries = measure_kernel(layer.kernel, initial["kernel"], layer.live)
-        profiles[l] = {"entries": of_entries}
-        if layer.units:
-            of_units, sorted_units = measure_alike(layer.units, layer.live.outputs)
-            values[l] |= of_units
-            profiles[l]["contribution"] = sorted_units["contribution"]
+        values[l], profiles[l] = measure_layer(layer, initial["kernel"])
     return Measured(values, profiles, [layer.live.inputs for layer in views])
 
 
@@ -116,10 +81,9 @@ def measure_population(
 ) -> Measured:
     """`measure_member` for all members [C, S], one after another on each device.
 
-    Of a network other than an MLP, `measure_kernels`: all entries count but those from an input
-    that some condition shows to be dead, as no weight from it moved in any seed. Such is a pixel
-    that is always 0, unless all conditions decay weights. Units that are dead in some seeds alone
-    are not known, and count.
+    A network other than an MLP has the views of its kernels alone. There an input is dead if in
+    some condition no weight from it moved in any seed. Such is a pixel that is always 0, unless all
+    conditions decay weights. Units that are dead in some seeds alone are not known, and count.
 
     Example:
       >>> model = MLP((2,))
@@ -139,13 +103,15 @@ def measure_population(
         for after, before in zip(*trees, strict=True)
     ]
     live = [inputs if inputs.any() else ~inputs for inputs in moved]  # a frozen kernel counts
-    return map_members(measure_kernels, (model,), members, live, devices)
+    return map_members(_measure_kernels, (model,), members, live, devices)
 
 
 def tidy(
     names: Sequence[str], seeds: Sequence[int], population: Population, measured: Measured
-) -> Iterator[Row]:
-    """Every number as a row, whole-network metrics first; `dead` counts the inputs left out.
+) -> Iterator[tuple[str, int, int | str, str, str, float]]:
+    """Every number as (condition, seed, layer, view, measure, value); `dead` inputs are counted.
+
+    Those of whole networks come first, with an empty layer and view.
 
     Example:
       >>> from dropout_jax.training.epochs import Curve, Metrics
@@ -162,11 +128,10 @@ def tidy(
     for c, name in enumerate(names):
         for s, seed in enumerate(seeds):
             for metric, values in whole.items():
-                yield Row(name, seed, "", "", metric, float(values[c, s]))
+                yield name, seed, "", "", metric, float(values[c, s])
             for layer, views in measured.values.items():
                 n_dead = np.sum(~np.asarray(measured.live_inputs[layer][c, s]))
-                yield Row(name, seed, layer, "inputs", "dead", float(n_dead))
+                yield name, seed, layer, "inputs", "dead", float(n_dead)
                 for view in (view for view in VIEWS if view in views):
                     for measure in MEASURES:
-                        value = float(views[view][measure][c, s])
-                        yield Row(name, seed, layer, view, measure, value)
+                        yield name, seed, layer, view, measure, float(views[view][measure][c, s])

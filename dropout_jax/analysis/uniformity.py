@@ -1,8 +1,7 @@
 """How uniformly are weights spread? Measures of one set of magnitudes.
 
 A measure takes the magnitudes a = |·| of numbers of any shape, N of which count (`where`, of
-booleans). It does not change when they are scaled or reordered. Only `participation` grows with
-uniformity; all others fall.
+booleans). Scale and order do not change it. Only `participation` grows with uniformity.
 
 Gini is the primary measure. In its plain form (without N/(N - 1)) it meets all six axioms of
 Hurley & Rickard (2009) for such measures; `hoyer` fails Cloning, `participation` Robin Hood.
@@ -23,20 +22,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-_INT_OF_SIZE = {2: jnp.int16, 4: jnp.int32, 8: jnp.int64}
-
 
 def _bits(a: jax.Array) -> jax.Array:
     """The bit patterns of floats as integers; their order is that of the floats ≥ 0."""
-    return jax.lax.bitcast_convert_type(a, _INT_OF_SIZE[a.dtype.itemsize])
+    return jax.lax.bitcast_convert_type(a, f"int{8 * a.dtype.itemsize}")
 
 
 @jax.custom_jvp
 def _sorted(a: jax.Array) -> jax.Array:
     """Non-negative floats [M] in ascending order.
 
-    XLA's CPU backend sorts their bit patterns some six times as fast: it compares floats with a
-    total order over signs and NaN that magnitudes do not need. Its derivative is that of a[order].
+    XLA's CPU backend sorts their bit patterns some six times as fast, as it orders floats by signs
+    and NaN, too. The derivative is that of a[order].
     """
     return jax.lax.bitcast_convert_type(jnp.sort(_bits(a)), a.dtype)
 
@@ -51,26 +48,25 @@ def _rescaled(a: jax.Array) -> jax.Array:
     """Magnitudes times the power of two that brings the largest to [2, 4): sums stay in range.
 
     It is exact for every number that a sum could tell from 0. The power is read from bit patterns,
-    and so are numbers below the smallest normal one, as compiled code may take these for 0.
-    Infinity makes all NaN.
+    and so are subnormal numbers, as compiled code may take these for 0. Infinity makes all NaN.
     """
-    of = jnp.finfo(a.dtype)
-    least, infinity = (_bits(jnp.asarray(x, a.dtype)) for x in (of.smallest_normal, jnp.inf))
+    info = jnp.finfo(a.dtype)
+    least, infinity = (_bits(jnp.asarray(x, a.dtype)) for x in (info.smallest_normal, jnp.inf))
     bits = _bits(a)
     scale = infinity - (jnp.maximum(_bits(a.max(initial=0)), least) & infinity)
-    of_subnormal = jnp.maximum(scale - ((of.nmant - of.minexp) << of.nmant), 0)
-    scale, of_subnormal = (jax.lax.bitcast_convert_type(x, a.dtype) for x in (scale, of_subnormal))
-    return jnp.where(bits < least, bits.astype(a.dtype) * of_subnormal, a * scale)
+    tiny_scale = jnp.maximum(scale - ((info.nmant - info.minexp) << info.nmant), 0)
+    scale, tiny_scale = (jax.lax.bitcast_convert_type(x, a.dtype) for x in (scale, tiny_scale))
+    return jnp.where(bits < least, bits.astype(a.dtype) * tiny_scale, a * scale)
 
 
-def _counted(a: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
+def _magnitudes(a: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
     """The rescaled magnitudes as a vector [M], 0 for those that do not count, and N."""
-    a, where = jnp.asarray(a), _which(a, where)
+    a, where = jnp.asarray(a), _mask(a, where)
     a = a.astype(jnp.promote_types(a.dtype, jnp.float32))  # N and sums overflow in half precision
     return _rescaled(jnp.where(where, jnp.abs(a), 0).ravel()), where.sum()
 
 
-def _which(a: Any, where: ArrayLike | None) -> jax.Array:
+def _mask(a: Any, where: ArrayLike | None) -> jax.Array:
     """Which entries count, a boolean for each."""
     where = jnp.asarray(True if where is None else where)
     if where.dtype != bool:
@@ -83,13 +79,13 @@ def _ranked(a: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Array
 
     An entry that does not count is 0 and sorts first, to a rank ≤ 0, where it adds nothing to sums.
     """
-    a, n = _counted(a, where)
+    a, n = _magnitudes(a, where)
     return _sorted(a), jnp.arange(1, a.size + 1) - (a.size - n), n
 
 
 def _relative(a: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
     """U = a / mean(a) as a vector [M], 0 where it does not count, and N."""
-    a, n = _counted(a, where)
+    a, n = _magnitudes(a, where)
     n = n.astype(a.dtype)
     return a * (n / a.sum()), n
 
@@ -97,7 +93,7 @@ def _relative(a: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Arr
 def gini(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
     """Gini index [2 Σ j aⱼ / (N Σ a) - (N + 1)/N] · N/(N - 1), a ascending; 0 uniform, 1 one entry.
 
-    The last factor makes sets of different size comparable (Deltas 2003): a uniform law gives 1/3,
+    The last factor makes sets of different size comparable (Deltas 2003). A uniform law gives 1/3,
     a Gaussian √2 - 1, a Laplace law 1/2.
 
     Example:
@@ -116,7 +112,7 @@ def cv(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
       0.5
     """
     u, n = _relative(a, where)
-    variance = jnp.sum(jnp.where(_which(a, where).ravel(), (u - 1) ** 2, 0)) / n
+    variance = jnp.sum(jnp.where(_mask(a, where).ravel(), (u - 1) ** 2, 0)) / n
     spread = variance > 0  # the root has no slope at 0
     return jnp.where(spread, jnp.sqrt(jnp.where(spread, variance, 1)), variance)
 
@@ -124,8 +120,7 @@ def cv(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
 def entropy(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
     """Relative entropy from uniform, mean(u ln u) = ln N - H of u = a / mean(a), in nats.
 
-    It equals ln N times one minus the normalised entropy H / ln N, the index of Theil (1967). 0
-    uniform, ln N one entry.
+    It is the index of Theil (1967); 0 uniform, ln N one entry.
 
     Example:
       >>> print(entropy(jnp.array([0.0, 1.0])).round(4))  # ln 2
@@ -165,7 +160,7 @@ def hoyer(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
 def top10_share(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
     """Share of Σ a in the largest tenth; .1 uniform. One minus the Lorenz curve at .9.
 
-    The curve is linear between its points, so a tenth of N need not be whole.
+    A tenth of N need not be whole, as the curve is linear between its points.
 
     Example:
       >>> print(top10_share(jnp.append(jnp.ones(9), 11.0)))
@@ -177,7 +172,7 @@ def top10_share(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
 
 
 class Profile(NamedTuple):
-    """Sorted magnitudes at Q fractions of N, from the smallest to the largest.
+    """Sorted magnitudes at Q even fractions 0 … 1 of N.
 
     Attributes:
       relative: a / mean(a) at each fraction [Q]; flat at 1 if uniform.
@@ -218,14 +213,12 @@ def profile(a: ArrayLike, where: ArrayLike | None = None, *, n_points: int = 201
     return Profile(between(a, *middle, n - 1) * n / total, lorenz / lorenz[-1])
 
 
-Measure = Callable[..., jax.Array]
-MEASURES: dict[str, Measure] = {
+MEASURES: dict[str, Callable[..., jax.Array]] = {
     measure.__name__: measure for measure in (gini, cv, entropy, participation, hoyer, top10_share)
 }
 HIGHER_IS_UNIFORM = ("participation",)
 # Differences that are called negligible: about half of what separates the two usual initial laws
-# of weights, normal and truncated at two deviations (Gini .414 and .392). Who would not care which
-# of them a network starts from need not care about these.
+# of weights, normal and truncated at two deviations (Gini .414 and .392).
 MARGINS = {
     "gini": 0.01,
     "cv": 0.03,

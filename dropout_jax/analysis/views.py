@@ -4,6 +4,7 @@ Shapes: n examples, D inputs of the network; in, out units of a layer.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from dropout_jax.analysis.trees import arrays_of, kernels_in
-from dropout_jax.analysis.uniformity import MEASURES, Measure, Profile, gini, profile
+from dropout_jax.analysis.uniformity import MEASURES, Profile, gini, profile
 from dropout_jax.analysis.units import contribution, path_norm
 from dropout_jax.networks.mlp import MLP, Params, layers
 
@@ -40,11 +41,11 @@ def varies(x: ArrayLike) -> jax.Array:
 
 
 class LayerViews(NamedTuple):
-    """One layer of a network on given data: what can be measured of it.
+    """What can be measured of one layer on given data.
 
     Attributes:
       kernel: [in, out].
-      live: the inputs and outputs that vary over the data; dead is what is constant.
+      live: the inputs and outputs that vary over the data.
       units: {view: values [out]}, `contribution` and `path_norm`; empty for the output layer.
     """
 
@@ -54,7 +55,7 @@ class LayerViews(NamedTuple):
 
 
 def layer_views(model: MLP, params: Params, x: ArrayLike) -> list[LayerViews]:
-    """The views of every layer of a network, first to last, on data x [n, D].
+    """The views of every layer, first to last, on data x [n, D].
 
     Example:
       >>> model = MLP((3, 2))
@@ -65,12 +66,12 @@ def layer_views(model: MLP, params: Params, x: ArrayLike) -> list[LayerViews]:
     """
     hidden = cast(tuple, model.apply(params, x, method="activations"))[:-1]
     live = [*map(varies, (x, *hidden)), jnp.ones(model.features[-1], bool)]
-    trained = layers(params)
+    affine = layers(params)
     views = []
-    for l, layer in enumerate(trained):
+    for l, layer in enumerate(affine):
         units = {}
         if l < len(hidden):
-            outgoing = trained[l + 1]["kernel"]
+            outgoing = affine[l + 1]["kernel"]
             incoming = jnp.where(live[l][:, None], layer["kernel"], 0)
             units["contribution"] = contribution(hidden[l], outgoing)
             units["path_norm"] = path_norm(incoming, layer["bias"], outgoing)
@@ -82,82 +83,73 @@ def measure_entries(measure: Callable[..., Any], kernel: jax.Array, live: Live) 
     """The measure (or `profile`) of |w| over all live entries of a kernel [in, out].
 
     Example:
-      >>> from dropout_jax.analysis.uniformity import cv
       >>> live = Live(jnp.array([True, False]), jnp.array([True, True]))
-      >>> print(measure_entries(cv, jnp.array([[1.0, -3.0], [7.0, 9.0]]), live))  # of 1 and 3
+      >>> kernel = jnp.array([[1.0, -3.0], [7.0, 9.0]])
+      >>> print(measure_entries(MEASURES["cv"], kernel, live))  # of 1 and 3
       0.5
     """
     return measure(jnp.abs(kernel), live.inputs[:, None] & live.outputs[None, :])
 
 
-def measure_columns(measure: Measure, kernel: jax.Array, live: Live) -> jax.Array:
+def measure_columns(measure: Callable[..., jax.Array], kernel: jax.Array, live: Live) -> jax.Array:
     """The measure of |w| over the live inputs of one unit, averaged over live units.
 
-    It is low if no unit has "one large weight for one neuron and small ones for the others".
-
     Example:
-      >>> from dropout_jax.analysis.uniformity import cv
       >>> live = Live(jnp.array([True, True]), jnp.array([True, True]))
-      >>> print(measure_columns(cv, jnp.array([[1.0, 5.0], [3.0, 5.0]]), live))  # .5 and 0
+      >>> kernel = jnp.array([[1.0, 5.0], [3.0, 5.0]])
+      >>> print(measure_columns(MEASURES["cv"], kernel, live))  # .5 and 0
       0.25
     """
-    of_unit = jax.vmap(lambda column: measure(jnp.abs(column), live.inputs), in_axes=1)(kernel)
-    return jnp.mean(of_unit, where=live.outputs)
+    by_unit = jax.vmap(lambda column: measure(jnp.abs(column), live.inputs), in_axes=1)(kernel)
+    return jnp.mean(by_unit, where=live.outputs)
 
 
-def measure_alike(
-    sets: Mapping[str, jax.Array], where: jax.Array
+def measure_layer(
+    layer: LayerViews, init_kernel: jax.Array
 ) -> tuple[dict[str, dict[str, jax.Array]], dict[str, Profile]]:
-    """Every measure and the profile of sets of magnitudes of one shape, by the set's name.
+    """Every measure in every view of a layer, {view: {measure: scalar}}, and two profiles.
 
-    They are measured as one batch, with one sort for all of them.
-
-    Args:
-      sets: magnitudes [...], all with the same entries that count.
-      where: which entries count [...].
+    The views are `entries`, |w| over the layer; `change`, |w - w₀|; `columns`, |w| over the inputs
+    of one unit, averaged over units; and those of `layer.units`. What is dead is left out. Profiles
+    are of `entries` and, if it is there, of `contribution`.
 
     Example:
-      >>> sets = {"even": jnp.array([1.0, 1.0]), "uneven": jnp.array([0.0, 1.0])}
-      >>> values, profiles = measure_alike(sets, jnp.array([True, True]))
-      >>> print(values["even"]["gini"], values["uneven"]["gini"], profiles["uneven"].lorenz[-1])
-      0.0 1.0 1.0
+      >>> live = Live(jnp.array([True, True]), jnp.array([True, True]))
+      >>> layer = LayerViews(jnp.array([[1.0, 5.0], [3.0, 5.0]]), live, {})
+      >>> print(measure_layer(layer, jnp.zeros((2, 2)))[0]["columns"]["cv"])
+      0.25
+    """
+    kernel, live = layer.kernel, layer.live
+    sets = {"entries": jnp.abs(kernel), "change": jnp.abs(kernel - init_kernel)}
+    measured = _measure_sets(sets, live.inputs[:, None] & live.outputs[None, :])
+    if layer.units:
+        measured |= _measure_sets(layer.units, live.outputs)
+    values = {view: measures for view, (measures, _) in measured.items()}
+    values["columns"] = {name: measure_columns(m, kernel, live) for name, m in MEASURES.items()}
+    with_profile = [view for view in ("entries", "contribution") if view in measured]
+    return values, {view: measured[view][1] for view in with_profile}
+
+
+def _measure_sets(
+    sets: Mapping[str, jax.Array], where: jax.Array
+) -> dict[str, tuple[dict[str, jax.Array], Profile]]:
+    """Every measure and the profile of sets of magnitudes of one shape, with one sort for all.
+
+    The same entries count (`where`) in all sets.
     """
 
     def measure(a: jax.Array) -> tuple[dict[str, jax.Array], Profile]:
         return {name: measure(a, where) for name, measure in MEASURES.items()}, profile(a, where)
 
     found = jax.vmap(measure)(jnp.stack(list(sets.values())))
-    each = [jax.tree.map(lambda leaf, i=i: leaf[i], found) for i in range(len(sets))]
-    values, profiles = zip(*each, strict=True)
-    return dict(zip(sets, values, strict=True)), dict(zip(sets, profiles, strict=True))
-
-
-def measure_kernel(
-    kernel: jax.Array, init_kernel: jax.Array, live: Live
-) -> tuple[dict[str, dict[str, jax.Array]], Profile]:
-    """Every measure in the three views of one layer, {view: {measure: scalar}}, and |w| sorted.
-
-    `entries` is |w| over the layer, `change` is |w - w₀|; `columns` is |w| over the inputs of one
-    unit, averaged over units. Kernels are [in, out]; what is dead is left out.
-
-    Example:
-      >>> live = Live(jnp.array([True, True]), jnp.array([True, True]))
-      >>> kernel = jnp.array([[1.0, 5.0], [3.0, 5.0]])
-      >>> print(measure_kernel(kernel, jnp.zeros((2, 2)), live)[0]["columns"]["cv"])
-      0.25
-    """
-    sets = {"entries": jnp.abs(kernel), "change": jnp.abs(kernel - init_kernel)}
-    values, profiles = measure_alike(sets, live.inputs[:, None] & live.outputs[None, :])
-    columns = {name: measure_columns(m, kernel, live) for name, m in MEASURES.items()}
-    return {**values, "columns": columns}, profiles["entries"]
+    return {name: jax.tree.map(lambda leaf, i=i: leaf[i], found) for i, name in enumerate(sets)}
 
 
 def ginis(params: Any) -> dict[str, jax.Array]:
     """Gini of |w| of every kernel in a tree of parameters, by its path: for any training loop.
 
-    A kernel is what `trees.kernels_in` finds. All its weights count, dead or not; nothing is
-    compiled anew for new values. Of a population, whose parameters are [C, S, …], take
-    `jax.vmap(jax.vmap(ginis))`: it would pool the weights of its members.
+    A kernel is what `trees.kernels_in` finds. All its weights count, dead or not. Of a population,
+    whose parameters are [C, S, …], take `jax.vmap(jax.vmap(ginis))`, as `ginis` would pool members.
 
     Raises:
       ValueError: if there is none.
@@ -174,6 +166,4 @@ def ginis(params: Any) -> dict[str, jax.Array]:
     return dict(zip(kernels, _gini_of_each(list(kernels.values())), strict=True))
 
 
-@jax.jit
-def _gini_of_each(kernels: list[jax.Array]) -> list[jax.Array]:
-    return [gini(kernel) for kernel in kernels]
+_gini_of_each = jax.jit(partial(jax.tree.map, gini))  # of a list; a dict would lose its order

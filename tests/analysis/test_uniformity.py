@@ -11,7 +11,7 @@ from scipy import stats
 
 from dropout_jax.analysis import uniformity
 from dropout_jax.analysis.uniformity import MEASURES
-from dropout_jax.analysis.views import Live, measure_entries, measure_kernel, varies
+from dropout_jax.analysis.views import LayerViews, Live, measure_entries, measure_layer, varies
 from tests.refusals import outcome
 
 M = 24
@@ -35,7 +35,7 @@ def measured(a, where=None):
 
 
 compiled_profile = jax.jit(uniformity.profile)
-compiled_measures = jax.jit(measure_kernel)
+compiled_measures = jax.jit(measure_layer)
 
 
 def close(expected, tol=TOL):
@@ -366,7 +366,9 @@ LIVE = np.array([1, 0, 1, 1, 1, 0], bool), np.array([1, 1, 0, 1, 1], bool)
 
 def views(kernel, init):
     live = Live(*map(jnp.array, LIVE))
-    return jax.device_get(compiled_measures(jnp.array(kernel), jnp.array(init), live)[0])
+    return jax.device_get(
+        compiled_measures(LayerViews(jnp.array(kernel), live, {}), jnp.array(init))[0]
+    )
 
 
 def two_kernels():

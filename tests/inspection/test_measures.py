@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from dropout_jax.analysis.uniformity import MEASURES, profile
-from dropout_jax.analysis.views import Live, measure_kernel
+from dropout_jax.analysis.views import LayerViews, Live, measure_layer
 from dropout_jax.cli.file_pictures import layers_shown
 from dropout_jax.cli.file_tables import inspect_lines
 from dropout_jax.cli.main import run_command
@@ -161,7 +161,7 @@ def test_recurrent_layers_and_attention_of_pytorch_are_layers(tmp_path):
 @pytest.mark.slow
 def test_measures_are_those_of_the_main_job():
     live = Live(*(jnp.ones(n, bool) for n in DENSE.shape))
-    expected = measure_kernel(jnp.asarray(DENSE), jnp.zeros(DENSE.shape), live)[0]
+    expected = measure_layer(LayerViews(jnp.asarray(DENSE), live, {}), jnp.zeros(DENSE.shape))[0]
     found = measure(DENSE)
     for view in ("entries", "columns"):
         for name in MEASURES:
@@ -429,7 +429,7 @@ def test_units_measured_in_blocks_are_those_measured_at_once(shape, tmp_path):
     inputs, outputs = RNG.random(shape[0]) < 0.9, RNG.random(shape[1]) < 0.7
     inputs[:2] = outputs[:1] = True
     live = Live(jnp.asarray(inputs), jnp.asarray(outputs))
-    expected = measure_kernel(jnp.asarray(kernel), jnp.zeros(shape), live)[0]
+    expected = measure_layer(LayerViews(jnp.asarray(kernel), live, {}), jnp.zeros(shape))[0]
     found = values_of_run(tmp_path, kernel, inputs, outputs)
     for view in ("entries", "columns"):
         for name in MEASURES:
