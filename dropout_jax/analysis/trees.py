@@ -1,7 +1,7 @@
-"""Which arrays of a network are kernels, told by their names and shapes, and each as a matrix.
+"""Which arrays of a network are kernels, by their names and shapes, and each as a matrix [in, out].
 
-A kernel here is [in, out], as in the affine layers of Flax. A convolution is read as [window ·
-in-channels, out-channels], a projection to the heads of attention as [in, heads · size].
+A convolution is read as [window · in-channels, out-channels], a projection to the heads of
+attention as [in, heads · size].
 """
 
 import math
@@ -33,7 +33,7 @@ _BIAS_OF = {"kernel": "bias", "weight": "bias", "w": "b"}
 
 
 def arrays_of(params: Any) -> dict[str, jax.Array | np.ndarray]:
-    """The arrays of numbers in a tree, by their path; other leaves and keys are passed over.
+    """The arrays of numbers in a tree, by their path, without keys and other leaves.
 
     Example:
       >>> tree = {"layers": [jnp.eye(2), jnp.ones(2)], "name": "mine", "key": jax.random.key(0)}
@@ -41,8 +41,8 @@ def arrays_of(params: Any) -> dict[str, jax.Array | np.ndarray]:
       ['layers.0', 'layers.1']
     """
     return {
-        jax.tree_util.keystr(where, simple=True, separator="."): leaf
-        for where, leaf in jax.tree_util.tree_leaves_with_path(params)
+        jax.tree_util.keystr(path, simple=True, separator="."): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params)
         if isinstance(leaf, jax.Array | np.ndarray)
         and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     }
@@ -51,12 +51,8 @@ def arrays_of(params: Any) -> dict[str, jax.Array | np.ndarray]:
 def kernels_in(params: Any, n_leading: int = 0) -> dict[str, Any]:
     """The kernels [in, out] in a tree of arrays, by their paths; layer 10 follows layer 9.
 
-    Embeddings, biases, scales of norms, running averages and keys are none, nor is what is not
-    named as kernels are.
-
-    Args:
-      params: parameters of Flax, a state of NNX, a dict.
-      n_leading: how many axes, such as conditions and seeds, lead in every array, and stay.
+    Embeddings, biases, scales of norms and running averages are none, nor is what is not named as
+    kernels are. `n_leading` axes, such as conditions and seeds, lead in every array, and stay.
 
     Example:
       >>> import numpy as np
@@ -68,7 +64,7 @@ def kernels_in(params: Any, n_leading: int = 0) -> dict[str, Any]:
     leaves = arrays_of(params)
     shapes = {name: leaf.shape[n_leading:] for name, leaf in leaves.items()}
     return {
-        name: as_matrix(name, leaves[name], layout, n_leading, shape_of_bias(name, shapes))
+        name: as_matrix(name, leaves[name], layout, shapes, n_leading)
         for name in sorted(leaves, key=natural)
         if (layout := layout_of(name)) and not why_none(name, str(leaves[name].dtype), shapes)
     }
@@ -89,47 +85,44 @@ def layers_in(model: Network, params: Params, n_leading: int = 0) -> list[dict[s
 
 
 def as_matrix(
-    name: str, kernel: Any, layout: str, n_leading: int = 0, bias: tuple[int, ...] = ()
+    name: str,
+    kernel: Any,
+    layout: str,
+    shapes: Mapping[str, tuple[int, ...]],
+    n_leading: int = 0,
 ) -> Any:
     """A kernel of any framework as [in, out], its axes taken together to two.
 
-    Args:
-      name: its path, which tells convolutions that are transposed or depthwise, and attention.
-      kernel: an array of NumPy or JAX.
-      layout: `in-out` or `out-in`.
-      n_leading: how many axes lead, and stay.
-      bias: the shape of its bias, if it has one; it tells the axes of the outputs before its path.
+    Its outputs are the axes that its bias has, too, or those usual for its path, which names
+    convolutions that are transposed or depthwise, and attention. The layout is `in-out` or
+    `out-in`; `n_leading` axes lead, and stay. `shapes` are those of all arrays beside it, by name.
 
     Example:
       >>> import numpy as np
-      >>> print(as_matrix("0.weight", np.ones((10, 64)), "out-in").shape)  # PyTorch's
+      >>> print(as_matrix("0.weight", np.ones((10, 64)), "out-in", {}).shape)  # PyTorch's
       (64, 10)
     """
     leading, shape = kernel.shape[:n_leading], kernel.shape[n_leading:]
-    told = _told_by_bias(shape, layout, bias) or _told_by_name(shape, layout, words_of(name))
-    outputs = sorted(axis % len(shape) for axis in told)
+    bias = _shape_of_bias(name, shapes)
+    axes = _outputs_by_bias(shape, layout, bias) or _outputs_by_name(shape, layout, words_of(name))
+    outputs = sorted(axis % len(shape) for axis in axes)
     inputs = [axis for axis in range(len(shape)) if axis not in outputs]
     order = (*range(n_leading), *(n_leading + axis for axis in (*inputs, *outputs)))
     n_in, n_out = (math.prod(shape[axis] for axis in axes) for axes in (inputs, outputs))
     return kernel.transpose(order).reshape(*leading, n_in, n_out)
 
 
-def shape_of_bias(name: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape of the bias beside a kernel; () if there is none.
-
-    Example:
-      >>> print(shape_of_bias("up.weight", {"up.weight": (8, 4, 3, 3), "up.bias": (4,)}))
-      (4,)
-    """
-    at_end = r"(kernel|weight|w)(?=([./](raw_)?value)?$)"
-    beside = re.sub(at_end, lambda found: _BIAS_OF[found[0]], name)
-    return shapes.get(beside, ()) if beside != name else ()
+def _shape_of_bias(name: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape of the bias beside a kernel; () if there is none."""
+    last_word = r"(kernel|weight|w)(?=([./](raw_)?value)?$)"
+    bias = re.sub(last_word, lambda found: _BIAS_OF[found[0]], name)
+    return shapes.get(bias, ()) if bias != name else ()
 
 
-def _told_by_bias(
+def _outputs_by_bias(
     shape: tuple[int, ...], layout: str, bias: tuple[int, ...]
 ) -> tuple[int, ...] | None:
-    """The axes of the outputs: those that the bias has, too; None if it does not tell them."""
+    """The axes of the outputs: those that the bias has, too; None if they are not known by it."""
     if layout == "out-in" and len(bias) > 1:
         return (0,)  # Equinox's, [out, in, …] everywhere
     if 1 < len(bias) < len(shape) and shape[-len(bias) :] == bias:
@@ -145,8 +138,8 @@ def _told_by_bias(
     return by_size.get(bias[0])
 
 
-def _told_by_name(shape: tuple[int, ...], layout: str, words: list[str]) -> tuple[int, ...]:
-    """The axes of the outputs, as what is above a kernel in its path is usually laid out."""
+def _outputs_by_name(shape: tuple[int, ...], layout: str, words: list[str]) -> tuple[int, ...]:
+    """The axes of the outputs that are usual for a kernel with such a path."""
     usual, other = _CHANNELS[layout]
     if layout == "in-out":
         by_channel = len(shape) > 2 and any("depthwise" in word.lower() for word in words)
@@ -171,10 +164,7 @@ def natural(name: str) -> list[tuple[bool, int, str]]:
 def why_none(name: str, dtype: str, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
     """Why an array is no kernel; None if it may be one.
 
-    Args:
-      name: its path.
-      dtype: the name of its type.
-      shapes: of all arrays beside it and its own, by name.
+    Its name is a path; `shapes` are those of all arrays beside it and its own, by name.
 
     Example:
       >>> print(why_none("fc.bias", "float32", {"fc.bias": (3,)}))
@@ -193,7 +183,7 @@ def why_none(name: str, dtype: str, shapes: Mapping[str, tuple[int, ...]]) -> st
         return "an embedding: its rows are looked up, not summed"
     if math.prod(shape) < 2:
         return f"of shape {shape}: nothing to compare"
-    if any(other.startswith(f"{name}_scale") and math.prod(of) > 1 for other, of in shapes.items()):
+    if any(key.startswith(f"{name}_scale") and math.prod(of) > 1 for key, of in shapes.items()):
         return "quantized: its parts have scales of their own"
     return None
 

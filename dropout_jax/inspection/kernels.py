@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from dropout_jax.analysis.trees import as_matrix, layout_of, natural, shape_of_bias, why_none
+from dropout_jax.analysis.trees import as_matrix, layout_of, natural, why_none
 from dropout_jax.inspection.tensors import Tensor
 
 _LAW_OF = {"in-out": "truncated normal", "out-in": "uniform"}  # usual initial laws there
@@ -77,7 +77,7 @@ def layers_of(
         if why := why_none(name, tensor.dtype, shapes):
             skipped[name] = why
         elif order := layout or layout_of(name):
-            as_kernel = partial(as_matrix, name, layout=order, bias=shape_of_bias(name, shapes))
+            as_kernel = partial(as_matrix, name, layout=order, shapes=shapes)
             shape = jax.eval_shape(as_kernel, jax.ShapeDtypeStruct(tensor.shape, np.float32)).shape
             found.append(Layer(name, shape, _LAW_OF[order], 1, partial(_read, tensor, as_kernel)))
         else:
