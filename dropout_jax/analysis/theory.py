@@ -1,7 +1,6 @@
 """What dropout is known to do exactly: expectations over all masks, penalties, optima.
 
-Trained networks are checked against these results. Expectations are sums over all masks, so their
-networks must be small. λ = rate / (1 - rate) is the variance of an inverted mask.
+λ = rate / (1 - rate) is the variance of an inverted mask.
 
 Shapes: n examples, D features, O outputs, U hidden units, r units of a linear network.
 """
@@ -30,23 +29,6 @@ def variance(rate: ArrayLike) -> jax.Array:
     return rate / (1 - rate)
 
 
-def masked(params: Params, scales: Sequence[jax.Array]) -> Params:
-    """The network whose layer l multiplies its inputs by scales[l]: one network of the ensemble.
-
-    As (h∘m) W = h (diag(m) W), the mask is put on the rows of the kernel.
-
-    Example:
-      >>> params = {"params": {"layer_0": {"kernel": jnp.ones((2, 1)), "bias": jnp.zeros(1)}}}
-      >>> print(masked(params, [jnp.array([0.0, 2.0])])["params"]["layer_0"]["kernel"].tolist())
-      [[0.0], [2.0]]
-    """
-    scaled = {
-        f"layer_{l}": {**layer, "kernel": layer["kernel"] * scale[:, None]}
-        for l, (layer, scale) in enumerate(zip(layers(params), scales, strict=True))
-    }
-    return {**params, "params": scaled}
-
-
 def expected_loss(
     model: MLP,
     params: Params,
@@ -57,13 +39,9 @@ def expected_loss(
 ) -> jax.Array:
     """The mean loss over all masks, which training with dropout minimises; differentiable.
 
-    Args:
-      model: a network whose noise is `dropout`, on the inputs of its layers.
-      x: inputs [n, D].
-      y: labels or targets [n, …].
-      loss_fn: loss of one example, a function of (outputs, label).
-      rates: P(drop) on the input of every layer, below 1. All masks of the layers with a rate
-        above 0 are enumerated, so these may have at most 20 inputs in all.
+    `loss_fn` is that of one example, a function of (outputs, label), for inputs x [n, D] and labels
+    or targets y [n, …]. All masks of the layers with a rate above 0 are enumerated, so these may
+    have at most 20 inputs in all.
 
     Raises:
       ValueError: if the model's noise is another, there is not one rate in [0, 1) for each layer,
@@ -81,7 +59,8 @@ def expected_loss(
     check_rates(rates, len(model.features))
     if max(rates) >= 1:
         raise ValueError(f"rates must be below 1 to enumerate what is kept, got {rates}")
-    widths = [layer["kernel"].shape[0] for layer in layers(params)]
+    affine = layers(params)
+    widths = [layer["kernel"].shape[0] for layer in affine]
     dropped = [width if rate else 0 for width, rate in zip(widths, rates, strict=True)]
     masks = all_masks(sum(dropped))
     kept = np.split(masks, np.cumsum(dropped)[:-1], axis=1)
@@ -92,10 +71,14 @@ def expected_loss(
     probability = mask_probabilities(masks, np.repeat(rates, dropped))
 
     def mean_loss(scales: list[jax.Array]) -> jax.Array:
-        outputs = cast(jax.Array, model.apply(masked(params, scales), x))
+        masked = {  # (h∘m) W = h (diag(m) W)
+            f"layer_{l}": {**layer, "kernel": layer["kernel"] * scale[:, None]}
+            for l, (layer, scale) in enumerate(zip(affine, scales, strict=True))
+        }
+        outputs = cast(jax.Array, model.apply({**params, "params": masked}, x))
         return jax.vmap(loss_fn)(outputs, y).mean()
 
-    return probability @ jax.vmap(mean_loss)([jnp.asarray(of, jnp.float32) for of in scales])
+    return probability @ jax.vmap(mean_loss)([jnp.asarray(s, jnp.float32) for s in scales])
 
 
 def dropout_penalty(x: jax.Array, rate: ArrayLike) -> jax.Array:
@@ -114,7 +97,7 @@ def dropout_penalty(x: jax.Array, rate: ArrayLike) -> jax.Array:
 def ridge(x: jax.Array, y: jax.Array, penalty: ArrayLike) -> jax.Array:
     """The minimiser [D] of ‖y - X w‖² + Σⱼ penaltyⱼ wⱼ², for X [n, D], y [n] and a penalty > 0.
 
-    Linear regression with dropout tends to it with `dropout_penalty`; under an L2 penalty, with one
+    Linear regression tends to it: with dropout for `dropout_penalty`, under an L2 penalty for one
     number. The two are the same if all columns have the same norm.
 
     Example:
@@ -130,8 +113,8 @@ def ridge(x: jax.Array, y: jax.Array, penalty: ArrayLike) -> jax.Array:
 def logistic_penalty(x: jax.Array, w: jax.Array, rate: ArrayLike) -> jax.Array:
     """½ λ Σⱼ wⱼ² Σᵢ sᵢ (1 - sᵢ) xᵢⱼ², s = sigmoid(X w): what dropout adds to logistic regression.
 
-    The penalty is of second order in the contributions xᵢⱼ wⱼ and summed over examples (Wager, Wang
-    & Liang 2013, §3). It is exact as these contributions go to 0, not as the rate does.
+    It is of second order in the contributions xᵢⱼ wⱼ, and summed over examples (Wager, Wang & Liang
+    2013, §3). It is exact as these go to 0, not as the rate does.
 
     Example:
       >>> print(logistic_penalty(jnp.array([[2.0]]), jnp.array([0.0]), 0.5))
