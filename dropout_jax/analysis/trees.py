@@ -93,9 +93,9 @@ def as_matrix(
 ) -> Any:
     """A kernel of any framework as [in, out], its axes taken together to two.
 
-    Its outputs are the axes that its bias has, too, or those usual for its path, which names
-    convolutions that are transposed or depthwise, and attention. The layout is `in-out` or
-    `out-in`; `n_leading` axes lead, and stay. `shapes` are those of all arrays beside it, by name.
+    Its outputs are the axes that its bias has, too, or those usual for its path. The path names
+    transposed or depthwise convolutions, and attention. The layout is `in-out` or `out-in`;
+    `n_leading` axes lead, and stay. `shapes` are those of all arrays beside it, by name.
 
     Example:
       >>> import numpy as np

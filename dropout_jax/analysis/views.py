@@ -109,9 +109,9 @@ def measure_layer(
 ) -> tuple[dict[str, dict[str, jax.Array]], dict[str, Profile]]:
     """Every measure in every view of a layer, {view: {measure: scalar}}, and two profiles.
 
-    The views are `entries`, |w| over the layer; `change`, |w - w₀|; `columns`, |w| over the inputs
-    of one unit, averaged over units; and those of `layer.units`. What is dead is left out. Profiles
-    are of `entries` and, if it is there, of `contribution`.
+    `entries` is |w| over the layer, and `change` |w - w₀|. `columns` is |w| over the inputs of one
+    unit, averaged over units. Hidden layers add the views of `layer.units`. What is dead is left
+    out. Profiles are of `entries` and, if it is there, of `contribution`.
 
     Example:
       >>> live = Live(jnp.array([True, True]), jnp.array([True, True]))
