@@ -23,6 +23,11 @@ class Live(NamedTuple):
     inputs: jax.Array
     outputs: jax.Array
 
+    @property
+    def entries(self) -> jax.Array:
+        """The entries of its kernel that count [in, out]: those from and to what does."""
+        return self.inputs[:, None] & self.outputs[None, :]
+
 
 def varies(x: ArrayLike) -> jax.Array:
     """Which columns [D] of x [n, D] vary over its rows: the pixels or units that are not dead.
@@ -79,18 +84,6 @@ def layer_views(model: MLP, params: Params, x: ArrayLike) -> list[LayerViews]:
     return views
 
 
-def measure_entries(measure: Callable[..., Any], kernel: jax.Array, live: Live) -> Any:
-    """The measure (or `profile`) of |w| over all live entries of a kernel [in, out].
-
-    Example:
-      >>> live = Live(jnp.array([True, False]), jnp.array([True, True]))
-      >>> kernel = jnp.array([[1.0, -3.0], [7.0, 9.0]])
-      >>> print(measure_entries(MEASURES["cv"], kernel, live))  # of 1 and 3
-      0.5
-    """
-    return measure(jnp.abs(kernel), live.inputs[:, None] & live.outputs[None, :])
-
-
 def measure_columns(measure: Callable[..., jax.Array], kernel: jax.Array, live: Live) -> jax.Array:
     """The measure of |w| over the live inputs of one unit, averaged over live units.
 
@@ -121,7 +114,7 @@ def measure_layer(
     """
     kernel, live = layer.kernel, layer.live
     sets = {"entries": jnp.abs(kernel), "change": jnp.abs(kernel - init_kernel)}
-    measured = _measure_sets(sets, live.inputs[:, None] & live.outputs[None, :])
+    measured = _measure_sets(sets, live.entries)
     if layer.units:
         measured |= _measure_sets(layer.units, live.outputs)
     values = {view: measures for view, (measures, _) in measured.items()}

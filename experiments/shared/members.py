@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dropout_jax.analysis.uniformity import MEASURES
-from dropout_jax.analysis.views import layer_views, measure_entries
+from dropout_jax.analysis.views import layer_views
 from dropout_jax.data import Array
 from dropout_jax.networks.mlp import MLP, Params
 from dropout_jax.populations.members import member_key, seeds_of, stack_conditions
@@ -33,7 +33,7 @@ def measure(model: MLP, x: Array, params: Params) -> jax.Array:
     views = layer_views(model, params, x)
     measures = [MEASURES[name] for name in CHOSEN]
     entries = jnp.array(
-        [[measure_entries(m, layer.kernel, layer.live) for m in measures] for layer in views]
+        [[m(jnp.abs(layer.kernel), layer.live.entries) for m in measures] for layer in views]
     )
     by_role = jnp.stack([entries[0], entries[1:-1].mean(axis=0), entries[-1]])
     units = [

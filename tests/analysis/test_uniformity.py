@@ -11,7 +11,7 @@ from scipy import stats
 
 from dropout_jax.analysis import uniformity
 from dropout_jax.analysis.uniformity import MEASURES
-from dropout_jax.analysis.views import LayerViews, Live, measure_entries, measure_layer, varies
+from dropout_jax.analysis.views import LayerViews, Live, measure_layer, varies
 from tests.refusals import outcome
 
 M = 24
@@ -399,7 +399,7 @@ def test_wild_weights_of_dead_units_change_no_view(wild):
 def test_a_profile_of_entries_leaves_dead_units_out():
     kernel, _ = two_kernels()
     wild = jnp.array(np.where(np.logical_and.outer(*LIVE), kernel, np.nan))
-    found = measure_entries(uniformity.profile, wild, Live(*map(jnp.array, LIVE)))
+    found = uniformity.profile(wild, Live(*map(jnp.array, LIVE)).entries)
     selected = np.abs(kernel[LIVE[0]][:, LIVE[1]]).ravel().astype(np.float64)
     np.testing.assert_allclose(found.lorenz, lorenz(selected, GRID), TOL, TOL)
 
