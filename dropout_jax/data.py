@@ -226,7 +226,7 @@ def _fetch_openml(name: str) -> Dataset:
             x, y = fetch_openml(_OPENML[name], version=1, return_X_y=True, as_frame=False)
     except Exception as error:  # of the network, of the server, of the cache on disk
         raise ValueError(
-            f"{name}: could not be fetched from OpenML ({readers.on_one_line(error)}); "
+            f"{name}: could not be fetched from OpenML ({readers.one_line(error)}); "
             "download its four IDX files and give their folder as --data-dir"
         ) from error
     x, y = _as_examples(x / 255, y.astype(np.int32), name)

@@ -40,7 +40,7 @@ import optax
 from matplotlib.figure import Figure
 
 from dropout_jax.analysis.uniformity import gini
-from dropout_jax.analysis.views import Live, measure_columns, varies
+from dropout_jax.analysis.views import Live, measure_columns, varying_columns
 from dropout_jax.data import load_dataset
 from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.populations.devices import map_members
@@ -91,7 +91,7 @@ def member(
     state = trained(config, hparams, state, x, x)
     of_pass = config.model.apply(state.params, x_test, method="activations")
     hidden, logits = cast(tuple[jax.Array, jax.Array], of_pass)
-    kernel, pixels = layers(state.params)[0]["kernel"], varies(x)
+    kernel, pixels = layers(state.params)[0]["kernel"], varying_columns(x)
     live = Live(pixels, jnp.ones(kernel.shape[1], bool))
     return {
         "cross entropy": jax.vmap(pixels_cross_entropy)(logits, x_test).mean(),

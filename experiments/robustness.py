@@ -61,9 +61,7 @@ PERTURBATIONS = {
     "noise": Perturbation(
         perturbations.gaussian_noise, np.linspace(0, 1, 11), "standard deviation"
     ),
-    "dropped pixels": Perturbation(
-        perturbations.dropped_pixels, np.linspace(0, 0.9, 10), "fraction"
-    ),
+    "dropped pixels": Perturbation(perturbations.drop_pixels, np.linspace(0, 0.9, 10), "fraction"),
     "shift": Perturbation(perturbations.shift, np.arange(7), "pixels"),
     "intensity": Perturbation(
         perturbations.dimmed, np.array([*np.linspace(0, 0.9, 10), 0.95]), "fraction lost"
@@ -72,7 +70,7 @@ PERTURBATIONS = {
         perturbations.background, np.linspace(0, 1, 11), "added to every pixel"
     ),
     "contrast": Perturbation(
-        perturbations.less_contrast, np.linspace(0, 0.95, 11), "fraction lost"
+        perturbations.reduce_contrast, np.linspace(0, 0.95, 11), "fraction lost"
     ),
 }
 

@@ -186,7 +186,7 @@ def plot(found: dict[str, dict[str, Any]]) -> Figure:
         usual = [name for name in names if ROWS[name].times == 1]
         longer = [name for name in names if name not in usual or not ROWS[name].dropout]
         for axes, of_axes in zip(column, (usual, longer), strict=True):
-            for name, c in style.numbers(of_axes).items():
+            for name, c in style.condition_numbers(of_axes).items():
                 epochs, curve = np.array(found[name]["epochs"]), np.array(found[name]["curve"])
                 style.draw_band(axes, epochs[1:], curve[:, 1:], c)
                 if ROWS[name].paper:

@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.populations.blocks import init_blocks, train_blocks
-from dropout_jax.populations.devices import deal, mesh_of, share
+from dropout_jax.populations.devices import device_mesh, shard_members, share
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
 from experiments import data_size, multiverse, optimizers, second_domain
@@ -121,10 +121,10 @@ def test_linear_regression_that_is_trained_with_dropout_ends_at_its_ridge():
 
 @pytest.mark.parametrize("rates", [None, np.full(3, 0.5, np.float32)])
 def test_kernels_count_for_what_is_computed_in_them_and_masks_are_only_where_units_drop(rates):
-    mesh = mesh_of(jax.local_devices()[:1])
+    mesh = device_mesh(jax.local_devices()[:1])
     config, data = Config(MLP((8, 8, 10)), batch_size=16), share(mesh, load_dataset("digits"))
     hparams = jax.tree.map(lambda value: np.asarray(value, np.float32)[None], Hparams(rates))
-    hparams, keys = deal(mesh, (hparams, jax.random.split(jax.random.key(0), 1)))
+    hparams, keys = shard_members(mesh, (hparams, jax.random.split(jax.random.key(0), 1)))
     state = jax.eval_shape(partial(init_blocks, config, mesh), hparams, keys, data)
     program = str(train_blocks.lower(config, mesh, hparams, state, data).compile().as_text())
     found = set(" and ".join(profiles.parts_of(program).values()).split(" and "))
@@ -149,8 +149,8 @@ ENTRY %main (b: f32[2]) -> f32[2] {
 def test_the_products_of_the_benchmark_are_those_of_a_step():
     x = RNG.normal(size=(4, 6)).astype(np.float32)
     kernels = [RNG.normal(size=(1, *shape)).astype(np.float32) for shape in ((6, 5), (5, 3))]
-    mesh = mesh_of(jax.local_devices()[:1])
-    total = pieces._multiply_blocks(mesh, 3, deal(mesh, kernels), share(mesh, x))
+    mesh = device_mesh(jax.local_devices()[:1])
+    total = pieces._multiply_blocks(mesh, 3, shard_members(mesh, kernels), share(mesh, x))
     first, last = (kernel[0] for kernel in kernels)
     hidden = x @ first
     signal = hidden @ last

@@ -23,7 +23,7 @@ _DIVERGED = 10
 _LEARNED = 0.01  # of the training loss; at a rate of 1 it falls by less than a ten-thousandth
 
 
-def sound(population: Population) -> np.ndarray:
+def did_not_diverge(population: Population) -> np.ndarray:
     """Which members [C, S] did not diverge at any point of their learning curve.
 
     Their losses are finite, and their training loss exceeds that before training by at most nine
@@ -33,7 +33,7 @@ def sound(population: Population) -> np.ndarray:
       >>> from dropout_jax.training.epochs import Curve, Metrics
       >>> losses = np.array([[[2.3, 0.5], [2.3, np.nan]]])  # condition, seeds, points of the curve
       >>> curve = Curve(Metrics(losses, None), Metrics(losses, None))
-      >>> print(sound(Population({}, {}, np.arange(2), curve)))
+      >>> print(did_not_diverge(Population({}, {}, np.arange(2), curve)))
       [[ True False]]
     """
     train, test = population.curve.train.loss, population.curve.test.loss
@@ -76,13 +76,13 @@ def compare_conditions(
     return sorted(rows, key=lambda row: names.index(row["condition"]))
 
 
-def own_settings(conditions: Mapping[str, Hparams]) -> dict[str, dict[str, float]]:
+def differing_settings(conditions: Mapping[str, Hparams]) -> dict[str, dict[str, float]]:
     """Of each condition the learning rate, momentum and max-norm, those in which some differ.
 
     Without a bound on norms, a condition has no `max_norm`.
 
     Example:
-      >>> print(own_settings({"none": Hparams(), "slow": Hparams(learning_rate=0.01)}))
+      >>> print(differing_settings({"none": Hparams(), "slow": Hparams(learning_rate=0.01)}))
       {'none': {'learning_rate': 0.05}, 'slow': {'learning_rate': 0.01}}
     """
     settings: dict[str, dict[str, float]] = {name: {} for name in conditions}
@@ -124,8 +124,8 @@ def summarise(
       >>> print(found["conditions"]["none"]["test_error"]["mean"])
       0.5
     """
-    names, settings = list(conditions), own_settings(conditions)
-    counts = sound(population)
+    names, settings = list(conditions), differing_settings(conditions)
+    counts = did_not_diverge(population)
     comparisons = compare_conditions(names, measured, counts) if len(names) > 1 else []
     n_compared = (counts & counts[0]).sum(axis=1)
     fewest = min((int(n) for n in n_compared if n), default=0)
@@ -157,7 +157,7 @@ def summarise(
         "n_seeds": len(seeds),
         **({} if kernels is None else {"layers": list(kernels)}),
         "statistics": {
-            "interval": paired.said_of_interval(fewest),
+            "interval": paired.describe_interval(fewest),
             "margins": MARGINS,
             "smallest_p": paired.smallest_p(fewest) if fewest else np.nan,
         },

@@ -133,11 +133,11 @@ def welch_interval(baseline: np.ndarray, condition: np.ndarray) -> tuple[float, 
     return difference - half, difference + half
 
 
-def said_of_interval(n: int, m: int) -> str:
+def describe_interval(n: int, m: int) -> str:
     """Which interval groups of n and m networks get, and how often it covered in simulation.
 
     Example:
-      >>> print(said_of_interval(4, 8))
+      >>> print(describe_interval(4, 8))
       95 % Welch interval (with 4 in the smaller group it covered 94.4 % of normal differences in
       simulation, and 88.8 % of the worst law tried)
     """

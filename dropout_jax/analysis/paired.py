@@ -213,11 +213,11 @@ def smallest_p(n_seeds: int) -> float:
     return 2.0 ** (1 - n_seeds) if n_seeds <= _MAX_EXACT else 1 / (N_RANDOM + 1)
 
 
-def said_of_interval(n_seeds: int) -> str:
+def describe_interval(n_seeds: int) -> str:
     """Which interval so many seeds get, and how often it covered the mean in simulation.
 
     Example:
-      >>> print(said_of_interval(1))
+      >>> print(describe_interval(1))
       no interval
     """
     if n_seeds < min(COVERAGE):

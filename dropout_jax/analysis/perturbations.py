@@ -25,13 +25,13 @@ def gaussian_noise(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Arr
     return x + strength * jax.random.normal(key, x.shape)
 
 
-def dropped_pixels(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
+def drop_pixels(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
     """Sets a fraction `strength` of the entries, on average, to 0.
 
     Unlike dropout in training, it does not scale up the entries that are left.
 
     Example:
-      >>> print(dropped_pixels(jax.random.key(0), jnp.ones(10_000), 0.3).mean().round(1))
+      >>> print(drop_pixels(jax.random.key(0), jnp.ones(10_000), 0.3).mean().round(1))
       0.7
     """
     return jnp.where(jax.random.uniform(key, x.shape) < strength, 0, x)
@@ -82,13 +82,13 @@ def background(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
     return x + jnp.asarray(strength)
 
 
-def less_contrast(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
+def reduce_contrast(key: jax.Array, x: jax.Array, strength: ArrayLike) -> jax.Array:
     """Draws x towards its mean: (1 - strength) x + strength · mean(x).
 
     It is `dimmed` and a `background` of strength · mean(x), both at once.
 
     Example:
-      >>> print(less_contrast(jax.random.key(0), jnp.array([0.0, 1.0]), 0.5))
+      >>> print(reduce_contrast(jax.random.key(0), jnp.array([0.0, 1.0]), 0.5))
       [0.25 0.75]
     """
     del key

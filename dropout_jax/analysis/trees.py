@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dropout_jax.networks.mlp import MLP, layers
-from dropout_jax.networks.protocol import Network, Params, layout_of, words_of
+from dropout_jax.networks.protocol import Network, Params, kernel_layout, name_parts
 
 _FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 _BIASES = ("bias", "b", "scale", "offset", "mean", "var")  # also where they have axes of 1
@@ -65,8 +65,9 @@ def kernels_in(params: Any, n_leading: int = 0) -> dict[str, Any]:
     shapes = {name: leaf.shape[n_leading:] for name, leaf in leaves.items()}
     return {
         name: as_matrix(name, leaves[name], layout, shapes, n_leading)
-        for name in sorted(leaves, key=natural)
-        if (layout := layout_of(name)) and not why_none(name, str(leaves[name].dtype), shapes)
+        for name in sorted(leaves, key=natural_key)
+        if (layout := kernel_layout(name))
+        and not reason_not_kernel(name, str(leaves[name].dtype), shapes)
     }
 
 
@@ -104,7 +105,9 @@ def as_matrix(
     """
     leading, shape = kernel.shape[:n_leading], kernel.shape[n_leading:]
     bias = _shape_of_bias(name, shapes)
-    axes = _outputs_by_bias(shape, layout, bias) or _outputs_by_name(shape, layout, words_of(name))
+    axes = _outputs_by_bias(shape, layout, bias) or _outputs_by_name(
+        shape, layout, name_parts(name)
+    )
     outputs = sorted(axis % len(shape) for axis in axes)
     inputs = [axis for axis in range(len(shape)) if axis not in outputs]
     order = (*range(n_leading), *(n_leading + axis for axis in (*inputs, *outputs)))
@@ -150,27 +153,27 @@ def _outputs_by_name(shape: tuple[int, ...], layout: str, words: list[str]) -> t
     return (other if transposed else usual,)
 
 
-def natural(name: str) -> list[tuple[bool, int, str]]:
+def natural_key(name: str) -> list[tuple[bool, int, str]]:
     """A key for sorting by which layer 10 follows layer 9.
 
     Example:
-      >>> print(natural("layer_9") < natural("layer_10"))
+      >>> print(natural_key("layer_9") < natural_key("layer_10"))
       True
     """
     parts = re.split(r"(\d+)", name)
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
-def why_none(name: str, dtype: str, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+def reason_not_kernel(name: str, dtype: str, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
     """Why an array is no kernel; None if it may be one.
 
     Its name is a path; `shapes` are those of all arrays beside it and its own, by name.
 
     Example:
-      >>> print(why_none("fc.bias", "float32", {"fc.bias": (3,)}))
+      >>> print(reason_not_kernel("fc.bias", "float32", {"fc.bias": (3,)}))
       a vector or a number, as biases and scales are
     """
-    *above, last = words_of(name)
+    *above, last = name_parts(name)
     shape = shapes[name]
     twin = re.sub(r"\bmu\b", "nu", name, count=1)  # Adam's other moment
     if (twin != name and twin in shapes) or any(word in _OF_OPTIMIZERS for word in above):

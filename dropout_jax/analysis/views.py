@@ -29,14 +29,14 @@ class Live(NamedTuple):
         return self.inputs[:, None] & self.outputs[None, :]
 
 
-def varies(x: ArrayLike) -> jax.Array:
+def varying_columns(x: ArrayLike) -> jax.Array:
     """Which columns [D] of x [n, D] vary over its rows: the pixels or units that are not dead.
 
     Raises:
       ValueError: if x is not [n, D] with n > 0.
 
     Example:
-      >>> print(varies(jnp.array([[1.0, 2.0], [1.0, 3.0]])))
+      >>> print(varying_columns(jnp.array([[1.0, 2.0], [1.0, 3.0]])))
       [False  True]
     """
     x = jnp.asarray(x)
@@ -70,7 +70,7 @@ def layer_views(model: MLP, params: Params, x: ArrayLike) -> list[LayerViews]:
       (4, 3) ['contribution', 'path_norm'] {}
     """
     hidden = cast(tuple, model.apply(params, x, method="activations"))[:-1]
-    live = [*map(varies, (x, *hidden)), jnp.ones(model.features[-1], bool)]
+    live = [*map(varying_columns, (x, *hidden)), jnp.ones(model.features[-1], bool)]
     affine = layers(params)
     views = []
     for l, layer in enumerate(affine):

@@ -11,7 +11,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dropout_jax.cli.arguments import HOW, PRNG, RATES, ROOT_SEED, Compare, Networks, Train
+from dropout_jax.cli.arguments import (
+    PRNG,
+    RATES,
+    ROOT_SEED,
+    UNRECORDED_OPTIONS,
+    Compare,
+    Networks,
+    Train,
+)
 from dropout_jax.cli.checks import as_typed, requirement
 
 if TYPE_CHECKING:
@@ -23,7 +31,7 @@ _Value = float | tuple[float, ...]
 Conditions = dict[str, dict[str, _Value]]  # {name: {key: value}}, the baseline first
 
 
-def given_conditions(arguments: Networks) -> Conditions:
+def read_conditions(arguments: Networks) -> Conditions:
     """What each condition is given; a file of conditions is read here, once.
 
     Raises:
@@ -32,7 +40,7 @@ def given_conditions(arguments: Networks) -> Conditions:
 
     Example:
       >>> train = Train(condition=(("none",), ("half", "rates=0,0.5,0.5")))
-      >>> print(given_conditions(train))
+      >>> print(read_conditions(train))
       {'none': {}, 'half': {'rates': (0.0, 0.5, 0.5)}}
     """
     if not isinstance(arguments, Train):
@@ -122,7 +130,7 @@ def _value(name: str, key: str, numbers: Iterable[Any], got: str) -> _Value:
     raise ValueError(f"condition {name} must be given {expected}, got {got:.80}")
 
 
-def configuration(
+def make_config(
     arguments: Networks, given: Conditions, n_classes: int
 ) -> "tuple[Config, dict[str, Hparams]]":
     """The static configuration, and the conditions.
@@ -145,7 +153,9 @@ def configuration(
 
 def settings(arguments: Networks, given: Conditions, dataset: "Dataset") -> dict[str, Any]:
     """What `config.json` holds: the arguments, the data's sizes, the root of all keys."""
-    options = {k: v for k, v in dataclasses.asdict(arguments).items() if k not in HOW}
+    options = {
+        k: v for k, v in dataclasses.asdict(arguments).items() if k not in UNRECORDED_OPTIONS
+    }
     if isinstance(arguments, Train):
         del options["condition"]
         options["conditions"] = given

@@ -26,7 +26,7 @@ from dropout_jax.io import environment
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.memory import n_parameters
 from dropout_jax.populations.population import fit_population
-from dropout_jax.runs.wording import seeds_suffice
+from dropout_jax.runs.wording import seeds_note
 from dropout_jax.training.config import Config, Hparams
 
 _SMALL = Config(MLP((32, 10)), epochs=1, batch_size=64)
@@ -74,11 +74,11 @@ def _examine(
     yield Finding("generator", None, f"{here['prng']}, whatever JAX's default is")
     platforms = {device.platform for device in jax.devices()}
     free = shutil.disk_usage(Path.cwd()).free
-    yield room(config, len(conditions), n_seeds, data.x_train.shape[1], free)
-    yield Finding("seeds", n_seeds >= MIN_SEEDS, seeds_suffice(n_seeds))
-    yield from fast(options, platforms)
-    yield speed(Machine(environment.n_cores(), bits, _product_speed()))
-    yield from exact(key, options, platforms)
+    yield check_disk_space(config, len(conditions), n_seeds, data.x_train.shape[1], free)
+    yield Finding("seeds", n_seeds >= MIN_SEEDS, seeds_note(n_seeds))
+    yield from check_fast(options, platforms)
+    yield check_speed(Machine(environment.n_cores(), bits, _product_speed()))
+    yield from check_exact(key, options, platforms)
     took = pace(config, [*conditions.values()], n_seeds, key, data, arguments.memory_bytes)
     yield Finding(
         "time",
@@ -88,7 +88,7 @@ def _examine(
     )
 
 
-def exact(key: jax.Array, options: Mapping[str, Any], platforms: set[str]) -> list[Finding]:
+def check_exact(key: jax.Array, options: Mapping[str, Any], platforms: set[str]) -> list[Finding]:
     """Whether the same run gives the same bits, here and elsewhere: small networks are trained.
 
     `options` are JAX's; the key is only folded into.
@@ -127,7 +127,7 @@ def exact(key: jax.Array, options: Mapping[str, Any], platforms: set[str]) -> li
     return [found, *(Finding("exact", False, threat) for threat in threats)]
 
 
-def fast(options: Mapping[str, Any], platforms: set[str]) -> list[Finding]:
+def check_fast(options: Mapping[str, Any], platforms: set[str]) -> list[Finding]:
     """What makes a run slower than it has to be."""
     slows = [f"{name} is on: {what}" for name, what in _SLOWS.items() if options.get(name)]
     if platforms == {"cpu"}:
@@ -165,33 +165,35 @@ def _product_speed() -> float:
     return 2 * n**3 * len(jax.local_devices()) / min(seconds) / 1e9
 
 
-def speed(here: Machine, record: Machine = RECORD) -> Finding:
+def check_speed(here: Machine, record: Machine = RECORD) -> Finding:
     """Whether products are about as fast as on the benchmark's machine; if not, why.
 
     Example:
-      >>> print(speed(Machine(2, 256, 100.0), Machine(2, 512, 200.0)).said)
+      >>> print(check_speed(Machine(2, 256, 100.0), Machine(2, 512, 200.0)).message)
       products at 100 GF/s, 0.50 times the benchmark's machine: its vectors have 512 bits, not 256
     """
     ratio = here.gflops / record.gflops
-    said = f"products at {here.gflops:.0f} GF/s, {ratio:.2f} times the benchmark's machine"
+    message = f"products at {here.gflops:.0f} GF/s, {ratio:.2f} times the benchmark's machine"
     if ratio >= 0.9:  # about as fast
-        return Finding("speed", True, said)
+        return Finding("speed", True, message)
     reasons = []
     if here.cores < record.cores:
         reasons.append(f"it has {record.cores} cores, not {here.cores}")
     if here.vector_bits and record.vector_bits and here.vector_bits < record.vector_bits:
         reasons.append(f"its vectors have {record.vector_bits} bits, not {here.vector_bits}")
     why = " and ".join(reasons) or "a slower clock, or other programs running"
-    return Finding("speed", False, f"{said}: {why}")
+    return Finding("speed", False, f"{message}: {why}")
 
 
-def room(config: Config, n_conditions: int, n_seeds: int, n_inputs: int, free: float) -> Finding:
+def check_disk_space(
+    config: Config, n_conditions: int, n_seeds: int, n_inputs: int, free: float
+) -> Finding:
     """Whether the weights of all trained networks and their init fit into `free` bytes on disk.
 
     Example:
-      >>> print(room(Config(MLP((10,))), 3, 10, 64, free=1e9).good)
+      >>> print(check_disk_space(Config(MLP((10,))), 3, 10, 64, free=1e9).good)
       True
     """
     needed = 4 * n_parameters(config, n_inputs) * n_seeds * (n_conditions + 1)
-    said = f"the weights take {needed / 1e6:,.1f} MB, and {free / 1e6:,.0f} MB are free"
-    return Finding("room", needed < free, said)
+    message = f"the weights take {needed / 1e6:,.1f} MB, and {free / 1e6:,.0f} MB are free"
+    return Finding("room", needed < free, message)

@@ -6,14 +6,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from dropout_jax.analysis.trees import natural
+from dropout_jax.analysis.trees import natural_key
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.cli.tables import printable
 from dropout_jax.inspection import spread
 from dropout_jax.inspection.groups import common_layers
 from dropout_jax.inspection.measures import SIZE, Inspected, mean
 from dropout_jax.inspection.size import Size
-from dropout_jax.runs.layers_page import LayersShown, Start, Table
+from dropout_jax.runs.layers_page import InitialLaw, LayersShown, Table
 
 _VIEWS = {"entries": "all weights", "columns": "of one unit", "columns_shuffled": "shuffled"}
 _LONGEST = 28  # characters of a file's name in a legend
@@ -35,8 +35,10 @@ def layers_shown(
             for i, file in enumerate(found, start=1)
             for name, part in _conditions(file).items()
         }
-        names = sorted({name for (part,) in groups.values() for name in part.layers}, key=natural)
-    profiles, references = spread.profiles_of_laws(), spread.references()
+        names = sorted(
+            {name for (part,) in groups.values() for name in part.layers}, key=natural_key
+        )
+    profiles, references = spread.reference_profiles(), spread.references()
     ginis = {law: measures["gini"] for law, measures in references.items()}
     every_file = [file for files in groups.values() for file in files]
     laws = {name: layer.law for file in every_file for name, layer in file.layers.items()}
@@ -58,7 +60,7 @@ def layers_shown(
         groups={group: [printable(file.path) for file in files] for group, files in groups.items()},
         lines=lines,
         starts={
-            printable(name): Start(laws[name], profiles[laws[name]], ginis[laws[name]])
+            printable(name): InitialLaw(laws[name], profiles[laws[name]], ginis[laws[name]])
             for name in names
         },
         profiles={

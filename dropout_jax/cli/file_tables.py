@@ -8,8 +8,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from dropout_jax.analysis.groups import said_of_interval as groups_interval
-from dropout_jax.analysis.paired import said_of_interval as paired_interval
+from dropout_jax.analysis.groups import describe_interval as groups_interval
+from dropout_jax.analysis.paired import describe_interval as paired_interval
 from dropout_jax.analysis.uniformity import MARGINS
 from dropout_jax.cli.tables import comparison_cells, printable_text
 from dropout_jax.inspection import groups, spread
@@ -37,7 +37,7 @@ def inspect_lines(
         yield text
     skipped = [file.skipped for file in files]
     if compared:
-        skipped.append(groups.not_compared(files, compared))
+        skipped.append(groups.reasons_not_compared(files, compared))
         yield from _group_lines(compared, n_baseline, len(files) - n_baseline, paired)
     elif len(files) == 1:
         yield from _file_lines(files[0])

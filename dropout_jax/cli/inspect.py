@@ -23,7 +23,7 @@ def inspect(arguments: Inspect) -> int:
         paths = (*arguments.files, *arguments.baseline, *arguments.against)
         figure = arguments.figures and arguments.figures / "depth.png"  # the first of them
         if targets := [path for path in (arguments.csv, arguments.report, figure) if path]:
-            inputs = [file for path in paths for file in tensors.read_from(path)]
+            inputs = [file for path in paths for file in tensors.input_files(path)]
             for target in targets:
                 writers.check_target(target, inputs)
         draws = arguments.report is not None or arguments.figures is not None
@@ -36,10 +36,10 @@ def inspect(arguments: Inspect) -> int:
             header = list(compared[0]) if compared else measures.Row._fields
             rows = [list(row.values()) for row in compared] or measures.tidy(found)
             writers.write_table(arguments.csv, header, rows)
-        remark = groups.of_other_shapes(found)
+        remark = groups.shape_remark(found)
         if compared:
-            remark = groups.too_few(n_baseline, len(arguments.against), arguments.paired)
-        lines = (*measures.warnings_of(found), remark, _names_of_layers(paths[0]))
+            remark = groups.too_few_remark(n_baseline, len(arguments.against), arguments.paired)
+        lines = (*measures.warning_lines(found), remark, _names_of_layers(paths[0]))
         remarks = [line for line in lines if line]
         if draws:
             _draw(arguments, found, compared, remarks)

@@ -18,7 +18,7 @@ from filelock import FileLock
 from dropout_jax import data
 from dropout_jax.cli import backend
 from dropout_jax.cli.arguments import PRNG, ROOT_SEED, Networks, Training
-from dropout_jax.cli.conditions import Conditions, configuration, settings
+from dropout_jax.cli.conditions import Conditions, make_config, settings
 from dropout_jax.io import writers
 from dropout_jax.populations import checkpoints, processes
 from dropout_jax.populations.memory import block_size
@@ -57,7 +57,7 @@ def load(arguments: Networks, given: Conditions) -> tuple[data.Dataset, Config, 
       ValueError, OSError: if nothing can be trained with them.
     """
     dataset = data.load_dataset(arguments.dataset, arguments.data_dir)
-    config, conditions = configuration(arguments, given, dataset.n_classes)
+    config, conditions = make_config(arguments, given, dataset.n_classes)
     check_training(config, dataset)
     n_inputs = dataset.x_train.shape[1]
     block_size(config, n_inputs, jax.local_devices(), arguments.memory_bytes)

@@ -30,7 +30,7 @@ import tyro
 
 from dropout_jax.cli.arguments import Compare, Diff, Doctor, Figures, Inspect, List, Train, Training
 from dropout_jax.cli.checks import check
-from dropout_jax.cli.conditions import given_conditions
+from dropout_jax.cli.conditions import read_conditions
 from dropout_jax.cli.errors import CommandError, refuse_bad_input
 from dropout_jax.cli.terminal import complain, say_plainly
 
@@ -113,7 +113,7 @@ def _command(arguments: Training | Doctor | Inspect | List | Diff | Figures) -> 
         from dropout_jax.cli.inspect import inspect
 
         return partial(inspect, arguments)
-    given = given_conditions(arguments)
+    given = read_conditions(arguments)
     if isinstance(arguments, Training):
         from dropout_jax.cli.train import train
 

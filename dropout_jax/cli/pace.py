@@ -9,8 +9,8 @@ import numpy as np
 
 from dropout_jax.data import Dataset
 from dropout_jax.populations.blocks import advance, curve_epochs, start
-from dropout_jax.populations.devices import deal, mesh_of, share
-from dropout_jax.populations.members import members_of, stack_conditions
+from dropout_jax.populations.devices import device_mesh, shard_members, share
+from dropout_jax.populations.members import make_members, stack_conditions
 from dropout_jax.populations.memory import block_size
 from dropout_jax.training.config import Config, Hparams
 
@@ -40,13 +40,13 @@ def pace(
     """
     devices, n_members = jax.devices(), len(conditions) * n_seeds
     block = block_size(config, data.x_train.shape[1], devices, memory)
-    mesh = mesh_of(devices, -(-n_members // block))
+    mesh = device_mesh(devices, -(-n_members // block))
     wave = block * mesh.size
     seeds = range(-(-wave // len(conditions)))
-    members = members_of(stack_conditions(conditions), seeds, key)
+    members = make_members(stack_conditions(conditions), seeds, key)
     first_wave = jax.tree.map(lambda leaf: leaf[:wave], members)
     times = [perf_counter()]
-    (hparams, keys), shared = deal(mesh, first_wave), share(mesh, data)
+    (hparams, keys), shared = shard_members(mesh, first_wave), share(mesh, data)
     flight = start(config, mesh, hparams, keys, shared)
     while flight.epoch < config.epochs:
         flight = advance(config, mesh, hparams, flight, shared)

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dropout_jax.analysis.comparison import own_settings
+from dropout_jax.analysis.comparison import differing_settings
 from dropout_jax.cli.tables import comparison_cells, printable, printable_text
 from dropout_jax.runs import wording
 from dropout_jax.runs.verdicts import verdict
@@ -21,14 +21,14 @@ _ERRORS += tuple(("test_error", part) for part in ("mean", "sd", "ci_low", "ci_h
 
 def training_lines(conditions: dict[str, Hparams], n_seeds: int) -> Iterator[RenderableType]:
     """What is to be trained, and what so many seeds can decide."""
-    own = own_settings(conditions)
+    own = differing_settings(conditions)
     described = []
     for name, h in conditions.items():
         shown = {"rates": h.rates, "weight_decay": h.weight_decay, **own[name]}
-        described.append(f"{name} ({wording.described(shown)})")
+        described.append(f"{name} ({wording.describe_condition(shown)})")
     yield printable_text(f"Training {n_seeds} networks each of {'; '.join(described)}.")
     if len(conditions) > 1:
-        yield Text(f"{wording.seeds_suffice(n_seeds)}\n", "dim")
+        yield Text(f"{wording.seeds_note(n_seeds)}\n", "dim")
 
 
 def errors_line(latest: Mapping[tuple[int, int], float], names: Sequence[str]) -> Text:
@@ -77,7 +77,7 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
         yield _gini_table(summary, name, all_views)
     if others and all_views:
         views = [row["view"] for row in summary["comparisons"] if row["view"] not in wording.SHOWN]
-        yield Text("\n".join(wording.explained(views)), "dim")
+        yield Text("\n".join(wording.explain_views(views)), "dim")
     dead = conditions[baseline]["dead_inputs"][0]
     compared = (
         f"{statistics['interval']}; p by sign flips.\n{wording.ADJUSTED}\nNegligible: two tests "
@@ -118,7 +118,7 @@ def _picture_table(summary: dict[str, Any]) -> Table:
     previous = None
     for (name, layer), cells in wording.picture(summary).items():
         drawn = [
-            Text(f"{cell.mark} {cell.verdict:<12} {cell.said}", _STYLES.get(cell.verdict, "dim"))
+            Text(f"{cell.mark} {cell.verdict:<12} {cell.text}", _STYLES.get(cell.verdict, "dim"))
             if (cell := cells.get(view))
             else ""
             for view in views
@@ -141,7 +141,7 @@ def _gini_table(summary: dict[str, Any], name: str, all_views: bool) -> Table:
     for heading in ("difference\n[95 % interval]", "p"):  # whole numbers, also in 80 columns
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for row in wording.in_order(summary["comparisons"]):
+    for row in wording.sort_by_view(summary["comparisons"]):
         shown = all_views or row["view"] in wording.SHOWN
         if (row["condition"], row["measure"]) == (name, "gini") and shown:
             view = wording.view_name(row["view"])

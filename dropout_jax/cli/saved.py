@@ -14,8 +14,8 @@ from dropout_jax.cli.arguments import Diff, Figures, List
 from dropout_jax.cli.errors import refuse_bad_input
 from dropout_jax.cli.tables import printable, printable_text
 from dropout_jax.runs.folder import MARK, read_mark
-from dropout_jax.runs.verdicts import in_short
-from dropout_jax.runs.wording import described, error_said, flat, picture
+from dropout_jax.runs.verdicts import short_verdict
+from dropout_jax.runs.wording import describe_condition, error_text, flat, picture
 
 _NO_RUN = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)  # of its files
 
@@ -59,8 +59,10 @@ def _row(run: Path) -> tuple[str, ...]:
         n, asked = summary["n_seeds"], config.get("seeds", summary["n_seeds"])
         seeds = f"{n}" if n == asked else f"{n} of {asked}"
         of_mlp = "layers" not in summary
-        conditions = [f"{c}: {described(of, of_mlp)}" for c, of in summary["conditions"].items()]
-        answers = [in_short(summary) or "nothing is compared", *unfinished]
+        conditions = [
+            f"{c}: {describe_condition(of, of_mlp)}" for c, of in summary["conditions"].items()
+        ]
+        answers = [short_verdict(summary) or "nothing is compared", *unfinished]
     changed = datetime.fromtimestamp(file.stat().st_mtime)  # of which a copy may know nothing
     when = f"{datetime.fromisoformat(written) if written else changed:%Y-%m-%d %H:%M}"
     name, dataset = run.resolve().name, config.get("dataset", "own")
@@ -131,12 +133,12 @@ def _compared_facts(run: Path) -> list[dict[str, str]]:
         flat(config),
         {f"version of {name}": str(version) for name, version in versions.items()},
         {
-            f"{name}, test error": error_said(error, summary)
+            f"{name}, test error": error_text(error, summary)
             for name, error in errors.items()
             if error is not None
         },
         {
-            f"{name}, layer {layer}, {view}": f"{cell.verdict} {cell.said}"
+            f"{name}, layer {layer}, {view}": f"{cell.verdict} {cell.text}"
             for (name, layer), cells in picture(summary).items()
             for view, cell in cells.items()
         },

@@ -44,7 +44,7 @@ class Finding(NamedTuple):
 
     about: str
     good: bool | None
-    said: str
+    message: str
 
     def __rich__(self) -> Table:
         """As a terminal shows it."""
@@ -53,5 +53,5 @@ class Finding(NamedTuple):
         grid.add_column(width=1, style=style)
         grid.add_column(width=9)
         grid.add_column()
-        grid.add_row(mark, printable_text(self.about, style="bold"), printable_text(self.said))
+        grid.add_row(mark, printable_text(self.about, style="bold"), printable_text(self.message))
         return grid

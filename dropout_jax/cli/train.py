@@ -70,15 +70,17 @@ def _guarded(job: jobs.Job, resumes: bool) -> Iterator[None]:
 
 def _execute(arguments: Training, job: jobs.Job, import_seconds: float) -> Run | None:
     """Train, show and write the run; None if it was done before."""
-    if processes.anywhere(processes.of_first(job.identity) != job.identity):
+    if processes.anywhere(processes.from_first_process(job.identity) != job.identity):
         same = "versions, devices of one kind, arguments and data"
         raise CommandError(f"all processes must be given the same {same}", 2)
-    if processes.of_first(job.mark is not None and job.mark.done):
+    if processes.from_first_process(job.mark is not None and job.mark.done):
         return None
     if processes.is_first():
         with contextlib.suppress(OSError):  # if nobody reads it, training goes on
             terminal.say(run_tables.training_lines(job.conditions, arguments.seeds))
-    result = _train_with_progress(arguments, job._replace(saved=processes.of_first(job.saved)))
+    result = _train_with_progress(
+        arguments, job._replace(saved=processes.from_first_process(job.saved))
+    )
     result = result._replace(seconds={"import": import_seconds, **result.seconds})
     if processes.is_first():
         with contextlib.suppress(OSError):  # if nobody reads it, writing goes on

@@ -37,12 +37,12 @@ def common_layers(files: Sequence[Inspected]) -> tuple[list[str], dict[str, str]
     return [name for name in names if name not in why], why
 
 
-def of_other_shapes(files: Sequence[Inspected]) -> str:
+def shape_remark(files: Sequence[Inspected]) -> str:
     """A line that names a layer whose shape differs from file to file; empty if there is none.
 
     Example:
       >>> from dropout_jax.inspection.measures import inspect_params
-      >>> print(of_other_shapes([inspect_params({"kernel": np.eye(n)}) for n in (2, 3)]))
+      >>> print(shape_remark([inspect_params({"kernel": np.eye(n)}) for n in (2, 3)]))
       Layers of one name have other shapes: kernel is 2 → 2, 3 → 3.
     """
     shapes: dict[str, dict[str, None]] = {}
@@ -54,7 +54,7 @@ def of_other_shapes(files: Sequence[Inspected]) -> str:
     return f"Layers of one name have other shapes: {unlike[0]}{more}." if unlike else ""
 
 
-def not_compared(
+def reasons_not_compared(
     files: Sequence[Inspected], compared: Sequence[Mapping[str, Any]]
 ) -> dict[str, str]:
     """Why layers are in no row of `compare_groups`.
@@ -62,7 +62,7 @@ def not_compared(
     Example:
       >>> from dropout_jax.inspection.measures import inspect_params
       >>> one, other = (inspect_params({name: {"w": np.eye(2)}}) for name in "ab")
-      >>> print(not_compared([one, other], []))
+      >>> print(reasons_not_compared([one, other], []))
       {'a.w': 'not in all files', 'b.w': 'not in all files'}
     """
     common, why = common_layers(files)
@@ -70,13 +70,13 @@ def not_compared(
     return why | {name: "without a number in all files" for name in common if name not in has_row}
 
 
-def too_few(n_baseline: int, n_against: int, paired: bool) -> str:
+def too_few_remark(n_baseline: int, n_against: int, paired: bool) -> str:
     """A sentence if so few files can show no direction, with how many can; else it is empty.
 
     Example:
-      >>> print(too_few(3, 3, paired=False))
+      >>> print(too_few_remark(3, 3, paired=False))
       With 3 and 3 files the smallest p is 0.1, so no direction can be decided: take 4 and 4.
-      >>> print(too_few(5, 5, paired=True))
+      >>> print(too_few_remark(5, 5, paired=True))
       With 5 pairs of files the smallest p is 0.062, so no direction can be decided: take 6 pairs.
     """
 

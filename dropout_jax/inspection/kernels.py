@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from dropout_jax.analysis.trees import as_matrix, layout_of, natural, why_none
+from dropout_jax.analysis.trees import as_matrix, kernel_layout, natural_key, reason_not_kernel
 from dropout_jax.inspection.tensors import Tensor
 
 _LAW_OF = {"in-out": "truncated normal", "out-in": "uniform"}  # usual initial laws there
@@ -49,7 +49,7 @@ class Layer(NamedTuple):
     read: Callable[[int], Kernel]
 
 
-def layers_of(
+def find_layers(
     tensors: Sequence[Tensor], layout: str | None = None
 ) -> tuple[list[Layer], dict[str, str]]:
     """The layers among the tensors of one file, and why every other tensor is none.
@@ -61,22 +61,23 @@ def layers_of(
 
     Example:
       >>> weight = np.ones((10, 64), np.float32)  # [out, in], as PyTorch has it
-      >>> (layer,), skipped = layers_of([Tensor("0.weight", (10, 64), "float32", lambda _: weight)])
+      >>> tensor = Tensor("0.weight", (10, 64), "float32", lambda _: weight)
+      >>> (layer,), skipped = find_layers([tensor])
       >>> print(layer.shape, layer.read(0).weights.shape, skipped)
       (64, 10) (64, 10) {}
     """
     if layout not in (None, *_LAW_OF):
         raise ValueError(f"layout must be {' or '.join(_LAW_OF)}, got {layout!r}")
-    tensors = sorted(tensors, key=lambda tensor: natural(tensor.name))
+    tensors = sorted(tensors, key=lambda tensor: natural_key(tensor.name))
     if run := _layers_of_run(tensors):
         return run, {}
     found, skipped = [], {}
     shapes = {tensor.name: tensor.shape for tensor in tensors}
     for tensor in tensors:
         name = tensor.name
-        if why := why_none(name, tensor.dtype, shapes):
+        if why := reason_not_kernel(name, tensor.dtype, shapes):
             skipped[name] = why
-        elif order := layout or layout_of(name):
+        elif order := layout or kernel_layout(name):
             as_kernel = partial(as_matrix, name, layout=order, shapes=shapes)
             shape = jax.eval_shape(as_kernel, jax.ShapeDtypeStruct(tensor.shape, np.float32)).shape
             found.append(Layer(name, shape, _LAW_OF[order], 1, partial(_read, tensor, as_kernel)))

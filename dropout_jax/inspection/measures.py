@@ -16,10 +16,10 @@ import numpy as np
 
 from dropout_jax.analysis.trees import arrays_of
 from dropout_jax.analysis.uniformity import MEASURES, Profile
-from dropout_jax.inspection.kernels import Kernel, Layer, layers_of
-from dropout_jax.inspection.size import Size, size_of
-from dropout_jax.inspection.spread import VIEWS, measure, profile_of
-from dropout_jax.inspection.tensors import Tensor, tensors_of
+from dropout_jax.inspection.kernels import Kernel, Layer, find_layers
+from dropout_jax.inspection.size import Size, measure_size
+from dropout_jax.inspection.spread import VIEWS, measure, profile_kernel
+from dropout_jax.inspection.tensors import Tensor, list_tensors
 from dropout_jax.io import readers
 
 SIZE = "size"  # a view beside those of `spread`
@@ -104,7 +104,7 @@ def inspect(
       profiled: whether to keep the profile of each layer, too, for figures.
 
     Raises:
-      ValueError: if the file cannot be read (`tensors.tensors_of`), holds no layer that can be
+      ValueError: if the file cannot be read (`tensors.list_tensors`), holds no layer that can be
         measured, or for another layout.
 
     Example:
@@ -116,7 +116,7 @@ def inspect(
       ['kernel'] a vector or a number, as biases and scales are
     """
     path = Path(path)
-    return _inspected(path, tensors_of(path), layout, progress, profiled)
+    return _inspected(path, list_tensors(path), layout, progress, profiled)
 
 
 def inspect_params(params: Any, layout: str | None = None) -> Inspected:
@@ -150,7 +150,7 @@ def _inspected(
     profiled: bool = False,
 ) -> Inspected:
     """Every layer among these tensors, measured."""
-    found, skipped = layers_of(tensors, layout)
+    found, skipped = find_layers(tensors, layout)
     values, profiles, warnings = {}, {}, {}
     for done, layer in enumerate(found, start=1):
         try:
@@ -159,7 +159,7 @@ def _inspected(
             n_bytes = readers.AS_LAYER * layer.shape[0] * layer.shape[1]
             why = (
                 f"{path}: {layer.name} cannot be read and measured, perhaps damaged or too large "
-                f"(it takes some {n_bytes / 2**30:.2g} GiB): {readers.on_one_line(error)[:200]}"
+                f"(it takes some {n_bytes / 2**30:.2g} GiB): {readers.one_line(error)[:200]}"
             )
             raise ValueError(why) from error
         values[layer.name] = {
@@ -193,8 +193,8 @@ class _Measured(NamedTuple):
 def _measured(kernel: Kernel, profiled: bool) -> _Measured:
     if wrong := _wrong(kernel.weights):
         return _Measured(_NO_VALUES, wrong)
-    values = measure(kernel.alive) | {SIZE: size_of(kernel)._asdict()}
-    return _Measured(values, profile=profile_of(kernel.alive) if profiled else None)
+    values = measure(kernel.alive) | {SIZE: measure_size(kernel)._asdict()}
+    return _Measured(values, profile=profile_kernel(kernel.alive) if profiled else None)
 
 
 def _wrong(kernel: np.ndarray) -> str | None:
@@ -205,13 +205,13 @@ def _wrong(kernel: np.ndarray) -> str | None:
     return None if kernel.any() else "is 0 everywhere"
 
 
-def warnings_of(files: Sequence[Inspected]) -> list[str]:
+def warning_lines(files: Sequence[Inspected]) -> list[str]:
     """A line for each layer that cannot be measured, and for several files which file it is of.
 
     Example:
       >>> kernel = np.array([[1.0, 2.0], [np.nan, 4.0]])
       >>> found = inspect_params({"a": {"kernel": kernel}, "b": {"kernel": np.ones((2, 2))}})
-      >>> print(*warnings_of([found]))
+      >>> print(*warning_lines([found]))
       Warning: a.kernel holds NaN (1 of 4)
     """
     lines = [

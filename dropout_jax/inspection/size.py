@@ -28,12 +28,12 @@ class Size(NamedTuple):
     dead_units: int
 
 
-def size_of(kernel: Kernel) -> Size:
+def measure_size(kernel: Kernel) -> Size:
     """The size of a kernel that is finite and not 0 everywhere.
 
     Example:
       >>> weights = np.array([[3.0, 0.0, 0.0], [0.0, 4.0, 0.0]], np.float32)
-      >>> size = size_of(Kernel(weights, alive=weights[:, :2]))
+      >>> size = measure_size(Kernel(weights, alive=weights[:, :2]))
       >>> print(size.weights, size.norm, round(size.spectral_norm, 3), size.dead_units)
       6 5.0 4.0 1
     """

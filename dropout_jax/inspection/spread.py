@@ -67,12 +67,12 @@ def measure(kernel: np.ndarray) -> dict[str, dict[str, float]]:
     }
 
 
-def profile_of(kernel: np.ndarray) -> Profile:
+def profile_kernel(kernel: np.ndarray) -> Profile:
     """|w| of a kernel [in, out], sorted, and its Lorenz curve at 101 fractions.
 
     Example:
       >>> kernel = np.array([[1.0, 3.0]], np.float32)
-      >>> print(profile_of(kernel).lorenz[50])  # the smaller half has a quarter
+      >>> print(profile_kernel(kernel).lorenz[50])  # the smaller half has a quarter
       0.25
     """
     return jax.tree.map(np.asarray, _profile(_padded(kernel), kernel.size))
@@ -127,11 +127,11 @@ def references() -> dict[str, dict[str, float]]:
     }
 
 
-def profiles_of_laws() -> dict[str, Profile]:
+def reference_profiles() -> dict[str, Profile]:
     """{law: its magnitudes, sorted, and their Lorenz curve at 101 fractions}.
 
     Example:
-      >>> print(profiles_of_laws()["uniform"].lorenz[50].round(3))  # the smaller half: a quarter
+      >>> print(reference_profiles()["uniform"].lorenz[50].round(3))  # the smaller half: a quarter
       0.25
     """
     laws = _quantiles_of_laws()

@@ -44,7 +44,7 @@ class Tensor(NamedTuple):
     read: Callable[[int | None], np.ndarray]
 
 
-def tensors_of(path: Path) -> list[Tensor]:
+def list_tensors(path: Path) -> list[Tensor]:
     """All tensors of a file, of an index of shards or of a folder; none is read yet.
 
     A folder belongs to a run or to a model of Hugging Face, or holds one checkpoint of orbax.
@@ -57,7 +57,7 @@ def tensors_of(path: Path) -> list[Tensor]:
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     np.savez(Path(folder, "a.npz"), kernel=np.ones((2, 3)))
-      ...     (tensor,) = tensors_of(Path(folder, "a.npz"))
+      ...     (tensor,) = list_tensors(Path(folder, "a.npz"))
       ...     print(tensor.name, tensor.shape, tensor.read(None).sum())
       kernel (2, 3) 6.0
     """
@@ -79,17 +79,17 @@ def tensors_of(path: Path) -> list[Tensor]:
         if path.is_file() and (why := conversion(path)):
             raise ValueError(why) from error
         damaged = "" if isinstance(error, ValueError) else "cannot be read, perhaps damaged: "
-        raise ValueError(f"{path}: {damaged}{readers.on_one_line(error)[:300]}") from error
+        raise ValueError(f"{path}: {damaged}{readers.one_line(error)[:300]}") from error
     if path.suffix == ".npy":
         raise ValueError(f"{_WANTED} {path}: save its arrays with numpy.savez")
     raise ValueError(conversion(path) or f"{_WANTED} {path}")
 
 
-def read_from(path: Path) -> list[Path]:
+def input_files(path: Path) -> list[Path]:
     """The files that may hold the tensors of a path; for an index, every .safetensors beside it.
 
     Example:
-      >>> print([str(one) for one in read_from(Path("model.npz"))])
+      >>> print([str(one) for one in input_files(Path("model.npz"))])
       ['model.npz']
     """
     path = _in_folder(path)

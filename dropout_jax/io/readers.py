@@ -29,11 +29,11 @@ _READ_HEADER = {
 }
 
 
-def on_one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """The message of an error of another library.
 
     Example:
-      >>> print(on_one_line(ValueError("a message   of   words")))
+      >>> print(one_line(ValueError("a message   of   words")))
       a message of words
     """
     return " ".join(str(error).split()) or type(error).__name__
@@ -58,7 +58,7 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 return _read_npy(archive, x), _read_npy(archive, y)
             found = ", ".join(sorted(members)) or "none"
     except Exception as error:  # what a foreign file can make a reader raise has no end
-        why = f"{path}: cannot be read as an .npz of plain arrays: {on_one_line(error)}"
+        why = f"{path}: cannot be read as an .npz of plain arrays: {one_line(error)}"
         raise ValueError(why) from error
     raise ValueError(f"{path}: must hold the arrays x and y, got {found}")
 
@@ -162,7 +162,7 @@ def read_idx(path: Path, rank: int, limit: int) -> np.ndarray:
             _check_memory(math.prod(shape) * (1 + AS_DATA), limit)
             raw = _read_at_most(file, math.prod(shape) + 1)
     except (OSError, EOFError, zlib.error) as error:
-        why = f"{path}: cannot be read, perhaps truncated: {on_one_line(error)}"
+        why = f"{path}: cannot be read, perhaps truncated: {one_line(error)}"
         raise ValueError(why) from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

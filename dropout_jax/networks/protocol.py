@@ -26,8 +26,8 @@ class Network(Protocol):
     A network is hashable, as it is fixed when the program is compiled. A Linen module is, if its
     attributes are. A pass is stochastic if and only if it is given a key and rates.
 
-    Parameters with two axes or more are kernels if their names say so (`layout_of`): `kernel`, `w`
-    or `weight`. Weight decay acts on them, and comparisons measure them.
+    Parameters with two axes or more are kernels if their names say so (`kernel_layout`):
+    `kernel`, `w` or `weight`. Weight decay acts on them, and comparisons measure them.
 
     Parameters may hold other collections of Flax beside `params`, such as `batch_stats`. A pass of
     training then changes them: it is given their names as `mutable`, and returns outputs and their
@@ -143,7 +143,7 @@ def checked_eval_shape(expected: str, fn: Callable, *args: Any) -> Any:
         raise ValueError(f"{expected} {type(error).__name__}: {message}") from error
 
 
-def params_of(model: Network, inputs: int | tuple[int, ...]) -> Params:
+def param_shapes(model: Network, inputs: int | tuple[int, ...]) -> Params:
     """The shapes and types of fresh parameters, without making any.
 
     `inputs` is the shape of an example, or the number D of its inputs.
@@ -153,7 +153,7 @@ def params_of(model: Network, inputs: int | tuple[int, ...]) -> Params:
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
-      >>> print(params_of(MLP((3, 2)), 4)["params"]["layer_0"]["kernel"].shape)
+      >>> print(param_shapes(MLP((3, 2)), 4)["params"]["layer_0"]["kernel"].shape)
       (4, 3)
     """
     x = jnp.zeros(inputs)
@@ -168,24 +168,24 @@ def params_of(model: Network, inputs: int | tuple[int, ...]) -> Params:
     return params
 
 
-def words_of(name: str) -> list[str]:
+def name_parts(name: str) -> list[str]:
     """The steps of a name, down to that of the parameter.
 
     Example:
-      >>> print(words_of("params.Conv_0/kernel.value"))
+      >>> print(name_parts("params.Conv_0/kernel.value"))
       ['params', 'Conv_0', 'kernel']
     """
     words = re.split(r"[./]", name)
     return words[:-1] if words[-1] in _WRAPPERS and len(words) > 1 else words
 
 
-def layout_of(name: str) -> str | None:
+def kernel_layout(name: str) -> str | None:
     """The layout of a kernel, inferred from the last word of its name; None if no kernel's.
 
     Example:
-      >>> print(layout_of("params.Conv_0.kernel"), layout_of("fc.weight"), layout_of("fc.bias"))
+      >>> print(*map(kernel_layout, ["params.Conv_0.kernel", "fc.weight", "fc.bias"]))
       in-out out-in None
     """
-    word = words_of(name)[-1]
+    word = name_parts(name)[-1]
     found = (layout for layout, names in _KERNEL_NAMES.items() if re.fullmatch(names, word))
     return next(found, None)

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import Params
-from dropout_jax.populations.devices import deal, on_every_device
+from dropout_jax.populations.devices import map_over_devices, shard_members
 from dropout_jax.populations.processes import fetch
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import Curve, learning_point, train_epoch
@@ -51,7 +51,7 @@ def init_blocks(
     def one(hparams: Hparams, key: jax.Array, data: Dataset) -> TrainState:
         return init(config, hparams, key, data.x_train.shape[1:])
 
-    return on_every_device(mesh, one, (hparams, keys), data)
+    return map_over_devices(mesh, one, (hparams, keys), data)
 
 
 @partial(jax.jit, static_argnames=("config", "mesh"), donate_argnames="state")
@@ -80,13 +80,13 @@ def train_blocks(
         )
         return kept._replace(shuffle_key=trained.shuffle_key, dropout_key=trained.dropout_key)
 
-    return on_every_device(mesh, one, (hparams, state, stopped), data)
+    return map_over_devices(mesh, one, (hparams, state, stopped), data)
 
 
 @partial(jax.jit, static_argnames=("config", "mesh"))
 def _evaluate_blocks(config: Config, mesh: Mesh, params: Params, data: Dataset) -> Curve:
     """`training.epochs.learning_point` of params [D·M, …]: metrics [D·M]."""
-    return on_every_device(mesh, partial(learning_point, config), (params,), data)
+    return map_over_devices(mesh, partial(learning_point, config), (params,), data)
 
 
 def curve_epochs(n_epochs: int) -> np.ndarray:
@@ -104,13 +104,13 @@ def start(config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: D
     """Members [D·M, …] before their first epoch.
 
     The hyper-parameters and the keys, which are consumed, are on the members' devices
-    (`devices.deal`), the data on every device (`devices.share`).
+    (`devices.shard_members`), the data on every device (`devices.share`).
 
     Example:
       >>> from dropout_jax import MLP, load_dataset
-      >>> from dropout_jax.populations.devices import mesh_of, share
+      >>> from dropout_jax.populations.devices import device_mesh, share
       >>> from dropout_jax.populations.members import stack_conditions
-      >>> config, mesh = Config(MLP((4, 10)), epochs=1), mesh_of(jax.devices()[:1])
+      >>> config, mesh = Config(MLP((4, 10)), epochs=1), device_mesh(jax.devices()[:1])
       >>> data = share(mesh, load_dataset("digits"))
       >>> members = stack_conditions([Hparams((0.0, 0.0)), Hparams((0.0, 0.5))])
       >>> keys = jax.random.split(jax.random.key(0), 2)
@@ -139,7 +139,7 @@ def advance(config: Config, mesh: Mesh, hparams: Hparams, flight: Flight, data: 
     """The members after one more epoch, which reuses the memory of `flight.state`."""
     epoch, curve, state = flight.epoch + 1, flight.curve, flight.state
     if not flight.stopped.all():
-        stopped = deal(mesh, flight.stopped) if flight.stopped.any() else None
+        stopped = shard_members(mesh, flight.stopped) if flight.stopped.any() else None
         state = jax.block_until_ready(train_blocks(config, mesh, hparams, state, data, stopped))
     if epoch in curve_epochs(config.epochs):
         point = fetch(_evaluate_blocks(config, mesh, state.params, data))

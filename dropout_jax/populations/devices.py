@@ -17,7 +17,7 @@ from dropout_jax.populations.processes import fetch, put
 Device = Any  # jax.Device, which type checkers do not take for a type
 
 
-def mesh_of(devices: Sequence[Device] | None = None, n_blocks: int | None = None) -> Mesh:
+def device_mesh(devices: Sequence[Device] | None = None, n_blocks: int | None = None) -> Mesh:
     """Devices [D] in a row, all by default, along which members are dealt.
 
     A single process takes at most `n_blocks` of them; of several processes each has to take part.
@@ -28,11 +28,11 @@ def mesh_of(devices: Sequence[Device] | None = None, n_blocks: int | None = None
     return Mesh(np.array(devices), ("members",))
 
 
-def deal(mesh: Mesh, members: Any) -> Any:
+def shard_members(mesh: Mesh, members: Any) -> Any:
     """Put a tree of members [D·M, …] on the devices, M on each.
 
     Example:
-      >>> print(tuple(deal(mesh_of(jax.devices()[:1]), np.arange(2)).sharding.spec))
+      >>> print(tuple(shard_members(device_mesh(jax.devices()[:1]), np.arange(2)).sharding.spec))
       ('members',)
     """
     return put(members, NamedSharding(mesh, P("members")))
@@ -42,13 +42,13 @@ def share(mesh: Mesh, data: Any) -> Any:
     """Put a tree of arrays on every device.
 
     Example:
-      >>> print(share(mesh_of(jax.devices()[:1]), np.arange(2)).sharding.is_fully_replicated)
+      >>> print(share(device_mesh(jax.devices()[:1]), np.arange(2)).sharding.is_fully_replicated)
       True
     """
     return put(data, NamedSharding(mesh, P()))
 
 
-def on_every_device(mesh: Mesh, fn: Callable[..., Any], members: tuple, data: Any) -> Any:
+def map_over_devices(mesh: Mesh, fn: Callable[..., Any], members: tuple, data: Any) -> Any:
     """fn(*member, data) for all members [D·M, …]: each device vmaps over its M members.
 
     A block of one member is not batched, as an axis of length 1 keeps XLA from folding the
@@ -56,8 +56,8 @@ def on_every_device(mesh: Mesh, fn: Callable[..., Any], members: tuple, data: An
 
     Example:
       >>> import jax.numpy as jnp
-      >>> mesh = mesh_of(jax.devices()[:1])
-      >>> double = jax.jit(lambda member: on_every_device(mesh, jnp.multiply, (member,), 2.0))
+      >>> mesh = device_mesh(jax.devices()[:1])
+      >>> double = jax.jit(lambda member: map_over_devices(mesh, jnp.multiply, (member,), 2.0))
       >>> print(double(np.arange(3.0)))
       [0. 2. 4.]
     """
@@ -105,12 +105,12 @@ def map_members(
         raise ValueError(f"members must share leading axes [C, S], got {sorted(leading)}")
     n_conditions, n_seeds = leading.pop()
     n_members = n_conditions * n_seeds
-    mesh = mesh_of(devices, n_members)
+    mesh = device_mesh(devices, n_members)
     shared, results = share(mesh, shared), []
     for first in range(0, n_members, mesh.size):
         places = np.arange(first, first + mesh.size) % n_members  # wraps, to fill the last wave
         cells = np.divmod(places, n_seeds)
-        wave = deal(mesh, jax.tree.map(lambda leaf, cells=cells: leaf[cells], members))
+        wave = shard_members(mesh, jax.tree.map(lambda leaf, cells=cells: leaf[cells], members))
         results.append(fetch(_map_blocks(fn, static, mesh, wave, shared)))
 
     def stack(*leaves: np.ndarray) -> np.ndarray:
@@ -125,4 +125,4 @@ def _map_blocks(
     fn: Callable[..., Any], static: tuple, mesh: Mesh, members: tuple, shared: Any
 ) -> Any:
     """fn(*static, *member, shared) for a wave of members [D, …] on their devices."""
-    return on_every_device(mesh, partial(fn, *static), members, shared)
+    return map_over_devices(mesh, partial(fn, *static), members, shared)

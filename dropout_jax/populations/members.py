@@ -17,14 +17,14 @@ from dropout_jax.noise import check_key
 from dropout_jax.training.config import Hparams, as_arrays, check_hparams
 
 
-def seeds_of(seeds: Sequence[int] | np.ndarray | int) -> list[int]:
+def as_seeds(seeds: Sequence[int] | np.ndarray | int) -> list[int]:
     """The seeds as a list; a number S means the first S of them.
 
     Raises:
       ValueError: unless they are distinct integers in 0 … 2^32 - 1, one or more.
 
     Example:
-      >>> print(seeds_of(3), seeds_of([5, 7]))
+      >>> print(as_seeds(3), as_seeds([5, 7]))
       [0, 1, 2] [5, 7]
     """
     if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool):
@@ -97,14 +97,16 @@ def stack_conditions(conditions: Sequence[Hparams], n_layers: int | None = None)
     return jax.tree.map(lambda *values: np.stack(values), *map(as_arrays, conditions))
 
 
-def members_of(hparams: Hparams, seeds: Sequence[int], key: jax.Array) -> tuple[Hparams, jax.Array]:
+def make_members(
+    hparams: Hparams, seeds: Sequence[int], key: jax.Array
+) -> tuple[Hparams, jax.Array]:
     """Hyper-parameters [N, …] and keys [N] of the members: conditions [C] × seeds.
 
     They go seed by seed, so whole pairs are trained first. The key is only folded into.
 
     Example:
       >>> both = stack_conditions([Hparams((0.0,)), Hparams((0.5,))])
-      >>> hparams, keys = members_of(both, range(2), jax.random.key(0))
+      >>> hparams, keys = make_members(both, range(2), jax.random.key(0))
       >>> print(hparams.rates.ravel(), keys.shape)
       [0.  0.5 0.  0.5] (4,)
     """

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dropout_jax.networks.protocol import params_of
+from dropout_jax.networks.protocol import param_shapes
 from dropout_jax.populations.devices import Device
 from dropout_jax.training.config import Config
 from dropout_jax.training.epochs import EVALUATION_BATCH
@@ -23,7 +23,7 @@ def n_parameters(config: Config, inputs: int | tuple[int, ...]) -> int:
       >>> print(n_parameters(Config(MLP((3, 2))), 4))  # 5 · 3 + 4 · 2
       23
     """
-    return sum(leaf.size for leaf in jax.tree.leaves(params_of(config.model, inputs)))
+    return sum(leaf.size for leaf in jax.tree.leaves(param_shapes(config.model, inputs)))
 
 
 def member_bytes(config: Config, inputs: int | tuple[int, ...]) -> int:
@@ -41,7 +41,7 @@ def member_bytes(config: Config, inputs: int | tuple[int, ...]) -> int:
     """
     x = jnp.zeros(inputs)
     product_outputs = _product_outputs(
-        jax.make_jaxpr(config.model.apply)(params_of(config.model, inputs), x)
+        jax.make_jaxpr(config.model.apply)(param_shapes(config.model, inputs), x)
     )
     in_training = 3 * config.batch_size * (x.size + product_outputs)
     in_evaluation = 2 * EVALUATION_BATCH * product_outputs

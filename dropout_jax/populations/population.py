@@ -19,11 +19,11 @@ from dropout_jax.networks.mlp import Params
 from dropout_jax.noise import check_key
 from dropout_jax.populations.blocks import advance, curve_epochs, start, stop
 from dropout_jax.populations.checkpoints import Checkpoints
-from dropout_jax.populations.devices import Device, deal, mesh_of, share
-from dropout_jax.populations.members import members_of, seeds_of, stack_conditions
+from dropout_jax.populations.devices import Device, device_mesh, shard_members, share
+from dropout_jax.populations.members import as_seeds, make_members, stack_conditions
 from dropout_jax.populations.memory import block_size
 from dropout_jax.populations.moment import Callback, Moment
-from dropout_jax.populations.processes import anywhere, fetch, of_first
+from dropout_jax.populations.processes import anywhere, fetch, from_first_process
 from dropout_jax.populations.resuming import pack, restore, unpack
 from dropout_jax.populations.store import Allocate, Trained, make_store, write_rows
 from dropout_jax.training.config import Config, Hparams, check_training
@@ -115,16 +115,16 @@ def fit_population(
     """
     if not callable(callback):
         raise TypeError(f"callback must be a function of a Moment, got {callback!r:.80}")
-    seeds, devices = seeds_of(seeds), list(devices or jax.devices())
+    seeds, devices = as_seeds(seeds), list(devices or jax.devices())
     _check_population_key(key, len(devices))
     hparams = stack_conditions(conditions, len(config.model.features))
     check_training(config, data, conditions[0])
-    members, inputs = members_of(hparams, seeds, key), data.x_train.shape[1:]
+    members, inputs = make_members(hparams, seeds, key), data.x_train.shape[1:]
     n_conditions, n_members = len(conditions), len(conditions) * len(seeds)
     block = block_size(config, inputs, devices, memory) if block is None else block
     if block < 1:
         raise ValueError(f"block must be at least 1 member, got {block}")
-    mesh = mesh_of(devices, -(-n_members // block))
+    mesh = device_mesh(devices, -(-n_members // block))
     shared, wave_size = share(mesh, data), block * mesh.size
     store = make_store(config, inputs, n_conditions, len(seeds), allocate)
     saved = checkpoints.saved if checkpoints else ()
@@ -135,7 +135,7 @@ def fit_population(
             last = min(first + wave_size, n_members)
             places = np.arange(first, first + wave_size) % n_members  # wraps, to fill the last wave
             wave = jax.tree.map(lambda leaf, places=places: leaf[places], members)
-            hparams, keys = deal(mesh, wave)
+            hparams, keys = shard_members(mesh, wave)
             if first == n_resumed:
                 flight = unpack(config, mesh, hparams, keys, shared, saved)
             flight = flight or start(config, mesh, hparams, keys, shared)
@@ -145,7 +145,7 @@ def fit_population(
                 flight = advance(config, mesh, hparams, flight, shared)
                 done = first * config.epochs + len(seed) * flight.epoch
                 moment = Moment(done, n_members * config.epochs, condition, seed, flight)
-                flight = stop(flight, of_first(callback(moment)))
+                flight = stop(flight, from_first_process(callback(moment)))
                 if checkpoints and anywhere(perf_counter() - saved_at > checkpoints.seconds):
                     checkpoints.save(pack(store, n_saved, n_done, flight))
                     n_saved, saved_at = n_done, perf_counter()

@@ -104,13 +104,13 @@ def together(fn: Callable[[], _T]) -> _T:
     return cast(_T, result)
 
 
-def of_first(value: Any) -> Any:
+def from_first_process(value: Any) -> Any:
     """The value of process 0, JSON that may hold arrays; all processes have to call this.
 
     Between processes tuples become lists, as in JSON.
 
     Example:
-      >>> print(of_first({"seeds": 3}))
+      >>> print(from_first_process({"seeds": 3}))
       {'seeds': 3}
     """
     if jax.process_count() == 1:

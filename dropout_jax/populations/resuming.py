@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from dropout_jax.data import Dataset
 from dropout_jax.populations.blocks import Flight, init_blocks
 from dropout_jax.populations.checkpoints import Saved
-from dropout_jax.populations.devices import deal
+from dropout_jax.populations.devices import shard_members
 from dropout_jax.populations.processes import fetch
 from dropout_jax.populations.store import Trained, rows
 from dropout_jax.training.config import Config, Hparams
@@ -70,10 +70,10 @@ def unpack(
     Example:
       >>> from dropout_jax import MLP, load_dataset
       >>> from dropout_jax.populations.blocks import advance, start
-      >>> from dropout_jax.populations.devices import mesh_of, share
+      >>> from dropout_jax.populations.devices import device_mesh, share
       >>> from dropout_jax.populations.members import stack_conditions
       >>> from dropout_jax.populations.store import make_store
-      >>> config, mesh = Config(MLP((4, 10)), epochs=2), mesh_of(jax.devices()[:1])
+      >>> config, mesh = Config(MLP((4, 10)), epochs=2), device_mesh(jax.devices()[:1])
       >>> data, hparams = share(mesh, load_dataset("digits")), stack_conditions([Hparams()])
       >>> keys = jax.random.split(jax.random.key(0), 1)
       >>> flight = advance(config, mesh, hparams, start(config, mesh, hparams, keys, data), data)
@@ -95,4 +95,4 @@ def unpack(
         jax.random.wrap_key_data(jnp.asarray(leaf), impl=impl) if _is_key(like) else leaf
         for like, leaf in zip(leaves, last.flight, strict=True)
     )
-    return flight._replace(epoch=last.epoch, state=deal(mesh, flight.state))
+    return flight._replace(epoch=last.epoch, state=shard_members(mesh, flight.state))

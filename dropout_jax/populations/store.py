@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from dropout_jax.networks.protocol import Params, params_of
+from dropout_jax.networks.protocol import Params, param_shapes
 from dropout_jax.populations.blocks import curve_epochs
 from dropout_jax.training.config import Config
 from dropout_jax.training.epochs import Curve, Metrics
@@ -48,7 +48,7 @@ def make_store(
       >>> print(store.params["params"]["layer_0"]["kernel"].shape, store.curve.test.loss.shape)
       (3, 2, 4, 2) (3, 2, 2)
     """
-    params = params_of(config.model, inputs)
+    params = param_shapes(config.model, inputs)
     metric: Any = jax.ShapeDtypeStruct((len(curve_epochs(config.epochs)),), np.float32)
     curve = Curve(Metrics(metric, metric), Metrics(metric, metric))
 

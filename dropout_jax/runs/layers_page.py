@@ -22,14 +22,14 @@ from dropout_jax.runs.style import (
     STYLE,
     Figure,
     colour,
+    condition_numbers,
     legend,
     line,
     marker,
-    numbers,
     short_names,
 )
 from dropout_jax.runs.svg import inline_svg
-from dropout_jax.runs.wording import GINI, SIZES, of_differences, starts
+from dropout_jax.runs.wording import GINI, SIZES, describe_differences, starts
 
 _COLUMNS = 4  # panels of layers in a row
 _LEFT = 3.2  # inches at most for the names of layers, of a panel of 4.2
@@ -37,7 +37,7 @@ _STEPS = (1, 2, 5, 10)  # between ticks, which then have short labels
 _Part = Literal["relative", "lorenz"]  # of a profile
 
 
-class Start(NamedTuple):
+class InitialLaw(NamedTuple):
     """The law that weights of a layer usually start from: its name, its profile [Q], its Gini."""
 
     law: str
@@ -60,7 +60,7 @@ class LayersShown(NamedTuple):
     Attributes:
       groups: {name: its files}. A group is a file, or one side of a comparison [G].
       lines: {title: Gini of every layer [S, L]}, in the order of `starts`.
-      starts: {layer: `Start`}.
+      starts: {layer: `InitialLaw`}.
       profiles: {layer: its profile [S, Q] in each group [G]}.
       differences: rows in Gini, see `panels.draw_differences`; empty if nothing is compared.
       tables: of the same in numbers.
@@ -70,7 +70,7 @@ class LayersShown(NamedTuple):
 
     groups: Mapping[str, Sequence[str]]
     lines: Mapping[str, np.ndarray]
-    starts: Mapping[str, Start]
+    starts: Mapping[str, InitialLaw]
     profiles: Mapping[str, Sequence[Profile]]
     differences: Sequence[Mapping[str, Any]]
     tables: Sequence[Table]
@@ -89,7 +89,7 @@ def figures(shown: LayersShown) -> dict[str, Figure]:
       >>> shown = LayersShown(
       ...     groups={"a.npz": ["a.npz"]},
       ...     lines={"all weights": np.array([[0.33]])},
-      ...     starts={"kernel": Start("uniform", profile, 1 / 3)},
+      ...     starts={"kernel": InitialLaw("uniform", profile, 1 / 3)},
       ...     profiles={"kernel": [of_network]},
       ...     differences=[],
       ...     tables=[Table("layers", "Gini index", ("layer", "Gini"), [("kernel", 0.33)])],
@@ -104,7 +104,7 @@ def figures(shown: LayersShown) -> dict[str, Figure]:
     axes = depth.subplots()
     _draw_depth(axes, shown)
     handles = legend(list(shown.lines))
-    for handle, c in zip(handles, numbers(shown.lines).values(), strict=True):
+    for handle, c in zip(handles, condition_numbers(shown.lines).values(), strict=True):
         handle.set_marker(marker(c))
     start = Line2D([], [], color=GREY, ls="--", marker="|", label="start: the usual law")
     axes.legend(handles=[*handles, start], loc="upper left", bbox_to_anchor=(1, 1))
@@ -185,7 +185,7 @@ def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
         figure, axes = new_panel("", height=height, left=min(left + 0.9, _LEFT))
         _draw_differences(axes, shown)
         caption = "against minus baseline"
-        svg = inline_svg(figure, "differences", of_differences(shown.differences, caption))
+        svg = inline_svg(figure, "differences", describe_differences(shown.differences, caption))
         differences.append(Panel(svg, caption, {}))
     return {"depth": depth, "of_layers": of_layers, "of_differences": differences}
 
@@ -194,7 +194,7 @@ def _draw_depth(ax: Axes, shown: LayersShown) -> None:
     """Draw the Gini index of each layer, from top to bottom: mean and range of each line."""
     y, labels = np.arange(len(shown.starts)), short_names(shown.starts)
     ax.plot([start.gini for start in shown.starts.values()], y, color=GREY, ls="--", marker="|")
-    for title, c in numbers(shown.lines).items():
+    for title, c in condition_numbers(shown.lines).items():
         known = np.ma.masked_invalid(shown.lines[title])
         low, high = (ends.filled(np.nan) for ends in (known.min(axis=0), known.max(axis=0)))
         ax.fill_betweenx(y, low, high, color=colour(c), alpha=0.25, lw=0)

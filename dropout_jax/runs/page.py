@@ -20,12 +20,12 @@ from dropout_jax.runs.wording import (
     ADJUSTED,
     GINI,
     SHOWN,
-    described,
-    explained,
+    describe_condition,
+    explain_views,
     flat,
-    in_order,
     legend,
     picture,
+    sort_by_view,
     view_name,
     why_l2,
 )
@@ -95,13 +95,17 @@ def render(contents: Contents) -> str:
     rows, own = summary["comparisons"], summary.get("own_metrics", ())
     return template("page").render(
         contents._asdict(),
-        views=[ADJUSTED, *explained(row["view"] for row in rows)],
+        views=[ADJUSTED, *explain_views(row["view"] for row in rows)],
         view_name=view_name,
         why_l2=why_l2(summary),
-        comparisons=[row for name in names for row in in_order(rows) if row["condition"] == name],
+        comparisons=[
+            row for name in names for row in sort_by_view(rows) if row["condition"] == name
+        ],
         names=names,
         of_mlp=of_mlp,
-        described={name: described(h, of_mlp) for name, h in summary["conditions"].items()},
+        described={
+            name: describe_condition(h, of_mlp) for name, h in summary["conditions"].items()
+        },
         answer_html=_answer(summary, contents.answer),
         swatches=page_panels.swatches(names),
         layers=layers,

@@ -16,9 +16,9 @@ from matplotlib.ticker import MaxNLocator
 
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.runs import panels
-from dropout_jax.runs.style import STYLE, colour, line, numbers
+from dropout_jax.runs.style import STYLE, colour, condition_numbers, line
 from dropout_jax.runs.svg import inline_svg
-from dropout_jax.runs.wording import in_order, of_differences
+from dropout_jax.runs.wording import describe_differences, sort_by_view
 
 PANEL_STYLE = {**STYLE, "font.size": 8, "axes.labelpad": 6}  # a page may enlarge the text
 
@@ -64,7 +64,7 @@ def swatches(names: Sequence[str]) -> list[Markup]:
       True
     """
     drawn = []
-    for c in numbers(names).values():
+    for c in condition_numbers(names).values():
         figure = Figure(figsize=(0.42, 0.11))
         figure.add_artist(Line2D([0, 1], [0.5, 0.5], color=colour(c), ls=line(c)))
         drawn.append(inline_svg(figure, f"swatch{c}"))
@@ -85,7 +85,7 @@ def weight_panels(magnitudes: Mapping[str, Mapping[str, np.ndarray]]) -> list[Pa
     for l, (layer, of_conditions) in enumerate(magnitudes.items()):
         baseline, *_ = of_conditions
         top = panels.largest(of_conditions.values())
-        for name, c in numbers(of_conditions).items():
+        for name, c in condition_numbers(of_conditions).items():
             a = of_conditions[name]
             figure, axes = new_panel("weight index", "|w|")
             panels.draw_weights(axes, a, top, c)
@@ -153,7 +153,7 @@ def difference_panels(
     ends = np.array([[row["ci_low"], row["ci_high"]] for row in rows], float)
     top = 1.05 * (panels.largest(np.abs(ends)) or 1.0)
     drawn = []
-    for name, c in list(numbers(names).items())[1:]:
+    for name, c in list(condition_numbers(names).items())[1:]:
         shown = [row for row in rows if row["condition"] == name]
         x_label = "difference in Gini (left: more uniform)"
         figure, axes = new_panel(x_label, height=0.6 + 0.17 * len(shown), left=1.8)
@@ -161,7 +161,9 @@ def difference_panels(
         axes.set_xlim(-top, top)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         caption = f"{name} minus {names[0]}"
-        svg = inline_svg(figure, f"differences{c}", of_differences(in_order(shown), caption))
+        svg = inline_svg(
+            figure, f"differences{c}", describe_differences(sort_by_view(shown), caption)
+        )
         drawn.append(Panel(svg, caption, {}))
     return drawn
 

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from dropout_jax.runs.style import GREY, STRIPE, colour, draw_bands, log_scale, marker
-from dropout_jax.runs.wording import in_order, view_name
+from dropout_jax.runs.wording import sort_by_view, view_name
 
 BAND = 0.3  # opacity of the band of weights, which lies on their points
 PALE = 0.35  # opacity of what is shown to be negligible
@@ -107,13 +107,13 @@ def draw_lorenz(ax: Axes, lorenz: Mapping[str, np.ndarray], shaded: bool = False
 def draw_differences(
     ax: Axes, rows: Sequence[Mapping[str, Any]], conditions: Mapping[str, int]
 ) -> None:
-    """Draw differences with intervals, a line per layer and view, as `wording.in_order` has them.
+    """Draw differences with intervals, a line per layer and view, in order (`sort_by_view`).
 
     A mark is filled if there is a difference, pale if it is negligible, open if undecided.
 
     Args:
       rows: of a summary's comparisons, of one measure.
-      conditions: {name: its number c}, see `style.numbers`.
+      conditions: {name: its number c}, see `style.condition_numbers`.
 
     Example:
       >>> from matplotlib.figure import Figure
@@ -124,7 +124,7 @@ def draw_differences(
       >>> print(ax.get_yticklabels()[0].get_text())
       layer 0   weights
     """
-    cells = list(dict.fromkeys((row["layer"], row["view"]) for row in in_order(rows)))
+    cells = list(dict.fromkeys((row["layer"], row["view"]) for row in sort_by_view(rows)))
     names, n = list(conditions), len(conditions)
     ax.axvline(0, color="black", lw=0.8)
     for row in rows:

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from dropout_jax.analysis.comparison import sound
+from dropout_jax.analysis.comparison import did_not_diverge
 from dropout_jax.analysis.trees import layers_in
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.networks.mlp import MLP
@@ -24,7 +24,7 @@ from dropout_jax.runs.wording import SHOWN, question
 
 def _sound_seeds(result: Outcome) -> Outcome:
     """The run without the seeds in which a member diverged; the whole run if no seed is left."""
-    kept = np.asarray(sound(result.population).all(axis=0))
+    kept = np.asarray(did_not_diverge(result.population).all(axis=0))
     if kept.all() or not kept.any():
         return result
     population, measured = result.population, result.measured

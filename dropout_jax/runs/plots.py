@@ -22,13 +22,13 @@ from dropout_jax.runs.style import (
     STYLE,
     Figure,
     colour,
+    condition_numbers,
     draw_bands,
     label,
     legend,
     marker,
-    numbers,
 )
-from dropout_jax.runs.wording import explained
+from dropout_jax.runs.wording import explain_views
 
 
 @mpl.rc_context(STYLE)
@@ -55,7 +55,7 @@ def plot_weights(
     """
     names = list(magnitudes)
     titles = list(magnitudes[names[0]])
-    shown = {name: c for name, c in numbers(gini).items() if name in magnitudes}
+    shown = {name: c for name, c in condition_numbers(gini).items() if name in magnitudes}
     width = max(min(3.6, 13 / len(names)), 2.4)  # of a column
     figure = Figure(figsize=(width * len(names), 1.9 * len(titles) + 0.7), layout="constrained")
     grid = figure.subplots(len(titles), len(names), sharey="row", squeeze=False)
@@ -183,10 +183,10 @@ def plot_differences(comparisons: Sequence[Mapping[str, Any]], measure: str) -> 
     """
     rows = [row for row in comparisons if row["measure"] == measure]
     baseline = rows[0]["baseline"]
-    shown = numbers(dict.fromkeys([baseline, *(row["condition"] for row in rows)]))
+    shown = condition_numbers(dict.fromkeys([baseline, *(row["condition"] for row in rows)]))
     del shown[baseline]
     n_cells = len({(row["layer"], row["view"]) for row in rows})
-    views = explained(row["view"] for row in rows)
+    views = explain_views(row["view"] for row in rows)
     height = (0.12 * len(shown) + 0.12) * n_cells + 1.4 + 0.14 * len(views)
     figure = Figure(figsize=(7.2, height), layout="constrained")
     axes = figure.subplots()

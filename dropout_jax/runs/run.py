@@ -13,18 +13,18 @@ import numpy as np
 
 from dropout_jax.analysis.comparison import summarise
 from dropout_jax.analysis.members import measure_population
-from dropout_jax.analysis.trees import kernels_in, natural
+from dropout_jax.analysis.trees import kernels_in, natural_key
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
-from dropout_jax.networks.protocol import params_of
+from dropout_jax.networks.protocol import param_shapes
 from dropout_jax.populations.checkpoints import Checkpoints
-from dropout_jax.populations.members import seeds_of
+from dropout_jax.populations.members import as_seeds
 from dropout_jax.populations.moment import Callback
 from dropout_jax.populations.population import Allocate, Interrupted, fit_population
 from dropout_jax.runs.folder import check_name
 from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.verdicts import verdict
-from dropout_jax.runs.wording import error_said
+from dropout_jax.runs.wording import error_text
 from dropout_jax.training import objectives
 from dropout_jax.training.config import Config, Hparams, check_training
 
@@ -95,7 +95,7 @@ class Run(Outcome):
         if len(self.conditions) == 1:
             ((name, record),) = self.summary["conditions"].items()
             mean = record["test_error"]["mean"]
-            error = "" if mean != mean else f", mean test error {error_said(mean, self.summary)}"
+            error = "" if mean != mean else f", mean test error {error_text(mean, self.summary)}"
             return f"Run of {len(self.seeds)} seeds of {name}{error}; see .figures, .save(folder)"
         names = ", ".join(self.conditions)
         return (
@@ -151,7 +151,7 @@ def compare(
     if not isinstance(conditions, dict):
         kind = type(conditions).__name__
         raise TypeError(f"conditions must be a dict {{name: Hparams}}, got {kind}")
-    model, seeds, interrupted = config.model, seeds_of(seeds), False
+    model, seeds, interrupted = config.model, as_seeds(seeds), False
     for name in conditions:
         check_name(name)
     if len(conditions) > 1 and len(seeds) < 2:
@@ -207,13 +207,13 @@ def _describe(setting: Any) -> str:
 def _kernel_names(config: Config, data: Dataset) -> list[str]:
     """The names of a network's kernels, known without training it."""
     check_training(config, data)
-    kernels = jax.eval_shape(kernels_in, params_of(config.model, data.x_train.shape[1:]))
+    kernels = jax.eval_shape(kernels_in, param_shapes(config.model, data.x_train.shape[1:]))
     if not kernels:
         raise ValueError(
             "a comparison needs kernels, arrays of two axes or more named kernel, w or weight, got "
             f"none in a network of type {type(config.model).__name__}"
         )
-    return sorted(kernels, key=natural)
+    return sorted(kernels, key=natural_key)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import numpy as np
 
 from dropout_jax.analysis.members import Measured
 from dropout_jax.analysis.uniformity import Profile
-from dropout_jax.io.readers import on_one_line
+from dropout_jax.io.readers import one_line
 from dropout_jax.io.writers import as_text
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import Population
@@ -70,7 +70,7 @@ def load_run(folder: str | Path) -> Run:
         missing = Path(error.filename or "").name
         raise ValueError(f"{expected}, where {missing} is missing") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{expected}: {on_one_line(error)}") from error
+        raise ValueError(f"{expected}: {one_line(error)}") from error
 
 
 def _read(folder: Path) -> Run:

@@ -72,14 +72,14 @@ class Figures(dict[str, Figure]):
         )
 
 
-def numbers(names: Iterable[str]) -> dict[str, int]:
+def condition_numbers(names: Iterable[str]) -> dict[str, int]:
     """The number c of each condition, which decides its colour, line and mark.
 
     No dropout, the rates of the lecture, and L2 have the same in every figure. Others take the
     next that is free.
 
     Example:
-      >>> print(numbers(["none", "dropout 0.2", "dropout 0.5", "l2"]))
+      >>> print(condition_numbers(["none", "dropout 0.2", "dropout 0.5", "l2"]))
       {'none': 0, 'dropout 0.2': 3, 'dropout 0.5': 1, 'l2': 2}
     """
     names = list(names)
@@ -167,7 +167,7 @@ def legend(names: Sequence[str]) -> list[Line2D]:
     """
     return [
         Line2D([], [], color=colour(c), ls=line(c), label=label(name))
-        for name, c in numbers(names).items()
+        for name, c in condition_numbers(names).items()
     ]
 
 
@@ -219,7 +219,7 @@ def draw_bands(ax: Axes, x: np.ndarray, values: Mapping[str, np.ndarray]) -> Non
       >>> print(len(ax.lines), len(ax.collections))
       2 2
     """
-    for name, c in numbers(values).items():
+    for name, c in condition_numbers(values).items():
         draw_band(ax, x, values[name], c)
 
 
@@ -245,7 +245,7 @@ def draw_points(ax: Axes, names: Sequence[str], values: Iterable[np.ndarray]) ->
       >>> print([tick.get_text() for tick in ax.get_xticklabels()])
       ['none', 'dropout']
     """
-    for x, (c, points) in enumerate(zip(numbers(names).values(), values, strict=True)):
+    for x, (c, points) in enumerate(zip(condition_numbers(names).values(), values, strict=True)):
         ax.plot(np.full(len(points), x), points, ".", color=colour(c), alpha=0.6)
         ax.plot([x - 0.3, x + 0.3], [points.mean()] * 2, color="black", lw=1)
     ax.set_xticks(range(len(names)), names, rotation=30, ha="right")

@@ -99,13 +99,13 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
     return [*sentences, _WEIGHTS_ALONE] if "layers" in summary and others else sentences
 
 
-def in_short(summary: Mapping[str, Any]) -> str:
+def short_verdict(summary: Mapping[str, Any]) -> str:
     """What each condition spreads, without the layers; empty if nothing is compared.
 
     Example:
       >>> row = {"condition": "dropout", "layer": 0, "view": "entries", "measure": "gini"}
       >>> row |= {"verdict": "undecided", "difference": -0.1}
-      >>> print(in_short({"comparisons": [row]}))
+      >>> print(short_verdict({"comparisons": [row]}))
       dropout: undecided
     """
     parts, layers = [], _layers_of(summary)

@@ -43,11 +43,11 @@ def view_name(view: str) -> str:
     return VIEWS[view][0] if view in VIEWS else view
 
 
-def explained(views: Iterable[str]) -> list[str]:
+def explain_views(views: Iterable[str]) -> list[str]:
     """A sentence for each view that has one, in the order in which they are shown.
 
     Example:
-      >>> print(*explained(["entries", "all weights"]))
+      >>> print(*explain_views(["entries", "all weights"]))
       Weights: the magnitudes |w| of a layer.
     """
     views = set(views)
@@ -55,12 +55,12 @@ def explained(views: Iterable[str]) -> list[str]:
     return [f"{name.capitalize()}: {meaning}." for name, meaning in shown]
 
 
-def in_order(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def sort_by_view(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Rows of comparisons, those of a layer in the order of its views.
 
     Example:
       >>> rows = [{"layer": 0, "view": view} for view in ("entries", "contribution")]
-      >>> print([row["view"] for row in in_order([*rows, {"layer": 1, "view": "entries"}])])
+      >>> print([row["view"] for row in sort_by_view([*rows, {"layer": 1, "view": "entries"}])])
       ['contribution', 'entries', 'entries']
     """
     rows, ranks = list(rows), {view: rank for rank, view in enumerate(VIEWS)}
@@ -73,7 +73,7 @@ class Cell(NamedTuple):
 
     verdict: str  # on the difference from the baseline
     mark: str  # of the verdict
-    said: str  # the difference in Gini with its sign, or why there is none
+    text: str  # the difference in Gini with its sign, or why there is none
 
 
 def starts(ginis: Mapping[str, float]) -> str:
@@ -128,19 +128,20 @@ def legend(summary: Mapping[str, Any]) -> str:
       Differences of the Gini index
     """
     if "layers" in summary:
-        return " ".join([_LEGEND, *explained(["entries"])])
-    return " ".join([_LEGEND, "Layer 0 is the first.", *explained(SHOWN)])
+        return " ".join([_LEGEND, *explain_views(["entries"])])
+    return " ".join([_LEGEND, "Layer 0 is the first.", *explain_views(SHOWN)])
 
 
-def described(condition: Mapping[str, Any], of_mlp: bool = True) -> str:
+def describe_condition(condition: Mapping[str, Any], of_mlp: bool = True) -> str:
     """What was done to the networks of a condition, from its record in a summary.
 
     The first rate of an MLP is that of the pixels.
 
     Example:
-      >>> print(described({"rates": [0.0, 0.5, 0.5], "weight_decay": 0.0}))
+      >>> print(describe_condition({"rates": [0.0, 0.5, 0.5], "weight_decay": 0.0}))
       pixels 0, hidden 0.5 0.5
-      >>> print(described({"rates": [0.0, 0.0], "weight_decay": 1e-3, "learning_rate": 0.5}))
+      >>> l2 = {"rates": [0.0, 0.0], "weight_decay": 1e-3, "learning_rate": 0.5}
+      >>> print(describe_condition(l2))
       no dropout, learning rate 0.5, weight decay 0.001
     """
     pixels, *hidden = (f"{float(rate):g}" for rate in condition["rates"])
@@ -157,22 +158,22 @@ def described(condition: Mapping[str, Any], of_mlp: bool = True) -> str:
     return ", ".join(parts)
 
 
-def error_said(error: float, summary: Mapping[str, Any]) -> str:
+def error_text(error: float, summary: Mapping[str, Any]) -> str:
     """An error rate in per cent, or a metric of the user's own as it is.
 
     Example:
-      >>> print(error_said(0.05, {}), error_said(0.05, {"own_metrics": ["error"]}))
+      >>> print(error_text(0.05, {}), error_text(0.05, {"own_metrics": ["error"]}))
       5.00 % 0.05
     """
     is_own = "error" in summary.get("own_metrics", ())
     return f"{error:.4g}" if is_own else f"{100 * error:.2f} %"
 
 
-def seeds_suffice(n_seeds: int) -> str:
+def seeds_note(n_seeds: int) -> str:
     """What so many seeds can decide, whatever the number of comparisons.
 
     Example:
-      >>> print(seeds_suffice(4))
+      >>> print(seeds_note(4))
       With 4 seeds the smallest adjusted p is 0.12, so no direction can be decided; take at least 6.
     """
     smallest = f"With {n_seeds} seeds the smallest adjusted p is {smallest_p(n_seeds):.2g}"
@@ -212,20 +213,20 @@ def picture(summary: Mapping[str, Any]) -> dict[tuple[str, int], dict[str, Cell]
             difference = row["difference"]
             if difference is None or math.isnan(difference):  # None of JSON
                 n_compared = summary["conditions"][row["condition"]]["n_compared"]
-                said = "no live unit in a seed" if n_compared > 1 else "diverged"
+                text = "no live unit in a seed" if n_compared > 1 else "diverged"
             else:
-                said = f"{difference:+.3f}"
-            cell = Cell(verdict, _MARKS[verdict], said)
+                text = f"{difference:+.3f}"
+            cell = Cell(verdict, _MARKS[verdict], text)
             table.setdefault((row["condition"], row["layer"]), {})[SHOWN[row["view"]]] = cell
     return table
 
 
-def of_differences(rows: Sequence[Mapping[str, Any]], which: str) -> str:
+def describe_differences(rows: Sequence[Mapping[str, Any]], which: str) -> str:
     """What a figure of differences in Gini shows, for those who cannot see it.
 
     Example:
       >>> row = {"layer": 0, "view": "entries", "difference": -0.1, "verdict": "more uniform"}
-      >>> print(of_differences([row], "dropout minus none"))
+      >>> print(describe_differences([row], "dropout minus none"))
       Difference in Gini, dropout minus none: layer 0 weights -0.100, more uniform
     """
     parts = []

@@ -20,8 +20,8 @@ from dropout_jax.networks.protocol import (
     Params,
     check_network,
     checked_eval_shape,
-    layout_of,
-    params_of,
+    kernel_layout,
+    param_shapes,
     training_pass,
 )
 from dropout_jax.noise import check_rate
@@ -60,7 +60,7 @@ class Hparams(NamedTuple):
 def sgd(hparams: Hparams) -> optax.GradientTransformation:
     """Stochastic gradient descent with momentum; the weight decay is added to the gradient (L2).
 
-    Kernels decay: arrays of two axes or more that are named so (`networks.protocol.layout_of`).
+    Kernels decay: arrays of two axes or more that are named so (`networks.protocol.kernel_layout`).
 
     Example:
       >>> optimizer = sgd(Hparams(learning_rate=0.1, weight_decay=0.5))
@@ -72,7 +72,7 @@ def sgd(hparams: Hparams) -> optax.GradientTransformation:
 
     def is_kernel(path: Any, leaf: Any) -> bool:
         name = jax.tree_util.keystr(path, simple=True, separator=".")
-        return leaf.ndim > 1 and layout_of(name) is not None
+        return leaf.ndim > 1 and kernel_layout(name) is not None
 
     kernels = partial(jax.tree_util.tree_map_with_path, is_kernel)
     return optax.chain(
@@ -237,7 +237,7 @@ def check_training(config: Config, data: Dataset, hparams: Hparams | None = None
     """
     check_dataset(data, config.n_classes, isinstance(config.model, MLP))
     input_shape, n_outputs = data.x_train.shape[1:], config.model.features[-1]
-    x, params = jnp.zeros(input_shape), params_of(config.model, input_shape)
+    x, params = jnp.zeros(input_shape), param_shapes(config.model, input_shape)
     failed = f"apply of the network failed on an example of shape {input_shape}:"
     outputs = checked_eval_shape(failed, lambda params: config.model.apply(params, x), params)
     if getattr(outputs, "shape", None) != (n_outputs,):

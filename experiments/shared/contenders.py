@@ -17,7 +17,7 @@ from flax.training.train_state import TrainState
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP, Params
 from dropout_jax.populations.blocks import init_blocks, train_blocks
-from dropout_jax.populations.devices import deal, mesh_of, share
+from dropout_jax.populations.devices import device_mesh, shard_members, share
 from dropout_jax.populations.memory import block_size
 from dropout_jax.training.batches import batch_indices
 from dropout_jax.training.config import Config, Hparams
@@ -39,14 +39,14 @@ def library(width: int, members: int, rates: Rates, data: Dataset) -> Contender:
     """This library: `train_blocks`, wave after wave, as `fit_population` runs it."""
     config = Config(MLP((width, width, 10)), batch_size=BATCH)
     devices = jax.local_devices()
-    mesh = mesh_of(devices)
+    mesh = device_mesh(devices)
     wave = mesh.size * block_size(config, data.x_train.shape[1], devices)
     member = Hparams(rates and np.array(rates), LEARNING_RATE, MOMENTUM)
     stacked = jax.tree.map(lambda v: np.full((wave, *np.shape(v)), v, np.float32), member)
-    hparams, shared = deal(mesh, stacked), share(mesh, data)
+    hparams, shared = shard_members(mesh, stacked), share(mesh, data)
     keys = jax.random.split(jax.random.key(0), -(-members // wave) * wave)
     states = [
-        init_blocks(config, mesh, hparams, deal(mesh, of_wave), shared)
+        init_blocks(config, mesh, hparams, shard_members(mesh, of_wave), shared)
         for of_wave in keys.reshape(-1, wave)
     ]
 

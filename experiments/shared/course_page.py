@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dropout_jax.runs.style import colour, numbers
+from dropout_jax.runs.style import colour, condition_numbers
 from experiments.shared import record
 
 TEMPLATE = Path(__file__).parent / "course_page.html"
@@ -21,7 +21,7 @@ def page(
     shown = {
         "names": list(names),
         "scales": list(scales),
-        "colours": [colour(c) for c in numbers(names).values()],
+        "colours": [colour(c) for c in condition_numbers(names).values()],
         "steps": summary["steps"],
         "seeds": summary["n_seeds"],
         "curves": record.kept(curves),

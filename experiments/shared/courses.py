@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dropout_jax.analysis.uniformity import gini, profile
-from dropout_jax.analysis.views import layer_views, varies
+from dropout_jax.analysis.views import layer_views, varying_columns
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import Params, layers
 from dropout_jax.training.batches import batch_indices
@@ -52,7 +52,7 @@ def measure(config: Config, params: Params, start: Params, data: Dataset) -> Loo
     }
     profiles = {}
     for l, (layer, initial) in enumerate(zip(views, layers(start), strict=True)):
-        rows = varies(data.x_train)[:, None] if l == 0 else True
+        rows = varying_columns(data.x_train)[:, None] if l == 0 else True
         w, w_0 = (jnp.where(rows, kernel, 0) for kernel in (layer.kernel, initial["kernel"]))
         numbers[f"distance, layer {l}"] = jnp.linalg.norm(w - w_0) / jnp.linalg.norm(w_0)
         numbers[f"|w|, layer {l}"] = gini(jnp.abs(layer.kernel), layer.live.entries)

@@ -15,7 +15,7 @@ from dropout_jax.analysis.uniformity import MEASURES
 from dropout_jax.analysis.views import layer_views
 from dropout_jax.data import Array
 from dropout_jax.networks.mlp import MLP, Params
-from dropout_jax.populations.members import member_key, seeds_of, stack_conditions
+from dropout_jax.populations.members import as_seeds, member_key, stack_conditions
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import train_epoch
 from dropout_jax.training.step import TrainState, init, train_step
@@ -45,7 +45,7 @@ def measure(model: MLP, x: Array, params: Params) -> jax.Array:
 
 def keys_of(seeds: Sequence[int] | int) -> jax.Array:
     """The keys [S] of members of the main study, made anew at every call; S means the first S."""
-    return jax.vmap(partial(member_key, study.root_key()))(np.array(seeds_of(seeds), np.uint32))
+    return jax.vmap(partial(member_key, study.root_key()))(np.array(as_seeds(seeds), np.uint32))
 
 
 def fresh_members(

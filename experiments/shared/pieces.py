@@ -18,7 +18,7 @@ from dropout_jax.analysis.uniformity import MEASURES
 from dropout_jax.data import Array, load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.noise import keep_mask
-from dropout_jax.populations.devices import deal, mesh_of, on_every_device, share
+from dropout_jax.populations.devices import device_mesh, map_over_devices, shard_members, share
 from dropout_jax.populations.population import Population
 from dropout_jax.training.epochs import Curve, Metrics
 from dropout_jax.training.step import NARROW
@@ -39,11 +39,11 @@ _NUMPY: dict[str, Callable[[np.ndarray], Any]] = {  # the measures as one writes
 
 def products(width: int, members: int, steps: int, block: int, x: Array) -> Callable[[], None]:
     """The matrix products of `steps` steps of 784-H-H-10 on a batch x, and nothing else."""
-    mesh = mesh_of(jax.local_devices())
+    mesh = device_mesh(jax.local_devices())
     wave, widths = mesh.size * block, (x.shape[1], width, width, 10)
     rng, shapes = np.random.default_rng(0), pairwise(widths)
     kernels = [rng.normal(size=(wave, i, o), scale=i**-0.5).astype(np.float32) for i, o in shapes]
-    dealt, batch = deal(mesh, kernels), share(mesh, x)
+    dealt, batch = shard_members(mesh, kernels), share(mesh, x)
 
     def epoch() -> None:
         for _ in range(-(-members // wave)):
@@ -74,7 +74,7 @@ def _multiply_blocks(mesh: Mesh, steps: int, kernels: list[jax.Array], x: jax.Ar
         total = 0 * kernels[0][0, 0]  # a zero of this device
         return jax.lax.scan(lambda t, _: (step(t, kernels, x), None), total, length=steps)[0]
 
-    return on_every_device(mesh, steps_of, (kernels,), x)
+    return map_over_devices(mesh, steps_of, (kernels,), x)
 
 
 def masks(shape: tuple[int, int]) -> Pair:

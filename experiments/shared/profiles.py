@@ -18,7 +18,7 @@ import numpy as np
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.blocks import init_blocks, train_blocks
-from dropout_jax.populations.devices import deal, mesh_of, share
+from dropout_jax.populations.devices import device_mesh, shard_members, share
 from dropout_jax.training.config import Config, Hparams
 
 _PARTS = {  # what a line of the compiled program has that belongs to a part
@@ -55,10 +55,10 @@ def parts_of(program: str) -> dict[str, str]:
 def profile(width: int, rates: tuple[float, ...] | None, data: Dataset) -> dict[str, float]:
     """Microseconds a step of a member, by part and in all, while every device trains one."""
     config = Config(MLP((width, width, 10)))
-    mesh = mesh_of(jax.local_devices())
+    mesh = device_mesh(jax.local_devices())
     member = Hparams(rates and np.array(rates))
     hparams = jax.tree.map(lambda v: np.full((mesh.size, *np.shape(v)), v, np.float32), member)
-    hparams, keys = deal(mesh, (hparams, jax.random.split(jax.random.key(0), mesh.size)))
+    hparams, keys = shard_members(mesh, (hparams, jax.random.split(jax.random.key(0), mesh.size)))
     shared = share(mesh, data)
     state = init_blocks(config, mesh, hparams, keys, shared)
     train = train_blocks.lower(config, mesh, hparams, state, shared).compile()

@@ -27,7 +27,9 @@ def plot_distance(
         for s, axes in enumerate(row):
             distance = values[f"distance, layer {quantity[-1]}"][s].mean(axis=1)[:, 1:]
             gini = values[quantity][s].mean(axis=1)[:, 1:]
-            for c, x, y in zip(style.numbers(names).values(), distance, gini, strict=True):
+            for c, x, y in zip(
+                style.condition_numbers(names).values(), distance, gini, strict=True
+            ):
                 axes.plot(x, y, color=style.colour(c), ls=style.line(c), lw=1.3)
                 axes.plot(x[-1], y[-1], style.marker(c), color=style.colour(c), ms=4)
             x = np.append(distance[0, -1], beyond[f"distance, layer {quantity[-1]}"][s])
@@ -56,7 +58,9 @@ def plot_course(values: Values, steps: np.ndarray, names: Sequence[str], scale: 
     grid = figure.subplots(2, 3, sharex=True).ravel()
     for axes, quantity in zip(grid, quantities, strict=False):
         differences = values[quantity][scale, 1:] - values[quantity][scale, 0]
-        for c, of in zip(list(style.numbers(names).values())[1:], differences, strict=True):
+        for c, of in zip(
+            list(style.condition_numbers(names).values())[1:], differences, strict=True
+        ):
             _draw_interval(axes, steps[1:], of[:, 1:], c)
         axes.axhline(0, color="black", lw=0.8)
         axes.set(title=quantity, xscale="log")

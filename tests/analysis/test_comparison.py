@@ -3,7 +3,12 @@ import numpy as np
 import pytest
 
 from dropout_jax.analysis import paired
-from dropout_jax.analysis.comparison import compare_conditions, own_settings, sound, summarise
+from dropout_jax.analysis.comparison import (
+    compare_conditions,
+    did_not_diverge,
+    differing_settings,
+    summarise,
+)
 from dropout_jax.analysis.statistics import error_interval
 from dropout_jax.analysis.uniformity import MARGINS, MEASURES
 from dropout_jax.training.config import Hparams
@@ -42,14 +47,14 @@ def test_every_condition_is_compared_with_the_first_in_every_cell_and_measure(me
 
 
 def test_settings_are_told_where_conditions_differ_in_them():
-    told = own_settings(
+    told = differing_settings(
         {
             "a": Hparams((0.0,), max_norm=np.inf),
             "b": Hparams((0.5,), learning_rate=0.5, max_norm=2.0),
         }
     )
     assert told == {"a": {"learning_rate": 0.05}, "b": {"learning_rate": 0.5, "max_norm": 2.0}}
-    assert not any(own_settings(CONDITIONS).values())
+    assert not any(differing_settings(CONDITIONS).values())
 
 
 def test_a_family_is_all_of_one_measure(measured, rows):
@@ -102,10 +107,10 @@ def test_fewer_than_two_pairs_that_count_decide_nothing(measured):
 
 def test_members_whose_loss_was_ever_infinite_or_nan_have_diverged():
     population = toy_population(2, 3)
-    assert sound(population).all()
+    assert did_not_diverge(population).all()
     population.curve.train.loss[0, 1, 0] = np.inf
     population.curve.test.loss[1, 2, -1] = np.nan
-    np.testing.assert_array_equal(sound(population), [[1, 0, 1], [1, 1, 0]])
+    np.testing.assert_array_equal(did_not_diverge(population), [[1, 0, 1], [1, 1, 0]])
 
 
 def test_members_whose_training_loss_rose_far_above_that_of_untrained_ones_have_diverged():
@@ -113,14 +118,14 @@ def test_members_whose_training_loss_rose_far_above_that_of_untrained_ones_have_
     train, test = population.curve.train.loss, population.curve.test.loss
     train[:], test[:] = np.log(10), 90.0  # overfitting, which is no divergence
     train[0, 1, -1], train[0, 2, 1], train[0, 3, -1] = 1.7e9, 30.0, 20.0
-    np.testing.assert_array_equal(sound(population), [[1, 0, 0, 1]])
+    np.testing.assert_array_equal(did_not_diverge(population), [[1, 0, 0, 1]])
 
 
 def test_a_loss_below_zero_may_fall_and_rise_a_little():
     population = toy_population(1, 3)
     population.curve.train.loss[0, :, 0] = -5
     population.curve.train.loss[0, :, 1:] = np.array([-5.3, -4.9, 41])[:, None]
-    assert sound(population)[0].tolist() == [True, True, False]
+    assert did_not_diverge(population)[0].tolist() == [True, True, False]
 
 
 def test_where_one_condition_diverged_the_others_keep_their_interval(measured):

@@ -14,7 +14,7 @@ def test_the_coverage_that_is_said_is_that_of_the_record():
     recorded = json.loads((group_coverage.RESULTS / "summary.json").read_text("utf-8"))
     assert table(recorded["coverage"]) == groups.COVERAGE
     normal_3, least_3 = groups.COVERAGE[3]
-    said = groups.said_of_interval(9, 3)
+    said = groups.describe_interval(9, 3)
     assert f"with 3 in the smaller group it covered {100 * normal_3:.1f} % of normal" in said
     assert f"and {100 * least_3:.1f} % of the worst law tried" in said
 

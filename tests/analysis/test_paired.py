@@ -13,10 +13,10 @@ from scipy import stats
 from dropout_jax.analysis import paired
 from dropout_jax.analysis.paired import (
     compare,
+    describe_interval,
     effect_size,
     interval,
     negligible_test,
-    said_of_interval,
     sign_flip_test,
     smallest_p,
 )
@@ -258,11 +258,11 @@ def test_the_coverage_that_is_said_is_that_of_the_record():
     assert table(recorded["coverage"]) == paired.COVERAGE
     assert min(paired.COVERAGE) == 3
     normal_6, least_6 = paired.COVERAGE[6]
-    assert f"6 seeds it covered {100 * normal_6:.1f} % of normal" in said_of_interval(6)
-    assert f"and {100 * least_6:.1f} % of the worst law tried" in said_of_interval(6)
-    assert said_of_interval(5).startswith("95 % t interval (with 5 seeds")
-    assert said_of_interval(10_000).startswith("95 % BCa bootstrap interval (with 100 seeds")
-    assert said_of_interval(2) == "95 % t interval"
+    assert f"6 seeds it covered {100 * normal_6:.1f} % of normal" in describe_interval(6)
+    assert f"and {100 * least_6:.1f} % of the worst law tried" in describe_interval(6)
+    assert describe_interval(5).startswith("95 % t interval (with 5 seeds")
+    assert describe_interval(10_000).startswith("95 % BCa bootstrap interval (with 100 seeds")
+    assert describe_interval(2) == "95 % t interval"
 
 
 @pytest.mark.parametrize(

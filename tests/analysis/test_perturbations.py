@@ -6,15 +6,15 @@ import pytest
 from dropout_jax.analysis.perturbations import (
     background,
     dimmed,
-    dropped_pixels,
+    drop_pixels,
     gaussian_noise,
-    less_contrast,
+    reduce_contrast,
     shift,
 )
 
 X = jax.random.uniform(jax.random.key(0), (25,), minval=0.1)
 N = 40_000
-ALL = (gaussian_noise, dropped_pixels, shift, less_contrast, dimmed, background)
+ALL = (gaussian_noise, drop_pixels, shift, reduce_contrast, dimmed, background)
 
 
 @pytest.mark.parametrize("perturb", ALL)
@@ -26,7 +26,7 @@ def test_strength_0_is_the_identity_also_when_traced(perturb):
 @pytest.mark.parametrize("perturb", ALL[:3])
 def test_other_keys_give_other_inputs(perturb):
     moved = jax.vmap(perturb, (0, None, None))(jax.random.split(jax.random.key(2), 20), X, 1)
-    assert len(np.unique(moved, axis=0)) >= (1 if perturb is dropped_pixels else 4)
+    assert len(np.unique(moved, axis=0)) >= (1 if perturb is drop_pixels else 4)
 
 
 def test_noise_has_the_deviation_asked_for():
@@ -36,7 +36,7 @@ def test_noise_has_the_deviation_asked_for():
 
 
 def test_the_share_asked_for_is_dropped_and_the_rest_stays():
-    kept = dropped_pixels(jax.random.key(4), jnp.full(N, 0.7), 0.3)
+    kept = drop_pixels(jax.random.key(4), jnp.full(N, 0.7), 0.3)
     assert set(np.unique(kept)) == {np.float32(0), np.float32(0.7)}
     assert abs((kept == 0).mean() - 0.3) < 5 * np.sqrt(0.3 * 0.7 / N)
 
@@ -62,7 +62,7 @@ def test_a_picture_that_is_not_square_cannot_be_shifted():
 
 
 def test_contrast_keeps_the_mean_and_scales_the_deviation():
-    less = less_contrast(jax.random.key(8), X, 0.8)
+    less = reduce_contrast(jax.random.key(8), X, 0.8)
     np.testing.assert_allclose(less.mean(), X.mean(), rtol=1e-5)
     np.testing.assert_allclose(less.std(), 0.2 * X.std(), rtol=1e-4)
 
@@ -71,7 +71,7 @@ def test_less_contrast_is_dimmed_on_a_background():
     key = jax.random.key(0)
     for x in X[:3]:
         both = background(key, dimmed(key, x, 0.6), 0.6 * x.mean())
-        np.testing.assert_allclose(less_contrast(key, x, 0.6), both, rtol=1e-6)
+        np.testing.assert_allclose(reduce_contrast(key, x, 0.6), both, rtol=1e-6)
 
 
 def test_intensity_and_background_by_hand():

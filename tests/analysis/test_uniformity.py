@@ -11,7 +11,7 @@ from scipy import stats
 
 from dropout_jax.analysis import uniformity
 from dropout_jax.analysis.uniformity import MEASURES
-from dropout_jax.analysis.views import LayerViews, Live, measure_layer, varies
+from dropout_jax.analysis.views import LayerViews, Live, measure_layer, varying_columns
 from tests.refusals import outcome
 
 M = 24
@@ -406,7 +406,7 @@ def test_a_profile_of_entries_leaves_dead_units_out():
 
 def test_a_column_varies_if_any_of_its_rows_differs():
     x = jnp.array([[0.0, 3, 1, -1], [0, 3, 1, 1], [0, 3, 2, -1]])
-    np.testing.assert_array_equal(varies(x), [False, False, True, True])
+    np.testing.assert_array_equal(varying_columns(x), [False, False, True, True])
 
 
 # Input, most of it bad

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from dropout_jax.analysis import views
 from dropout_jax.analysis.uniformity import gini
-from dropout_jax.analysis.views import ginis, varies
+from dropout_jax.analysis.views import ginis, varying_columns
 from dropout_jax.networks.mlp import MLP, layers
 from tests.refusals import outcome
 
@@ -56,5 +56,5 @@ def test_the_ginis_of_a_tree_without_kernels_are_refused_with_the_names_it_has(p
 
 @given(x=hnp.arrays(np.float32, st.sampled_from([(), (2,), (0, 2), (2, 0), (3, 2), (1, 1, 1)])))
 def test_only_columns_of_examples_vary(x):
-    result = outcome(varies, x)
+    result = outcome(varying_columns, x)
     assert (result is not None) == (x.ndim == 2 and len(x) > 0)

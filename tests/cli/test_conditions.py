@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dropout_jax.cli.arguments import Compare, Train
-from dropout_jax.cli.conditions import configuration, given_conditions, settings
+from dropout_jax.cli.conditions import make_config, read_conditions, settings
 from dropout_jax.cli.main import _without_commas, run_command
 from dropout_jax.data import load_dataset
 
@@ -18,28 +18,28 @@ def asked(*conditions, **others):
 
 
 def configured(arguments):
-    return configuration(arguments, given_conditions(arguments), n_classes=10)
+    return make_config(arguments, read_conditions(arguments), n_classes=10)
 
 
 def test_compare_means_three_conditions_the_first_without_dropout():
-    given = given_conditions(Compare(rates=(0.1, 0.2, 0.3), weight_decay=0.5))
+    given = read_conditions(Compare(rates=(0.1, 0.2, 0.3), weight_decay=0.5))
     assert given == {"none": {}, "dropout": {"rates": (0.1, 0.2, 0.3)}, "l2": {"weight_decay": 0.5}}
 
 
 def test_one_rate_is_that_of_all_hidden_layers_and_pixels_have_an_option():
-    one = given_conditions(Compare(features=(8, 8, 8), rates=(0.3,), pixels=0.2))
+    one = read_conditions(Compare(features=(8, 8, 8), rates=(0.3,), pixels=0.2))
     assert one["dropout"] == {"rates": (0.2, 0.3, 0.3, 0.3)}
-    usual = given_conditions(Compare())
+    usual = read_conditions(Compare())
     assert usual["dropout"] == {"rates": (0.0, 0.5, 0.5)}
     alike = settings(Compare(), usual, load_dataset("digits"))
     given = Compare(rates=(0.0, 0.5, 0.5))
-    assert alike == settings(given, given_conditions(given), load_dataset("digits"))
+    assert alike == settings(given, read_conditions(given), load_dataset("digits"))
     assert alike["rates"] == (0.0, 0.5, 0.5)
 
 
 def test_a_sweep_is_a_condition_for_each_rate():
     swept = Compare(features=(8,), sweep=(0.2, 0.8), pixels=0.1)
-    given = given_conditions(swept)
+    given = read_conditions(swept)
     assert list(given) == ["none", "dropout 0.2", "dropout 0.8", "l2"]
     assert given["dropout 0.8"] == {"rates": (0.1, 0.8)}
     told = settings(swept, given, load_dataset("digits"))
@@ -73,19 +73,19 @@ def test_one_rate_of_a_condition_is_that_of_all_hidden_layers(tmp_path):
     path = tmp_path / "conditions.toml"
     path.write_text("[a]\nrates = 0.5\n", encoding="utf-8")
     for train in (asked("a rates=0.5"), Train(conditions=path)):
-        assert given_conditions(train) == {"a": {"rates": (0.0, 0.5, 0.5)}}
+        assert read_conditions(train) == {"a": {"rates": (0.0, 0.5, 0.5)}}
 
 
 def test_a_file_means_what_the_command_line_means(tmp_path):
     path = tmp_path / "conditions.toml"
     path.write_text("[a]\n[b]\nrates = [0, 0.5, 1]\nweight_decay = 1e-4\n", encoding="utf-8")
-    same = given_conditions(asked("a", "b rates=0,0.5,1 weight_decay=1e-4"))
-    assert given_conditions(Train(conditions=path)) == same
+    same = read_conditions(asked("a", "b rates=0,0.5,1 weight_decay=1e-4"))
+    assert read_conditions(Train(conditions=path)) == same
 
 
 def test_the_record_of_a_run_holds_its_conditions():
     train = asked("a", "b max_norm=2")
-    told = settings(train, given_conditions(train), load_dataset("digits"))
+    told = settings(train, read_conditions(train), load_dataset("digits"))
     assert (told["command"], told["conditions"]) == ("train", {"a": {}, "b": {"max_norm": 2.0}})
     assert "condition" not in told
 
@@ -117,7 +117,7 @@ def test_what_is_no_condition_is_refused_with_what_was_expected_and_given(
     conditions, expected, given
 ):
     with pytest.raises(ValueError, match=r".+") as error:
-        given_conditions(asked(*conditions))
+        read_conditions(asked(*conditions))
     assert expected in str(error.value)
     assert given in str(error.value)
     assert len(str(error.value)) < 300
@@ -144,23 +144,23 @@ def test_a_file_of_something_else_is_refused(text, expected, tmp_path):
     path = tmp_path / "conditions.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=expected):
-        given_conditions(Train(conditions=path))
+        read_conditions(Train(conditions=path))
 
 
 def test_conditions_come_from_one_place_that_is_there(tmp_path):
     with pytest.raises(ValueError, match="got both"):
-        given_conditions(asked("a", conditions=Path("some.toml")))
+        read_conditions(asked("a", conditions=Path("some.toml")))
     with pytest.raises(
         ValueError, match=r"must be a TOML file, got .*absent, which does not exist"
     ):
-        given_conditions(Train(conditions=tmp_path / "absent"))
+        read_conditions(Train(conditions=tmp_path / "absent"))
 
 
 @given(st.lists(st.lists(st.text(max_size=20), max_size=3).map(tuple), max_size=3).map(tuple))
 @example((("a", "rates=1_0,٣,0x1"),))
 def test_any_words_are_conditions_or_refused_in_a_line(words):
     with contextlib.suppress(ValueError):
-        assert len(given_conditions(Train(condition=words))) == len(words)
+        assert len(read_conditions(Train(condition=words))) == len(words)
 
 
 @pytest.mark.slow

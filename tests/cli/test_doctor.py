@@ -27,9 +27,9 @@ def good(findings):
 
 @pytest.mark.slow
 def test_a_network_is_found_to_be_the_same_again_and_alone():
-    found = doctor.exact(ROOT, OPTIONS, {"cpu"})
+    found = doctor.check_exact(ROOT, OPTIONS, {"cpu"})
     assert good(found) == [True]
-    assert "the same bits" in found[0].said
+    assert "the same bits" in found[0].message
 
 
 def test_other_bits_are_seen(monkeypatch):
@@ -39,9 +39,9 @@ def test_other_bits_are_seen(monkeypatch):
         return SimpleNamespace(params=noise.normal(size=(1, 2, 3)))
 
     monkeypatch.setattr(doctor, "fit_population", fit)
-    found = doctor.exact(ROOT, OPTIONS, {"cpu"})
+    found = doctor.check_exact(ROOT, OPTIONS, {"cpu"})
     assert good(found) == [False]
-    assert "other bits" in found[0].said
+    assert "other bits" in found[0].message
 
 
 @pytest.mark.parametrize(
@@ -55,25 +55,25 @@ def test_other_bits_are_seen(monkeypatch):
 def test_options_that_change_bits_are_named(changed, platform, named, monkeypatch):
     fit = SimpleNamespace(params=np.zeros((1, 2, 3)))
     monkeypatch.setattr(doctor, "fit_population", lambda *_: fit)
-    first, second = doctor.exact(ROOT, {**OPTIONS, **changed}, {platform})
+    first, second = doctor.check_exact(ROOT, {**OPTIONS, **changed}, {platform})
     assert first.good
     assert not second.good
-    assert named in second.said
+    assert named in second.message
 
 
 def test_what_slows_a_run_is_named(monkeypatch):
     monkeypatch.setattr(doctor.os, "getloadavg", lambda: (0.0, 0, 0), raising=False)
-    assert good(doctor.fast({}, {"gpu"})) == [True]
-    (found,) = doctor.fast({"jax_disable_jit": True}, {"gpu"})
-    assert (found.good, "jax_disable_jit is on" in found.said) == (False, True)
+    assert good(doctor.check_fast({}, {"gpu"})) == [True]
+    (found,) = doctor.check_fast({"jax_disable_jit": True}, {"gpu"})
+    assert (found.good, "jax_disable_jit is on" in found.message) == (False, True)
     monkeypatch.setattr(doctor.os, "getloadavg", lambda: (1e3, 0, 0))
-    (found,) = doctor.fast({}, {"gpu"})
-    assert (found.good, "a load of 1000.0" in found.said) == (False, True)
+    (found,) = doctor.check_fast({}, {"gpu"})
+    assert (found.good, "a load of 1000.0" in found.message) == (False, True)
 
 
 def test_a_slower_machine_is_told_with_the_reason():
     record = doctor.Machine(4, 512, 200.0)
-    assert doctor.speed(doctor.Machine(4, 512, 190.0), record).good
+    assert doctor.check_speed(doctor.Machine(4, 512, 190.0), record).good
     reasons = {
         doctor.Machine(2, 512, 100.0): "it has 4 cores, not 2",
         doctor.Machine(
@@ -82,9 +82,9 @@ def test_a_slower_machine_is_told_with_the_reason():
         doctor.Machine(4, None, 100.0): "a slower clock, or other programs running",
     }
     for machine, reason in reasons.items():
-        found = doctor.speed(machine, record)
+        found = doctor.check_speed(machine, record)
         assert not found.good
-        assert found.said.endswith(reason)
+        assert found.message.endswith(reason)
 
 
 def test_the_machine_to_compare_with_is_that_of_the_record():
@@ -102,16 +102,16 @@ def test_an_accelerator_that_jax_does_not_use_is_named(tmp_path, monkeypatch):
     there, absent = tmp_path / "nvidia0", tmp_path / "accel0"
     there.touch()
     monkeypatch.setattr(doctor, "ACCELERATORS", {str(there): "cuda13", str(absent): "tpu"})
-    (found,) = doctor.fast({}, {"cpu"})
-    assert "pip install 'dropout_jax[cuda13]'" in found.said
-    assert good(doctor.fast({}, {"gpu"})) == [True]
+    (found,) = doctor.check_fast({}, {"cpu"})
+    assert "pip install 'dropout_jax[cuda13]'" in found.message
+    assert good(doctor.check_fast({}, {"gpu"})) == [True]
 
 
 def test_the_room_is_that_of_the_trained_weights_and_one_init():
     config = Config(MLP((3, 2)))
     bytes_of_one = 4 * ((5 * 3) + (4 * 2))
-    assert doctor.room(config, 2, 10, 4, free=30 * bytes_of_one + 1).good
-    assert not doctor.room(config, 2, 10, 4, free=30 * bytes_of_one).good
+    assert doctor.check_disk_space(config, 2, 10, 4, free=30 * bytes_of_one + 1).good
+    assert not doctor.check_disk_space(config, 2, 10, 4, free=30 * bytes_of_one).good
 
 
 @pytest.mark.parametrize(

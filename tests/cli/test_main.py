@@ -25,7 +25,7 @@ from dropout_jax import data
 from dropout_jax.analysis.members import VIEWS
 from dropout_jax.cli import backend, jobs, main, run_tables, terminal, train
 from dropout_jax.cli.arguments import Compare
-from dropout_jax.cli.conditions import configuration, given_conditions
+from dropout_jax.cli.conditions import make_config, read_conditions
 from dropout_jax.cli.main import run_command
 from dropout_jax.io import writers
 from dropout_jax.populations import population
@@ -198,7 +198,7 @@ assert statuses == [0, 0, 2, 2], statuses
 @pytest.fixture(scope="module")
 def trained():
     asked = Compare(features=(16, 8), epochs=2)
-    config, conditions = configuration(asked, given_conditions(asked), n_classes=10)
+    config, conditions = make_config(asked, read_conditions(asked), n_classes=10)
     return run.compare(config, conditions, range(3), jobs.root_key(), data.load_dataset("digits"))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from dropout_jax.inspection.kernels import layers_of
+from dropout_jax.inspection.kernels import find_layers
 from dropout_jax.inspection.tensors import Tensor
 
 RNG = np.random.default_rng(0)
@@ -22,14 +22,14 @@ def test_the_layout_is_told_from_names_or_given():
     in_out = ("a.kernel", "a.w", "c.kernel.value", "cell.recurrent_kernel")
     out_in = ("a.weight", "b/weight", "l.weight_hh_l0_reverse", "l.weight_ih", "m.in_proj_weight")
     for names, shape in ((in_out, (3, 5)), (out_in, (5, 3))):
-        found, skipped = layers_of([named(name, square) for name in names])
+        found, skipped = find_layers([named(name, square) for name in names])
         assert not skipped
         assert [layer.shape for layer in found] == [shape] * len(names)
-    found, skipped = layers_of([named("a.theta", square)])
+    found, skipped = find_layers([named("a.theta", square)])
     assert (found, list(skipped)) == ([], ["a.theta"])
     assert "give the layout, in-out or out-in" in skipped["a.theta"]
     for layout, shape in (("in-out", (3, 5)), ("out-in", (5, 3))):
-        (layer,), _ = layers_of([named("a.weight", square)], layout)
+        (layer,), _ = find_layers([named("a.weight", square)], layout)
         assert layer.shape == shape
         kernel = layer.read(0)[0]
         np.testing.assert_array_equal(kernel, square if layout == "in-out" else square.T)
@@ -57,7 +57,7 @@ def test_the_layout_is_told_from_names_or_given():
     ],
 )
 def test_what_is_no_layer_is_listed_with_the_reason(name, array, why):
-    found, skipped = layers_of([named(name, array)])
+    found, skipped = find_layers([named(name, array)])
     assert found == []
     assert why in skipped[name]
 
@@ -71,7 +71,7 @@ def test_what_is_no_layer_is_listed_with_the_reason(name, array, why):
     ],
 )
 def test_what_embeds_by_a_kernel_is_a_layer(name, shape):
-    (layer,), skipped = layers_of([named(name, np.ones(shape, np.float32))])
+    (layer,), skipped = find_layers([named(name, np.ones(shape, np.float32))])
     assert not skipped
     assert layer.shape[1] == 8
 
@@ -80,7 +80,7 @@ def test_attention_of_flax_is_a_matrix_to_all_heads_and_one_from_them():
     model = nn.MultiHeadDotProductAttention(num_heads=4, qkv_features=12, out_features=5)
     params = model.init(jax.random.key(0), jnp.ones((1, 3, 6)))["params"]
     flat = {".".join(path): leaf for path, leaf in traverse_util.flatten_dict(params).items()}
-    found, _ = layers_of([named(name, leaf) for name, leaf in flat.items()])
+    found, _ = find_layers([named(name, leaf) for name, leaf in flat.items()])
     shapes = {layer.name: layer.shape for layer in found}
     to_heads = {f"{name}.kernel": (6, 12) for name in ("query", "key", "value")}
     assert shapes == {**to_heads, "out.kernel": (12, 5)}
@@ -95,7 +95,7 @@ def test_parts_with_scales_of_their_own_are_not_compared(scales, is_layer):
         named("a.weight", RNG.normal(size=(4, 6)).astype(np.float32)),
         named("a.weight_scale_inv", np.ones(scales, np.float32)),
     ]
-    found, skipped = layers_of(tensors)
+    found, skipped = find_layers(tensors)
     assert [layer.name for layer in found] == ["a.weight"] * is_layer
     assert is_layer or "scales of their own" in skipped["a.weight"]
 
@@ -103,11 +103,11 @@ def test_parts_with_scales_of_their_own_are_not_compared(scales, is_layer):
 def test_a_file_is_that_of_a_run_by_kernels_beside_live_inputs_alone():
     kernel = named("a/0/kernel", RNG.normal(size=(7, 5, 3)).astype(np.float32))
     live = named("a/0/live_inputs", np.ones((7, 5), np.float32))
-    (layer,), _ = layers_of([kernel, live])
+    (layer,), _ = find_layers([kernel, live])
     assert (layer.shape, layer.n_networks) == ((5, 3), 7)
-    (layer,), _ = layers_of([kernel])
+    (layer,), _ = find_layers([kernel])
     assert (layer.shape, layer.n_networks) == ((35, 3), 1)
-    (layer,), skipped = layers_of([kernel, live._replace(name="b/0/live_inputs")])
+    (layer,), skipped = find_layers([kernel, live._replace(name="b/0/live_inputs")])
     assert (layer.n_networks, list(skipped)) == (1, ["b/0/live_inputs"])
 
 
@@ -126,7 +126,7 @@ def test_a_file_is_that_of_a_run_by_kernels_beside_live_inputs_alone():
 )
 def test_transposed_and_depthwise_convolutions_are_told_by_their_names(name, size, shape):
     values = np.arange(np.prod(size), dtype=np.float32).reshape(size)
-    (layer,), skipped = layers_of([Tensor(name, size, "float32", lambda _: values)])
+    (layer,), skipped = find_layers([Tensor(name, size, "float32", lambda _: values)])
     kernel = layer.read(0).weights
     assert layer.shape == kernel.shape == shape
     assert skipped == {}
@@ -149,7 +149,7 @@ def test_transposed_and_depthwise_convolutions_are_told_by_their_names(name, siz
 def test_a_transposed_convolution_is_told_by_the_length_of_its_bias(name, size, bias, shape):
     kernel = np.arange(np.prod(size), dtype=np.float32).reshape(size)
     tensors = [named(name, kernel), named(name.replace("weight", "bias"), np.ones(bias))]
-    (layer,), _ = layers_of(tensors)
+    (layer,), _ = find_layers(tensors)
     assert layer.shape == shape
     first_unit = layer.read(0).weights[:, 0]
     is_transposed = shape[1] == size[1]
@@ -181,7 +181,7 @@ def test_the_bias_tells_the_axes_of_the_outputs_and_else_the_name(name, axes, si
     kernel = np.arange(np.prod(size), dtype=np.float32).reshape(size)
     beside = re.sub("(kernel|weight)(?=$|.value)", "bias", name).replace(".w", ".b")
     biases = [] if bias is None else [named(beside, np.ones(bias))]
-    (layer,), _ = layers_of([named(name, kernel), *biases])
+    (layer,), _ = find_layers([named(name, kernel), *biases])
     last = "".join(sorted(axes, key="op".__contains__))  # inputs keep their order
     n_out = np.prod([n for n, axis in zip(size, axes, strict=True) if axis in "op"])
     expected = np.einsum(f"{axes}->{last}", kernel).reshape(-1, n_out)
@@ -192,5 +192,5 @@ def test_the_bias_tells_the_axes_of_the_outputs_and_else_the_name(name, axes, si
 def test_a_unit_of_a_transposed_convolution_holds_all_that_flows_into_one_output():
     kernel = np.zeros((8, 4, 3), np.float32)
     kernel[:, 1] = 1  # all into the second output
-    (layer,), _ = layers_of([Tensor("deconv.weight", kernel.shape, "float32", lambda _: kernel)])
+    (layer,), _ = find_layers([Tensor("deconv.weight", kernel.shape, "float32", lambda _: kernel)])
     assert layer.read(0)[0].sum(axis=0).tolist() == [0, 24, 0, 0]

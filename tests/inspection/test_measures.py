@@ -28,10 +28,10 @@ from dropout_jax.cli.file_tables import inspect_lines
 from dropout_jax.cli.main import run_command
 from dropout_jax.inspection import measures, spread
 from dropout_jax.inspection.groups import compare_groups
-from dropout_jax.inspection.kernels import layers_of
+from dropout_jax.inspection.kernels import find_layers
 from dropout_jax.inspection.measures import inspect, inspect_params
 from dropout_jax.inspection.spread import VIEWS, measure, references
-from dropout_jax.inspection.tensors import tensors_of
+from dropout_jax.inspection.tensors import list_tensors
 from dropout_jax.runs.layers_page import page
 from dropout_jax.runs.style import label
 
@@ -140,7 +140,7 @@ def test_recurrent_layers_and_attention_of_pytorch_are_layers(tmp_path):
         }
     )
     save_torch(network.state_dict(), tmp_path / "pytorch.safetensors")
-    found, skipped = layers_of(tensors_of(tmp_path / "pytorch.safetensors"))
+    found, skipped = find_layers(list_tensors(tmp_path / "pytorch.safetensors"))
     assert all("vector" in why for why in skipped.values())
     shapes = {layer.name: layer.shape for layer in found}
     both = {f"lstm.weight_{of}_l0": (n_in, 12) for of, n_in in (("ih", 5), ("hh", 3))}
@@ -278,7 +278,7 @@ def test_many_layers_with_nan_are_few_warnings_each_with_its_file():
     bad = np.full((2, 2), np.nan)
     params = {"good": {"kernel": DENSE}, **{f"{i}": {"kernel": bad} for i in range(10)}}
     found = inspect_params(params)
-    *lines, last = measures.warnings_of([found, found])
+    *lines, last = measures.warning_lines([found, found])
     assert lines[0] == "Warning: params: 0.kernel holds NaN (4 of 4)"
     assert (len(lines), last) == (8, "Warning: 12 more like these")
 

@@ -6,7 +6,7 @@ from safetensors.numpy import save_file
 
 from dropout_jax.inspection.kernels import Kernel
 from dropout_jax.inspection.measures import inspect, inspect_params
-from dropout_jax.inspection.size import size_of
+from dropout_jax.inspection.size import measure_size
 
 
 @settings(max_examples=50, deadline=None)
@@ -14,7 +14,7 @@ from dropout_jax.inspection.size import size_of
 def test_the_sizes_are_those_of_the_singular_values(n_in, n_out, seed):
     kernel = np.random.default_rng(seed).normal(size=(n_in, n_out)).astype(np.float32)
     values = np.linalg.svd(kernel.astype(np.float64), compute_uv=False)
-    size = size_of(Kernel(kernel, kernel))
+    size = measure_size(Kernel(kernel, kernel))
     assert size.weights == n_in * n_out
     assert size.norm == pytest.approx(np.sqrt((values**2).sum()), rel=1e-5)
     assert size.spectral_norm == pytest.approx(values[0], rel=1e-4)
@@ -24,16 +24,16 @@ def test_the_sizes_are_those_of_the_singular_values(n_in, n_out, seed):
 
 def test_a_kernel_of_one_direction_has_stable_rank_1_and_an_orthogonal_one_its_width():
     one = np.outer(np.arange(1, 6), np.arange(1, 4)).astype(np.float32)
-    assert size_of(Kernel(one, one)).stable_rank == pytest.approx(1, rel=1e-4)
+    assert measure_size(Kernel(one, one)).stable_rank == pytest.approx(1, rel=1e-4)
     eye = np.eye(7, 5, dtype=np.float32)
-    assert size_of(Kernel(eye, eye)).stable_rank == pytest.approx(5, rel=1e-4)
+    assert measure_size(Kernel(eye, eye)).stable_rank == pytest.approx(5, rel=1e-4)
 
 
 @pytest.mark.parametrize("n", [8, 21, 128])
 def test_kernels_whose_singular_values_are_equal_have_a_size(n):
     for kernel in (np.eye(n), np.roll(np.eye(n), 1, axis=0), np.diag((-1.0) ** np.arange(n))):
         single = kernel.astype(np.float32)
-        size = size_of(Kernel(single, single))
+        size = measure_size(Kernel(single, single))
         assert (size.spectral_norm, size.stable_rank) == pytest.approx((1, n), rel=1e-4)
 
 

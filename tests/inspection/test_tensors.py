@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 
 from dropout_jax.analysis.trees import kernels_in
 from dropout_jax.inspection import conversion
-from dropout_jax.inspection.tensors import tensors_of
+from dropout_jax.inspection.tensors import list_tensors
 from dropout_jax.io import readers
 from tests.memory import memory_below
 
@@ -76,7 +76,7 @@ WRITERS = [write_safetensors, write_shards, write_npz, write_orbax, write_steps_
 
 @pytest.mark.parametrize("write", WRITERS)
 def test_every_tensor_is_named_and_read_whole_or_by_its_row(write, tmp_path):
-    tensors = {tensor.name: tensor for tensor in tensors_of(write(tmp_path))}
+    tensors = {tensor.name: tensor for tensor in list_tensors(write(tmp_path))}
     assert set(tensors) == set(FLAT)
     for name, tensor in tensors.items():
         assert tensor.shape == FLAT[name].shape
@@ -92,7 +92,7 @@ def test_16_and_8_bits_are_read_whole_or_by_a_row(tmp_path):
     kinds = (torch.bfloat16, torch.float16, torch.float8_e4m3fn, torch.float8_e5m2)
     arrays = {str(kind): torch.tensor([[1.5, -2.0], [0.0625, 96.0]]).to(kind) for kind in kinds}
     save_torch(arrays, tmp_path / "small.safetensors", metadata={"format": "pt"})
-    tensors = tensors_of(tmp_path / "small.safetensors")
+    tensors = list_tensors(tmp_path / "small.safetensors")
     assert {f"torch.{tensor.dtype}" for tensor in tensors} == {tensor.name for tensor in tensors}
     for tensor in tensors:
         expected = arrays[tensor.name].float().numpy()  # all of them have a short mantissa
@@ -106,7 +106,7 @@ def test_half_precision_is_read(tmp_path):
         "half": np.array([[0.1, 3.0]], np.float16),
     }
     save_file(halves, tmp_path / "halves.safetensors")
-    for tensor in tensors_of(tmp_path / "halves.safetensors"):
+    for tensor in list_tensors(tmp_path / "halves.safetensors"):
         np.testing.assert_array_equal(tensor.read(None), halves[tensor.name])
 
 
@@ -115,7 +115,7 @@ def test_one_tensor_is_read_and_no_other(tmp_path, monkeypatch):
     monkeypatch.setattr(
         readers, "npz_member", lambda p, name, row: read.append(name) or whole(p, name, row)
     )
-    tensors = tensors_of(write_npz(tmp_path))
+    tensors = list_tensors(write_npz(tmp_path))
     assert read == []
     tensors[0].read(None)
     assert read == [tensors[0].name]
@@ -143,18 +143,18 @@ def test_a_pickle_is_never_run_whatever_it_is_called(name, message, tmp_path, mo
     else:
         Path(name).write_bytes(pickle.dumps(Evil()))
     with pytest.raises(ValueError, match=message):
-        tensors_of(Path(name))
+        list_tensors(Path(name))
     assert not Path("ran").exists()
 
 
 def convert(path, why="can run code when it is loaded"):
     """Run the line that the refusal of a file gives, and read what it wrote."""
     with pytest.raises(ValueError, match=why) as refused:
-        tensors_of(path)
+        list_tensors(path)
     words = shlex.split(re.split("convert it once[^:]*: ", str(refused.value))[1])
     assert words[0] == sys.executable  # which has what the line needs, in a folder not on the PATH
     subprocess.run(words, check=True, capture_output=True, text=True)
-    return {tensor.name: tensor.read(None) for tensor in tensors_of(Path(words[-1]))}
+    return {tensor.name: tensor.read(None) for tensor in list_tensors(Path(words[-1]))}
 
 
 @pytest.mark.slow
@@ -219,7 +219,7 @@ def test_a_line_whose_library_is_not_here_says_where_to_run_it(tmp_path, monkeyp
     monkeypatch.setattr(conversion, "find_spec", lambda name: None)
     (tmp_path / "net.pt").touch()
     with pytest.raises(ValueError, match="convert it once, where torch is: python -c"):
-        tensors_of(tmp_path / "net.pt")
+        list_tensors(tmp_path / "net.pt")
 
 
 @pytest.mark.slow
@@ -253,7 +253,7 @@ def test_a_damaged_file_is_an_error_in_one_line_or_read(write, cut, flip, tmp_pa
     path.write_bytes(raw[: max(1, int(len(raw) * (cut if flip % 2 else 1)))])
     said = ""
     try:
-        tensors_of(path)
+        list_tensors(path)
     except ValueError as error:
         said = str(error)
     assert not said or str(path) in said
@@ -264,7 +264,7 @@ def test_a_shard_that_is_missing_is_named(tmp_path):
     folder = write_shards(tmp_path)
     (folder / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(ValueError, match=r"model-00002-of-00002\.safetensors"):
-        tensors_of(folder)
+        list_tensors(folder)
 
 
 def shards(folder, name):
@@ -293,7 +293,7 @@ def test_a_shard_lies_in_the_folder_of_its_index(name, message, tmp_path):
     (tmp_path / "model" / "link.safetensors").symlink_to(tmp_path / "out.safetensors")
     index = shards(tmp_path / "model", name.format(tmp_path))
     with pytest.raises(ValueError, match=message):
-        tensors_of(index)
+        list_tensors(index)
 
 
 def test_a_shard_may_lie_where_the_index_itself_is_a_link_to(tmp_path):
@@ -304,7 +304,7 @@ def test_a_shard_may_lie_where_the_index_itself_is_a_link_to(tmp_path):
     save_file({"kernel": np.ones((2, 3))}, tmp_path / "blobs" / "2e")
     for link, to in (("model.safetensors.index.json", "1f"), ("model-1.safetensors", "2e")):
         (tmp_path / "snapshot" / link).symlink_to(f"../blobs/{to}")
-    (tensor,) = tensors_of(tmp_path / "snapshot")
+    (tensor,) = list_tensors(tmp_path / "snapshot")
     assert tensor.read(None).sum() == 6
 
 
@@ -321,7 +321,7 @@ def test_devices_and_pipes_are_not_opened(name, tmp_path):
     for make in (os.mkfifo, lambda at: at.symlink_to("/dev/zero")):
         make(special)
         with pytest.raises(ValueError, match=r"device|pipe|a shard must be"):
-            tensors_of(path)
+            list_tensors(path)
         special.unlink()
 
 
@@ -337,7 +337,7 @@ def test_a_layer_that_unfolds_beyond_the_limit_is_refused_before_it_does(tmp_pat
         more=np.zeros((LIMIT // entry + 1, 1), np.float32),
         bomb=np.zeros((256, LIMIT // entry), np.float32),
     )
-    most, more, bomb = tensors_of(tmp_path / "some.npz")
+    most, more, bomb = list_tensors(tmp_path / "some.npz")
     assert most.read(None).size == LIMIT // entry
     for tensor in (more, bomb):
         with memory_below(8 * LIMIT), pytest.raises(ValueError, match="may take 1,048,576 bytes"):
@@ -345,7 +345,7 @@ def test_a_layer_that_unfolds_beyond_the_limit_is_refused_before_it_does(tmp_pat
     with memory_below(8 * LIMIT):  # a row is bounded as it is read
         assert bomb.read(63).shape == (LIMIT // entry,)
     np.savez(tmp_path / "stored.npz", more=np.zeros((LIMIT, 1), np.float32))
-    (stored,) = tensors_of(tmp_path / "stored.npz")
+    (stored,) = list_tensors(tmp_path / "stored.npz")
     assert stored.read(None).size == LIMIT  # as large on the disk
 
 
@@ -354,7 +354,7 @@ def test_a_row_of_an_npz_in_any_order_is_read_without_the_others(tmp_path):
     stack = np.arange(8 * 2**20, dtype=np.float32).reshape(8, 2**20)
     for save in (np.savez, np.savez_compressed):
         save(tmp_path / "rows.npz", c=stack, f=np.asfortranarray(stack))
-        of_c, of_f = tensors_of(tmp_path / "rows.npz")
+        of_c, of_f = list_tensors(tmp_path / "rows.npz")
         with memory_below(stack.nbytes * 3 // 4):
             for s in (0, 5, 7):
                 np.testing.assert_array_equal(of_c.read(s), stack[s])
@@ -366,7 +366,7 @@ def test_a_header_takes_no_memory_for_what_it_promises(tmp_path):
         start = b"\x93NUMPY\2\0" + (2**26).to_bytes(4, "little")
         archive.writestr("kernel.npy", start + bytes(2**26))
     with memory_below(2**22), pytest.raises(ValueError, match="header"):
-        tensors_of(tmp_path / "header.npz")
+        list_tensors(tmp_path / "header.npz")
 
 
 @pytest.mark.parametrize(
@@ -387,7 +387,7 @@ def test_what_is_no_file_of_weights_is_refused_with_what_is(name, why, tmp_path)
     write_orbax(tmp_path).rename(tmp_path / "two/a")
     write_orbax(tmp_path / "two")
     with pytest.raises(ValueError, match=why):
-        tensors_of(tmp_path / name)
+        list_tensors(tmp_path / name)
 
 
 IN_HDF5 = "is in HDF5, which is not read; convert it once"

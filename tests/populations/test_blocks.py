@@ -13,14 +13,20 @@ from dropout_jax.networks.mlp import MLP
 from dropout_jax.noise import dropout
 from dropout_jax.populations import devices
 from dropout_jax.populations.blocks import curve_epochs, train_blocks
-from dropout_jax.populations.devices import deal, map_members, mesh_of, on_every_device, share
+from dropout_jax.populations.devices import (
+    device_mesh,
+    map_members,
+    map_over_devices,
+    shard_members,
+    share,
+)
 from dropout_jax.populations.memory import block_size, member_bytes
 from dropout_jax.training.config import Config, Hparams, as_arrays
 from dropout_jax.training.epochs import learning_point, train_epoch
 from dropout_jax.training.step import init
 from tests.refusals import outcome
 
-MESH = mesh_of(jax.local_devices()[:2])
+MESH = device_mesh(jax.local_devices()[:2])
 CONFIG = Config(MLP((64, 64, 10)))
 
 
@@ -37,8 +43,8 @@ class Accelerator:
 @pytest.mark.parametrize("block", [1, 3])
 def test_every_member_is_computed_as_if_alone(block):
     x = np.arange(2 * block, dtype=np.float32)
-    compute = jax.jit(lambda x, d: on_every_device(MESH, lambda m, d: m * d.sum(), (x,), d))
-    y = compute(deal(MESH, x), share(MESH, jnp.ones(3)))
+    compute = jax.jit(lambda x, d: map_over_devices(MESH, lambda m, d: m * d.sum(), (x,), d))
+    y = compute(shard_members(MESH, x), share(MESH, jnp.ones(3)))
     np.testing.assert_array_equal(y, 3 * x)
     assert len(y.sharding.device_set) == 2
 
@@ -111,7 +117,9 @@ def test_a_member_needs_no_more_memory_than_is_said_and_more_than_a_third_of_it(
     hparams = Hparams(rates=jnp.full(3, 0.5))
     state = init(config, hparams, jax.random.key(0), 784)
     members = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], (hparams, state))
-    program = train_blocks.lower(config, mesh_of(jax.devices()[:1]), *members, Dataset(x, y, x, y))
+    program = train_blocks.lower(
+        config, device_mesh(jax.devices()[:1]), *members, Dataset(x, y, x, y)
+    )
     used = program.compile().memory_analysis()
     assert used is not None
     needed = used.temp_size_in_bytes + used.output_size_in_bytes

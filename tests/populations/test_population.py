@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.populations import blocks, devices, memory, population
-from dropout_jax.populations.members import member_key, seeds_of, stack_conditions
+from dropout_jax.populations.members import as_seeds, member_key, stack_conditions
 from dropout_jax.populations.memory import block_size, member_bytes
 from dropout_jax.populations.moment import Moment
 from dropout_jax.populations.population import Interrupted, fit_population
@@ -114,7 +114,7 @@ def test_the_block_of_an_accelerator_is_the_same_however_many_members_there_are(
     def stop(devices, n_blocks):
         raise InterruptedError(n_blocks)
 
-    monkeypatch.setattr(population, "mesh_of", stop)
+    monkeypatch.setattr(population, "device_mesh", stop)
     with pytest.raises(InterruptedError) as caught:
         fit_population(CONFIG, [NONE], range(n_members), root(), DATA, devices=[Accelerator()])
     assert caught.value.args == (-(-n_members // memory._BLOCK),)
@@ -145,10 +145,10 @@ def test_one_program_serves_all_conditions_and_seeds(monkeypatch):
 @pytest.mark.parametrize("block", [1, 3])
 def test_the_compiled_program_spans_all_devices_and_holds_no_collective(block):
     n = 2 * block
-    mesh = devices.mesh_of(jax.local_devices()[:2])
+    mesh = devices.device_mesh(jax.local_devices()[:2])
     hparams = jax.tree.map(jnp.asarray, stack_conditions(CONDITIONS[:1] * n))
     keys = jax.vmap(lambda seed: member_key(root(), seed))(np.arange(n, dtype=np.uint32))
-    hparams, keys = devices.deal(mesh, (hparams, keys))
+    hparams, keys = devices.shard_members(mesh, (hparams, keys))
     data = devices.share(mesh, DATA)
     state = blocks.init_blocks(CONFIG, mesh, hparams, keys, data)
     lowered = blocks.train_blocks.lower(CONFIG, mesh, hparams, state, data)
@@ -341,13 +341,13 @@ def test_bad_arguments_are_refused_in_one_line_before_anything_is_allocated(chan
 
 
 def test_a_number_of_seeds_means_the_first_of_them():
-    assert seeds_of(3) == [0, 1, 2]
-    assert seeds_of(range(2, 4)) == seeds_of(np.arange(2, 4)) == [2, 3]
-    assert [type(seed) for seed in seeds_of(cast(Any, jax.numpy.arange(2)))] == [int, int]
+    assert as_seeds(3) == [0, 1, 2]
+    assert as_seeds(range(2, 4)) == as_seeds(np.arange(2, 4)) == [2, 3]
+    assert [type(seed) for seed in as_seeds(cast(Any, jax.numpy.arange(2)))] == [int, int]
 
 
 def test_the_number_of_seeds_may_be_numpys():
-    assert seeds_of(np.int64(2)) == [0, 1]  # pyright: ignore[reportArgumentType]  it is let in
+    assert as_seeds(np.int64(2)) == [0, 1]  # pyright: ignore[reportArgumentType]  it is let in
 
 
 TAKE_A_KEY = {

@@ -50,7 +50,7 @@ lines = [line.split() for of in ("tcp", "tcp6") for line in open(f"/proc/net/{of
 mine = [line[1] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in links]
 print("listens at", *[address for address in mine if address.endswith(f":{port:04X}")])
 from tests.populations.test_processes import SENT
-found = processes.of_first(SENT if processes.is_first() else ["of no interest"])
+found = processes.from_first_process(SENT if processes.is_first() else ["of no interest"])
 assert found[0] == SENT[0] and np.isnan(found[1].pop("nan"))
 assert found[1] == {"tuple": [1, 2], "text": "é", "none": None}
 np.savez(out, *(leaf for tree in found[2:] for leaf in [tree[0], *tree[1], tree[2], *tree[3]]))
@@ -229,7 +229,7 @@ def test_one_process_agrees_with_itself():
     assert processes.is_first()
     assert [processes.anywhere(flag) for flag in (True, False)] == [True, False]
     value = {"a": [1, None]}
-    assert processes.of_first(value) is value
+    assert processes.from_first_process(value) is value
     assert processes.together(lambda: 3) == 3
     with pytest.raises(ValueError, match="why not"):
         processes.together(lambda: (_ for _ in ()).throw(ValueError("why not")))

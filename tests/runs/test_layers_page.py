@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dropout_jax.analysis.uniformity import Profile
-from dropout_jax.runs.layers_page import LayersShown, Start, Table, figures, page
+from dropout_jax.runs.layers_page import InitialLaw, LayersShown, Table, figures, page
 from dropout_jax.runs.style import short_names
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -37,7 +37,7 @@ def layers_shown(sizes=(3, 2), compared=True):
         groups={name: [f"{name}.npz"] for name in names},
         lines=gini,
         starts={
-            name: Start("uniform", Profile(law.relative[0], law.lorenz[0]), 1 / 3)
+            name: InitialLaw("uniform", Profile(law.relative[0], law.lorenz[0]), 1 / 3)
             for name in LAYERS
         },
         profiles=profiles,

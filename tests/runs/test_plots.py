@@ -209,7 +209,7 @@ def test_differences_show_every_interval_of_the_measure_and_fill_what_is_decided
     assert axes.get_xlabel() == "difference in Gini from none"
     assert legend_of(axes) == ["dropout", "l2", "negligible", "undecided"]
     below: Any = axes.figure
-    assert below.get_supxlabel().splitlines() == wording.explained(VIEWS)
+    assert below.get_supxlabel().splitlines() == wording.explain_views(VIEWS)
 
 
 def test_the_title_of_differences_says_how_many_seeds_each_is_of():
@@ -296,10 +296,12 @@ def test_no_condition_of_a_long_sweep_has_the_colour_of_another():
 
 
 def test_a_rate_of_the_lecture_has_one_colour_in_every_sweep():
-    whole = style.numbers(["none", "dropout 0.2", "dropout 0.5", "dropout 0.8", "l2"])
+    whole = style.condition_numbers(["none", "dropout 0.2", "dropout 0.5", "dropout 0.8", "l2"])
     for name, c in whole.items():
-        assert style.numbers(["none", name])[name] == c
-        assert style.numbers(["none", name.replace("0.", ".")])[name.replace("0.", ".")] == c
+        assert style.condition_numbers(["none", name])[name] == c
+        assert (
+            style.condition_numbers(["none", name.replace("0.", ".")])[name.replace("0.", ".")] == c
+        )
 
 
 def test_the_lines_and_marks_of_all_figures_have_the_colours_of_the_legend():

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dropout_jax.analysis import statistics
-from dropout_jax.cli.arguments import HOW, PRNG, ROOT_SEED, Compare
-from dropout_jax.cli.conditions import configuration, given_conditions, settings
+from dropout_jax.cli.arguments import PRNG, ROOT_SEED, UNRECORDED_OPTIONS, Compare
+from dropout_jax.cli.conditions import make_config, read_conditions, settings
 from dropout_jax.cli.main import run_command
 from dropout_jax.data import load_dataset
 from dropout_jax.inspection.measures import inspect
@@ -44,7 +44,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def result():
     """The same run, called from Python."""
-    config, conditions = configuration(TOY, given_conditions(TOY), n_classes=10)
+    config, conditions = make_config(TOY, read_conditions(TOY), n_classes=10)
     key = jax.random.key(ROOT_SEED, impl=PRNG)
     return run.compare(config, conditions, range(TOY.seeds), key, load_dataset(TOY.dataset))
 
@@ -97,7 +97,7 @@ def test_a_run_writes_these_files_and_no_others(folder):
 
 
 def test_a_run_is_the_same_to_the_byte_from_the_command_and_from_python(folder, result, tmp_path):
-    given = settings(TOY, given_conditions(TOY), load_dataset(TOY.dataset))
+    given = settings(TOY, read_conditions(TOY), load_dataset(TOY.dataset))
     write.write(tmp_path, result, given)
     for path in {*folder.rglob("*.*")} - {folder / "run.json", folder / ".lock"}:
         again = tmp_path / path.relative_to(folder)
@@ -114,7 +114,11 @@ def test_the_configuration_gives_the_arguments_back(folder):
     given = {name: value for name, value in config.items() if name in fields}
     given |= {name: tuple(given[name]) for name in ("features", "rates")}
     assert Compare(**given) == TOY
-    assert set(fields) - set(given) == {*HOW, "pixels", "sweep"}  # which the rates hold
+    assert set(fields) - set(given) == {
+        *UNRECORDED_OPTIONS,
+        "pixels",
+        "sweep",
+    }  # which the rates hold
 
 
 def test_the_environment_says_what_ran_on_what_and_for_how_long(folder):

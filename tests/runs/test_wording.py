@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from dropout_jax.cli.arguments import Compare
-from dropout_jax.runs.verdicts import in_short, verdict
+from dropout_jax.runs.verdicts import short_verdict, verdict
 from dropout_jax.runs.wording import (
-    described,
+    describe_condition,
     legend,
     picture,
     question,
-    seeds_suffice,
+    seeds_note,
     why_l2,
 )
 
@@ -55,7 +55,7 @@ def test_networks_that_are_those_of_the_baseline_get_no_verdict():
     assert sentence == (
         "With b, the networks are those of a, bit for bit: the setting had no effect."
     )
-    assert in_short(told) == "b: the networks of the baseline, bit for bit"
+    assert short_verdict(told) == "b: the networks of the baseline, bit for bit"
 
 
 def test_networks_that_did_not_learn_are_named():
@@ -67,7 +67,7 @@ def test_networks_that_did_not_learn_are_named():
 
 
 def test_where_all_is_undecided_the_short_answer_says_so():
-    assert in_short(summary([OPEN], [OPEN] * 2)) == "b: undecided"
+    assert short_verdict(summary([OPEN], [OPEN] * 2)) == "b: undecided"
 
 
 def test_few_seeds_are_said_first_and_then_the_verdicts():
@@ -99,7 +99,7 @@ def test_the_lead_says_what_is_spread_where_the_verdicts_decide_it(work, weights
     (sentence,) = verdict(summary(work, weights))
     assert sentence.startswith(lead)
     is_open = lead == "With b, "
-    assert in_short(summary(work, weights)) == (
+    assert short_verdict(summary(work, weights)) == (
         "b: the layers have no common answer"
         if is_open
         else lead.removesuffix(": ").replace("B", "b")
@@ -121,8 +121,8 @@ def test_few_seeds_of_one_condition_are_said_of_that_one_alone():
 def test_where_a_difference_is_missing_is_said_why(n, why):
     told = summary([OPEN], [OPEN] * 2, n)
     told["comparisons"][0]["difference"] = None  # as JSON has it
-    assert picture(told)["b", 0]["contributions"].said == why
-    assert picture(told)["b", 1]["weights"].said == "+0.100"
+    assert picture(told)["b", 0]["contributions"].text == why
+    assert picture(told)["b", 1]["weights"].text == "+0.100"
 
 
 def test_every_layer_is_named_with_its_verdict():
@@ -165,7 +165,7 @@ def test_of_a_network_that_is_no_mlp_the_weights_alone_are_spoken_of(weights, sh
         "Weights alone are compared: contributions and path norms need the activations of units, "
         "which are known of an MLP."
     )
-    assert in_short(told) == (short or "b: the layers have no common answer")
+    assert short_verdict(told) == (short or "b: the layers have no common answer")
     assert "ontribution" not in legend(told)
     assert "Layer 0 is the first." not in legend(told)
     assert verdict(told | {"conditions": {"a": {}}, "comparisons": []}) == []
@@ -180,10 +180,10 @@ def test_the_picture_shows_two_views_of_the_gini_each_with_mark_and_difference()
 
 def test_a_condition_is_described_by_its_rates_and_its_decay():
     both = {"rates": [0.2, 0.5], "weight_decay": 1e-4}
-    assert described(both) == "pixels 0.2, hidden 0.5, weight decay 0.0001"
-    assert described({"rates": [0.2], "weight_decay": 0.0}) == "pixels 0.2"
+    assert describe_condition(both) == "pixels 0.2, hidden 0.5, weight decay 0.0001"
+    assert describe_condition({"rates": [0.2], "weight_decay": 0.0}) == "pixels 0.2"
     bounded = {"rates": [0.0], "weight_decay": 0.0, "momentum": 0.0, "max_norm": 2.0}
-    assert described(bounded) == "no dropout, momentum 0, max norm 2"
+    assert describe_condition(bounded) == "no dropout, momentum 0, max norm 2"
 
 
 def test_the_question_of_the_lecture_is_asked_where_dropout_stands_between_none_and_l2():
@@ -196,7 +196,7 @@ def test_the_question_of_the_lecture_is_asked_where_dropout_stands_between_none_
 
 @pytest.mark.parametrize("n", [6, 10, 100])
 def test_enough_seeds_are_told_with_how_many_are_too_few(n):
-    said = seeds_suffice(n)
+    said = seeds_note(n)
     assert said.startswith(f"With {n} seeds")
     assert said.endswith("; with fewer than 6 no direction could be decided.")
 
@@ -220,7 +220,7 @@ def test_conditions_with_the_same_verdicts_share_a_sentence():
     )
     assert "about as evenly in the middle layer and the output layer" in first
     assert second.startswith("L2 spreads neither the work nor the weights: ")
-    assert in_short(told).startswith(
+    assert short_verdict(told).startswith(
         "b, c and d spread the work rather than the weights; l2 spreads "
     )
 
