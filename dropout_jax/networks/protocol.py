@@ -183,8 +183,8 @@ def kernel_layout(name: str) -> str | None:
     """The layout of a kernel, inferred from the last word of its name; None if no kernel's.
 
     Example:
-      >>> print(*map(kernel_layout, ["params.Conv_0.kernel", "fc.weight", "fc.bias"]))
-      in-out out-in None
+      >>> print(kernel_layout("params.Conv_0.kernel"), kernel_layout("fc.bias"))
+      in-out None
     """
     word = name_parts(name)[-1]
     found = (layout for layout, names in _KERNEL_NAMES.items() if re.fullmatch(names, word))
