@@ -69,7 +69,7 @@ def load_run(folder: str | Path) -> Run:
     except (FileNotFoundError, NotADirectoryError) as error:
         missing = Path(error.filename or "").name
         raise ValueError(f"{expected}, where {missing} is missing") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{expected}: {one_line(error)}") from error
 
 

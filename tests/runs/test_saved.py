@@ -146,7 +146,12 @@ def test_what_is_no_run_is_refused_by_the_name_of_what_it_lacks(lost, folder, tm
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("summary.json", "{"), ("config.json", "[]"), ("metrics.csv", "a,b\n1,2\n")]
+    ("name", "text"),
+    [
+        *(("summary.json", "{"), ("config.json", "[" * 100_000), ("config.json", "[]")),
+        *(("environment.json", "[]"), ("metrics.csv", "a,b\n1,2\n")),
+    ],
+    ids=lambda text: text[:20],
 )
 def test_a_damaged_run_is_refused_in_one_line(name, text, folder, tmp_path):
     for path in folder.iterdir():
