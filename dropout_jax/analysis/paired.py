@@ -1,7 +1,8 @@
 """Paired comparisons over seeds: intervals, exact tests, effect sizes.
 
-A difference is condition minus baseline of the two members of a seed, which share init, batches and
-mask bits. The weights of one network are never pooled as independent samples. NumPy in, NumPy out.
+The seed is the unit of every statistic. A difference is condition minus baseline of its two
+members, which share init, batches and mask bits. The weights of one network are never pooled as
+independent samples. NumPy in, NumPy out.
 
 Shapes: S seeds, K comparisons of one family.
 """
@@ -64,11 +65,11 @@ def _matrix(differences: ArrayLike) -> np.ndarray:
 def interval(differences: np.ndarray) -> tuple[float, float]:
     """Interval for the mean of paired differences [S]: Student's (1908) below six seeds, else BCa.
 
-    BCa after Efron (1987), with a fixed seed. For few seeds a bootstrap interval is too narrow, as
-    it resamples from a variance of (S - 1)/S. The nominal level is therefore raised from 1 - α to
-    that of the expanded percentile interval, 1 - 2 Φ(√(S/(S - 1)) t_{α/2, S - 1}) (Hesterberg
-    2015). Below six seeds even that saturates at the range of the sample. Equal differences give
-    two equal ends, one that is not finite gives NaN.
+    BCa after Efron (1987), by `scipy.stats.bootstrap` with a fixed seed. For few seeds a bootstrap
+    interval is too narrow, as it resamples from a variance of (S - 1)/S. The nominal level is
+    therefore raised from 1 - α to that of the expanded percentile interval,
+    1 - 2 Φ(√(S/(S - 1)) t_{α/2, S - 1}) (Hesterberg 2015). Below six seeds even that saturates at
+    the range of the sample. Equal differences give two equal ends, one that is not finite NaN.
 
     Raises:
       TypeError: if they are not real numbers.
