@@ -1,7 +1,7 @@
 """The commands of `dropout-jax`, the only room that prints.
 
-`main` reads a command line. `arguments`, `checks` and `conditions` understand it before JAX
-is loaded; `backend` starts JAX. `train` (with `jobs`, `interrupts`), `inspect`, `doctor` (with
-`pace`) and `saved` are the commands, which end early by `errors`. What they find is drawn by
-`tables`, `run_tables`, `file_tables` and `file_pictures`, and printed by `terminal`.
+`main` reads a command line. `arguments`, `checks` and `conditions` understand it before JAX is
+loaded; `backend` starts JAX. The commands are `train` (with `jobs`, `interrupts`), `inspect`,
+`doctor` (with `pace`) and `saved`; they end early by `errors`. What they find is drawn
+by `tables`, `run_tables`, `file_tables` and `file_pictures`, and printed by `terminal`.
 """

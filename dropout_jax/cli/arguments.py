@@ -46,7 +46,7 @@ class Networks:
 
     @property
     def memory_bytes(self) -> float | None:
-        """The same in bytes; None for most of what it has."""
+        """`memory` in bytes; None for the default share of what the accelerator has."""
         return None if self.memory is None else self.memory * 2**30
 
 

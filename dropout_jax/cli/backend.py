@@ -11,7 +11,7 @@ from dropout_jax.io.environment import n_cores
 
 
 def start(connect: Callable[[], None] | None = None) -> None:
-    """Start JAX on its devices, of which every CPU core is one.
+    """Start JAX, with every CPU core as a device.
 
     Options that users set for their own programs forbid what the library does, such as adding an
     integer to a float, so they are undone. `connect` joins other processes before JAX starts.

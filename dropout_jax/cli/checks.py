@@ -26,8 +26,8 @@ def check(arguments: Networks | Inspect) -> None:
 def _check_groups(a: Inspect) -> None:
     """Raise ValueError unless there are files, or two groups of two and more, none twice."""
     if bool(a.files) == bool(a.baseline or a.against):
-        both = as_typed(a.files and "both")
-        raise ValueError(f"give files, or --baseline and --against, got {both}")
+        got = "both" if a.files else "nothing"
+        raise ValueError(f"give files, or --baseline and --against, got {got}")
     n_baseline, n_against = len(a.baseline), len(a.against)
     if not a.files and min(n_baseline, n_against) < 2:
         raise ValueError(

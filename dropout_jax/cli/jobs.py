@@ -44,7 +44,7 @@ class Job(NamedTuple):
     dataset: data.Dataset
     settings: dict[str, Any]  # what `config.json` holds
     identity: dict[str, Any]  # all that decides the run's bits, the same in all processes
-    folder: Path  # to write to
+    folder: Path  # to write to; in other processes than the first, for scratch files alone
     lock: FileLock | None  # of the folder, held; None in other processes than the first
     mark: Mark | None  # of the run to go on with, None to start one
     saved: list[checkpoints.Saved]  # its checkpoints
@@ -75,8 +75,8 @@ def prepare(arguments: Training, given: Conditions) -> Job:
     dataset, config, conditions = load(arguments, given)
     record = settings(arguments, given, dataset)
     identity = _identity(arguments, config, dataset, record)
-    nowhere = Path(tempfile.gettempdir())
-    job = Job(config, conditions, dataset, record, identity, nowhere, None, None, [])
+    temporary = Path(tempfile.gettempdir())  # of other processes than the first, for scratch files
+    job = Job(config, conditions, dataset, record, identity, temporary, None, None, [])
     if not processes.is_first():
         return job
     out = arguments.out
@@ -140,7 +140,7 @@ def train(arguments: Training, job: Job, callback: Callback) -> run.Run:
         allocate=writers.scratch(job.folder),
         checkpoints=checkpoints.Checkpoints(
             partial(checkpoints.save, place) if job.lock else lambda _: None,
-            [checkpoints.Saved(*one) for one in job.saved],
+            [checkpoints.Saved(*one) for one in job.saved],  # between processes it is a list
             arguments.checkpoint_seconds,
         ),
         callback=callback,

@@ -143,7 +143,7 @@ def _without_commas(argv: Sequence[str]) -> Iterator[str]:
     for word in argv:
         if word.startswith("--"):
             in_list = word.partition("=")[0] in _LISTS
-            word = word.replace("=", ",", 1) if in_list else word
+            word = word.replace("=", ",", 1) if in_list else word  # --rates=0,1: split at =, too
         yield from word.split(",") if in_list else [word]
 
 

@@ -46,7 +46,7 @@ def result_lines(
     """The answer in words and as a picture, and the numbers behind it."""
     if interrupted:
         done = f" {summary['n_seeds']} seeds are complete and compared."
-        resume = " Go on with the same command and --resume --out, the folder below."
+        resume = " Go on with the same command and --resume --out FOLDER, the folder below."
         yield Text.assemble(("Interrupted:", "bold"), done, resume)
     if len(summary["conditions"]) > 1:
         yield printable_text(wording.question(list(summary["conditions"])), style="bold")

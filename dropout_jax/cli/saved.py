@@ -17,7 +17,7 @@ from dropout_jax.runs.folder import MARK, read_mark
 from dropout_jax.runs.verdicts import short_verdict
 from dropout_jax.runs.wording import describe_condition, error_text, flat, picture
 
-_NO_RUN = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)  # of its files
+_NO_RUN = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)  # reading it
 
 
 def list_runs(arguments: List) -> int:
@@ -25,7 +25,7 @@ def list_runs(arguments: List) -> int:
     table = Table(box=None, pad_edge=False)
     for heading in ("run", "written", "data", "seeds", "conditions", "answer"):
         table.add_column(heading, overflow="fold")
-    table.columns[0].no_wrap, table.columns[0].max_width = True, 40  # names are whole, if they fit
+    table.columns[0].no_wrap, table.columns[0].max_width = True, 40  # whole, if it fits
     folder = arguments.folder
     with refuse_bad_input():
         if not folder.is_dir():
@@ -34,7 +34,7 @@ def list_runs(arguments: List) -> int:
     for run in runs:
         with contextlib.suppress(*_NO_RUN):  # another's folder
             cells = (str(cell).split("\n") for cell in _row(run))
-            lines = Text("\n", no_wrap=False)  # and folded if not
+            lines = Text("\n", no_wrap=False)  # a longer name is folded
             table.add_row(*(lines.join(map(printable_text, cell)) for cell in cells))
     if table.row_count:
         terminal.say([table])

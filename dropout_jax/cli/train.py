@@ -32,7 +32,7 @@ def train(arguments: Training, given: Conditions, import_seconds: float) -> int:
         result = _execute(arguments, job, import_seconds)
     if result is None:
         if processes.is_first():
-            terminal.say_plainly(f"The run in {job.folder} is done.")
+            terminal.say_plainly(f"The run in {printable(job.folder)} is done.")
         return 0
     if processes.is_first():
         page = job.folder / "report.html"

@@ -21,8 +21,8 @@ class _Format(NamedTuple):
 _PYTORCH = _Format(
     "can run code when it is loaded",
     "torch",
-    # a failure is one line: torch's own advise to run what is pickled; tensors are cloned, as tied
-    # weights share memory, which safetensors refuses
+    # a failure is one line: torch's own message advises to run what is pickled; tensors are
+    # cloned, as tied weights share memory, which safetensors refuses
     'import sys; sys.excepthook = lambda kind, why, _: sys.exit("not converted: " + '
     '("it holds more than tensors: save its state_dict" if "Unpickling" in kind.__name__ '
     'else str(why).partition("\\n")[0])); '
@@ -72,7 +72,7 @@ _HDF5 = _Format(
 
 
 def conversion(path: Path) -> str | None:
-    """Why a file is not loaded, and the line that converts it; None if there is no need.
+    """Why a file of a known format is not read, and the line that converts it; None for others.
 
     Example:
       >>> import tempfile

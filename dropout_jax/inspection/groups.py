@@ -13,7 +13,8 @@ from dropout_jax.analysis.paired import smallest_p as smallest_p_paired
 from dropout_jax.analysis.statistics import ALPHA
 from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MARGINS, MEASURES
 from dropout_jax.inspection.measures import Inspected, mean
-from dropout_jax.inspection.spread import VIEWS
+
+_COMPARED = ("entries", "columns")  # a shuffle is a reference, no property of the network
 
 
 def common_layers(files: Sequence[Inspected]) -> tuple[list[str], dict[str, str]]:
@@ -43,7 +44,7 @@ def shape_remark(files: Sequence[Inspected]) -> str:
     Example:
       >>> from dropout_jax.inspection.measures import inspect_params
       >>> print(shape_remark([inspect_params({"kernel": np.eye(n)}) for n in (2, 3)]))
-      Layers of one name have other shapes: kernel is 2 → 2, 3 → 3.
+      Layers of the same name differ in shape: kernel is 2 → 2, 3 → 3.
     """
     shapes: dict[str, dict[str, None]] = {}
     for file in files:
@@ -51,7 +52,7 @@ def shape_remark(files: Sequence[Inspected]) -> str:
             shapes.setdefault(name, {})["{} → {}".format(*layer.shape)] = None
     unlike = [f"{name} is {', '.join(each)}" for name, each in shapes.items() if len(each) > 1]
     more = f" ({len(unlike) - 1:,} more)" if len(unlike) > 1 else ""
-    return f"Layers of one name have other shapes: {unlike[0]}{more}." if unlike else ""
+    return f"Layers of the same name differ in shape: {unlike[0]}{more}." if unlike else ""
 
 
 def reasons_not_compared(
@@ -71,7 +72,7 @@ def reasons_not_compared(
 
 
 def too_few_remark(n_baseline: int, n_against: int, paired: bool) -> str:
-    """A sentence if so few files can show no direction, with how many can; else it is empty.
+    """A warning that so few files cannot show a direction, and how many can; empty if they can.
 
     Example:
       >>> print(too_few_remark(3, 3, paired=False))
@@ -126,7 +127,7 @@ def compare_groups(
     cells = [
         (name, view)
         for name in common
-        for view in VIEWS[:2]
+        for view in _COMPARED
         if all(np.isfinite(mean(file.values[name][view]["gini"])) for file in files)
     ]
     if not cells:

@@ -22,7 +22,8 @@ class Kernel(NamedTuple):
 
     Attributes:
       weights: [in, out] in float32; those of the file are weights · 2^exponent.
-      alive: the rows of live inputs, and the columns of live units that have a weight but 0 there.
+      alive: the weights without dead inputs (rows) and dead units (columns); a unit is also dead
+        if all its weights from live inputs are 0.
       exponent: 0 unless the file has float64.
     """
 
@@ -117,14 +118,14 @@ def _read(tensor: Tensor, as_kernel: Callable[[np.ndarray], np.ndarray], _: int)
 
 def _read_of_run(tensor: Tensor, inputs: Tensor, outputs: Tensor | None, s: int) -> Kernel:
     weights, exponent = _in_float32(tensor.read(s))
-    masks = (tensor.read(s) != 0 for tensor in (inputs, outputs) if tensor)
+    masks = (mask.read(s) != 0 for mask in (inputs, outputs) if mask)
     return Kernel(weights, _alive(weights, *masks), exponent)
 
 
 def _in_float32(array: np.ndarray) -> tuple[np.ndarray, int]:
     """An array of any floating type as float32, and the e of the factor 2^-e that scales it.
 
-    Only float64 is scaled, so that its largest magnitude order in [.5, 1); else e is 0. No measure
+    Only float64 is scaled, so that its largest magnitude lies in [.5, 1); else e is 0. No measure
     depends on the scale. Only weights below 2⁻¹⁴⁹ of the largest become 0.
     """
     if array.dtype != np.float64:
@@ -140,6 +141,6 @@ def _in_float32(array: np.ndarray) -> tuple[np.ndarray, int]:
 def _alive(
     weights: np.ndarray, inputs: np.ndarray, outputs: np.ndarray | bool = True
 ) -> np.ndarray:
-    """What counts: a unit without any weight from a live input, as pruning leaves it, is dead."""
+    """The weights between live inputs and units; one without a weight from them is dead, too."""
     units = outputs & weights.any(axis=0, where=inputs[:, None])
     return weights if inputs.all() and units.all() else weights[np.ix_(inputs, units)]

@@ -30,7 +30,7 @@ _READ_HEADER = {
 
 
 def one_line(error: Exception) -> str:
-    """The message of an error of another library.
+    """The message of an error on one line; the name of its type if it has none.
 
     Example:
       >>> print(one_line(ValueError("a message   of   words")))
@@ -84,8 +84,9 @@ def npz_headers(path: Path) -> dict[str, _Header]:
     """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-        if any(not member.filename.endswith(".npy") for member in members):
-            raise ValueError(f"an .npz must hold arrays alone, got {members[0].filename!r:.80}")
+        for member in members:
+            if not member.filename.endswith(".npy"):
+                raise ValueError(f"an .npz must hold arrays alone, got {member.filename!r:.80}")
         return {one.filename.removesuffix(".npy"): _header(archive, one) for one in members}
 
 

@@ -74,7 +74,7 @@ def write_atomically(path: Path, save: Callable[[IO[bytes]], object]) -> None:
 
 
 def _json_value(value: Any) -> Any:
-    """The same with null for numbers that JSON does not know."""
+    """The value with null in place of NaN and infinity, which JSON lacks."""
     if isinstance(value, dict):
         return {str(k): _json_value(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -100,7 +100,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text as UTF-8; what that does not know, as in file names, becomes an escape.
+    """Write text as UTF-8; what it cannot encode, as in some file names, becomes an escape.
 
     Example:
       >>> with tempfile.TemporaryDirectory() as folder:

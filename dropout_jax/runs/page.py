@@ -41,7 +41,7 @@ class Contents(NamedTuple):
 
     Attributes:
       summary: of the comparison, as in `summary.json`.
-      question: what the answer is to.
+      question: the one that `answer` answers.
       answer: its sentences.
       settings: as in `config.json`.
       environment: as in `environment.json`.

@@ -55,15 +55,15 @@ def plot_weights(
     """
     names = list(magnitudes)
     titles = list(magnitudes[names[0]])
-    shown = {name: c for name, c in condition_numbers(gini).items() if name in magnitudes}
+    numbers = condition_numbers(gini)
     width = max(min(3.6, 13 / len(names)), 2.4)  # of a column
     figure = Figure(figsize=(width * len(names), 1.9 * len(titles) + 0.7), layout="constrained")
     grid = figure.subplots(len(titles), len(names), sharey="row", squeeze=False)
     for row, title in zip(grid, titles, strict=True):
         top = panels.largest(magnitudes[name][title] for name in names)
-        for axes, (name, c) in zip(row, shown.items(), strict=True):
+        for axes, name in zip(row, names, strict=True):
             a = magnitudes[name][title]
-            panels.draw_weights(axes, a, top, c)
+            panels.draw_weights(axes, a, top, numbers[name])
             if np.isfinite(a).any():
                 note = f"Gini {gini[name][title]:.3f}"
                 if changes and name in changes:
@@ -75,13 +75,13 @@ def plot_weights(
         axes.set_title("\n".join(wrap(name, max(66 // len(names), 9))), fontweight="bold")
     for axes in grid[-1]:
         axes.set_xlabel("weight index")
-    title = "Weight magnitude against weight index: one network each, a point a weight"
+    heading = "Weight magnitude against weight index: one network each, a point a weight"
     if len(gini) > len(names):
-        title += f"\nthe first {len(names)} of {len(gini)} conditions"
+        heading += f"\nthe first {len(names)} of {len(gini)} conditions"
     if of_mlp:
-        title += "\nlayer 0 is stored input by input, a picture's pixels row by row: "
-        title += "that makes the comb"
-    _add_title(figure, title)
+        heading += "\nlayer 0 is stored input by input, a picture's pixels row by row: "
+        heading += "that makes the comb"
+    _add_title(figure, heading)
     band = "middle 90 %, its upper edge black"
     handles = [
         Line2D([], [], color="black", lw=0.8, label="mean"),

@@ -27,8 +27,8 @@ _Values = dict[int, dict[str, dict[str, Any]]]  # {layer: {view: {measure: [C, S
 
 
 @dataclass(frozen=True)
-class Kept:
-    """It stands for a network other than an MLP, of which a folder keeps the kernels alone."""
+class UnknownNetwork:
+    """A network other than an MLP: a folder keeps its kernels, but not how to compute with them."""
 
     features: tuple[int, ...]
 
@@ -42,8 +42,9 @@ class Kept:
 def load_run(folder: str | Path) -> Run:
     """The run that `compare`, `train` or `Run.save` wrote to a folder.
 
-    The network is an MLP with the usual loss and optimizer; a folder does not keep others. Of
-    another network it keeps the kernels, so `config.model` stands for it, and computes nothing.
+    A folder keeps neither loss nor optimizer, so the run has the usual ones. Of a network other
+    than an MLP it keeps the kernels alone: `config.model` is then an `UnknownNetwork`, which cannot
+    be applied.
 
     Raises:
       ValueError: if the folder holds no run, a part of it, or one of an older version.
@@ -100,7 +101,7 @@ def _read(folder: Path) -> Run:
         }
         for l in range(n_layers)
     }
-    model = MLP(features) if is_mlp else Kept(features)
+    model = MLP(features) if is_mlp else UnknownNetwork(features)
     return Run(
         config=Config(model, settings["epochs"], settings["batch_size"]),
         conditions={name: _hparams(settings, name, of) for name, of in conditions.items()},

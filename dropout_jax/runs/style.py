@@ -131,7 +131,7 @@ def label(name: str) -> str:
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """A label for each name: its last words, after those that tell it from names that end so, too.
+    """A label for each name: its last words, and before them those that tell it from similar names.
 
     Example:
       >>> names = [f"Block_{b}.MultiHeadDotProductAttention_0.key.kernel" for b in (0, 1)]

@@ -19,7 +19,7 @@ _SPREAD: dict[tuple[bool | None, bool | None], str] = {  # by work and weights; 
 _WEIGHTS_SPREAD = {True: "the weights", False: "not the weights"}  # of other networks than an MLP
 _WEIGHTS_ALONE = (
     "Weights alone are compared: contributions and path norms need the activations of units, which "
-    "are known of an MLP."
+    "are known for an MLP alone."
 )
 _CHANGES = {
     "more uniform": "more evenly",

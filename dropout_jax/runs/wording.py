@@ -7,14 +7,22 @@ from typing import Any, NamedTuple
 from dropout_jax.analysis.paired import smallest_p
 from dropout_jax.analysis.statistics import MIN_SEEDS
 
-VIEWS = {  # what readers call it, and what it is of; in the order in which a layer's are shown
-    "contribution": ("contributions", "rms(h) · ‖w_out‖ of each hidden unit, what it sends on"),
-    "entries": ("weights", "the magnitudes |w| of a layer"),
-    "columns": ("weights of a unit", "|w| into one unit; the measure is averaged over units"),
-    "change": ("changes", "|w − w₀|, how far each weight moved in training"),
-    "path_norm": ("path norms", "‖(w_in, b)‖ · ‖w_out‖ of each hidden unit"),
+
+class View(NamedTuple):
+    """What readers call a view, and what it holds; files have names of their own."""
+
+    name: str
+    meaning: str
+
+
+VIEWS = {  # in the order in which those of a layer are shown
+    "contribution": View("contributions", "rms(h) · ‖w_out‖ of each hidden unit, what it sends on"),
+    "entries": View("weights", "the magnitudes |w| of a layer"),
+    "columns": View("weights of a unit", "|w| into one unit; the measure is averaged over units"),
+    "change": View("changes", "|w − w₀|, how far each weight moved in training"),
+    "path_norm": View("path norms", "‖(w_in, b)‖ · ‖w_out‖ of each hidden unit"),
 }
-SHOWN = {view: VIEWS[view][0] for view in ("contribution", "entries")}  # always
+SHOWN = {view: VIEWS[view].name for view in ("contribution", "entries")}  # always
 _MARKS = {"more uniform": "▲", "less uniform": "▼", "negligible": "≈", "undecided": "?"}
 _LEGEND = (
     "Differences of the Gini index; below 0 is more uniform. ≈ is negligible, “about as evenly”, "
@@ -34,13 +42,13 @@ GINI = (
 
 
 def view_name(view: str) -> str:
-    """What readers call a view; of other networks' layers, what the rows call it.
+    """What readers call a view; one that is not in `VIEWS` keeps its name.
 
     Example:
       >>> print(view_name("path_norm"), view_name("all weights"), sep=", ")
       path norms, all weights
     """
-    return VIEWS[view][0] if view in VIEWS else view
+    return VIEWS[view].name if view in VIEWS else view
 
 
 def explain_views(views: Iterable[str]) -> list[str]:

@@ -596,7 +596,7 @@ def test_layers_of_one_name_and_several_shapes_are_remarked(tmp_path, capsys):
     both = [str(path) for path in sorted(tmp_path.iterdir())]
     page = tmp_path / "page.html"
     assert run_command(["inspect", *both, "--report", str(page)]) == 0
-    line = "Layers of one name have other shapes: a.kernel is 6 → 4, 6 → 3."
+    line = "Layers of the same name differ in shape: a.kernel is 6 → 4, 6 → 3."
     assert line in capsys.readouterr().out.splitlines()
     assert line in page.read_text(encoding="utf-8")
     shutil.copy(both[0], tmp_path / "same.safetensors")

@@ -163,7 +163,7 @@ def test_of_a_network_that_is_no_mlp_the_weights_alone_are_spoken_of(weights, sh
     assert sentence == f"{lead} single weights are spread {said}"
     assert why == (
         "Weights alone are compared: contributions and path norms need the activations of units, "
-        "which are known of an MLP."
+        "which are known for an MLP alone."
     )
     assert short_verdict(told) == (short or "b: the layers have no common answer")
     assert "ontribution" not in legend(told)
