@@ -246,7 +246,8 @@ def _load_idx(folder: Path, name: str) -> Dataset:
     if data.x_train.shape[1] != data.x_test.shape[1] or data.y_train.max() != data.y_test.max():
         raise ValueError(
             f"{name}: train and test must agree in inputs and classes, got images "
-            f"{x_train.shape[1:]} and {x_test.shape[1:]}"
+            f"{x_train.shape[1:]} and {x_test.shape[1:]}, of {data.y_train.max() + 1} and "
+            f"{data.y_test.max() + 1} classes"
         )
     return data
 

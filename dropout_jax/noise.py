@@ -92,8 +92,9 @@ def _hash(counter: jax.Array, key_0: jax.Array, key_1: jax.Array) -> jax.Array:
 
     Three rounds of xor-shift and product, as in MurmurHash3 (Appleby 2011); the second word is
     added to the first product. Two constants are those of least bias that Wellons (2018) found, the
-    third is 2^32 over the golden ratio (Knuth 1998, §6.4). A product leaves its low bits worst.
-    Those of the last one stay as they are, since a threshold compares the high bits first.
+    third is the prime nearest to 2^32 over the golden ratio (Knuth 1998, §6.4). A product leaves
+    its low bits worst. Those of the last one stay as they are, since a threshold compares the high
+    bits first.
 
     The words have to be random, as a generator draws them. Masks of words that differ in one bit
     correlate by some thousandths.
@@ -120,7 +121,7 @@ def keep_mask(key: jax.Array, rate: ArrayLike, shape: Sequence[int]) -> jax.Arra
     """Boolean mask, True = kept, with P(True) = 1 - rate independently for each entry.
 
     An entry is kept if its 32 random bits are at least ⌊2^32 rate⌋, of the rate in float32. So
-    P(True) is off by at most 2^-25 of the rate and 2^-32, and a rate of 1 - 1e-9 counts as 1.
+    P(True) is off by at most 2^-24 of the rate and 2^-32, and a rate of 1 - 1e-9 counts as 1.
     The masks of one key are nested: an entry that a higher rate keeps, a lower rate keeps too.
     Rate 0 keeps everything and rate 1 nothing.
 
@@ -201,7 +202,8 @@ def dropout(
 
     Raises:
       TypeError: if `key` is not a typed key, `x` not floating-point, or `rate` not a real number.
-      ValueError: if a concrete `rate` is not a scalar in [0, 1], or x lacks the dimensions.
+      ValueError: if a concrete `rate` is not a scalar in [0, 1], or `broadcast_dims` are
+        not dimensions of x, each once.
 
     Example:
       >>> x = jnp.array([1.0, 2.0, 3.0, 4.0])
@@ -231,7 +233,7 @@ def gaussian_dropout(key: jax.Array, x: ArrayLike, rate: ArrayLike) -> jax.Array
     """Multiplicative Gaussian noise with dropout's two moments: x * N(1, rate / (1 - rate)).
 
     Srivastava et al. (2014), §10. Rate 1, where that variance is infinite, gives zeros with zero
-    gradients, as in `dropout`. Arguments and errors are those of `dropout`; the key is consumed.
+    gradients, as in `dropout`. Errors are those of `dropout`; the key is consumed.
 
     Example:
       >>> y = gaussian_dropout(jax.random.key(0), jnp.ones(100_000), 0.2)
@@ -252,7 +254,7 @@ def drop_connect(key: jax.Array, kernel: ArrayLike, rate: ArrayLike) -> jax.Arra
     """DropConnect: inverted dropout of weights, W * M / (1 - rate).
 
     One mask serves the whole batch; vmap over keys for a mask of each example's own.
-    Wan et al. (2013), §3. Arguments and errors are those of `dropout`; the key is consumed.
+    Wan et al. (2013), §3. Errors are those of `dropout`; the key is consumed.
 
     Example:
       >>> kernel = drop_connect(jax.random.key(0), jnp.ones((100, 100)), 0.5)

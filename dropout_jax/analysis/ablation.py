@@ -3,7 +3,8 @@
 `loss_fn` is the loss of a network as a function of the activations [n, U] of one hidden layer. All
 functions are pure, and made to be vmapped over members.
 
-Shapes: n examples, U units of the layer, P pairs, R orders, F fractions.
+Shapes: n examples, U units of the layer, P pairs, A sets of k units, K outputs,
+R orders, F fractions.
 """
 
 from collections.abc import Callable
@@ -58,7 +59,9 @@ def effects(
     sets: jax.Array,
     strength: ArrayLike = 1.0,
 ) -> jax.Array:
-    """Fn without each of the sets of units [A, k], minus fn with all [A, …]; 16 sets at once.
+    """Fn without each set of units [A, k], minus fn with all units: [A, …].
+
+    16 sets are computed at once; `strength` is that of `damages`.
 
     Example:
       >>> h = jnp.array([[1.0, 2.0]])

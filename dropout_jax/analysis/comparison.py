@@ -77,7 +77,7 @@ def compare_conditions(
 
 
 def differing_settings(conditions: Mapping[str, Hparams]) -> dict[str, dict[str, float]]:
-    """Of each condition the learning rate, momentum and max-norm, those in which some differ.
+    """The learning rate, momentum and max-norm of each condition, where conditions differ.
 
     Without a bound on norms, a condition has no `max_norm`.
 

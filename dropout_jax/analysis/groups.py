@@ -189,12 +189,10 @@ def compare(
             "baseline and condition must both be [networks, comparisons], got "
             f"{baseline.shape} and {condition.shape}"
         )
-    p_values = (
-        *permutation_test(baseline, condition),
-        _negligible_test(baseline, condition, margin),
-    )
     estimates = [_estimate(x, y) for x, y in zip(baseline.T, condition.T, strict=True)]
-    return judge(estimates, p_values, higher_is_uniform)
+    alone, adjusted = permutation_test(baseline, condition)
+    negligible = _negligible_test(baseline, condition, margin)
+    return judge(estimates, alone, adjusted, negligible, higher_is_uniform)
 
 
 def _estimate(x: np.ndarray, y: np.ndarray) -> Comparison:

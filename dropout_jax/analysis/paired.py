@@ -69,7 +69,8 @@ def interval(differences: np.ndarray) -> tuple[float, float]:
     interval is too narrow, as it resamples from a variance of (S - 1)/S. The nominal level is
     therefore raised from 1 - α to that of the expanded percentile interval,
     1 - 2 Φ(√(S/(S - 1)) t_{α/2, S - 1}) (Hesterberg 2015). Below six seeds even that saturates at
-    the range of the sample. Equal differences give two equal ends, one that is not finite NaN.
+    the range of the sample. If all differences are equal, so are both ends. If one is not finite,
+    both are NaN.
 
     Raises:
       TypeError: if they are not real numbers.
@@ -184,8 +185,8 @@ def _sign_patterns(n: int) -> Iterator[np.ndarray]:
 def effect_size(differences: np.ndarray) -> float:
     """Hedges' g for paired differences [S]: mean / sd · (1 - 3/(4 (S - 1) - 1)).
 
-    It is NaN of two differences, if they are equal but for rounding, or if one is not finite. It
-    raises the errors of `interval`.
+    It is NaN for only two differences, for differences equal up to rounding, and if one is not
+    finite. It raises the errors of `interval`.
 
     Example:
       >>> print(round(effect_size(np.array([1.0, 2.0, 3.0])), 3))  # 2 / 1 · (1 - 3/7)
@@ -272,8 +273,9 @@ def compare(
         _estimate(x[pairs], y[pairs])
         for x, y, pairs in zip(baseline.T, condition.T, kept.T, strict=True)
     ]
-    p_values = (*sign_flip_test(differences), negligible_test(differences, margin))
-    return judge(estimates, p_values, higher_is_uniform)
+    alone, adjusted = sign_flip_test(differences)
+    negligible = negligible_test(differences, margin)
+    return judge(estimates, alone, adjusted, negligible, higher_is_uniform)
 
 
 def _estimate(x: np.ndarray, y: np.ndarray) -> Comparison:

@@ -32,7 +32,7 @@ class Comparison(NamedTuple):
 
     `n` counts the pairs of seeds, or the networks of both groups. `p_adjusted` tests whether there
     is a difference, `p_negligible` whether it is smaller than the margin; both are adjusted over
-    the family. `verdict` is one of `VERDICTS`. The defaults are those of no values.
+    the family. `verdict` is one of `VERDICTS`. The defaults describe a comparison of no pair.
     """
 
     n: int = 0
@@ -48,23 +48,23 @@ class Comparison(NamedTuple):
     verdict: str = "undecided"
 
 
-def as_float64(values: ArrayLike, name: str, n_seeds: int) -> np.ndarray:
+def as_float64(values: ArrayLike, name: str, least: int) -> np.ndarray:
     """Values [S, …] as float64.
 
     Raises:
       TypeError: if they are not real numbers.
-      ValueError: if there are fewer than `n_seeds`.
+      ValueError: if there are fewer than `least`.
 
     Example:
-      >>> print(as_float64([1, 2], "values", n_seeds=2))
+      >>> print(as_float64([1, 2], "values", least=2))
       [1. 2.]
     """
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got {array.dtype}")
-    if not array.ndim or len(array) < n_seeds:
+    if not array.ndim or len(array) < least:
         raise ValueError(
-            f"{name} must be of {n_seeds} seeds or more on its first axis, got shape {array.shape}"
+            f"{name} must hold {least} or more on its first axis, got shape {array.shape}"
         )
     return array.astype(np.float64)
 
@@ -87,9 +87,9 @@ def step_down(
     """p-values [K] of a family: of each hypothesis alone, and adjusted by step-down max-T.
 
     The adjusted p-value of the largest statistic is the share of resamples in which any statistic
-    of the family is as large; that of the second leaves the first out, and so on (Westfall & Young
-    1993, algorithm 4.1). This controls the family-wise error rate and uses the dependence of the
-    statistics.
+    of the family is as large; that of the second leaves the first out, and so on, and none is below
+    the one before (Westfall & Young 1993, algorithm 4.1). This controls the family-wise error rate
+    and uses the dependence of the statistics.
 
     Args:
       observed: the statistics [K], of one scale, large where a hypothesis is doubtful.
@@ -143,7 +143,8 @@ def error_interval(errors: ArrayLike, n_examples: float) -> tuple[float, float]:
 
     Raises:
       TypeError: if the errors are not real numbers.
-      ValueError: if there are none, or no examples, or an error of finitely many is outside [0, 1].
+      ValueError: if there are none, or no examples, or an error outside [0, 1] of finitely many
+        examples.
 
     Example:
       >>> low, high = error_interval([0.06, 0.06, 0.06], 1000)  # seeds agree, digits are few
@@ -182,23 +183,29 @@ def verdict(
 
 
 def judge(
-    estimates: Sequence[Comparison], p_values: Sequence[np.ndarray], higher_is_uniform: bool
+    estimates: Sequence[Comparison],
+    alone: np.ndarray,
+    adjusted: np.ndarray,
+    negligible: np.ndarray,
+    higher_is_uniform: bool,
 ) -> list[Comparison]:
     """The estimates of one family [K], completed with p-values and verdicts.
 
-    `p_values` are three vectors [K]: `p_value`, `p_adjusted` and `p_negligible`.
+    `alone`, `adjusted` and `negligible` [K] become `p_value`, `p_adjusted` and `p_negligible`.
 
     Example:
-      >>> p_values = np.array([[0.03], [0.04], [0.9]])
-      >>> judge([Comparison(6, difference=-0.1)], p_values, higher_is_uniform=False)[0].verdict
+      >>> p = np.array([0.03]), np.array([0.04]), np.array([0.9])
+      >>> judge([Comparison(6, difference=-0.1)], *p, higher_is_uniform=False)[0].verdict
       'more uniform'
     """
     return [
         estimate._replace(
-            p_value=float(alone),
-            p_adjusted=float(adjusted),
-            p_negligible=float(negligible),
-            verdict=verdict(estimate.difference, adjusted, negligible, higher_is_uniform),
+            p_value=float(p),
+            p_adjusted=float(p_adjusted),
+            p_negligible=float(p_negligible),
+            verdict=verdict(estimate.difference, p_adjusted, p_negligible, higher_is_uniform),
         )
-        for estimate, alone, adjusted, negligible in zip(estimates, *p_values, strict=True)
+        for estimate, p, p_adjusted, p_negligible in zip(
+            estimates, alone, adjusted, negligible, strict=True
+        )
     ]

@@ -97,8 +97,8 @@ def dropout_penalty(x: jax.Array, rate: ArrayLike) -> jax.Array:
 def ridge(x: jax.Array, y: jax.Array, penalty: ArrayLike) -> jax.Array:
     """The minimiser [D] of ‖y - X w‖² + Σⱼ penaltyⱼ wⱼ², for X [n, D], y [n] and a penalty > 0.
 
-    Linear regression tends to it: with dropout for `dropout_penalty`, under an L2 penalty for one
-    number. The two are the same if all columns have the same norm.
+    With `dropout_penalty` it is what linear regression with dropout tends to, with one number what
+    an L2 penalty gives. The two are the same if all columns have the same norm.
 
     Example:
       >>> x, y = jnp.array([[10.0, 1.0]]), jnp.array([11.0])

@@ -91,10 +91,11 @@ def _relative(a: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Arr
 
 
 def gini(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
-    """Gini index [2 Σ j aⱼ / (N Σ a) - (N + 1)/N] · N/(N - 1), a ascending; 0 uniform, 1 one entry.
+    """Gini index [2 Σ j aⱼ / (N Σ a) - (N + 1)/N] · N/(N - 1), a ascending: 0 if all are equal.
 
-    The last factor makes sets of different size comparable (Deltas 2003). A uniform law gives 1/3,
-    a Gaussian √2 - 1, a Laplace law 1/2.
+    It is 1 if all entries but one are 0. The last factor makes sets of different size comparable
+    (Deltas 2003). Weights drawn from a uniform law give 1/3, from a Gaussian √2 - 1, from a Laplace
+    law 1/2.
 
     Example:
       >>> print(gini(jnp.array([1.0, 1.0, 1.0])), gini(jnp.array([0.0, 0.0, 1.0])))
@@ -118,9 +119,9 @@ def cv(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
 
 
 def entropy(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
-    """Relative entropy from uniform, mean(u ln u) = ln N - H of u = a / mean(a), in nats.
+    """Relative entropy from uniform, mean(u ln u) of u = a / mean(a), in nats.
 
-    It is the index of Theil (1967); 0 uniform, ln N one entry.
+    It equals ln N - H(a / Σ a), the index of Theil (1967); 0 uniform, ln N one entry.
 
     Example:
       >>> print(entropy(jnp.array([0.0, 1.0])).round(4))  # ln 2
@@ -134,7 +135,8 @@ def entropy(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
 def participation(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
     """Participation ratio over N, (Σ a²)² / (N Σ a⁴); 1 uniform, 1/N one entry.
 
-    In float32 it may be NaN of more than some 5 · 10⁷ entries, if few of them are large.
+    In float32 it may be 0 instead of a small number for more than some 5 · 10⁷ entries, if few of
+    them are large.
 
     Example:
       >>> print(participation(jnp.array([0.0, 0.0, 0.0, 1.0])))

@@ -4,7 +4,7 @@ Multiplying a unit's incoming weights and bias by a and its outgoing ones by 1/a
 network, and its dropout objective, as they were, but changes every |w| involved. `contribution` and
 `path_norm` do not change. Dropout equalises them in linear networks.
 
-Shapes: n examples, in, U hidden units, O units they send to.
+Shapes: n examples, in inputs of the layer, U hidden units, O units they send to.
 """
 
 import chex

@@ -114,28 +114,31 @@ def measure_layer(
     """
     kernel, live = layer.kernel, layer.live
     sets = {"entries": jnp.abs(kernel), "change": jnp.abs(kernel - init_kernel)}
-    measured = _measure_sets(sets, live.entries)
+    values, profiles = _measure_sets(sets, live.entries)
     if layer.units:
-        measured |= _measure_sets(layer.units, live.outputs)
-    values = {view: measures for view, (measures, _) in measured.items()}
+        unit_values, unit_profiles = _measure_sets(layer.units, live.outputs)
+        values, profiles = values | unit_values, profiles | unit_profiles
     values["columns"] = {name: measure_columns(m, kernel, live) for name, m in MEASURES.items()}
-    with_profile = [view for view in ("entries", "contribution") if view in measured]
-    return values, {view: measured[view][1] for view in with_profile}
+    with_profile = [view for view in ("entries", "contribution") if view in profiles]
+    return values, {view: profiles[view] for view in with_profile}
 
 
 def _measure_sets(
     sets: Mapping[str, jax.Array], where: jax.Array
-) -> dict[str, tuple[dict[str, jax.Array], Profile]]:
+) -> tuple[dict[str, dict[str, jax.Array]], dict[str, Profile]]:
     """Every measure and the profile of sets of magnitudes of one shape, with one sort for all.
 
     The same entries count (`where`) in all sets.
     """
 
-    def measure(a: jax.Array) -> tuple[dict[str, jax.Array], Profile]:
+    def measure_set(a: jax.Array) -> tuple[dict[str, jax.Array], Profile]:
         return {name: measure(a, where) for name, measure in MEASURES.items()}, profile(a, where)
 
-    found = jax.vmap(measure)(jnp.stack(list(sets.values())))
-    return {name: jax.tree.map(lambda leaf, i=i: leaf[i], found) for i, name in enumerate(sets)}
+    def by_name(stacked: Any) -> dict[str, Any]:
+        return {name: jax.tree.map(lambda a, i=i: a[i], stacked) for i, name in enumerate(sets)}
+
+    values, profiles = jax.vmap(measure_set)(jnp.stack(list(sets.values())))
+    return by_name(values), by_name(profiles)
 
 
 def ginis(params: Any) -> dict[str, jax.Array]:

@@ -8,7 +8,7 @@ import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -218,9 +218,9 @@ def outputs_from(model: MLP, params: Params, layer: int, hidden: jax.Array) -> j
       >>> print(jnp.array_equal(outputs_from(model, params, 0, hidden), outputs))
       True
     """
-    following = list(zip(model.features, layers(params), strict=True))[layer + 1 :]
-    for l, (width, layer_params) in enumerate(following):
-        hidden = cast(jax.Array, nn.Dense(width).apply({"params": layer_params}, hidden))
+    following = layers(params)[layer + 1 :]
+    for l, affine in enumerate(following):
+        hidden = hidden @ affine["kernel"] + affine["bias"][None]
         if l < len(following) - 1:
             hidden = model.activation(hidden)
     return hidden

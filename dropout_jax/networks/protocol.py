@@ -27,7 +27,8 @@ class Network(Protocol):
     attributes are. A pass is stochastic if and only if it is given a key and rates.
 
     Parameters with two axes or more are kernels if their names say so (`kernel_layout`):
-    `kernel`, `w` or `weight`. Weight decay acts on them, and comparisons measure them.
+    `kernel` or `w`, read as [in, out], or `weight`, read as [out, in]. Weight decay acts on them,
+    and comparisons measure them.
 
     Parameters may hold other collections of Flax beside `params`, such as `batch_stats`. A pass of
     training then changes them: it is given their names as `mutable`, and returns outputs and their
@@ -105,7 +106,7 @@ def training_pass(
 ) -> tuple[Any, dict[str, Any]]:
     """The outputs of a pass of training, and new values of Flax's collections beside `params`.
 
-    With `rates` it is stochastic and consumes `key`; without, None, it is deterministic.
+    The pass is stochastic and consumes `key`, or deterministic and ignores it if `rates` is None.
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
@@ -149,7 +150,7 @@ def param_shapes(model: Network, inputs: int | tuple[int, ...]) -> Params:
     `inputs` is the shape of an example, or the number D of its inputs.
 
     Raises:
-      ValueError: if `init` fails, or makes what are no arrays of floating-point numbers.
+      ValueError: if `init` fails, or a parameter does not hold floating-point numbers.
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP

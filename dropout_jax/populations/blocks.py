@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from dropout_jax.data import Dataset
-from dropout_jax.networks.mlp import Params
+from dropout_jax.networks.protocol import Params
 from dropout_jax.populations.devices import map_over_devices, shard_members
 from dropout_jax.populations.processes import fetch
 from dropout_jax.training.config import Config, Hparams
@@ -136,7 +136,7 @@ def start(config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: D
 
 
 def advance(config: Config, mesh: Mesh, hparams: Hparams, flight: Flight, data: Dataset) -> Flight:
-    """The members after one more epoch, which reuses the memory of `flight.state`."""
+    """The members after one more epoch; training reuses the memory of `flight.state`."""
     epoch, curve, state = flight.epoch + 1, flight.curve, flight.state
     if not flight.stopped.all():
         stopped = shard_members(mesh, flight.stopped) if flight.stopped.any() else None
@@ -147,21 +147,23 @@ def advance(config: Config, mesh: Mesh, hparams: Hparams, flight: Flight, data: 
     return flight._replace(epoch=epoch, state=state, curve=curve)
 
 
-def stop(flight: Flight, which: np.ndarray | None) -> Flight:
-    """The same members, of which these [n] are not trained any further, nor those that follow them.
+def stop(flight: Flight, which: np.ndarray | None, n: int) -> Flight:
+    """The same wave, in which the members marked in `which` [n] are trained no further.
+
+    The wave has n members; those after them only fill the devices, and stop too.
 
     Raises:
-      ValueError: unless `which` is None, or holds at most D·M bools.
+      ValueError: unless `which` is None, or holds n bools.
 
     Example:
       >>> flight = Flight(1, (), (), (), np.array([True, False, False]))
-      >>> print(stop(flight, np.array([False, True])).stopped)
+      >>> print(stop(flight, np.array([False, True]), n=2).stopped)
       [ True  True  True]
     """
     if which is None:
         return flight
-    if np.ndim(which) != 1 or len(which) > len(flight.stopped) or np.asarray(which).dtype != bool:
-        shown = f"{np.asarray(which).dtype} of shape {np.shape(which)}"
-        raise ValueError(f"a callback must return None or a bool for each member, got {shown}")
-    others = np.ones(len(flight.stopped) - len(which), bool)
-    return flight._replace(stopped=flight.stopped | np.r_[which, others])
+    if np.shape(which) != (n,) or np.asarray(which).dtype != bool:
+        got = f"{np.asarray(which).dtype} of shape {np.shape(which)}"
+        raise ValueError(f"a callback must return None or a bool for each member, got {got}")
+    fillers = np.ones(len(flight.stopped) - n, bool)
+    return flight._replace(stopped=flight.stopped | np.r_[which, fillers])

@@ -45,7 +45,8 @@ class Checkpoints(NamedTuple):
 
     Attributes:
       save: called after an epoch if `seconds` have passed since the last call, and on Ctrl-C.
-      saved: all that `save` was given in an earlier run of the same arguments, in order.
+      saved: all that `save` was given in an earlier run of the same arguments, in order. Only
+        shapes are compared: the caller has to see that the arguments are the same.
       seconds: the time between two saves, at least.
     """
 

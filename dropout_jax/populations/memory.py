@@ -27,11 +27,12 @@ def n_parameters(config: Config, inputs: int | tuple[int, ...]) -> int:
 
 
 def member_bytes(config: Config, inputs: int | tuple[int, ...]) -> int:
-    """An upper bound on the device memory of a member in training, beyond the shared data.
+    """The bytes of device memory that a member in training takes beyond the shared data.
 
-    It counts the parameters four times (with momentum, gradient and update) and what products and
-    convolutions give: with the inputs three times for a batch in training, or twice for all
-    examples that are evaluated at once. The factors were measured, for an MLP, a convolutional
+    It is an upper bound for optimizers with one moment, such as `sgd`. It counts the parameters
+    four times (with momentum, gradient and update), and the larger of two: three times the inputs
+    and the outputs of products and convolutions for a batch in training, or twice these outputs for
+    all examples that are evaluated at once. The factors were measured, for an MLP, a convolutional
     network and a transformer, by the memory that XLA says a further member takes.
 
     Example:
@@ -51,7 +52,7 @@ def member_bytes(config: Config, inputs: int | tuple[int, ...]) -> int:
 def _product_outputs(program: Any) -> int:
     """How many numbers the products and convolutions of a program give.
 
-    A scan counts as often as it turns, and a loop whose turns are not known before once.
+    The body of a scan counts once per iteration, that of a while loop once.
     """
     n = 0
     for equation in program.eqns:

@@ -20,11 +20,11 @@ from dropout_jax.training.epochs import Curve
 class Moment:
     """The members of one wave after an epoch.
 
-    A population is trained wave by wave, each from its first epoch to its last. Epochs count as
-    trained, and have their moment, also when all members of a wave are stopped.
+    A population is trained wave by wave, each from its first epoch to its last. If all members of a
+    wave are stopped, its other epochs count as done, and the callback is still called after each.
 
     Attributes:
-      done: epochs of members that are trained, of the whole population.
+      done: epochs trained so far, summed over the members of the population.
       total: their number at the end.
       conditions: the number of each member's condition [N].
       seeds: the seed of each member [N].

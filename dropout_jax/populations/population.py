@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from dropout_jax.data import Dataset
-from dropout_jax.networks.mlp import Params
+from dropout_jax.networks.protocol import Params
 from dropout_jax.noise import check_key
 from dropout_jax.populations.blocks import advance, curve_epochs, start, stop
 from dropout_jax.populations.checkpoints import Checkpoints
@@ -50,7 +50,10 @@ class Population(NamedTuple):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was interrupted; `partial` holds the S' < S seeds complete in every condition."""
+    """Training was interrupted; `partial` holds the seeds that are complete in every condition.
+
+    It is None if there are none.
+    """
 
     def __init__(self, partial_population: Population | None) -> None:
         super().__init__("training was interrupted")
@@ -91,16 +94,17 @@ def fit_population(
       checkpoints: how to save the population on its way, and what to resume from. A resumed run
         ends with the bits of a run that never stopped.
       callback: called after every epoch of a wave with a `moment.Moment`: parameters, curve, how
-        much is done. It may return which of these members to stop [N], for good: they keep their
-        parameters, and their curves stay flat. Of several processes, the first decides.
+        much is done. It may return which members of the wave to stop for good, a bool each: they
+        keep their parameters, and their curves stay flat. Of several processes, the first decides.
 
     Raises:
       TypeError: for a legacy key, conditions that are no `Hparams`, rates that are not real, data
         that are no `Dataset`, or a callback that is no function.
       ValueError: for no seed or a repeated one, conditions that `stack_conditions` refuses, data
         that cannot be trained on, a network or an optimizer that does not take the conditions
-        (`config.check_training`), block or memory for less than one member, a checkpoint of another
-        population, a key of another generator, or a callback that returns what are not N bools.
+        (`config.check_training`), block or memory for less than one member, a checkpoint of members
+        of other shapes, a key of another generator, or a callback that returns anything but None or
+        a bool for each member of the wave.
       Interrupted: on Ctrl-C, with the seeds completed so far.
 
     Example:
@@ -117,9 +121,10 @@ def fit_population(
         raise TypeError(f"callback must be a function of a Moment, got {callback!r:.80}")
     seeds, devices = as_seeds(seeds), list(devices or jax.devices())
     _check_population_key(key, len(devices))
-    hparams = stack_conditions(conditions, len(config.model.features))
+    stacked = stack_conditions(conditions, len(config.model.features))
     check_training(config, data, conditions[0])
-    members, inputs = make_members(hparams, seeds, key), data.x_train.shape[1:]
+    members = make_members(stacked, seeds, key)
+    inputs = data.x_train.shape[1:]
     n_conditions, n_members = len(conditions), len(conditions) * len(seeds)
     block = block_size(config, inputs, devices, memory) if block is None else block
     if block < 1:
@@ -139,13 +144,14 @@ def fit_population(
             if first == n_resumed:
                 flight = unpack(config, mesh, hparams, keys, shared, saved)
             flight = flight or start(config, mesh, hparams, keys, shared)
-            seed_index, condition = np.divmod(np.arange(first, last), n_conditions)
-            seed = np.array(seeds)[seed_index]
+            seed_index, wave_conditions = np.divmod(np.arange(first, last), n_conditions)
+            wave_seeds = np.array(seeds)[seed_index]
             while flight.epoch < config.epochs:
                 flight = advance(config, mesh, hparams, flight, shared)
-                done = first * config.epochs + len(seed) * flight.epoch
-                moment = Moment(done, n_members * config.epochs, condition, seed, flight)
-                flight = stop(flight, from_first_process(callback(moment)))
+                done = first * config.epochs + len(wave_seeds) * flight.epoch
+                total = n_members * config.epochs
+                moment = Moment(done, total, wave_conditions, wave_seeds, flight)
+                flight = stop(flight, from_first_process(callback(moment)), len(wave_seeds))
                 if checkpoints and anywhere(perf_counter() - saved_at > checkpoints.seconds):
                     checkpoints.save(pack(store, n_saved, n_done, flight))
                     n_saved, saved_at = n_done, perf_counter()

@@ -46,13 +46,13 @@ def restore(store: Trained, saved: Sequence[Saved]) -> int:
       ValueError: if members are missing, or belong to another population.
     """
     n_done = 0
-    for first, done, *_ in saved:
-        if done:
-            last = first + len(done[-1])
-            arrays = [a for a in jax.tree.leaves(rows(store, first, last)) if a.size]
-            if first > n_done or [a.shape for a in arrays] != [a.shape for a in done]:
+    for one in saved:
+        if one.done:
+            last = one.first + len(one.done[-1])  # the last leaf is a metric [n, P]
+            arrays = [a for a in jax.tree.leaves(rows(store, one.first, last)) if a.size]
+            if one.first > n_done or [a.shape for a in arrays] != [a.shape for a in one.done]:
                 raise ValueError("the checkpoints are incomplete, or of another population")
-            jax.tree.map(np.copyto, arrays, done)
+            jax.tree.map(np.copyto, arrays, one.done)
             n_done = max(n_done, last)
     return n_done
 
@@ -65,7 +65,7 @@ def unpack(
     data: Dataset,
     saved: Sequence[Saved],
 ) -> Flight | None:
-    """The wave in flight, back on its devices; None if no wave of these keys [D·M] was saved last.
+    """The wave in flight, back on its devices; None if none of so many members was saved last.
 
     Example:
       >>> from dropout_jax import MLP, load_dataset

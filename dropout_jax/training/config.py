@@ -42,8 +42,9 @@ class Hparams(NamedTuple):
       learning_rate: step size of stochastic gradient descent.
       momentum: fraction of the last update that is carried on.
       weight_decay: μ of the penalty ½ μ Σ w² on kernels (not biases).
-      max_norm: bound on the Euclidean norm of every hidden unit's incoming kernel column, imposed
-        after each update (Srivastava et al. 2014, §5.1); None leaves it out of the program.
+      max_norm: for an MLP alone, the bound on the Euclidean norm of every hidden unit's incoming
+        weights, a column of the kernel, imposed after each update (Srivastava et al. 2014, §5.1);
+        None leaves it out of the program.
 
     Example:
       >>> print(Hparams(rates=(0.0, 0.5)).momentum)
@@ -224,12 +225,15 @@ def check_hparams(hparams: Hparams, n_layers: int | None = None) -> None:
 def check_training(config: Config, data: Dataset, hparams: Hparams | None = None) -> None:
     """Raise ValueError unless networks of this configuration can be trained on `data`.
 
-    Nothing is computed: networks and functions are traced. The values of traced arrays are not
-    checked.
+    Networks, losses and optimizers are traced, not run; a rate schedule is evaluated at 100 points.
+    The values of traced arrays are not checked.
 
     Args:
-      hparams: those of a member, in their ranges (`check_hparams`), which a network and an
-        optimizer of the user's must take; None to ask only for what concerns the data.
+      hparams: those of a member, already checked (`check_hparams`). If given, a network other than
+        an MLP and an optimizer other than `sgd` must take them.
+
+    Raises:
+      TypeError: if `data` is no `Dataset`.
 
     Example:
       >>> from dropout_jax.data import load_dataset

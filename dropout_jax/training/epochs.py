@@ -43,7 +43,7 @@ class Metrics(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """Metrics on training and test data, of one epoch or with a leading axis of epochs."""
+    """Metrics on training and test data: of a moment, of epochs [E], or along curves [C, S, P]."""
 
     train: Metrics
     test: Metrics
@@ -90,7 +90,7 @@ def _train_epoch(
 
 
 def evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
-    """Loss and error rate over data [n, D], [n] in deterministic passes of 1,000 examples.
+    """Mean loss and error (`Metrics`) over data [n, D], [n], in passes of 1,000 examples.
 
     Raises:
       ValueError: if there are no examples, an input is not finite, an example has another number of

@@ -11,7 +11,7 @@ from jax.core import Tracer
 
 
 def early(progress: jax.Array, cutoff: float = 0.5) -> jax.Array:
-    """Dropout at first: the factor falls linearly from 1 to 0 at `cutoff`, and stays 0.
+    """Early dropout: the factor falls linearly from 1 to 0 at `cutoff`, and stays 0.
 
     Against underfitting (Liu et al. 2023, §4).
 
@@ -27,7 +27,7 @@ def early(progress: jax.Array, cutoff: float = 0.5) -> jax.Array:
 
 
 def late(progress: jax.Array, cutoff: float = 0.5) -> jax.Array:
-    """Dropout at last: the factor is 0 until `cutoff`, then 1.
+    """Late dropout: the factor is 0 until `cutoff`, then 1.
 
     Against overfitting (Liu et al. 2023, §4).
 

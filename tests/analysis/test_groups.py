@@ -89,8 +89,8 @@ def test_welchs_interval_covers():
 @pytest.mark.parametrize(
     ("baseline", "condition", "why"),
     [
-        ((1, 2), (3, 2), "baseline must be of 2 seeds or more"),
-        ((3, 2), (1, 2), "condition must be of 2 seeds or more"),
+        ((1, 2), (3, 2), "baseline must hold 2 or more on its first axis"),
+        ((3, 2), (1, 2), "condition must hold 2 or more on its first axis"),
         ((3, 2), (3, 1), r"must both be \[networks, comparisons\]"),
     ],
 )

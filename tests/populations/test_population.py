@@ -269,7 +269,9 @@ def test_a_wave_that_is_stopped_is_not_trained_any_further(monkeypatch):
     assert len(epochs) == 1
 
 
-@pytest.mark.parametrize("wrong", [True, np.ones(3, int), np.ones((1, 3), bool), np.ones(99, bool)])
+@pytest.mark.parametrize(
+    "wrong", [True, np.ones(3, int), np.ones((1, 3), bool), np.ones(99, bool), np.zeros(0, bool)]
+)
 def test_a_callback_that_returns_no_bools_of_members_is_refused(wrong):
     with pytest.raises(ValueError, match="must return None or a bool for each member, got"):
         fit_population(CONFIG, CONDITIONS, 1, root(), DATA, callback=lambda moment: wrong)
