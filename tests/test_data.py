@@ -257,7 +257,10 @@ NEGATIVE_SIZES = b"\0\0\x08\x03" + np.array([43, -2, -3], ">i4").tobytes() + byt
         ({"train_images": as_idx(IMAGES)[:-1]}, r"promises \(43, 2, 3\) bytes, got 257"),
         ({"t10k_images": NEGATIVE_SIZES}, r"sizes must not be negative, got \(43, -2, -3\)"),
         ({"t10k_labels": as_idx(LABELS[1:])}, r"mnist test: x must be .*\(43, 2, 3\) and \(42,\)"),
-        ({"t10k_images": as_idx(IMAGES[..., :2])}, r"must agree .* \(2, 3\) and \(2, 2\), of \d+ and \d+ classes"),
+        (
+            {"t10k_images": as_idx(IMAGES[..., :2])},
+            r"must agree .* \(2, 3\) and \(2, 2\), of \d+ and \d+ classes",
+        ),
         ({"t10k_labels": as_idx(LABELS + LABELS.cumsum(dtype=np.uint8) // 21)}, "must agree"),
         ({"train_labels": as_idx(np.uint8(np.full(50, 7)))}, "mnist train: y must hold every"),
     ],
