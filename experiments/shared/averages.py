@@ -21,9 +21,9 @@ def scores(sizes: tuple[int, ...], mean: Mean, log_probs: jax.Array, y: jax.Arra
 
     Error in points; nll, entropy, mutual information and scatter, of members' nll, in nats.
     """
-    of_members = jax.vmap(ensemble.nll, (0, None))(log_probs, y)
+    member_nll = jax.vmap(ensemble.nll, (0, None))(log_probs, y)
 
-    def of_first(n_members: jax.Array) -> Values:
+    def quantities(n_members: jax.Array) -> Values:
         weights = (jnp.arange(len(log_probs)) < n_members) / n_members
         log_p = mean(log_probs, weights)
         values = (
@@ -33,8 +33,8 @@ def scores(sizes: tuple[int, ...], mean: Mean, log_probs: jax.Array, y: jax.Arra
             ensemble.expected_calibration_error(log_p, y),
             ensemble.predictive_entropy(log_p).mean(),
             ensemble.mutual_information(log_probs, weights).mean(),
-            jnp.sqrt(weights @ (of_members - weights @ of_members) ** 2),
+            jnp.sqrt(weights @ (member_nll - weights @ member_nll) ** 2),
         )
         return dict(zip(QUANTITIES, values, strict=True))
 
-    return jax.lax.map(of_first, jnp.array(sizes))
+    return jax.lax.map(quantities, jnp.array(sizes))

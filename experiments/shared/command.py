@@ -31,13 +31,13 @@ def start(
     for name in folders:
         parser.add_argument(f"--{name.replace('_', '-')}", type=Path)
     arguments = parser.parse_args()
-    given = {name: getattr(arguments, name) for name in folders if getattr(arguments, name)}
-    if "data_dir" in given:
-        given["dataset"] = "mnist"
+    options = {name: getattr(arguments, name) for name in folders if getattr(arguments, name)}
+    if "data_dir" in options:
+        options["dataset"] = "mnist"
     jax.config.update("jax_num_cpu_devices", n_cores())
     out = arguments.out or (Path("runs", "quick", results.name) if arguments.quick else results)
     try:
         record.check(out, results.name)
     except ValueError as error:
         parser.error(str(error))
-    main(out, replace(quick if arguments.quick else full, **given))
+    main(out, replace(quick if arguments.quick else full, **options))

@@ -46,8 +46,8 @@ def library(width: int, members: int, rates: Rates, data: Dataset) -> Contender:
     hparams, shared = shard_members(mesh, stacked), share(mesh, data)
     keys = jax.random.split(jax.random.key(0), -(-members // wave) * wave)
     states = [
-        init_blocks(config, mesh, hparams, shard_members(mesh, of_wave), shared)
-        for of_wave in keys.reshape(-1, wave)
+        init_blocks(config, mesh, hparams, shard_members(mesh, wave_keys), shared)
+        for wave_keys in keys.reshape(-1, wave)
     ]
 
     def epoch() -> None:
@@ -65,11 +65,11 @@ def mean_loss(model: nn.Module, trees: list[Params], data: Dataset) -> float:
     """The mean loss of networks on the training data, without dropout."""
 
     @jax.jit
-    def one(params: Params) -> jax.Array:
+    def loss(params: Params) -> jax.Array:
         logits = cast(jax.Array, model.apply(params, data.x_train))
         return optax.softmax_cross_entropy_with_integer_labels(logits, data.y_train).mean()
 
-    return float(np.mean([one(params) for params in trees]))
+    return float(np.mean([loss(params) for params in trees]))
 
 
 class _FlaxMLP(nn.Module):

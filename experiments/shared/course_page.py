@@ -17,8 +17,8 @@ def page(
     summary: dict[str, Any], values: dict[str, Any], names: Sequence[str], scales: Sequence[float]
 ) -> str:
     """The page of a record: numbers are means over seeds, [scale][condition][moment]."""
-    curves = {name: np.mean(of, axis=2) for name, of in values["numbers"].items()}
-    shown = {
+    curves = {name: np.mean(numbers, axis=2) for name, numbers in values["numbers"].items()}
+    content = {
         "names": list(names),
         "scales": list(scales),
         "colours": [colour(c) for c in condition_numbers(names).values()],
@@ -27,5 +27,5 @@ def page(
         "curves": record.kept(curves),
         "profiles": record.kept(values["profiles"]),
     }
-    data = json.dumps(shown, separators=(",", ":")).replace("<", "\\u003c")
+    data = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
     return TEMPLATE.read_text(encoding="utf-8").replace("{{data}}", data)

@@ -72,7 +72,7 @@ def _sorted(a: jax.Array, where: jax.Array) -> jax.Array:
 
 def course(
     config: Config,
-    at: tuple[int, ...],
+    steps: tuple[int, ...],
     stretches: tuple[float, ...],
     hparams: Hparams,
     key: jax.Array,
@@ -101,22 +101,24 @@ def course(
         state = jax.lax.while_loop(lambda state: state.step < moment, step, state)
         return state, measure(config, state.params, start, followed)
 
-    state, looks = jax.lax.scan(to_moment, state._replace(params=start), jnp.array(at))
+    state, looks = jax.lax.scan(to_moment, state._replace(params=start), jnp.array(steps))
 
-    def stretched(by: jax.Array) -> Look:
-        params = jax.tree.map(lambda w, w_0: w_0 + by * (w - w_0), state.params, start)
+    def stretched(factor: jax.Array) -> Look:
+        params = jax.tree.map(lambda w, w_0: w_0 + factor * (w - w_0), state.params, start)
         return measure(config, params, start, followed)
 
     return looks, jax.lax.map(stretched, jnp.array(stretches))
 
 
-def law(distance: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarray:
+def law(distance: np.ndarray, values: np.ndarray, other_distances: np.ndarray) -> np.ndarray:
     """Values [M] as a function of distance [M], read off at other distances; NaN outside.
 
     Linear in the logarithm of the distance. Where the distance falls back, the largest so far
     counts.
     """
     order = np.flatnonzero(distance > 0)
-    x, kept = np.unique(np.log(np.maximum.accumulate(distance[order])), return_index=True)
+    x, indices = np.unique(np.log(np.maximum.accumulate(distance[order])), return_index=True)
     with np.errstate(divide="ignore"):
-        return np.interp(np.log(at), x, values[order][kept], left=np.nan, right=np.nan)
+        return np.interp(
+            np.log(other_distances), x, values[order][indices], left=np.nan, right=np.nan
+        )

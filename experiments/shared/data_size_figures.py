@@ -17,14 +17,14 @@ def plot_sizes(values: Mapping[str, np.ndarray], quantities: Sequence[str], rate
     """Error, the gain from dropout, and changes of the Gini, against the number of examples."""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     error, gain, spread = figure.subplots(1, 3)
-    sizes, of = np.array([int(n) for n in values]), np.stack(list(values.values()))
+    sizes, results = np.array([int(n) for n in values]), np.stack(list(values.values()))
     conditions = ["none", f"dropout {rate:g}"]
-    errors = of[..., 0].transpose(1, 2, 0)  # of [sizes, C, S, K]
+    errors = results[..., 0].transpose(1, 2, 0)  # of [sizes, C, S, K]
     style.draw_bands(error, sizes, dict(zip(conditions, errors, strict=True)))
     style.log_scale(error, (1, 2, 5))
     error.set(title="test error, %", ylabel="%")
     error.legend(handles=style.legend(conditions))
-    changes = of[:, 1] - of[:, 0]
+    changes = results[:, 1] - results[:, 0]
     _draw_intervals(gain, sizes, 0, -changes[..., 0], "")
     gain.set(title="gain from dropout", ylabel="points of test error")
     drawn = [k for k, name in enumerate(quantities) if "path" not in name and k]
@@ -39,14 +39,14 @@ def plot_sizes(values: Mapping[str, np.ndarray], quantities: Sequence[str], rate
         axes.set_xlabel("training examples")
     for axes in (gain, spread):
         axes.axhline(0, color="black", lw=0.8)
-    n_seeds = of.shape[2]
+    n_seeds = results.shape[2]
     figure.suptitle(f"Mean and range, or 95 % interval, of {n_seeds} seeds", size=10)
     return figure
 
 
 def _draw_intervals(axes: Axes, x: np.ndarray, c: int, values: np.ndarray, name: str) -> None:
     """Means of values [len(x), S] with their intervals, a little aside for each c."""
-    low, high = np.transpose([interval(of) for of in values])
+    low, high = np.transpose([interval(row) for row in values])
     mean = values.mean(axis=1)
     look = {"fmt": "os^Dv"[c] + "-", "ms": 4, "lw": 1, "color": style.COLOURS[c]}
     axes.errorbar(x * 1.05 ** (c - 2), mean, [mean - low, high - mean], **look, label=name)

@@ -20,8 +20,8 @@ def plot_passes(sizes: Sequence[int], curves: dict[str, Values], n_groups: int) 
     for axes, quantity in zip(panels, QUANTITIES, strict=True):
         scaled = curves["networks, dropout"][quantity][:, :1]
         differences = {kind: np.full((n_groups, len(sizes)), np.nan) for kind in curves}
-        for kind, of in curves.items():
-            differences[kind][:, : of[quantity].shape[1]] = of[quantity] - scaled
+        for kind, values in curves.items():
+            differences[kind][:, : values[quantity].shape[1]] = values[quantity] - scaled
         axes.axhline(0, color=style.GREY, lw=0.8, ls=":")
         style.draw_bands(axes, np.array(sizes), differences)
         axes.set(title=quantity, xscale="log")
@@ -42,9 +42,9 @@ def plot_gaps(gaps: dict[str, Values], n_seeds: int) -> Figure:
     """How far the scaled network is from either mean over masks, a point a network."""
     figure = Figure(figsize=(8.4, 3.2), layout="constrained")
     grid = figure.subplots(1, len(gaps), sharey=True)
-    for axes, (where, gap) in zip(grid, gaps.items(), strict=True):
+    for axes, (label, gap) in zip(grid, gaps.items(), strict=True):
         style.draw_points(axes, _MEANS, [gap[f"to {mean}"] for mean in _MEANS])
-        axes.set(title=where, yscale="log")
+        axes.set(title=label, yscale="log")
         axes.minorticks_off()
     grid[0].set_ylabel("total variation, mean over digits")
     title = "From the scaled network to the means over masks, by layers masked and rate"

@@ -28,19 +28,19 @@ def plot_inflation(
         exact = name == "quadratic"
         factor = 1 if exact else np.nanmedian(ratios)
         ends = np.array([rates[name].min() / 1.5, 1.5 * rates[name].max()])
-        said = "equal" if exact else "one factor, fitted"
-        axes.plot(ends, factor * ends, color="black", lw=0.8, label=said)
+        line_label = "equal" if exact else "one factor, fitted"
+        axes.plot(ends, factor * ends, color="black", lw=0.8, label=line_label)
         axes.set(xlabel=f"predicted, {name}, {unit}", ylabel="inflation of the loss, nats")
         *_, line = axes.get_lines()
         axes.legend(handles=None if exact else [line], loc="lower right")
     width.set_xscale("log")
-    for c, (rule, of) in enumerate(changes.items()):
-        x = np.array([int(w) for w in of]) * 1.04 ** (2 * c - 1)
-        low, high = np.transpose([interval(v) for v in of.values()])
-        mean = np.array([v.mean() for v in of.values()])
+    for c, (rule, by_width) in enumerate(changes.items()):
+        x = np.array([int(w) for w in by_width]) * 1.04 ** (2 * c - 1)
+        low, high = np.transpose([interval(v) for v in by_width.values()])
+        mean = np.array([v.mean() for v in by_width.values()])
         look = {"fmt": style.marker(c) + "-", "ms": 4, "lw": 1, "color": style.colour(c)}
         width.errorbar(x, mean, [mean - low, high - mean], **look, label=rule)
-        width.set_xticks([int(w) for w in of], list(of))
+        width.set_xticks([int(w) for w in by_width], list(by_width))
     width.minorticks_off()
     width.axhline(0, color="black", lw=0.8)
     width.set(xlabel="units of a hidden layer, r", ylabel="change of the Gini from none")

@@ -68,8 +68,8 @@ def fresh_members(
     learning = np.broadcast_to(learning_rates, len(hidden_rates)).tolist()
     rates = [study.layer_rates(rate, n_hidden) for rate in hidden_rates]
     conditions = stack_conditions(list(map(Hparams, rates, learning)))
-    hparams = jax.tree.map(lambda of: np.stack([of] * len(keys), 1), conditions)
-    return hparams, jax.tree.map(lambda of: jnp.stack([of] * len(rates)), fresh(keys))
+    hparams = jax.tree.map(lambda leaf: np.stack([leaf] * len(keys), 1), conditions)
+    return hparams, jax.tree.map(lambda leaf: jnp.stack([leaf] * len(rates)), fresh(keys))
 
 
 def trained(
@@ -108,8 +108,8 @@ def average(
 
     state = init(config, hparams, key, x.shape[1])
     state, _ = jax.lax.scan(step, state, length=n_steps // 2)
-    summed = state, jnp.zeros_like(read(state.params))
-    (_, total), _ = jax.lax.scan(step_and_add, summed, length=n_steps // 2)
+    initial = state, jnp.zeros_like(read(state.params))
+    (_, total), _ = jax.lax.scan(step_and_add, initial, length=n_steps // 2)
     return total / (n_steps // 2)
 
 
@@ -124,5 +124,5 @@ def average_all(
 ) -> np.ndarray:
     """`average` of all members, conditions × seeds, at once [C, S, …]."""
     train = partial(average, config, n_steps, read, x=jnp.asarray(x), y=jnp.asarray(y))
-    of_conditions = jax.vmap(jax.vmap(train, (None, 0)), (0, None))
-    return np.asarray(of_conditions(stack_conditions(conditions), keys_of(n_seeds)))
+    average_members = jax.vmap(jax.vmap(train, (None, 0)), (0, None))
+    return np.asarray(average_members(stack_conditions(conditions), keys_of(n_seeds)))

@@ -17,7 +17,7 @@ def plot_levels(
     rows: Sequence[Row], learning_rates: Mapping[str, Sequence[float]], levels: Sequence[float]
 ) -> Figure:
     """Differences with intervals against the level of loss, a panel an optimizer and rate."""
-    columns = _columns_of(rows)
+    panels = _rows_by_panel(rows)
     figure = Figure(figsize=(9.6, 5.8), layout="constrained")
     grid = figure.subplots(2, 4, sharex=True, sharey=True)
     places = {"SGD": 0, "Adam": 1, "AdamW": 5}
@@ -25,15 +25,16 @@ def plot_levels(
     handles: Any = ([], [])
     for axes in grid.ravel():
         axes.set_axis_off()
-    for (name, rate), of_panel in columns.items():
+    for (name, rate), panel_rows in panels.items():
         axes = grid.ravel()[places[name] + learning_rates[name].index(rate)]
         axes.set_axis_on()
         axes.axhline(0, color="black", lw=0.8)
         for c, width in enumerate(widths):
-            of = [row for row in of_panel if row["width"] == width]
-            x = np.array([row["level"] for row in of]) * 1.07 ** (c - 1)
+            width_rows = [row for row in panel_rows if row["width"] == width]
+            x = np.array([row["level"] for row in width_rows]) * 1.07 ** (c - 1)
             middle, low, high = (
-                np.array([row[key] for row in of]) for key in ("difference", "ci_low", "ci_high")
+                np.array([row[key] for row in width_rows])
+                for key in ("difference", "ci_low", "ci_high")
             )
             look = {"fmt": style.marker(c) + "-", "ms": 4, "lw": 1, "color": style.colour(c)}
             axes.errorbar(x, middle, [middle - low, high - middle], **look, label=f"width {width}")
@@ -49,15 +50,15 @@ def plot_levels(
     figure.supxlabel("training loss at which networks are compared, nats", size=9)
     figure.supylabel("Gini of contributions, last hidden layer: dropout minus none", size=9)
     n = sorted({row["n"] for row in rows}) or [0]
-    said = f"{n[0]} to {n[-1]}" if len(n) > 1 else n[0]
-    title = f"Optimizer and learning rate: mean and 95 % interval, {said} seeds"
+    seeds = f"{n[0]} to {n[-1]}" if len(n) > 1 else n[0]
+    title = f"Optimizer and learning rate: mean and 95 % interval, {seeds} seeds"
     figure.suptitle(title, size=10)
     return figure
 
 
-def _columns_of(rows: Sequence[Row]) -> dict[tuple[str, float], list[Row]]:
+def _rows_by_panel(rows: Sequence[Row]) -> dict[tuple[str, float], list[Row]]:
     """The rows of each optimizer and learning rate."""
-    columns: dict[tuple[str, float], list[Row]] = {}
+    panels: dict[tuple[str, float], list[Row]] = {}
     for row in rows:
-        columns.setdefault((row["optimizer"], row["learning_rate"]), []).append(row)
-    return columns
+        panels.setdefault((row["optimizer"], row["learning_rate"]), []).append(row)
+    return panels

@@ -47,7 +47,9 @@ def fitted_temperature(model: MLP, params: Params, x: jax.Array, y: jax.Array) -
     return temperatures[jnp.argmin(losses)]
 
 
-def _of_layers(model: MLP, params: Params, shared: dict[str, Any]) -> list[tuple[Any, LossFn, Any]]:
+def _layer_parts(
+    model: MLP, params: Params, shared: dict[str, Any]
+) -> list[tuple[Any, LossFn, Any]]:
     """Of every hidden layer: its activations, the loss from them, and the logits from them."""
     hidden = cast(tuple, model.apply(params, shared["x"], method="activations"))[:-1]
     temperature = fitted_temperature(model, params, shared["x_fit"], shared["y_fit"])
@@ -63,7 +65,7 @@ def together(model: MLP, params: Params, shared: dict[str, Any]) -> list[dict[st
     """The measures of every hidden layer of one member, with units taken out."""
     results = []
     for (h, loss_fn, logits_fn), pairs in zip(
-        _of_layers(model, params, shared), shared["pairs"], strict=True
+        _layer_parts(model, params, shared), shared["pairs"], strict=True
     ):
         damage = ablation.damages(loss_fn, h)
         effect = ablation.effects(logits_fn, h, jnp.arange(h.shape[1])[:, None])
@@ -97,9 +99,9 @@ def at_matched_damage(
 
     The strength is found by halving [0, 1]; the mean damage grows with it.
     """
-    found = []
+    results = []
     for (h, loss_fn, _), pairs, target in zip(
-        _of_layers(model, params, shared), shared["pairs"], targets, strict=True
+        _layer_parts(model, params, shared), shared["pairs"], targets, strict=True
     ):
 
         def halve(
@@ -113,8 +115,8 @@ def at_matched_damage(
         strength = jax.lax.fori_loop(0, HALVINGS, halve, ends).max()
         damage = ablation.damages(loss_fn, h, strength)
         pair = ablation.pair_interactions(loss_fn, h, damage, pairs, strength)
-        found.append((jnp.abs(pair).mean() / jnp.abs(damage).mean(), strength))
-    ratios, strengths = map(jnp.stack, zip(*found, strict=True))
+        results.append((jnp.abs(pair).mean() / jnp.abs(damage).mean(), strength))
+    ratios, strengths = map(jnp.stack, zip(*results, strict=True))
     return {MATCHED: ratios, "strength": strengths}
 
 

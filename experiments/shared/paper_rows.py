@@ -76,7 +76,7 @@ def condition(row: Row, learning_rate: float) -> Hparams:
 def tune(row: Row, size: Size, data: Dataset) -> dict[float, float]:
     """Loss on held-out training images by learning rate, of a seed that is not used again."""
     n = len(data.x_train) - len(data.x_train) // HELD_OUT
-    (x, x_held), (y, y_held) = (np.split(of, [n]) for of in (data.x_train, data.y_train))
+    (x, x_held), (y, y_held) = (np.split(array, [n]) for array in (data.x_train, data.y_train))
     held_out = data._replace(x_train=x, y_train=y, x_test=x_held, y_test=y_held)
     config = configure(row, size, n, data.n_classes, row.tuning)
     conditions = [condition(row, learning_rate) for learning_rate in LEARNING_RATES]
@@ -92,8 +92,8 @@ def average_passes(model: MLP, params: Params, key: jax.Array, data: Dataset) ->
         return model.apply(params, x, key=key, rates=RATES)
 
     passes = ensemble.mc_predictions(one_pass, key, jnp.asarray(data.x_test), PASSES[-1])
-    found = scores(PASSES, ensemble.arithmetic_mean, passes, jnp.asarray(data.y_test))
-    return found["error"]
+    quantities = scores(PASSES, ensemble.arithmetic_mean, passes, jnp.asarray(data.y_test))
+    return quantities["error"]
 
 
 def train(name: str, seeds: list[int], rate: float, size: Size, data: Dataset) -> dict[str, Any]:
@@ -101,27 +101,27 @@ def train(name: str, seeds: list[int], rate: float, size: Size, data: Dataset) -
     row, start = ROWS[name], perf_counter()
     epochs = size.epochs * row.times
     config = configure(row, size, len(data.x_train), data.n_classes, epochs)
-    way = None
+    checkpointing = None
     if size.cache is not None:
         folder = size.cache / slug(name) / "-".join(map(str, seeds))
         save = partial(checkpoints.save, folder)
-        way = checkpoints.Checkpoints(save, checkpoints.load(folder), CHECKPOINT_SECONDS)
-    root, of_row = study.root_key(), [condition(row, rate)]
-    trained = fit_population(config, of_row, seeds, root, data, checkpoints=way)
+        checkpointing = checkpoints.Checkpoints(save, checkpoints.load(folder), CHECKPOINT_SECONDS)
+    root, conditions = study.root_key(), [condition(row, rate)]
+    trained = fit_population(config, conditions, seeds, root, data, checkpoints=checkpointing)
     passes = {}
     if name == AVERAGED:
-        draws = jax.random.key(PASSES_SEED, impl=study.PRNG)
-        keys = jax.random.split(draws, (1, size.seeds))[:, np.array(seeds)]
-        found = map_members(average_passes, (config.model,), (trained.params, keys), data)
-        passes = {"passes": study.percent(np.asarray(found)[0] / 100).tolist()}
+        passes_key = jax.random.key(PASSES_SEED, impl=study.PRNG)
+        keys = jax.random.split(passes_key, (1, size.seeds))[:, np.array(seeds)]
+        pass_errors = map_members(average_passes, (config.model,), (trained.params, keys), data)
+        passes = {"passes": study.percent(np.asarray(pass_errors)[0] / 100).tolist()}
     errors = study.percent(trained.curve.test.error)[0]
-    made = environment(root)
+    training_environment = environment(root)
     return {
         "errors": errors[:, -1].tolist(),
         "curve": errors.tolist(),
         "curve_train": study.percent(trained.curve.train.error)[0].tolist(),
         **passes,
-        "made": [{k: made[k] for k in ("versions", "machine")}] * len(seeds),
+        "made": [{k: training_environment[k] for k in ("versions", "machine")}] * len(seeds),
         "seconds": [round((perf_counter() - start) / len(seeds), 1)] * len(seeds),
         "epochs": trained.epochs.tolist(),
     }
@@ -134,15 +134,15 @@ def slug(name: str) -> str:
 
 def train_row(path: Path, name: str, n_seeds: int, size: Size, data: Dataset) -> None:
     """Train what the file of a row lacks of the first seeds."""
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if not found:
+    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not record:
         losses = tune(ROWS[name], size, data) if ROWS[name].table != SCRIPT else {}
         rate = min(losses, key=lambda rate: losses[rate]) if losses else recipes.LEARNING_RATE
         tuning = [[rate, loss if np.isfinite(loss) else None] for rate, loss in losses.items()]
         updates = size.epochs * ROWS[name].times * (len(data.x_train) // size.batch_size)
-        found = {"row": name, "learning_rate": rate, "tuning": tuning, "updates": updates}
-    if seeds := list(range(n_seeds))[len(found.get("errors", [])) :]:
-        of_seeds = train(name, seeds, found["learning_rate"], size, data)
-        epochs = of_seeds.pop("epochs")
-        found |= {key: found.get(key, []) + value for key, value in of_seeds.items()}
-        writers.write_json(path, found | {"epochs": epochs})
+        record = {"row": name, "learning_rate": rate, "tuning": tuning, "updates": updates}
+    if seeds := list(range(n_seeds))[len(record.get("errors", [])) :]:
+        results = train(name, seeds, record["learning_rate"], size, data)
+        epochs = results.pop("epochs")
+        record |= {key: record.get(key, []) + value for key, value in results.items()}
+        writers.write_json(path, record | {"epochs": epochs})

@@ -43,11 +43,11 @@ def products(width: int, members: int, steps: int, block: int, x: Array) -> Call
     wave, widths = mesh.size * block, (x.shape[1], width, width, 10)
     rng, shapes = np.random.default_rng(0), pairwise(widths)
     kernels = [rng.normal(size=(wave, i, o), scale=i**-0.5).astype(np.float32) for i, o in shapes]
-    dealt, batch = shard_members(mesh, kernels), share(mesh, x)
+    sharded_kernels, batch = shard_members(mesh, kernels), share(mesh, x)
 
     def epoch() -> None:
         for _ in range(-(-members // wave)):
-            jax.block_until_ready(_multiply_blocks(mesh, steps, dealt, batch))
+            jax.block_until_ready(_multiply_blocks(mesh, steps, sharded_kernels, batch))
 
     return epoch
 
@@ -63,18 +63,18 @@ def _multiply_blocks(mesh: Mesh, steps: int, kernels: list[jax.Array], x: jax.Ar
         for kernel in kernels:
             hidden.append(hidden[-1] @ kernel)
         signal, grads = hidden.pop(), []
-        for kernel, below in reversed(list(zip(kernels, hidden, strict=True))):
+        for kernel, inputs in reversed(list(zip(kernels, hidden, strict=True))):
             narrow = kernel.shape[1] <= NARROW  # as `train_step` has it
-            grads.append(signal.T @ below if narrow else below.T @ signal)
+            grads.append(signal.T @ inputs if narrow else inputs.T @ signal)
             signal = signal @ kernel.T  # of the pixels it is not used, nor made
         grads = jax.lax.optimization_barrier(grads)  # else but one entry would be made
         return sum((grad[0, 0] for grad in grads), total)
 
-    def steps_of(kernels: list[jax.Array], x: jax.Array) -> jax.Array:
+    def scan_steps(kernels: list[jax.Array], x: jax.Array) -> jax.Array:
         total = 0 * kernels[0][0, 0]  # a zero of this device
         return jax.lax.scan(lambda t, _: (step(t, kernels, x), None), total, length=steps)[0]
 
-    return map_over_devices(mesh, steps_of, (kernels,), x)
+    return map_over_devices(mesh, scan_steps, (kernels,), x)
 
 
 def masks(shape: tuple[int, int]) -> Pair:

@@ -46,8 +46,8 @@ def parts_of(program: str) -> dict[str, str]:
             if re.search(r" (while|conditional|call)\(", line):
                 continue  # its kernels are in other bodies
             fused = re.search(r" fusion\(.* calls=%([^\s,]+)", line)
-            said = bodies[fused[1]] if fused else line
-            parts = [part for part, pattern in _PARTS.items() if re.search(pattern, said)]
+            text = bodies[fused[1]] if fused else line
+            parts = [part for part, pattern in _PARTS.items() if re.search(pattern, text)]
             found[name] = " and ".join(parts)
     return found
 
@@ -74,10 +74,10 @@ def profile(width: int, rates: tuple[float, ...] | None, data: Dataset) -> dict[
         if event.get("ph") == "X":
             durations[event["name"]] += event["dur"]
     steps = len(data.x_train) // config.batch_size * mesh.size
-    part_of, whole = parts_of(str(train.as_text())), durations[WHOLE]
+    kernel_parts, whole = parts_of(str(train.as_text())), durations[WHOLE]
     parts: Counter[str] = Counter()
     for name, time in durations.items():
-        if part := part_of.get(name):
+        if part := kernel_parts.get(name):
             parts[part] += time
     all_parts = {**dict(parts.most_common()), "the rest": whole - parts.total(), "in all": whole}
     return {part: time / steps for part, time in all_parts.items()}

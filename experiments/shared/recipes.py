@@ -45,12 +45,12 @@ def pylearn2(steps_per_epoch: int, bounds: tuple[float, ...]) -> MakeOptimizer:
     """
 
     def rate(step: ArrayLike) -> jax.Array:
-        return -LEARNING_RATE * (1 - (1 - LAST_FACTOR) * done(step, LAST_EPOCH))
+        return -LEARNING_RATE * (1 - (1 - LAST_FACTOR) * progress(step, LAST_EPOCH))
 
     def momentum(step: ArrayLike) -> jax.Array:
-        return MOMENTA[0] + (MOMENTA[1] - MOMENTA[0]) * done(step, LAST_MOMENTUM_EPOCH)
+        return MOMENTA[0] + (MOMENTA[1] - MOMENTA[0]) * progress(step, LAST_MOMENTUM_EPOCH)
 
-    def done(step: ArrayLike, last: int) -> jax.Array:
+    def progress(step: ArrayLike, last: int) -> jax.Array:
         return jnp.minimum(jnp.asarray(step) // steps_per_epoch / last, 1)
 
     def make_optimizer(_: Hparams) -> optax.GradientTransformation:
@@ -82,9 +82,9 @@ def scaled(factor: float) -> Initializer:
 @cache
 def uniform(inputs: tuple[int, ...], ranges: tuple[float, ...]) -> Initializer:
     """Kernels uniform in ±range, by the number of inputs of their layer [L]."""
-    of = dict(zip(inputs, ranges, strict=True))
+    limits = dict(zip(inputs, ranges, strict=True))
 
     def init(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
-        return jax.random.uniform(key, shape, dtype, -1, 1) * of[shape[0]]
+        return jax.random.uniform(key, shape, dtype, -1, 1) * limits[shape[0]]
 
     return init

@@ -33,8 +33,8 @@ def write(
     for each seed, from which the figures can be drawn again; `values.json` holds it with five
     significant digits.
     """
-    told = {"study": folder.name, **settings, "root_seed": study.ROOT_SEED, "prng": study.PRNG}
-    writers.write_json(folder / CONFIG, told)
+    config = {"study": folder.name, **settings, "root_seed": study.ROOT_SEED, "prng": study.PRNG}
+    writers.write_json(folder / CONFIG, config)
     for name, figure in figures.items():
         write_figure(folder / "figures", name, figure, formats=("png",))
     for name, (header, rows) in tables.items():
@@ -56,7 +56,7 @@ def write_values(folder: Path, values: Any) -> None:
 def kept(values: Any) -> Any:
     """A tree of arrays as nested lists of numbers with five significant digits; NaN is null."""
     if isinstance(values, Mapping):
-        return {name: kept(of) for name, of in values.items()}
+        return {name: kept(part) for name, part in values.items()}
     flat = [float(f"{v:.5g}") if np.isfinite(v) else None for v in np.ravel(values)]
     return np.array(flat, object).reshape(np.shape(values)).tolist()
 
@@ -64,10 +64,10 @@ def kept(values: Any) -> Any:
 def values_of(folder: Path) -> dict[str, Any]:
     """The values of a record, as arrays; null is NaN."""
 
-    def arrays(of: Any) -> Any:
-        if isinstance(of, dict):
-            return {name: arrays(part) for name, part in of.items()}
-        return np.array(of, float)
+    def arrays(tree: Any) -> Any:
+        if isinstance(tree, dict):
+            return {name: arrays(part) for name, part in tree.items()}
+        return np.array(tree, float)
 
     return arrays(json.loads((folder / VALUES).read_text(encoding="utf-8")))
 
@@ -86,5 +86,5 @@ def check(folder: Path, name: str) -> None:
 
 def show(predictions: Sequence[Mapping[str, Any]]) -> None:
     """Print which predictions held."""
-    for one in predictions:
-        print(f"{one['prediction']} {'held  ' if one['held'] else 'failed'} {one['claim']}")
+    for row in predictions:
+        print(f"{row['prediction']} {'held  ' if row['held'] else 'failed'} {row['claim']}")

@@ -67,19 +67,19 @@ def plot(linear: dict[str, Weights]) -> Figure:
     grid = figure.subplots(1, len(linear), sharey=True)
     index = np.arange(N_FEATURES)
     for axes, (name, weights) in zip(grid, linear.items(), strict=True):
-        for c, which in enumerate(("dropout", "L2")):
+        for c, kind in enumerate(("dropout", "L2")):
             look = {"color": style.COLOURS[c]}
-            of_feature = SCALES[name] * weights[which]
+            contributions = SCALES[name] * weights[kind]
             shifted = index[None] + 0.16 * (c - 0.5)
-            axes.plot(index, SCALES[name] * weights[f"{which}, closed form"], lw=1, **look)
+            axes.plot(index, SCALES[name] * weights[f"{kind}, closed form"], lw=1, **look)
             axes.plot(
-                np.broadcast_to(shifted, of_feature.shape).ravel(),
-                of_feature.ravel(),
+                np.broadcast_to(shifted, contributions.shape).ravel(),
+                contributions.ravel(),
                 "o^"[c],
                 ms=4,
                 mfc="none",
                 **look,
-                label=which,
+                label=kind,
             )
         axes.axhline(1, color=style.GREY, lw=0.8, ls=":")
         axes.set(title=f"features of {name}", xlabel="feature", ylim=(0, 1.1))

@@ -39,7 +39,10 @@ def train(
         config = Config(model, epochs=size.epochs)
         return fit_population(config, conditions, range(size.seeds), study.root_key(), data).params
 
-    parts = [fit(model, list(conditions.values())), *(fit(of, [dropped]) for of in noisy.values())]
+    parts = [
+        fit(model, list(conditions.values())),
+        *(fit(noisy_model, [dropped]) for noisy_model in noisy.values()),
+    ]
     params = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
     return [*conditions, *noisy], params, settings
 

@@ -70,10 +70,10 @@ def examination(data: Dataset, widths: Sequence[int]) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     pairs, orders = [], []
     for width in widths:
-        of_layer = np.stack(np.triu_indices(width, 1), axis=1)
-        if len(of_layer) > N_PAIRS:
-            of_layer = rng.choice(of_layer, N_PAIRS, replace=False)
-        pairs.append(of_layer.astype(np.int32))
+        layer_pairs = np.stack(np.triu_indices(width, 1), axis=1)
+        if len(layer_pairs) > N_PAIRS:
+            layer_pairs = rng.choice(layer_pairs, N_PAIRS, replace=False)
+        pairs.append(layer_pairs.astype(np.int32))
         orders.append(np.stack([rng.permutation(width) for _ in range(N_ORDERS)]).astype(np.int32))
     x, y = data.x_test[:N_EXAMPLES], data.y_test[:N_EXAMPLES]
     return {"x": x, "y": y, "pairs": pairs, "orders": orders}

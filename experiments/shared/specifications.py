@@ -29,8 +29,8 @@ _COLOURS = dict(zip(VERDICTS, (*COLOURS[:2], "black", "#bbbbbb"), strict=True))
 
 def _levels(rows: Sequence[Row]) -> dict[str, list[Any]]:
     """The choices that differ between the universes, with their levels."""
-    chosen = {choice: list(dict.fromkeys(row[choice] for row in rows)) for choice in _CHOICES}
-    return {choice: of for choice, of in chosen.items() if len(of) > 1}
+    levels = {choice: list(dict.fromkeys(row[choice] for row in rows)) for choice in _CHOICES}
+    return {choice: values for choice, values in levels.items() if len(values) > 1}
 
 
 def count(rows: Sequence[Row]) -> dict[str, Any]:
@@ -43,8 +43,8 @@ def count(rows: Sequence[Row]) -> dict[str, Any]:
 def by_choice(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, Any]]]:
     """`count` at every level of every choice."""
     return {
-        choice: {str(l): count([row for row in rows if row[choice] == l]) for l in of}
-        for choice, of in _levels(rows).items()
+        choice: {str(l): count([row for row in rows if row[choice] == l]) for l in levels}
+        for choice, levels in _levels(rows).items()
     }
 
 
@@ -59,14 +59,14 @@ def say(about: str, rows: Sequence[Row]) -> str:
     """One sentence: how often each direction is found, and which choice it depends on most."""
     all_, parts = count(rows), by_choice(rows)
     often, rarely = sorted(DIRECTIONS, key=lambda verdict: -all_[verdict])
-    said = [f"{_how_often(all_[v])} {v} ({100 * all_[v]:.0f} %)" for v in (often, rarely)]
-    shares = {c: {l: part[often] for l, part in of.items()} for c, of in parts.items()}
+    phrases = [f"{_how_often(all_[v])} {v} ({100 * all_[v]:.0f} %)" for v in (often, rarely)]
+    shares = {c: {l: part[often] for l, part in levels.items()} for c, levels in parts.items()}
     if not shares:
-        return f"{about}: {', '.join(said)} in {len(rows)} universes."
+        return f"{about}: {', '.join(phrases)} in {len(rows)} universes."
     choice = max(shares, key=lambda choice: np.ptp(list(shares[choice].values())))
     split = ", ".join(f"{l} {100 * share:.0f} %" for l, share in shares[choice].items())
     return (
-        f"{about}: {', '.join(said)} in {len(rows)} universes, {all_['median']:+.0f} % in the "
+        f"{about}: {', '.join(phrases)} in {len(rows)} universes, {all_['median']:+.0f} % in the "
         f"median; {often} depends most on {choice} ({split})."
     )
 
@@ -86,7 +86,7 @@ def plot_curve(about: str, rows: Sequence[Row], main: Row) -> Figure:
       rows: the universes, in any order.
       main: the choices of the main study, marked where they are met.
     """
-    marks = [(choice, level) for choice, of in _levels(rows).items() for level in of]
+    marks = [(choice, level) for choice, levels in _levels(rows).items() for level in levels]
     rows = sorted(rows, key=lambda row: row["percent"])
     height = 0.17 * len(marks) + 0.1
     figure = Figure(figsize=(11, 3.4 + height), layout="constrained")
@@ -131,14 +131,14 @@ def _choices(axes: Axes, rows: Sequence[Row], marks: Sequence[tuple[str, Any]]) 
     """A line per level of each choice, a tick where a universe chose it, the shares beside it."""
     parts, names = by_choice(rows), list(dict.fromkeys(choice for choice, _ in marks))
     for y, (choice, level) in enumerate(marks):
-        at = [i for i, row in enumerate(rows) if row[choice] == level]
-        colours = [_COLOURS[rows[i]["verdict"]] for i in at]
-        axes.vlines(at, y - 0.38, y + 0.38, colors=colours, lw=0.6)
+        indices = [i for i, row in enumerate(rows) if row[choice] == level]
+        colours = [_COLOURS[rows[i]["verdict"]] for i in indices]
+        axes.vlines(indices, y - 0.38, y + 0.38, colors=colours, lw=0.6)
         part = parts[choice][str(level)]
         for verdict, left in zip(DIRECTIONS, (1.01, 1.05), strict=True):
             share = f"{100 * part[verdict]:.0f}"
-            where = axes.get_yaxis_transform()
-            axes.text(left, y, share, transform=where, va="center", color=_COLOURS[verdict])
+            transform = axes.get_yaxis_transform()
+            axes.text(left, y, share, transform=transform, va="center", color=_COLOURS[verdict])
         if names.index(choice) % 2:
             axes.axhspan(y - 0.5, y + 0.5, color="#f2f2f2", lw=0, zorder=-1)
     axes.text(1.01, -0.9, "% of them", transform=axes.get_yaxis_transform(), color=GREY)

@@ -96,7 +96,7 @@ def paired(
     units of the quantity; one number, or K); or else `negligible` or `undecided`.
     """
     counts = np.isfinite(baseline) & np.isfinite(condition)
-    rows = [one._asdict() for one in compare(baseline, condition, margin=margin, counts=counts)]
+    rows = [row._asdict() for row in compare(baseline, condition, margin=margin, counts=counts)]
     for row, (uniform, direction) in itertools.product(rows, _DIRECTIONS.items()):
         row["verdict"] = row["verdict"].replace(uniform, direction)
     return [{"quantity": name, **row} for name, row in zip(names, rows, strict=True)]
@@ -105,15 +105,17 @@ def paired(
 def paired_conditions(
     pairs: Sequence[tuple[str, str]],
     names: Sequence[str],
-    of: Mapping[str, np.ndarray],
+    values: Mapping[str, np.ndarray],
     margin: float | Sequence[float] = math.nan,
 ) -> list[dict[str, Any]]:
     """`paired` for pairs (baseline, condition) of values [S, K]: all of them are one family."""
-    baseline, condition = (np.concatenate([of[pair[i]] for pair in pairs], axis=1) for i in (0, 1))
+    baseline, condition = (
+        np.concatenate([values[pair[i]] for pair in pairs], axis=1) for i in (0, 1)
+    )
     margins = np.tile(np.broadcast_to(margin, len(names)), len(pairs)).tolist()
     rows = paired(list(names) * len(pairs), baseline, condition, margins)
-    of_rows = [pair for pair in pairs for _ in names]
-    return [{"baseline": b, "condition": c} | r for (b, c), r in zip(of_rows, rows, strict=True)]
+    row_pairs = [pair for pair in pairs for _ in names]
+    return [{"baseline": b, "condition": c} | r for (b, c), r in zip(row_pairs, rows, strict=True)]
 
 
 def over_seeds(values: np.ndarray) -> dict[str, float]:
@@ -128,8 +130,10 @@ def shown(row: Mapping[str, Any], *directions: str) -> bool:
     A difference that is both significant and negligible is both.
     """
     return any(
-        "negligibl" in row["verdict"] if of == "negligible" else row["verdict"].endswith(of)
-        for of in directions
+        "negligibl" in row["verdict"]
+        if direction == "negligible"
+        else row["verdict"].endswith(direction)
+        for direction in directions
     )
 
 

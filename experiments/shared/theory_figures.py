@@ -25,7 +25,7 @@ def figures(values: dict[str, Found]) -> dict[str, Figure]:
     """A figure for each result."""
     draw = (_linear_regression, _linear_network, _logistic, _last_layer, _products, _copies)
     with mpl.rc_context(STYLE):
-        return {name: fn(of) for fn, (name, of) in zip(draw, values.items(), strict=True)}
+        return {name: fn(results) for fn, (name, results) in zip(draw, values.items(), strict=True)}
 
 
 def _figure(title: str, n_seeds: int, n_panels: int = 1) -> tuple[Figure, list[Axes]]:
@@ -40,30 +40,30 @@ def _against_rate(axes: Axes, exact: np.ndarray, trained: np.ndarray) -> None:
     for k, (line, points) in enumerate(zip(exact.T, np.moveaxis(trained, -1, 0), strict=True)):
         colour = COLOURS[k % len(COLOURS)]
         axes.plot(RATES, line, color=colour, lw=1)
-        for of_seed in points.T:
-            axes.plot(RATES, of_seed, "o", color=colour, **_POINTS)
+        for seed_values in points.T:
+            axes.plot(RATES, seed_values, "o", color=colour, **_POINTS)
     axes.set_xlabel("rate")
 
 
-def _linear_regression(found: Found) -> Figure:
+def _linear_regression(results: Found) -> Figure:
     title = "Linear regression with dropout of features"
-    figure, (axes,) = _figure(title, found["trained"].shape[1])
-    _against_rate(axes, found["exact"], found["trained"])
+    figure, (axes,) = _figure(title, results["trained"].shape[1])
+    _against_rate(axes, results["exact"], results["trained"])
     axes.set(ylabel="what each of 8 features contributes", ylim=(0, None))
     return figure
 
 
-def _linear_network(found: Found) -> Figure:
-    n_seeds = found["units"].shape[1]
+def _linear_network(results: Found) -> Figure:
+    n_seeds = results["units"].shape[1]
     figure, (values, units) = _figure("Linear network with dropout, and under L2", n_seeds, 2)
-    exact, trained = found["singular values, exact"], found["singular values"]
+    exact, trained = results["singular values, exact"], results["singular values"]
     _against_rate(values, exact[:-1], trained[:-1])
     values.set(title="singular values of the product", ylim=(0, None))
-    units.plot(RATES, found["units, exact"], color="black", lw=1)
-    for u, of_unit in enumerate(np.moveaxis(found["units"], -1, 0)):
+    units.plot(RATES, results["units, exact"], color="black", lw=1)
+    for u, unit_values in enumerate(np.moveaxis(results["units"], -1, 0)):
         colour = COLOURS[u % len(COLOURS)]
-        for of_seed in of_unit.T:
-            units.plot([*RATES, 1.0], of_seed, "o", color=colour, **_POINTS)
+        for seed_values in unit_values.T:
+            units.plot([*RATES, 1.0], seed_values, "o", color=colour, **_POINTS)
     for axes in (values, units):
         axes.axvspan(0.9, 1.1, color="#f2f2f2", lw=0, zorder=-1)
         axes.set_xticks(
@@ -77,17 +77,17 @@ def _linear_network(found: Found) -> Figure:
     return figure
 
 
-def _logistic(found: Found) -> Figure:
+def _logistic(results: Found) -> Figure:
     title = "Logistic regression with dropout of features, quadratic penalty"
-    figure, (axes,) = _figure(title, found["trained"].shape[1])
-    _against_rate(axes, found["exact"], found["trained"])
+    figure, (axes,) = _figure(title, results["trained"].shape[1])
+    _against_rate(axes, results["exact"], results["trained"])
     axes.axhline(0, color=GREY, lw=0.8, ls=":")
     axes.set_ylabel("weights of 8 features")
     return figure
 
 
-def _last_layer(found: Found) -> Figure:
-    added = found["added"]
+def _last_layer(results: Found) -> Figure:
+    added = results["added"]
     figure, (axes,) = _figure("Masks of the last hidden layer, rate .5", added.shape[1])
     ends = np.array([added.min(), added.max()])
     axes.plot(ends, ends, color="black", lw=1)
@@ -99,30 +99,30 @@ def _last_layer(found: Found) -> Figure:
     return figure
 
 
-def _products(found: Found) -> Figure:
-    coefficients = found["coefficients"]
+def _products(results: Found) -> Figure:
+    coefficients = results["coefficients"]
     figure, (axes,) = _figure(
         "Best coefficient on a product of dropped inputs", coefficients.shape[-1]
     )
-    for c, (rate, of, line) in enumerate(
-        zip(FACTOR_RATES, coefficients, found["exact"], strict=True)
+    for c, (rate, points, line) in enumerate(
+        zip(FACTOR_RATES, coefficients, results["exact"], strict=True)
     ):
         axes.plot(FACTORS, line, color=COLOURS[c], lw=1, label=f"(1 - {rate:g})ᵏ")
-        for of_seed in of.T:
-            axes.plot(FACTORS, of_seed, "o", color=COLOURS[c], **_POINTS)
+        for seed_values in points.T:
+            axes.plot(FACTORS, seed_values, "o", color=COLOURS[c], **_POINTS)
     log_scale(axes, (1, 2, 5))
     axes.set(xlabel="inputs k in the product", ylabel="coefficient", xticks=FACTORS)
     axes.legend()
     return figure
 
 
-def _copies(found: Found) -> Figure:
-    n_seeds = len(found["signed"])
+def _copies(results: Found) -> Figure:
+    n_seeds = len(results["signed"])
     figure, (axes,) = _figure("Two copies of one input, half of them dropped", n_seeds)
     for c, (name, least) in enumerate(COPIES.items()):
         axes.plot([c - 0.3, c + 0.3], [least, least], color=COLOURS[c], lw=1)
         x = c + np.linspace(-0.2, 0.2, n_seeds)
-        axes.plot(x, found[name], "o", color=COLOURS[c], **_POINTS)
+        axes.plot(x, results[name], "o", color=COLOURS[c], **_POINTS)
     axes.set_xticks(range(len(COPIES)), list(COPIES))
     axes.set(ylabel="expected squared error", xlim=(-0.6, 1.6))
     return figure

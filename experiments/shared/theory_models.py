@@ -88,10 +88,10 @@ def linear_network(size: Size) -> Found:
     base = Hparams((0.0, 0.0), learning_rate=0.005, momentum=0.0)
     conditions = [base._replace(rates=(0.0, rate)) for rate in RATES]
     conditions.append(base._replace(weight_decay=2 * L2_OF_PRODUCT))
-    found = average_all(
+    trained = average_all(
         config, size.steps, _product_and_units, conditions, size.seeds, white, white @ target.T
     )
-    products, units = np.split(found, [n * n], axis=-1)
+    products, units = np.split(trained, [n * n], axis=-1)
     products = products.reshape(*products.shape[:-1], n, n).swapaxes(-1, -2)
     optima = [linear_network_optimum(target, N_UNITS, rate) for rate in RATES]
     exact = np.stack([*(product for product, _ in optima), soft_threshold(target, L2_OF_PRODUCT)])
@@ -169,14 +169,17 @@ def products(size: Size) -> Found:
         target = 1 + _NOISE * jax.random.normal(noise_key, product.shape)
         return target @ product / (product @ product)
 
-    found = []
+    coefficients = []
     for k in FACTORS:
         keys = keys_of(size.seeds * len(FACTOR_RATES))
         rates = np.array(FACTOR_RATES, np.float32).repeat(size.seeds)
-        of_k = jax.lax.map(lambda pair, k=k: coefficient(k, *pair), (keys, rates))
-        found.append(np.reshape(of_k, (len(FACTOR_RATES), size.seeds)))
+        estimates = jax.lax.map(lambda pair, k=k: coefficient(k, *pair), (keys, rates))
+        coefficients.append(np.reshape(estimates, (len(FACTOR_RATES), size.seeds)))
     keep = 1 - np.array(FACTOR_RATES)[:, None]
-    return {"coefficients": np.stack(found, axis=1), "exact": keep ** np.array(FACTORS)[None]}
+    return {
+        "coefficients": np.stack(coefficients, axis=1),
+        "exact": keep ** np.array(FACTORS)[None],
+    }
 
 
 def _without_biases(hparams: Hparams) -> optax.GradientTransformation:
@@ -201,20 +204,20 @@ def _train_on_copies(config: Config, n_steps: int, key: jax.Array) -> jax.Array:
     state = init(config, hparams, key, 2)
     if config.make_optimizer is _not_negative:
         state = state._replace(params=jax.tree.map(jnp.abs, state.params))
-    many = jnp.tile(x, (config.batch_size, 1)), jnp.tile(y, (config.batch_size, 1))
+    batch = jnp.tile(x, (config.batch_size, 1)), jnp.tile(y, (config.batch_size, 1))
     state, _ = jax.lax.scan(
-        lambda state, _: train_step(config, hparams, state, *many), state, length=n_steps
+        lambda state, _: train_step(config, hparams, state, *batch), state, length=n_steps
     )
     return expected_loss(config.mlp, state.params, x, y, squared_error, rates)
 
 
 def copies(size: Size) -> Found:
     """Expected losses [S] at the end, of signed weights and of weights ≥ 0."""
-    found = {}
+    losses = {}
     for name, make_optimizer in zip(COPIES, (_without_biases, _not_negative), strict=True):
         config = Config(
             MLP((16, 1)), batch_size=32, loss_fn=squared_error, make_optimizer=make_optimizer
         )
         train = partial(_train_on_copies, config, size.steps)
-        found[name] = np.asarray(jax.lax.map(train, keys_of(size.seeds)))
-    return found
+        losses[name] = np.asarray(jax.lax.map(train, keys_of(size.seeds)))
+    return losses

@@ -16,7 +16,7 @@ Values = Mapping[str, np.ndarray]
 
 @mpl.rc_context(style.STYLE)
 def plot_distance(
-    values: Values, beyond: Values, names: Sequence[str], scales: Sequence[float]
+    values: Values, stretched: Values, names: Sequence[str], scales: Sequence[float]
 ) -> Figure:
     """Gini against distance: a row for each quantity, a column for each initial scale."""
     last = max(int(name[-1]) for name in values if name.startswith("|w|"))
@@ -32,8 +32,8 @@ def plot_distance(
             ):
                 axes.plot(x, y, color=style.colour(c), ls=style.line(c), lw=1.3)
                 axes.plot(x[-1], y[-1], style.marker(c), color=style.colour(c), ms=4)
-            x = np.append(distance[0, -1], beyond[f"distance, layer {quantity[-1]}"][s])
-            y = np.append(gini[0, -1], beyond[quantity][s])
+            x = np.append(distance[0, -1], stretched[f"distance, layer {quantity[-1]}"][s])
+            y = np.append(gini[0, -1], stretched[quantity][s])
             axes.plot(x, y, color="black", ls=":", lw=1)
             axes.set_xscale("log")
             axes.set_xlim(distance.min() / 1.1, 1.5 * distance.max())
@@ -42,8 +42,8 @@ def plot_distance(
         axes.set_title(f"initial kernels × {scale:g}")
     for axes in grid[-1]:
         axes.set_xlabel("distance ‖w − w₀‖ / ‖w₀‖")
-    stretched = Line2D([], [], color="black", ls=":", label="none's last change, stretched")
-    handles = [*style.legend(list(names)), stretched]
+    stretched_line = Line2D([], [], color="black", ls=":", label="none's last change, stretched")
+    handles = [*style.legend(list(names)), stretched_line]
     figure.legend(handles=handles, loc="outside lower center", ncols=6)
     n_seeds = values["train loss"].shape[2]
     figure.suptitle(f"Gini against distance along training: means over {n_seeds} seeds", size=10)
@@ -58,10 +58,10 @@ def plot_course(values: Values, steps: np.ndarray, names: Sequence[str], scale: 
     grid = figure.subplots(2, 3, sharex=True).ravel()
     for axes, quantity in zip(grid, quantities, strict=False):
         differences = values[quantity][scale, 1:] - values[quantity][scale, 0]
-        for c, of in zip(
+        for c, difference in zip(
             list(style.condition_numbers(names).values())[1:], differences, strict=True
         ):
-            _draw_interval(axes, steps[1:], of[:, 1:], c)
+            _draw_interval(axes, steps[1:], difference[:, 1:], c)
         axes.axhline(0, color="black", lw=0.8)
         axes.set(title=quantity, xscale="log")
     for axes in grid[len(quantities) :]:
@@ -76,6 +76,6 @@ def plot_course(values: Values, steps: np.ndarray, names: Sequence[str], scale: 
 
 def _draw_interval(axes: Axes, x: np.ndarray, values: np.ndarray, c: int) -> None:
     """Draw means of values [S, len(x)] with their intervals as a band."""
-    low, high = np.transpose([interval(of) for of in values.T])
+    low, high = np.transpose([interval(column) for column in values.T])
     axes.fill_between(x, low, high, color=style.colour(c), alpha=0.3, lw=0)
     axes.plot(x, values.mean(axis=0), color=style.colour(c), ls=style.line(c), lw=1.3)

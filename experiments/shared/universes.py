@@ -125,16 +125,16 @@ def load(name: str, fashion_dir: Path | None) -> Dataset:
     )
 
 
-def keep(kept: Kept, params: Params, held_out: jax.Array, seen: jax.Array) -> Kept:
+def keep(kept: Kept, params: Params, held_out: jax.Array, train_loss: jax.Array) -> Kept:
     """What is kept after an epoch with these losses on held-out and on training data."""
 
-    def either(new_counts: jax.Array, new: Any, old: Any) -> Any:
+    def select(new_counts: jax.Array, new: Any, old: Any) -> Any:
         return jax.tree.map(partial(jnp.where, new_counts), new, old)
 
     better = held_out < kept.best_loss
-    reached = (seen < LEVEL) & (kept.level_loss >= LEVEL)
-    best = either(better, (params, held_out), (kept.best, kept.best_loss))
-    level = either(reached, (params, seen), (kept.level, kept.level_loss))
+    reached = (train_loss < LEVEL) & (kept.level_loss >= LEVEL)
+    best = select(better, (params, held_out), (kept.best, kept.best_loss))
+    level = select(reached, (params, train_loss), (kept.level, kept.level_loss))
     return Kept(*best, *level)
 
 
@@ -144,16 +144,16 @@ def train(
     """Train a fresh member: its parameters at the end, and those kept on the way."""
 
     def losses(params: Params) -> tuple[jax.Array, jax.Array]:
-        seen = data.x_train[:N_FOLLOWED], data.y_train[:N_FOLLOWED]
+        followed = data.x_train[:N_FOLLOWED], data.y_train[:N_FOLLOWED]
         held_out = evaluate(config, params, data.x_test, data.y_test)
-        return held_out.loss, evaluate(config, params, *seen).loss
+        return held_out.loss, evaluate(config, params, *followed).loss
 
     def epoch(carry: tuple[TrainState, Kept], _: None) -> tuple[tuple[TrainState, Kept], None]:
         state, _loss = train_epoch(config, hparams, carry[0], data.x_train, data.y_train)
         return (state, keep(carry[1], state.params, *losses(state.params))), None
 
-    held_out, seen = losses(state.params)
-    kept = Kept(state.params, held_out, state.params, seen)
+    held_out, train_loss = losses(state.params)
+    kept = Kept(state.params, held_out, state.params, train_loss)
     (state, kept), _ = jax.lax.scan(epoch, (state, kept), length=config.epochs)
     return state.params, kept
 
@@ -194,11 +194,11 @@ def remembered(universe: Universe, size: Size) -> dict[str, Any]:
     if size.cache is None:
         return run_universe(universe, size)
     path = size.cache / f"{'-'.join(map(str, universe))}.json"
-    asked = {"epochs": size.epochs, "seeds": size.seeds, "level": LEVEL, "jax": jax.__version__}
+    settings = {"epochs": size.epochs, "seeds": size.seeds, "level": LEVEL, "jax": jax.__version__}
     if path.is_file():
         found = json.loads(path.read_text(encoding="utf-8"))
-        if found["asked"] == asked:
+        if found["asked"] == settings:
             return found
-    found = {"asked": asked, **run_universe(universe, size)}
+    found = {"asked": settings, **run_universe(universe, size)}
     writers.write_json(path, found)
     return found
