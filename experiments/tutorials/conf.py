@@ -42,7 +42,7 @@ napoleon_attr_annotations = False  # the signature says them, in short
 jax.typing.ArrayLike = NewType("ArrayLike", object)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def escape(_app: Any, _what: str, _name: str, _of: Any, _options: Any, lines: list[str]) -> None:
+def escape(_app: Any, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
     """In a docstring |w| is a magnitude and * a product, but for examples and escaped names."""
     in_example = False
     for i, line in enumerate(lines):
@@ -52,7 +52,7 @@ def escape(_app: Any, _what: str, _name: str, _of: Any, _options: Any, lines: li
 
 
 def shorten(
-    _app: Any, _what: str, _name: str, _of: Any, _options: Any, signature: str, returns: str
+    _app: Any, _what: str, _name: str, _obj: Any, _options: Any, signature: str, returns: str
 ) -> tuple[str, str] | None:
     """Leave out of a signature what Flax adds to its modules, and where functions lie."""
     if not signature:

@@ -66,12 +66,20 @@ def answer(name: str) -> str:
     return row.split(" | ")[2]
 
 
-def environment(of: dict[str, Any]) -> str:
+def environment(record: dict[str, Any]) -> str:
     """Where and how long a study ran, in one line."""
-    versions = ", ".join(f"{package} {version}" for package, version in of["versions"].items())
-    seconds = ", ".join(f"{part} {spent:.0f} s" for part, spent in of.get("seconds", {}).items())
-    said = [of["machine"], f"Python {of['python']}", versions, f"keys of {of['prng']}", seconds]
-    return "; ".join(filter(None, said))
+    versions = ", ".join(f"{package} {version}" for package, version in record["versions"].items())
+    seconds = ", ".join(
+        f"{part} {duration:.0f} s" for part, duration in record.get("seconds", {}).items()
+    )
+    parts = [
+        record["machine"],
+        f"Python {record['python']}",
+        versions,
+        f"keys of {record['prng']}",
+        seconds,
+    ]
+    return "; ".join(filter(None, parts))
 
 
 def verdict(judged: dict[str, Any]) -> str:
@@ -83,21 +91,21 @@ def verdict(judged: dict[str, Any]) -> str:
     """
     if judged["held"]:
         return "held"
-    of = judged["evidence"] if isinstance(judged["evidence"], list) else [judged["evidence"]]
-    said = {one.get("interval", one.get("verdict")) for one in of if isinstance(one, dict)}
-    return "undecided" if {"undecided"} <= said <= {"undecided", "within"} else "not held"
+    rows = judged["evidence"] if isinstance(judged["evidence"], list) else [judged["evidence"]]
+    verdicts = {row.get("interval", row.get("verdict")) for row in rows if isinstance(row, dict)}
+    return "undecided" if {"undecided"} <= verdicts <= {"undecided", "within"} else "not held"
 
 
 def predictions(judged: list[dict[str, Any]]) -> str:
     """What was predicted, whether it held, and by what that was judged."""
     lines = [
         [
-            str(cell(one["prediction"])),
-            str(cell(one["claim"])),
-            verdict(one),
-            evidence(one["evidence"]),
+            str(cell(prediction["prediction"])),
+            str(cell(prediction["claim"])),
+            verdict(prediction),
+            evidence(prediction["evidence"]),
         ]
-        for one in judged
+        for prediction in judged
     ]
     return markdown([["prediction", "claim", "verdict", "evidence"], *lines])
 
@@ -108,9 +116,9 @@ def tables(study: ModuleType, summary: dict[str, Any]) -> Iterator[str]:
         yield study.markdown(study.RESULTS).strip()
     yield table({name: value for name, value in summary.items() if cell(value) is not None})
     for name, part in summary.items():
-        if cell(part) is None and name not in LEFT_OUT and (made := table(part)):
+        if cell(part) is None and name not in LEFT_OUT and (text := table(part)):
             head = HEADS.get(name, str(cell(name)))
-            yield f"### {head[0].upper()}{head[1:]}\n\n{made}"
+            yield f"### {head[0].upper()}{head[1:]}\n\n{text}"
 
 
 def page(name: str) -> str:
@@ -143,8 +151,8 @@ def page(name: str) -> str:
         "A prediction that did not hold is refuted, or some of its evidence is undecided.",
         remarks.read_text("utf-8").strip() if remarks.exists() else "",
         *(
-            f"- {cell(of['said'].replace(' -', ' −'))}"
-            for of in summary.get("questions", {}).values()
+            f"- {cell(question['said'].replace(' -', ' −'))}"
+            for question in summary.get("questions", {}).values()
         ),
         *(["## Figures", *figures] if figures else []),
         "## Tables",

@@ -81,8 +81,8 @@ def cells(row: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
             found[f"{head} [95 % interval]"] = estimate(row)
         elif key in LEFT_OUT or (mean and key in ESTIMATE):
             continue
-        elif (said := cell(value)) is not None:
-            found[head] = said
+        elif (text := cell(value)) is not None:
+            found[head] = text
         elif isinstance(value, Mapping):
             found |= cells(value, f"{head}, ")
     return found
@@ -96,14 +96,16 @@ def rows(part: Any, path: str = "") -> Iterator[tuple[str, dict[str, str]]]:
       [('none', {'error': '1'}), ('dropout', {'error': '2'})]
     """
     if isinstance(part, list):
-        named = [row for row in part if isinstance(row, Mapping)]
-        yield from ((path, cells(row)) for row in named if row.get("measure", PRIMARY) == PRIMARY)
+        mappings = [row for row in part if isinstance(row, Mapping)]
+        yield from (
+            (path, cells(row)) for row in mappings if row.get("measure", PRIMARY) == PRIMARY
+        )
         return
-    told = {key: value for key, value in part.items() if key not in LEFT_OUT}
-    if any(cell(value) is not None for value in told.values()):
+    entries = {key: value for key, value in part.items() if key not in LEFT_OUT}
+    if any(cell(value) is not None for value in entries.values()):
         yield path, cells(part)
         return
-    for key, value in told.items():
+    for key, value in entries.items():
         yield from rows(value, ", ".join(filter(None, [path, cell(key)])))
 
 
@@ -119,18 +121,18 @@ def table(part: Any) -> str:
       | 0 | undecided |
       | 1 | lower |
     """
-    found = [(path, row) for path, row in rows(part) if row]
-    heads = dict.fromkeys(head for _, row in found for head in row)
-    columns = {head: [row.get(head, "") for _, row in found] for head in heads}
-    shared = {h: c[0] for h, c in columns.items() if len(found) >= 3 and len(set(c)) == 1}
+    keyed_rows = [(path, row) for path, row in rows(part) if row]
+    heads = dict.fromkeys(head for _, row in keyed_rows for head in row)
+    columns = {head: [row.get(head, "") for _, row in keyed_rows] for head in heads}
+    shared = {h: c[0] for h, c in columns.items() if len(keyed_rows) >= 3 and len(set(c)) == 1}
     grid = [[head, *column] for head, column in columns.items() if head not in shared]
-    turned = len(grid) > len(found) or len(found) == 1
-    names = ["value"] if len(found) == 1 else [path for path, _ in found]
+    turned = len(grid) > len(keyed_rows) or len(keyed_rows) == 1
+    names = ["value"] if len(keyed_rows) == 1 else [path for path, _ in keyed_rows]
     if any(names):
         grid.insert(0, ["", *names])
     lines = grid if turned else list(zip(*grid, strict=True))
-    below = ", ".join(f"{head} {said}" for head, said in shared.items())
-    return (markdown(lines) if lines else "") + (f"\n\nIn all rows: {below}." if below else "")
+    note = ", ".join(f"{head} {text}" for head, text in shared.items())
+    return (markdown(lines) if lines else "") + (f"\n\nIn all rows: {note}." if note else "")
 
 
 def markdown(grid: Sequence[Sequence[str]]) -> str:
@@ -139,19 +141,19 @@ def markdown(grid: Sequence[Sequence[str]]) -> str:
     return "\n".join([first, "|---" * len(grid[0]) + "|", *others])
 
 
-def evidence(of: Any) -> str:
+def evidence(value: Any) -> str:
     """What a prediction was judged by, in one cell.
 
     Example:
       >>> print(evidence({"quantity": "noise", "difference": 5, "ci_low": 4, "ci_high": 6}))
       noise +5.0 [+4.0, +6.0]
     """
-    if isinstance(of, list) and any(isinstance(one, Mapping) for one in of):
-        return "; ".join(map(evidence, of))
-    if not isinstance(of, Mapping):
-        return cell(of) or ""
-    if not any(mean in of and "ci_low" in of for mean in MEANS):
-        return ", ".join(f"{head} {said}" for head, said in cells(of).items())
-    names = [str(cell(of[name])) for name in NAMES if name in of]
-    said = dict.fromkeys(of[key] for key in ("verdict", "interval") if key in of)
-    return ", ".join([" ".join([", ".join(names), estimate(of)]).strip(), *said])
+    if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        return "; ".join(map(evidence, value))
+    if not isinstance(value, Mapping):
+        return cell(value) or ""
+    if not any(mean in value and "ci_low" in value for mean in MEANS):
+        return ", ".join(f"{head} {text}" for head, text in cells(value).items())
+    names = [str(cell(value[name])) for name in NAMES if name in value]
+    verdicts = dict.fromkeys(value[key] for key in ("verdict", "interval") if key in value)
+    return ", ".join([" ".join([", ".join(names), estimate(value)]).strip(), *verdicts])
