@@ -89,8 +89,8 @@ def member(
     """Train a fresh member on images, and measure what it does to others."""
     x, x_test = data
     state = trained(config, hparams, state, x, x)
-    of_pass = config.model.apply(state.params, x_test, method="activations")
-    hidden, logits = cast(tuple[jax.Array, jax.Array], of_pass)
+    activations = config.model.apply(state.params, x_test, method="activations")
+    hidden, logits = cast(tuple[jax.Array, jax.Array], activations)
     kernel, pixels = layers(state.params)[0]["kernel"], varying_columns(x)
     live = Live(pixels, jnp.ones(kernel.shape[1], bool))
     return {
@@ -124,7 +124,7 @@ def run(size: Size) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         train(min(TUNING_EPOCHS, size.epochs), rate, [size.seeds], *parts)
         for rate in LEARNING_RATES
     ]
-    losses = np.concatenate([of["cross entropy"] for of in tuning], axis=1)  # [C, learning rates]
+    losses = np.concatenate([v["cross entropy"] for v in tuning], axis=1)  # [C, learning rates]
     best = np.nan_to_num(losses, nan=np.inf).argmin(axis=1)
     chosen = [LEARNING_RATES[i] for i in best]
     measured = train(size.epochs, chosen, range(size.seeds), x, x_test)
@@ -140,13 +140,13 @@ def summarise(measured: dict[str, np.ndarray]) -> dict[str, Any]:
         "conditions": {
             name: {
                 quantity: {"mean": float(v.mean()), "sd": float(v.std(ddof=1))}
-                for quantity, v in zip(QUANTITIES, of.T, strict=True)
+                for quantity, v in zip(QUANTITIES, rows.T, strict=True)
             }
-            for name, of in zip(CONDITIONS, values, strict=True)
+            for name, rows in zip(CONDITIONS, values, strict=True)
         },
         "comparisons": study.paired(QUANTITIES, *values),
         "ratios": {
-            name: study.over_seeds(of) for name, of in zip(QUANTITIES, ratios.T, strict=True)
+            name: study.over_seeds(ratio) for name, ratio in zip(QUANTITIES, ratios.T, strict=True)
         },
         "values": {name: measured[name].tolist() for name in QUANTITIES},
     }
@@ -172,9 +172,9 @@ def plot_filters(filters: np.ndarray) -> Figure:
     """The weights from the pixels into the first units of the first seed, for filters [C, D, U]."""
     side = int(np.sqrt(filters.shape[1]))
     figure = Figure(figsize=(7.2, 4.1), layout="constrained")
-    for axes, name, of in zip(figure.subplots(1, 2), CONDITIONS, filters, strict=True):
+    for axes, name, weights in zip(figure.subplots(1, 2), CONDITIONS, filters, strict=True):
         framed = np.full((SHOWN, side + 1, SHOWN, side + 1), np.nan)
-        scaled = of / np.abs(of).max(axis=0)
+        scaled = weights / np.abs(weights).max(axis=0)
         framed[:, :side, :, :side] = scaled.T.reshape(SHOWN, SHOWN, side, side).swapaxes(1, 2)
         picture = framed.reshape(SHOWN * (side + 1), -1)[:-1, :-1]
         axes.imshow(picture, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
@@ -189,17 +189,17 @@ def plot_filters(filters: np.ndarray) -> Figure:
 def plot_activations(measured: dict[str, np.ndarray]) -> Figure:
     """Mean activations of units, and all activations, as shares of all: JMLR 2014, figure 8."""
     figure = Figure(figsize=(7.2, 3), layout="constrained")
-    of_units, of_all = figure.subplots(1, 2)
+    unit_axes, all_axes = figure.subplots(1, 2)
     largest = np.quantile(measured["of units"], 0.999)
     bins = np.linspace(0, largest, len(BINS))
     for c, units in enumerate(measured["of units"]):
         counts = np.histogram(units, bins)[0] / units.size
-        of_units.stairs(counts, bins, color=style.colour(c), ls=style.line(c), lw=1.3)
+        unit_axes.stairs(counts, bins, color=style.colour(c), ls=style.line(c), lw=1.3)
         shares = measured["histogram"][c].mean(axis=0)
-        of_all.stairs(shares, BINS, color=style.colour(c), ls=style.line(c), lw=1.3)
-    of_units.set(title="mean activation of a unit", ylabel="share of the units")
-    of_all.set(title="activation", ylabel="share of all", yscale="log", xlim=(0, BINS[-1]))
-    of_all.legend(handles=style.legend(list(CONDITIONS)))
+        all_axes.stairs(shares, BINS, color=style.colour(c), ls=style.line(c), lw=1.3)
+    unit_axes.set(title="mean activation of a unit", ylabel="share of the units")
+    all_axes.set(title="activation", ylabel="share of all", yscale="log", xlim=(0, BINS[-1]))
+    all_axes.legend(handles=style.legend(list(CONDITIONS)))
     n_seeds = measured["of units"].shape[1]
     figure.suptitle(f"Hidden units on test digits: {n_seeds} seeds together", size=10)
     return figure

@@ -128,12 +128,12 @@ def run(size: Size) -> Iterator[dict[str, Any]]:
     for width, members in size.grid:
         work = 6 * BATCH * (784 * width + width * width + width * 10) * steps * members
         for dropout in size.dropouts:
-            made = {
+            instances = {
                 name: make(width, members, RATES[dropout], data)
                 for name, make in contenders.items()
             }
-            before = {name: contender.loss() for name, contender in made.items()}
-            running = {name: contender.epoch for name, contender in made.items()}
+            before = {name: contender.loss() for name, contender in instances.items()}
+            running = {name: contender.epoch for name, contender in instances.items()}
             config = Config(MLP((width, width, 10)), batch_size=BATCH)
             block = block_size(config, data.x_train.shape[1], jax.local_devices())
             limits = {
@@ -143,8 +143,8 @@ def run(size: Size) -> Iterator[dict[str, Any]]:
             for name, seconds in take_turns(size.turns, {**running, **limits}).items():
                 row = {"width": width, "members": members, "dropout": dropout, "contender": name}
                 operations = work
-                if name in made:
-                    after = made[name].loss()
+                if name in instances:
+                    after = instances[name].loss()
                     row |= {"loss_before": before[name], "loss_after": after}
                     if not after < before[name]:
                         raise AssertionError(f"does not learn: {row}")
@@ -176,8 +176,8 @@ def table(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """One line for every grid point and dropout: the speed of each contender and of the limit."""
     lines: dict[tuple, dict[str, Any]] = {}
     for row in rows:
-        of = {name: row[name] for name in ("width", "members", "dropout")}
-        line = lines.setdefault(tuple(of.values()), of)
+        labels = {name: row[name] for name in ("width", "members", "dropout")}
+        line = lines.setdefault(tuple(labels.values()), labels)
         line[row["contender"]] = row["gflops"]
     yield from lines.values()
 
@@ -190,17 +190,17 @@ def judge(rows: list[dict[str, Any]], small: list[dict[str, Any]]) -> list[dict[
         held = None if ratio is None else ratio >= least
         return {"prediction": "goal", "claim": claim, "held": held, "evidence": {"ratio": ratio}}
 
-    found = []
+    goals = []
     for rival, width, least, dropouts in GOALS:
         for dropout in dropouts:
             line = lines.get((width, dropout), {})
             claim = f"at least {least:.2f} times {rival} at width {width}, dropout on {dropout}"
             ratio = line[LIBRARY] / line[rival] if rival in line else None
-            found.append(judged(claim, ratio, least))
+            goals.append(judged(claim, ratio, least))
     for row in small:
         claim = f"{row['piece']} at least {row['goal']:.2f} times as fast as {row['against']}"
-        found.append(judged(claim, row["ratio"], row["goal"]))
-    return found
+        goals.append(judged(claim, row["ratio"], row["goal"]))
+    return goals
 
 
 def markdown(folder: Path) -> str:
@@ -226,9 +226,13 @@ def main(folder: Path, size: Size) -> None:
     judged = judge(rows, small)
     data = load_dataset("mnist5k")
     profiled = [
-        {"width": width, "dropout": where, "microseconds": profile(width, RATES.get(where), data)}
+        {
+            "width": width,
+            "dropout": dropout,
+            "microseconds": profile(width, RATES.get(dropout), data),
+        }
         for width, _ in size.grid
-        for where in size.profiled
+        for dropout in size.profiled
     ]
     environment = environment_of(jax.random.key(0))
     if importlib.util.find_spec("torch"):
@@ -244,8 +248,10 @@ def main(folder: Path, size: Size) -> None:
         print(f"µs a step at width {row['width']}, dropout on {row['dropout']}: {parts}")
     for goal in judged:
         ratio, held = goal["evidence"]["ratio"], goal["held"]
-        said = "not measured" if ratio is None else f"{ratio:.2f}, {'held' if held else 'failed'}"
-        print(f"{goal['claim']}: {said}")
+        outcome = (
+            "not measured" if ratio is None else f"{ratio:.2f}, {'held' if held else 'failed'}"
+        )
+        print(f"{goal['claim']}: {outcome}")
 
 
 if __name__ == "__main__":

@@ -73,12 +73,15 @@ def run(size: Size) -> tuple[dict[str, Any], dict[str, Any]]:
     noisy = {"Gaussian dropout": model.clone(noise=gaussian_dropout)}
     names, params, conditions = train(model, noisy, size, data)
     examined = examination(data, size.features)
-    of_layers = map_members(together, (model,), (params,), examined)
-    found = {name: np.stack([of[name] for of in of_layers], axis=-1) for name in MEASURES}
-    least = np.broadcast_to(found["mean damage"].min(axis=0), found["mean damage"].shape)
-    found |= map_members(at_matched_damage, (model,), (params, least), examined)
+    layer_values = map_members(together, (model,), (params,), examined)
+    measured = {
+        name: np.stack([values[name] for values in layer_values], axis=-1) for name in MEASURES
+    }
+    least = np.broadcast_to(measured["mean damage"].min(axis=0), measured["mean damage"].shape)
+    measured |= map_members(at_matched_damage, (model,), (params, least), examined)
     return {
-        name: {measure: of[c] for measure, of in found.items()} for c, name in enumerate(names)
+        name: {measure: values[c] for measure, values in measured.items()}
+        for c, name in enumerate(names)
     }, conditions
 
 
@@ -90,8 +93,8 @@ def summarise(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
     pairs = [("none", name) for name in names[1:]]
     comparisons = []
     for measure in values["none"]:
-        of = {name: values[name][measure] for name in names}
-        rows = study.paired_conditions(pairs, layers, of, MARGINS.get(measure, np.nan))
+        by_condition = {name: values[name][measure] for name in names}
+        rows = study.paired_conditions(pairs, layers, by_condition, MARGINS.get(measure, np.nan))
         for row in rows:
             layer = int(row.pop("quantity"))
             comparisons.append({"quantity": measure, "layer": layer, **row})
@@ -103,15 +106,15 @@ def summarise(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
                     "layer": l,
                     **{
                         measure: {"mean": float(v[:, l].mean()), "sd": float(v[:, l].std(ddof=1))}
-                        for measure, v in of.items()
+                        for measure, v in measures.items()
                     },
                 }
                 for l in range(n_layers)
             ]
-            for name, of in values.items()
+            for name, measures in values.items()
         },
         "largest interaction in logits, last hidden layer": {
-            name: float(of[IN_LOGITS][:, -1].max()) for name, of in values.items()
+            name: float(measures[IN_LOGITS][:, -1].max()) for name, measures in values.items()
         },
         "comparisons": comparisons,
     }
@@ -154,7 +157,9 @@ def figures(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Figure]:
     grid = figure.subplots(len(shown), n_layers, sharex=True, sharey="row")
     for row, measure in zip(grid, shown, strict=True):
         for l, axes in enumerate(row):
-            style.draw_points(axes, list(values), [of[measure][:, l] for of in values.values()])
+            style.draw_points(
+                axes, list(values), [measures[measure][:, l] for measures in values.values()]
+            )
         row[0].set_ylim(bottom=0)
         label = measure.replace(", ", ",\n").replace("interaction in", "interaction\nin")
         row[0].set_ylabel(label, rotation=0, ha="right", va="center")

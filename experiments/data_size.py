@@ -96,7 +96,7 @@ def member(
     halfway = trained(half, hparams, state, x, y)
     state = trained(half, hparams, halfway, x, y)
     before, after = (
-        evaluate(config, of.params, data.x_test, data.y_test) for of in (halfway, state)
+        evaluate(config, snapshot.params, data.x_test, data.y_test) for snapshot in (halfway, state)
     )
     ginis = measure(config.mlp, x, state.params)[:, 0]
     also = jnp.stack([100 * (after.error - before.error), after.loss])
@@ -110,7 +110,7 @@ def run(size: Size) -> tuple[dict[int, np.ndarray], dict[int, list[float]]]:
     model = MLP((*size.features, data.n_classes))
     generator = np.random.default_rng(ORDER_SEED)
 
-    def drawn(n_seeds: int, n: int) -> np.ndarray:
+    def shuffled_rows(n_seeds: int, n: int) -> np.ndarray:
         rows = np.tile(np.arange(n, dtype=np.int32), (n_seeds, 1))
         return generator.permuted(rows, axis=1)
 
@@ -126,7 +126,7 @@ def run(size: Size) -> tuple[dict[int, np.ndarray], dict[int, list[float]]]:
 
     n_kept = n_all - n_all // HELD_OUT
     held_out = data._replace(x_test=data.x_train[n_kept:], y_test=data.y_train[n_kept:])
-    rows, tuning_rows = drawn(size.seeds, n_all), drawn(TUNING_SEEDS, n_kept)
+    rows, tuning_rows = shuffled_rows(size.seeds, n_all), shuffled_rows(TUNING_SEEDS, n_kept)
     candidates = np.array(list(product((0.0, RATE), LEARNING_RATES)))
     results, chosen = {}, {}
     for n in sorted({min(n, n_all) for n in size.sizes}):
@@ -142,17 +142,19 @@ def run(size: Size) -> tuple[dict[int, np.ndarray], dict[int, list[float]]]:
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
     """Spearman's rank correlation of two vectors; 0 if one is constant."""
-    ranks = [rankdata(of) - (len(of) + 1) / 2 for of in (one, other)]
-    norm = np.prod([np.linalg.norm(of) for of in ranks])
+    ranks = [rankdata(vector) - (len(vector) + 1) / 2 for vector in (one, other)]
+    norm = np.prod([np.linalg.norm(vector) for vector in ranks])
     return float(ranks[0] @ ranks[1] / norm) if norm else 0.0
 
 
 def summarise(results: dict[int, np.ndarray]) -> dict[str, Any]:
     """Means and sd by size, paired comparisons, and whether the spread follows the gain."""
     names = [*NAMES.values(), *ALSO]
-    falls = {n: dict(zip(names, (of[0] - of[1]).T, strict=True)) for n, of in results.items()}
-    gains = np.stack([of[NAMES["error"]] for of in falls.values()])  # [sizes, S]
-    best, spread = gains.mean(axis=1).argmax(), np.stack([of[FOLLOWS] for of in falls.values()])
+    falls = {
+        n: dict(zip(names, (values[0] - values[1]).T, strict=True)) for n, values in results.items()
+    }
+    gains = np.stack([fall[NAMES["error"]] for fall in falls.values()])  # [sizes, S]
+    best, spread = gains.mean(axis=1).argmax(), np.stack([fall[FOLLOWS] for fall in falls.values()])
     correlations = np.array(list(map(rank_correlation, gains.T, spread.T)))
     k, margins = len(NAMES), [ERROR_MARGIN, *[MARGINS["gini"]] * (len(NAMES) - 1)]
     return {
@@ -163,17 +165,19 @@ def summarise(results: dict[int, np.ndarray]) -> dict[str, Any]:
                 **{
                     condition: {
                         name: {"mean": float(v.mean()), "sd": float(v.std(ddof=1))}
-                        for name, v in zip(names, of[c].T, strict=True)
+                        for name, v in zip(names, values[c].T, strict=True)
                     }
                     for c, condition in enumerate(("none", "dropout"))
                 },
             }
-            for n, of in results.items()
+            for n, values in results.items()
         ],
         "comparisons": [
             {"examples": n, **row}
-            for n, of in results.items()
-            for row in study.paired(list(NAMES.values()), of[0, :, :k], of[1, :, :k], margins)
+            for n, values in results.items()
+            for row in study.paired(
+                list(NAMES.values()), values[0, :, :k], values[1, :, :k], margins
+            )
         ],
         "largest_gain": {
             "examples": list(results)[best],
@@ -185,8 +189,8 @@ def summarise(results: dict[int, np.ndarray]) -> dict[str, Any]:
         },
         "rank_correlation_of_gain_and_spread": study.over_seeds(correlations),
         "second_half": [
-            {"examples": n, "condition": name, **study.over_seeds(of[c, :, k])}
-            for n, of in results.items()
+            {"examples": n, "condition": name, **study.over_seeds(values[c, :, k])}
+            for n, values in results.items()
             for c, name in enumerate(("none", "dropout"))
         ],
     }
@@ -195,7 +199,7 @@ def summarise(results: dict[int, np.ndarray]) -> dict[str, Any]:
 def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Each prediction, and whether it held."""
     rows = {(row["examples"], row["quantity"]): row for row in summary["comparisons"]}
-    sizes = [of["examples"] for of in summary["sizes"]]
+    sizes = [row["examples"] for row in summary["sizes"]]
     smallest = [rows[n, NAMES["error"]] for n in sizes[:2]]
     best, follows = summary["largest_gain"], summary["rank_correlation_of_gain_and_spread"]
     above = {row["examples"]: row for row in best["above_the_gain_with"]}
@@ -252,7 +256,7 @@ def main(folder: Path, size: Size) -> None:
     summary = summarise(results)
     settings = {**asdict(size), "rate": RATE, "order_seed": ORDER_SEED, "learning_rates": chosen}
     del settings["data_dir"], settings["epochs"]
-    values, seconds = {str(n): of for n, of in results.items()}, perf_counter() - start
+    values, seconds = {str(n): measured for n, measured in results.items()}, perf_counter() - start
     judged = judge(summary)
     record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
 

@@ -86,7 +86,7 @@ _PREDICTED = (  # in the order of `Prediction`
     ("own", "networks with dropout are likelier", "networks", "networks, dropout", "nll", "lower"),
     ("own", "networks agree more than masks", "masks", "networks", "mutual information", "lower"),
 )
-PREDICTED = [Prediction(*told) for told in _PREDICTED]
+PREDICTED = [Prediction(*fields) for fields in _PREDICTED]
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def gaps(scaled: jax.Array, arithmetic: jax.Array, geometric: jax.Array) -> Valu
     """Total variation ½ Σ |p - q| of the scaled network from both means over masks, [n, K] each."""
     p, *means = (jnp.exp(log_p) for log_p in (scaled, arithmetic, geometric))
     to_arithmetic, to_geometric = (jnp.abs(p - q).sum(axis=-1) / 2 for q in means)
-    of_digits = {"to arithmetic": to_arithmetic.mean(), "to geometric": to_geometric.mean()}
-    return {**of_digits, "largest gap": to_geometric.max()}
+    mean_gaps = {"to arithmetic": to_arithmetic.mean(), "to geometric": to_geometric.mean()}
+    return {**mean_gaps, "largest gap": to_geometric.max()}
 
 
 def predict(model: MLP, params: Params, x: jax.Array) -> jax.Array:
@@ -159,19 +159,19 @@ def enumerate_masks(model: MLP, params: Params, rates: jax.Array, x: jax.Array) 
 def run_large(size: Size, data: Dataset) -> tuple[dict[str, Values], Values]:
     """`scores` [G, P] of masks and of networks averaged; `gaps` [G] of the first of each group."""
     model = MLP((*size.features, data.n_classes))
-    rate_of = {"networks": 0.0, "networks, dropout": RATE}
-    conditions = [Hparams(study.layer_rates(rate, len(size.features))) for rate in rate_of.values()]
+    rates = {"networks": 0.0, "networks, dropout": RATE}
+    conditions = [Hparams(study.layer_rates(rate, len(size.features))) for rate in rates.values()]
     config, seeds = Config(model, epochs=size.epochs), range(size.seeds * size.members)
     params = fit_population(config, conditions, seeds, study.root_key(), data).params
     firsts = jax.tree.map(lambda leaf: leaf[1:, :: size.members], params)
     keys = jax.random.split(jax.random.key(PASSES_SEED, impl=study.PRNG), (1, size.seeds))
-    of_masks = map_members(average_passes, (model, size.passes), (firsts, keys), data)
-    curves, gaps = jax.tree.map(lambda leaf: leaf[0], of_masks)
+    mask_results = map_members(average_passes, (model, size.passes), (firsts, keys), data)
+    curves, gaps = jax.tree.map(lambda leaf: leaf[0], mask_results)
     log_probs = map_members(predict, (model,), (params,), data.x_test)
     groups = log_probs.reshape(2, size.seeds, size.members, *log_probs.shape[2:])
     sizes = size.passes[: size.members]
-    found = map_members(scores, (sizes, arithmetic_mean), (groups,), data.y_test)
-    curves |= _by_condition(rate_of, found)
+    network_scores = map_members(scores, (sizes, arithmetic_mean), (groups,), data.y_test)
+    curves |= _by_condition(rates, network_scores)
     return curves, gaps
 
 
@@ -181,42 +181,47 @@ def run_small(size: Size, data: Dataset) -> dict[str, Values]:
     conditions = [Hparams(rates=(0.0, *rates)) for rates in MASKED.values()]
     trained = fit_population(config, conditions, range(size.seeds), study.root_key(), data)
     rates = np.array(list(MASKED.values()), np.float32)[:, None].repeat(size.seeds, axis=1)
-    found = map_members(enumerate_masks, (config.model,), (trained.params, rates), data.x_test)
-    return _by_condition(MASKED, found)
+    values = map_members(enumerate_masks, (config.model,), (trained.params, rates), data.x_test)
+    return _by_condition(MASKED, values)
 
 
-def _by_condition(names: Iterable[str], found: Values) -> dict[str, Values]:
+def _by_condition(names: Iterable[str], values: Values) -> dict[str, Values]:
     """Values [S, …] by condition, for values [C, S, …]."""
-    return {name: jax.tree.map(lambda leaf, c=c: leaf[c], found) for c, name in enumerate(names)}
+    return {name: jax.tree.map(lambda leaf, c=c: leaf[c], values) for c, name in enumerate(names)}
 
 
 def sides(size: Size, curves: dict[str, Values], gaps: dict[str, Values]) -> dict[str, Values]:
     """All that is compared: quantities [G] of each side of a comparison."""
 
-    def at(kind: str, column: int) -> Values:
+    def quantities(kind: str, column: int) -> Values:
         return {quantity: values[:, column] for quantity, values in curves[kind].items()}
 
     return {
-        **{kind: at(kind, -1) for kind in curves},
-        "scaled": at("networks, dropout", 0),
-        "1 pass": at("masks", 0),
-        "50 passes": at("masks", size.passes.index(50)),
+        **{kind: quantities(kind, -1) for kind in curves},
+        "scaled": quantities("networks, dropout", 0),
+        "1 pass": quantities("masks", 0),
+        "50 passes": quantities("masks", size.passes.index(50)),
         **gaps,
-        **{name: {where: gaps[where][name] for where in gaps} for name in gaps["large .5"]},
-        "exact": {where: np.zeros(size.seeds) for where in MASKED},
+        **{
+            name: {condition: gaps[condition][name] for condition in gaps}
+            for name in gaps["large .5"]
+        },
+        "exact": {condition: np.zeros(size.seeds) for condition in MASKED},
     }
 
 
 def summarise(size: Size, curves: dict[str, Values], gaps: dict[str, Values]) -> dict[str, Any]:
     """Mean and sd of everything, and the paired comparisons, a family for each pair of sides."""
     compared, comparisons = sides(size, curves, gaps), []
-    predicted = [(told.baseline, told.condition) for told in PREDICTED]
-    for one, other in dict.fromkeys([*predicted, *ALSO]):
-        names = [name for name in compared[one] if name in compared[other]]
-        both = (np.stack([compared[side][q] for q in names], axis=1) for side in (one, other))
+    predicted = [(prediction.baseline, prediction.condition) for prediction in PREDICTED]
+    for baseline, condition in dict.fromkeys([*predicted, *ALSO]):
+        names = [name for name in compared[baseline] if name in compared[condition]]
+        both = (
+            np.stack([compared[side][q] for q in names], axis=1) for side in (baseline, condition)
+        )
         margins = [MARGINS.get(name, np.nan) for name in names]
         rows = study.paired(names, next(both), next(both), margins)
-        comparisons += [{"baseline": one, "condition": other, **row} for row in rows]
+        comparisons += [{"baseline": baseline, "condition": condition, **row} for row in rows]
     everything = {**curves, **gaps}
     return {
         "n_groups": size.seeds,
@@ -230,13 +235,13 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Each prediction, and whether it held: by its verdict, or its interval within a margin."""
     rows = {(r["baseline"], r["condition"], r["quantity"]): r for r in summary["comparisons"]}
     judged = []
-    for told in PREDICTED:
-        row = rows[told.baseline, told.condition, told.quantity]
-        if isinstance(told.wanted, str):
-            held = study.shown(row, told.wanted)
+    for prediction in PREDICTED:
+        row = rows[prediction.baseline, prediction.condition, prediction.quantity]
+        if isinstance(prediction.wanted, str):
+            held = study.shown(row, prediction.wanted)
         else:
-            held = -told.wanted <= row["ci_low"] <= row["ci_high"] <= told.wanted
-        judged.append(study.judged(told.whose, told.claim, held, row))
+            held = -prediction.wanted <= row["ci_low"] <= row["ci_high"] <= prediction.wanted
+        judged.append(study.judged(prediction.whose, prediction.claim, held, row))
     return judged
 
 

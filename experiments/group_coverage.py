@@ -56,8 +56,8 @@ def run(size: Size) -> list[dict[str, Any]]:
                     (draw(rng, n), wider * draw(rng, times_n * n)) for _ in range(size.repetitions)
                 )
                 intervals = [welch_interval(*both) for both in groups]
-                of = covered(intervals, (wider - 1) * mean)
-                rows.append({"law": law, "design": design, "n": n, **of})
+                coverage = covered(intervals, (wider - 1) * mean)
+                rows.append({"law": law, "design": design, "n": n, **coverage})
         print(law, [row["coverage"] for row in rows if row["law"] == law], flush=True)
     return rows
 
@@ -66,10 +66,10 @@ def judge(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Whether coverage lies where it was predicted, law by law."""
 
     def judged(name: str, law: str, least_n: int, low: float) -> dict[str, Any]:
-        of = [row for row in rows if row["law"] == law and row["n"] >= least_n]
-        held = all(low <= row["coverage"] <= 0.97 for row in of)
+        selected = [row for row in rows if row["law"] == law and row["n"] >= least_n]
+        held = all(low <= row["coverage"] <= 0.97 for row in selected)
         claim = f"from {least_n} networks on, {100 * low:.0f} to 97 % under the law: {law}"
-        ends = [end(of, key=lambda row: row["coverage"]) for end in (min, max)]
+        ends = [end(selected, key=lambda row: row["coverage"]) for end in (min, max)]
         return study.judged(name, claim, held, ends)
 
     return [

@@ -115,26 +115,26 @@ def rate_at(width: int) -> float:
 
 def run_widths(size: Size, data: Dataset) -> dict[str, Values]:
     """By width: Ginis and training losses [S] without dropout, at rate .5 and at λ/r = 1/256."""
-    found = {}
+    by_width = {}
     for width in size.widths:
         model = MLP((width, width, data.n_classes))
         rates = {"none": 0.0, "rate .5": 0.5, "λ/r = 1/256": rate_at(width)}
         conditions = [Hparams(study.layer_rates(rate, 2)) for rate in rates.values()]
         config, seeds = Config(model, epochs=size.epochs), range(size.seeds)
         members = fit_population(config, conditions, seeds, study.root_key(), data)
-        of = measure_population(model, members, data.x_train).values
-        found[str(width)] = {
+        measured = measure_population(model, members, data.x_train).values
+        by_width[str(width)] = {
             name: {
-                GINI: np.asarray(of[1]["contribution"]["gini"])[c],
+                GINI: np.asarray(measured[1]["contribution"]["gini"])[c],
                 "Gini of contributions, first hidden layer": np.asarray(
-                    of[0]["contribution"]["gini"]
+                    measured[0]["contribution"]["gini"]
                 )[c],
                 "train loss": np.asarray(members.curve.train.loss)[c, :, -1],
             }
             for c, name in enumerate(rates)
         }
         print(width, flush=True)
-    return found
+    return by_width
 
 
 def log_errors(values: Values) -> dict[str, np.ndarray]:
@@ -144,12 +144,12 @@ def log_errors(values: Values) -> dict[str, np.ndarray]:
             name: np.log(values["inflation"] / values[name]) for name in ("quadratic", "λ Σ c²")
         }
     logs["λ Σ c²"] -= np.nanmedian(logs["λ Σ c²"])
-    return {name: np.abs(of).mean(axis=(0, 2)) for name, of in logs.items()}
+    return {name: np.abs(log).mean(axis=(0, 2)) for name, log in logs.items()}
 
 
 def changes(widths: dict[str, Values], rule: str) -> dict[str, np.ndarray]:
     """The change of the Gini of the last contributions [S] from none, by width."""
-    return {width: of[rule][GINI] - of["none"][GINI] for width, of in widths.items()}
+    return {width: values[rule][GINI] - values["none"][GINI] for width, values in widths.items()}
 
 
 def summarise(values: Values) -> dict[str, Any]:
@@ -160,23 +160,23 @@ def summarise(values: Values) -> dict[str, Any]:
     folds = to_squares[TRAINED.index(0.5), :, 0] / to_squares[0, :, 0]
     rows = []
     for rule in ("rate .5", "λ/r = 1/256"):
-        of = changes(widths, rule)
-        others = [width for width in of if width != "256"]
-        reference = np.stack([of["256"]] * len(others), axis=-1)
-        columns = np.stack([of[width] for width in others], axis=-1)
+        by_width = changes(widths, rule)
+        others = [width for width in by_width if width != "256"]
+        reference = np.stack([by_width["256"]] * len(others), axis=-1)
+        columns = np.stack([by_width[width] for width in others], axis=-1)
         for row in study.paired([GINI] * len(others), reference, columns, SAME):
             rows.append({"rule": rule, "width": int(others[len(rows) % len(others)]), **row})
     return {
         "n_seeds": len(folds),
         "inflation over quadratic": [
-            {"trained": f"{trained:g}", "tested": f"{tested:g}", **study.over_seeds(of)}
+            {"trained": f"{trained:g}", "tested": f"{tested:g}", **study.over_seeds(ratio)}
             for trained, by_rate in zip(TRAINED, to_quadratic, strict=True)
-            for tested, of in zip(TESTED, by_rate.T, strict=True)
+            for tested, ratio in zip(TESTED, by_rate.T, strict=True)
         ],
         "inflation over λ Σ c²": [
-            {"trained": f"{trained:g}", "tested": f"{tested:g}", **study.over_seeds(of)}
+            {"trained": f"{trained:g}", "tested": f"{tested:g}", **study.over_seeds(ratio)}
             for trained, by_rate in zip(TRAINED, to_squares, strict=True)
-            for tested, of in zip(TESTED, by_rate.T, strict=True)
+            for tested, ratio in zip(TESTED, by_rate.T, strict=True)
         ],
         "largest standard error over inflation": float(
             np.max(rates["standard error"] / np.abs(rates["inflation"]))
@@ -188,14 +188,14 @@ def summarise(values: Values) -> dict[str, Any]:
             errors["quadratic"][:, None],
         ),
         "change by width": [
-            {"rule": rule, "width": int(width), **study.over_seeds(of)}
+            {"rule": rule, "width": int(width), **study.over_seeds(change)}
             for rule in ("rate .5", "λ/r = 1/256")
-            for width, of in changes(widths, rule).items()
+            for width, change in changes(widths, rule).items()
         ],
         "against width 256": rows,
         "train loss": {
-            width: {name: float(v["train loss"].mean()) for name, v in of.items()}
-            for width, of in widths.items()
+            width: {name: float(v["train loss"].mean()) for name, v in conditions.items()}
+            for width, conditions in widths.items()
         },
     }
 
@@ -230,8 +230,8 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
 
 def figures(values: Values) -> dict[str, Figure]:
     """Realised against predicted inflation, and the change of the Gini against width."""
-    of_rules = {rule: changes(values["widths"], rule) for rule in ("rate .5", "λ/r = 1/256")}
-    return {"inflation": plot_inflation(values["rates"], TRAINED, of_rules)}
+    changes_by_rule = {rule: changes(values["widths"], rule) for rule in ("rate .5", "λ/r = 1/256")}
+    return {"inflation": plot_inflation(values["rates"], TRAINED, changes_by_rule)}
 
 
 def main(folder: Path, size: Size) -> None:

@@ -59,7 +59,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
 
     def judged(name: str, claim: str, rows: list[dict[str, Any]], low: float) -> dict[str, Any]:
         held = all(low <= row["coverage"] <= 0.97 for row in rows)
-        least, most = (of(rows, key=lambda row: row["coverage"]) for of in (min, max))
+        least, most = (end(rows, key=lambda row: row["coverage"]) for end in (min, max))
         return study.judged(name, claim, held, [least, most])
 
     few = [row for row in summary["coverage"] if row["n"] < MIN_SEEDS and row["law"] == "normal"]
@@ -84,8 +84,8 @@ def markdown(folder: Path) -> str:
     seeds = sorted({row["n"] for row in rows})
     lines = [f"| law | {' | '.join(f'n = {n}' for n in seeds)} |", "|---" * (len(seeds) + 1) + "|"]
     for law in dict.fromkeys(row["law"] for row in rows):
-        found = {row["n"]: f"{100 * row['coverage']:.1f}" for row in rows if row["law"] == law}
-        lines.append(f"| {law} | {' | '.join(found[n] for n in seeds)} |")
+        coverage = {row["n"]: f"{100 * row['coverage']:.1f}" for row in rows if row["law"] == law}
+        lines.append(f"| {law} | {' | '.join(coverage[n] for n in seeds)} |")
     return "\n".join(lines) + "\n"
 
 

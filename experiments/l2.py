@@ -103,23 +103,25 @@ def match(config: Config, base: Hparams, l2: float, size: Size, data: Dataset) -
 
 def measure(model: MLP, trained: Population, data: Dataset, size: Size) -> Quantities:
     """Error, norms, uniformity and reliance of every member."""
-    of_layers = norms(trained.params)
-    found = {"test error, %": 100 * np.asarray(trained.curve.test.error)[..., -1]}
-    found["norm of all weights"] = np.linalg.norm(of_layers, axis=-1)
-    found |= {f"norm, layer {l}": of_layers[..., l] for l in range(of_layers.shape[-1])}
+    layer_norms = norms(trained.params)
+    measured = {"test error, %": 100 * np.asarray(trained.curve.test.error)[..., -1]}
+    measured["norm of all weights"] = np.linalg.norm(layer_norms, axis=-1)
+    measured |= {f"norm, layer {l}": layer_norms[..., l] for l in range(layer_norms.shape[-1])}
     values = measure_population(model, trained, data.x_train).values
     views = {"entries": "|w|", "contribution": "contributions", "path_norm": "path norms"}
-    found |= {
-        f"Gini of {name}, layer {l}": np.asarray(of_layer[view]["gini"])
+    measured |= {
+        f"Gini of {name}, layer {l}": np.asarray(layer_values[view]["gini"])
         for view, name in views.items()
-        for l, of_layer in values.items()
-        if view in of_layer
+        for l, layer_values in values.items()
+        if view in layer_values
     }
     examined = examination(data, size.features)
     relied_on = map_members(reliance, (model,), (trained.params,), examined)
     for name in RELIANCE:
-        found |= {f"{name}, layer {l}": of_layer[name] for l, of_layer in enumerate(relied_on)}
-    return found
+        measured |= {
+            f"{name}, layer {l}": layer_values[name] for l, layer_values in enumerate(relied_on)
+        }
+    return measured
 
 
 def run(size: Size) -> tuple[list[str], Quantities, dict[str, Any]]:
@@ -149,11 +151,11 @@ def apart(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
 
 
 def summarise(
-    names: list[str], found: Quantities, linear: dict[str, regression.Weights]
+    names: list[str], measured: Quantities, linear: dict[str, regression.Weights]
 ) -> dict[str, Any]:
     """Means and sd, the paired comparisons, and how far apart the regressions end."""
-    values = np.stack(list(found.values()), axis=-1)  # [C, S, K]
-    of = dict(zip(names, values, strict=True))
+    values = np.stack(list(measured.values()), axis=-1)  # [C, S, K]
+    by_condition = dict(zip(names, values, strict=True))
     distances = {
         scales: {
             "dropout from L2": apart(w["dropout"], w["L2"]),
@@ -167,15 +169,15 @@ def summarise(
         "conditions": {
             name: {
                 q: {"mean": float(v.mean()), "sd": float(v.std(ddof=1))}
-                for q, v in zip(found, of[name].T, strict=True)
+                for q, v in zip(measured, by_condition[name].T, strict=True)
             }
             for name in names
         },
         "comparisons": study.paired_conditions(
             PAIRS,
-            list(found),
-            of,
-            [MARGINS["gini"] if name.startswith("Gini") else np.nan for name in found],
+            list(measured),
+            by_condition,
+            [MARGINS["gini"] if name.startswith("Gini") else np.nan for name in measured],
         ),
         "regression": distances,
     }
@@ -198,8 +200,8 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
                 row = rows[baseline, condition, f"{quantity}, layer {l}"]
                 claim = f"{quantity}, layer {l}, is lower with {condition} than under L2"
                 judged.append(study.judged(prediction, claim, study.shown(row, "lower"), row))
-    (equal, of_equal), (different, of_different) = summary["regression"].items()
-    far, near = of_different["dropout from L2"], of_equal["dropout from L2"]
+    (equal, equal_distances), (different, different_distances) = summary["regression"].items()
+    far, near = different_distances["dropout from L2"], equal_distances["dropout from L2"]
     claim = f"features of {equal}: dropout and L2 end within 2 %"
     judged.append(study.judged("N3", claim, near["ci_high"] < NEAR, near))
     claim = f"features of {different}: dropout and L2 end at least 20 % apart"
@@ -221,20 +223,22 @@ def figures(values: dict[str, Any]) -> dict[str, Figure]:
 
 
 @mpl.rc_context(style.STYLE)
-def plot_matched(of: dict[str, Quantities]) -> Figure:
+def plot_matched(conditions: dict[str, Quantities]) -> Figure:
     """Every quantity under every condition: all seeds as points, their mean as a line."""
-    names = list(of)
-    found = {q: np.stack([of[name][q] for name in names]) for q in of[names[0]]}
+    names = list(conditions)
+    quantities = {
+        q: np.stack([conditions[name][q] for name in names]) for q in conditions[names[0]]
+    }
     figure = Figure(figsize=(9.6, 9.6), layout="constrained")
     n_columns = 4
-    grid = figure.subplots(-(-len(found) // n_columns), n_columns, sharex=True)
-    for axes, (quantity, values) in zip(grid.ravel(), found.items(), strict=False):
+    grid = figure.subplots(-(-len(quantities) // n_columns), n_columns, sharex=True)
+    for axes, (quantity, values) in zip(grid.ravel(), quantities.items(), strict=False):
         style.draw_points(axes, names, values)
         axes.set_title(quantity.replace(", layer", "\nlayer"))
         axes.set_ylim(bottom=0)
-    for axes in grid.ravel()[len(found) :]:
+    for axes in grid.ravel()[len(quantities) :]:
         axes.set_axis_off()
-    n_seeds = found["test error, %"].shape[1]
+    n_seeds = quantities["test error, %"].shape[1]
     figure.suptitle(f"Dropout and L2, matched: {n_seeds} seeds, line: mean", size=10)
     return figure
 
@@ -242,12 +246,12 @@ def plot_matched(of: dict[str, Quantities]) -> Figure:
 def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the predictions as judged."""
     start = perf_counter()
-    names, found, matched = run(size)
+    names, measured, matched = run(size)
     linear = regression.run(size.seeds, size.steps)
-    summary = summarise(names, found, linear)
+    summary = summarise(names, measured, linear)
     settings = {**size.__dict__, "rate": RATE, **matched}
-    of = {name: {q: v[c] for q, v in found.items()} for c, name in enumerate(names)}
-    values, judged = {"matched": of, "regression": linear}, judge(summary)
+    by_condition = {name: {q: v[c] for q, v in measured.items()} for c, name in enumerate(names)}
+    values, judged = {"matched": by_condition, "regression": linear}, judge(summary)
     seconds = perf_counter() - start
     record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
 

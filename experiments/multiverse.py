@@ -104,13 +104,13 @@ def specify(universe: Universe, values: np.ndarray) -> list[Row]:
             continue
         higher = name in HIGHER_IS_UNIFORM
         compared = compare(family[0, pairs], family[1, pairs], higher, MARGINS[name])
-        for (view, role), one in zip(QUANTITIES, compared, strict=True):
-            scale = 100 * (-1 if higher else 1) / one.baseline_mean
-            low, high = sorted((scale * one.ci_low, scale * one.ci_high))
+        for (view, role), comparison in zip(QUANTITIES, compared, strict=True):
+            scale = 100 * (-1 if higher else 1) / comparison.baseline_mean
+            low, high = sorted((scale * comparison.ci_low, scale * comparison.ci_high))
             chosen = {"stopping": stopping, "measure": name, "view": view, "role": role}
-            values_ = {"n": int(pairs.sum()), "baseline": one.baseline_mean}
-            values_ |= {"percent": scale * one.difference, "low": low, "high": high}
-            verdict = "negligible" if "negligibl" in one.verdict else one.verdict
+            values_ = {"n": int(pairs.sum()), "baseline": comparison.baseline_mean}
+            values_ |= {"percent": scale * comparison.difference, "low": low, "high": high}
+            verdict = "negligible" if "negligibl" in comparison.verdict else comparison.verdict
             rows.append({**universe._asdict(), **chosen, **values_, "verdict": verdict})
     return rows
 
@@ -122,8 +122,8 @@ def of_question(rows: list[Row], views: Sequence[str], role: str) -> list[Row]:
 
 def judge(rows: list[Row]) -> list[dict[str, Any]]:
     """Each prediction, and whether it held."""
-    of = {(view, role): of_question(rows, (view,), role) for view, role in QUANTITIES}
-    counts = {cell: count(of_cell) for cell, of_cell in of.items()}
+    cells = {(view, role): of_question(rows, (view,), role) for view, role in QUANTITIES}
+    counts = {cell: count(cell_rows) for cell, cell_rows in cells.items()}
     expected = [
         *(("P1", view, role, "more uniform") for view, role in QUANTITIES[3:]),
         ("P3", "entries", "first", "less uniform"),
@@ -143,8 +143,8 @@ def judge(rows: list[Row]) -> list[dict[str, Any]]:
     judged.append(study.judged("M2", claim, neither, middle))
 
     claim = "the optimizer matters more to entries, first layer, than to contribution, last layer"
-    weights = optimizer_gap(of["entries", "first"], "less uniform")
-    units = optimizer_gap(of["contribution", "last"], "more uniform")
+    weights = optimizer_gap(cells["entries", "first"], "less uniform")
+    units = optimizer_gap(cells["contribution", "last"], "more uniform")
     evidence = {"gap of shares, entries": weights, "gap of shares, contribution": units}
     judged.append(study.judged("M3", claim, weights > units, evidence))
     share = disagreement(rows, "gini", "cv")
@@ -152,7 +152,7 @@ def judge(rows: list[Row]) -> list[dict[str, Any]]:
     judged.append(study.judged("M4", claim, share <= 0.1, {"share": share}))
     for view, role in (("entries", "first"), ("entries", "output"), ("contribution", "last")):
         claim = f"{view}, {role} layer: less at equal training loss than after the last epoch"
-        medians = [median_of(of[view, role], stop) for stop in (STOPS[2], STOPS[0])]
+        medians = [median_of(cells[view, role], stop) for stop in (STOPS[2], STOPS[0])]
         evidence = {"medians, %": medians}
         judged.append(study.judged("M5", claim, abs(medians[0]) < abs(medians[1]), evidence))
     return judged
@@ -167,8 +167,8 @@ def optimizer_gap(rows: Sequence[Row], verdict: str) -> float:
 
 def median_of(rows: Sequence[Row], stopping: str) -> float:
     """The median difference at a stop in per cent; NaN if no universe came to it."""
-    found = [row["percent"] for row in rows if row["stopping"] == stopping]
-    return float(np.median(found)) if found else np.nan
+    percents = [row["percent"] for row in rows if row["stopping"] == stopping]
+    return float(np.median(percents)) if percents else np.nan
 
 
 def disagreement(rows: Sequence[Row], one_measure: str, other_measure: str) -> float:
@@ -189,22 +189,22 @@ def train_all(size: Size) -> dict[Universe, dict[str, Any]]:
     return trained
 
 
-def told(universe: Universe, found: dict[str, Any]) -> dict[str, Any]:
+def told(universe: Universe, training: dict[str, Any]) -> dict[str, Any]:
     """The entry of a training in the record: its choices, and how equal the losses are."""
-    loss = np.array(found["level_loss"], float)
+    loss = np.array(training["level_loss"], float)
     reached = (loss < LEVEL).all(axis=0)
     means = loss[:, reached].mean(axis=1).tolist() if reached.any() else [None, None]
     equal = {"n": int(reached.sum()), "loss_none": means[0], "loss_dropout": means[1]}
-    return {**universe._asdict(), STOPS[2]: equal, "seconds": round(found["seconds"], 1)}
+    return {**universe._asdict(), STOPS[2]: equal, "seconds": round(training["seconds"], 1)}
 
 
 def specify_all(values: dict[str, np.ndarray]) -> list[Row]:
     """The rows of all universes, by their names as `main` writes them."""
     rows = []
-    for name, of in values.items():
+    for name, universe_values in values.items():
         initializer, optimizer, width, depth, data = name.split()
         universe = Universe(initializer, optimizer, int(width), int(depth), data)
-        rows += specify(universe, of)
+        rows += specify(universe, universe_values)
     return rows
 
 
@@ -216,8 +216,8 @@ def figures(values: dict[str, np.ndarray]) -> dict[str, Figure]:
 def draw(rows: list[Row]) -> dict[str, Figure]:
     """A specification curve for each question."""
     return {
-        name: plot_curve(of.about, of_question(rows, of.views, of.role), MAIN)
-        for name, of in QUESTIONS.items()
+        name: plot_curve(question.about, of_question(rows, question.views, question.role), MAIN)
+        for name, question in QUESTIONS.items()
     }
 
 
@@ -225,22 +225,28 @@ def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the answer."""
     trained = train_all(size)
     start = perf_counter()
-    values = {" ".join(map(str, of)): np.array(f["values"], float) for of, f in trained.items()}
+    values = {
+        " ".join(map(str, universe)): np.array(f["values"], float)
+        for universe, f in trained.items()
+    }
     rows = specify_all(values)
-    answers = {name: of_question(rows, of.views, of.role) for name, of in QUESTIONS.items()}
+    answers = {
+        name: of_question(rows, question.views, question.role)
+        for name, question in QUESTIONS.items()
+    }
     summary = {
-        "trainings": [told(universe, found) for universe, found in trained.items()],
+        "trainings": [told(universe, training) for universe, training in trained.items()],
         "questions": {
             name: {
-                "said": say(QUESTIONS[name].about, of),
-                "all": count(of),
-                "by_choice": by_choice(of),
+                "said": say(QUESTIONS[name].about, answer),
+                "all": count(answer),
+                "by_choice": by_choice(answer),
             }
-            for name, of in answers.items()
+            for name, answer in answers.items()
         },
     }
-    tables = {name: table(of) for name, of in answers.items()}
-    seconds = sum(found["seconds"] for found in trained.values()) + perf_counter() - start
+    tables = {name: table(answer) for name, answer in answers.items()}
+    seconds = sum(training["seconds"] for training in trained.values()) + perf_counter() - start
     settings = {**asdict(size), "fashion_dir": bool(size.fashion_dir), "level": LEVEL, "rate": RATE}
     del settings["cache"]
     record.write(folder, settings, summary, judge(rows), draw(rows), seconds, tables, values)
