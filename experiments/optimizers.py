@@ -106,13 +106,13 @@ def train(name: str, width: int, size: Size, data: Dataset) -> dict[Setting, dic
         for learning_rate, rate in itertools.product(learning_rates, (0.0, RATE))
     ]
     members = (
-        jax.tree.map(lambda of: np.stack([of] * n_seeds, 1), stack_conditions(conditions)),
+        jax.tree.map(lambda leaf: np.stack([leaf] * n_seeds, 1), stack_conditions(conditions)),
         jnp.broadcast_to(keys_of(n_seeds), (len(conditions), n_seeds)),
         np.ones((len(conditions), n_seeds), np.float32),
     )
-    at = looks_at(size.epochs * (len(data.x_train) // config.batch_size))
+    steps = looks_at(size.epochs * (len(data.x_train) // config.batch_size))
     followed = min(N_FOLLOWED, len(data.x_train))
-    numbers = map_members(numbers_of, (config, at, followed), members, data)
+    numbers = map_members(numbers_of, (config, steps, followed), members, data)
     named = {
         GINI: "contributions, layer 1",
         "path norms, last hidden layer": "path norms, layer 1",
@@ -132,10 +132,16 @@ def train(name: str, width: int, size: Size, data: Dataset) -> dict[Setting, dic
 
 
 def numbers_of(
-    config: Config, at: tuple[int, ...], n: int, hparams: Hparams, key: Any, scale: Any, data: Any
+    config: Config,
+    steps: tuple[int, ...],
+    n: int,
+    hparams: Hparams,
+    key: Any,
+    scale: Any,
+    data: Any,
 ) -> dict[str, jax.Array]:
     """The numbers of `course`, without profiles."""
-    return course(config, at, (1.0,), hparams, key, scale, data, n)[0].numbers
+    return course(config, steps, (1.0,), hparams, key, scale, data, n)[0].numbers
 
 
 def at_level(loss: np.ndarray, values: np.ndarray, level: float) -> float:
@@ -151,12 +157,12 @@ def at_level(loss: np.ndarray, values: np.ndarray, level: float) -> float:
 
 def at_levels(values: dict[str, np.ndarray], quantity: str) -> np.ndarray:
     """Values [levels, none and dropout, S] of a quantity when each level is reached."""
-    loss, of = values[LOSS], values[quantity]
+    loss, value = values[LOSS], values[quantity]
     return np.array(
         [
             [
                 [at_level(l, v, level) for l, v in zip(*rows, strict=True)]
-                for rows in zip(loss, of, strict=True)
+                for rows in zip(loss, value, strict=True)
             ]
             for level in LEVELS
         ]
@@ -172,7 +178,7 @@ def padded(columns: list[np.ndarray]) -> np.ndarray:
 
 
 def compared(
-    told: list[dict[str, Any]],
+    labels: list[dict[str, Any]],
     baseline: list[np.ndarray],
     condition: list[np.ndarray],
     margin: float,
@@ -187,35 +193,38 @@ def compared(
         padded(list(itertools.compress(columns, pairs))) for columns in (baseline, condition)
     )
     rows = study.paired([GINI] * len(first.T), first, second, margin)
-    return [{**t, **row} for t, row in zip(itertools.compress(told, pairs), rows, strict=True)]
+    return [{**t, **row} for t, row in zip(itertools.compress(labels, pairs), rows, strict=True)]
 
 
-def summarise(found: dict[Setting, dict[str, np.ndarray]]) -> dict[str, Any]:
+def summarise(results: dict[Setting, dict[str, np.ndarray]]) -> dict[str, Any]:
     """The families of the predictions, and what else differs at a level."""
-    ginis = {setting: at_levels(values, GINI) for setting, values in found.items()}
-    cells = [(setting, i) for setting in found for i in range(len(LEVELS))]
+    ginis = {setting: at_levels(values, GINI) for setting, values in results.items()}
+    cells = [(setting, i) for setting in results for i in range(len(LEVELS))]
 
-    def told(setting: Setting, i: int) -> dict[str, Any]:
+    def label(setting: Setting, i: int) -> dict[str, Any]:
         return {**setting._asdict(), "level": LEVELS[i]}
 
-    def family(of: list[tuple[Setting, int]]) -> list[dict[str, Any]]:
-        values = [ginis[setting][i] for setting, i in of]
+    def family(selected: list[tuple[Setting, int]]) -> list[dict[str, Any]]:
+        values = [ginis[setting][i] for setting, i in selected]
         return compared(
-            [told(*cell) for cell in of], [v[0] for v in values], [v[1] for v in values], MARGIN
+            [label(*cell) for cell in selected],
+            [v[0] for v in values],
+            [v[1] for v in values],
+            MARGIN,
         )
 
     def change(setting: Setting, i: int) -> np.ndarray:
         return ginis[setting][i][1] - ginis[setting][i][0]
 
-    wide = max(setting.width for setting in found)
+    wide = max(setting.width for setting in results)
     slow, fast = (
         [change(Setting(name, rate, wide), LEVELS.index(0.1)) for name in ("Adam", "AdamW")]
         for rate in (1e-4, 1e-3)
     )
-    of_adam = [cell for cell in cells if cell[0].optimizer == "Adam"]
-    w = [change(setting._replace(optimizer="AdamW"), i) for setting, i in of_adam]
-    fastest = [s for s in found if (s.optimizer, s.learning_rate) == ("Adam", 1e-3)]
-    ends = [found[s][GINI][1, :, -1] - found[s][GINI][0, :, -1] for s in fastest]
+    adam_cells = [cell for cell in cells if cell[0].optimizer == "Adam"]
+    w = [change(setting._replace(optimizer="AdamW"), i) for setting, i in adam_cells]
+    fastest = [s for s in results if (s.optimizer, s.learning_rate) == ("Adam", 1e-3)]
+    ends = [results[s][GINI][1, :, -1] - results[s][GINI][0, :, -1] for s in fastest]
     lowest = [change(s, len(LEVELS) - 1) for s in fastest]
     return {
         "A1": family([cell for cell in cells if cell[0].optimizer == "SGD"]),
@@ -226,12 +235,14 @@ def summarise(found: dict[Setting, dict[str, np.ndarray]]) -> dict[str, Any]:
             fast,
             np.nan,
         ),
-        "A4": compared([told(*cell) for cell in of_adam], [change(*c) for c in of_adam], w, MARGIN),
+        "A4": compared(
+            [label(*cell) for cell in adam_cells], [change(*c) for c in adam_cells], w, MARGIN
+        ),
         "A5": compared([s._asdict() for s in fastest], ends, lowest, np.nan),
         "beside": [
-            {**told(setting, i), "quantity": name, **_means(found[setting], name, i)}
+            {**label(setting, i), "quantity": name, **_means(results[setting], name, i)}
             for setting, i in cells
-            for name in found[setting]
+            for name in results[setting]
             if name not in (LOSS, GINI)
         ],
     }
@@ -239,9 +250,9 @@ def summarise(found: dict[Setting, dict[str, np.ndarray]]) -> dict[str, Any]:
 
 def _means(values: dict[str, np.ndarray], quantity: str, level: int) -> dict[str, Any]:
     """Means over the pairs that reach a level, none and dropout, and how many pairs do."""
-    of = at_levels(values, quantity)[level]
-    pairs = np.isfinite(of).all(axis=0)
-    none, dropout = of[:, pairs].mean(axis=1).tolist() if pairs.any() else (None, None)
+    level_values = at_levels(values, quantity)[level]
+    pairs = np.isfinite(level_values).all(axis=0)
+    none, dropout = level_values[:, pairs].mean(axis=1).tolist() if pairs.any() else (None, None)
     return {"n": int(pairs.sum()), "none": none, "dropout": dropout}
 
 
@@ -283,16 +294,16 @@ def figures(summary: dict[str, Any]) -> dict[str, Figure]:
 def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the predictions as judged."""
     start, data = perf_counter(), load_dataset(size.dataset)
-    found: dict[Setting, dict[str, np.ndarray]] = {}
+    results: dict[Setting, dict[str, np.ndarray]] = {}
     for name, width in itertools.product(OPTIMIZERS, size.widths):
-        found |= train(name, width, size, data)
+        results |= train(name, width, size, data)
         print(name, width, f"{perf_counter() - start:.0f} s", flush=True)
-    summary = summarise(found)
+    summary = summarise(results)
     settings = {**vars(size), "rate": RATE, "levels": LEVELS}
     del settings["features"]
     values = {
-        "-".join(map(str, setting)): {name: of[name] for name in (LOSS, GINI)}
-        for setting, of in found.items()
+        "-".join(map(str, setting)): {name: quantities[name] for name in (LOSS, GINI)}
+        for setting, quantities in results.items()
     }
     judged, seconds = judge(summary), perf_counter() - start
     record.write(folder, settings, summary, judged, figures(summary), seconds, values=values)

@@ -84,8 +84,8 @@ def measure(network: Any, x: np.ndarray) -> dict[tuple[int, str], float]:
         h = np.maximum(h @ kernel + bias, 0)
         alive = np.ptp(h, axis=0) > 0
         values[l, "entries"] = gini(kernel[np.ix_(live, alive)])
-        each = np.sqrt(np.mean(h**2, axis=0)) * np.linalg.norm(kernels[l + 1], axis=1)
-        values[l, "contribution"] = gini(each[alive])
+        contributions = np.sqrt(np.mean(h**2, axis=0)) * np.linalg.norm(kernels[l + 1], axis=1)
+        values[l, "contribution"] = gini(contributions[alive])
         live = alive
     return values
 
@@ -106,9 +106,9 @@ def of_library() -> Ginis:
     """The Ginis of networks that this library trained, from the record of the main study."""
     ginis = {}
     for condition, values in record.values_of(study.RESULTS / "weight_uniformity").items():
-        for name, of in values["measures"].items():
-            if found := re.fullmatch(r"gini of (\w+), layer (\d+)", name):
-                ginis[condition, int(found[2]), found[1]] = of.tolist()
+        for name, by_seed in values["measures"].items():
+            if match := re.fullmatch(r"gini of (\w+), layer (\d+)", name):
+                ginis[condition, int(match[2]), match[1]] = by_seed.tolist()
     return ginis
 
 
@@ -118,8 +118,8 @@ def summarise(ginis: Ginis) -> dict[str, Any]:
     for (condition, layer, view), values in sorted(ginis.items()):
         row: dict[str, Any] = {"condition": condition, "layer": layer, "view": view}
         both = {"pytorch": values, "library": library[condition, layer, view]}
-        for name, of in both.items():
-            row[name] = {**study.over_seeds(np.array(of)), "n": len(of)}
+        for name, by_seed in both.items():
+            row[name] = {**study.over_seeds(np.array(by_seed)), "n": len(by_seed)}
         rows.append(row)
     return {"ginis": rows}
 
@@ -128,8 +128,10 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Whether the intervals of every Gini overlap."""
     judged = []
     for row in summary["ginis"]:
-        one, other = row["pytorch"], row["library"]
-        overlap = one["ci_low"] <= other["ci_high"] and other["ci_low"] <= one["ci_high"]
+        pytorch, library = row["pytorch"], row["library"]
+        overlap = (
+            pytorch["ci_low"] <= library["ci_high"] and library["ci_low"] <= pytorch["ci_high"]
+        )
         claim = f"{row['view']} of layer {row['layer']}, {row['condition']}: intervals overlap"
         judged.append(study.judged("U1", claim, overlap, row))
     return judged
@@ -162,7 +164,9 @@ def main(folder: Path, size: Size) -> None:
     start = perf_counter()
     ginis = run(size)
     summary = summarise(ginis)
-    values = {f"{view}, layer {layer}, {name}": of for (name, layer, view), of in ginis.items()}
+    values = {
+        f"{view}, layer {layer}, {name}": by_seed for (name, layer, view), by_seed in ginis.items()
+    }
     versions = {"torch": importlib.import_module("torch").__version__}
     settings = {**size.__dict__, "rates": RATES, **versions}
     judged, seconds = judge(summary), perf_counter() - start

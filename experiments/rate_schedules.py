@@ -115,8 +115,8 @@ def summarise(results: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
         "n_seeds": len(halfway),
         "conditions": {
             name: {
-                quantity: {"mean": float(of.mean()), "sd": float(of.std(ddof=1))}
-                for quantity, of in zip(quantities, last(name).T, strict=True)
+                quantity: {"mean": float(column.mean()), "sd": float(column.std(ddof=1))}
+                for quantity, column in zip(quantities, last(name).T, strict=True)
             }
             for name in results
         },
@@ -165,14 +165,14 @@ def figures(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Figure]:
     along, *panels = figure.subplots(2, 2).ravel()
     errors = {name: values[name][ERROR] for name in names}
     style.draw_bands(along, values["none"]["epochs"], errors)
-    every = np.stack(list(errors.values()))
-    low, high = 0.9 * every.min(), 2 * np.median(every[..., -1])
+    all_errors = np.stack(list(errors.values()))
+    low, high = 0.9 * all_errors.min(), 2 * np.median(all_errors[..., -1])
     along.set(xlabel="epoch", title=ERROR, ylim=(low, high))
     along.legend(handles=style.legend(names))
     for axes, name in zip(panels, quantities, strict=True):
         style.draw_points(axes, names, [at_end(values[condition][name]) for condition in names])
         axes.set_title(f"{name}, at the end" if name == ERROR else name)
-    n_seeds = every.shape[1]
+    n_seeds = all_errors.shape[1]
     figure.suptitle(f"When to drop: mean and range, or points, of {n_seeds} seeds", size=10)
     return {"schedules": figure}
 

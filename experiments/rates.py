@@ -73,7 +73,7 @@ def fit(
 ) -> Population:
     """A population with these rates as conditions."""
     config = Config(model, epochs=size.epochs)
-    conditions = [Hparams(rates=of_layers) for of_layers in rates]
+    conditions = [Hparams(rates=layer_rates) for layer_rates in rates]
     return fit_population(config, conditions, seeds, study.root_key(), data)
 
 
@@ -104,20 +104,20 @@ def run(size: Size) -> dict[str, np.ndarray]:
         (*study.layer_rates(first, n_hidden - 1), last) for first, last in product(GRID, GRID)
     ]
     gridded = train(two_rates, grid_seeds, data=data)
-    of_grid = measure_population(model, gridded, data.x_train).values
+    grid_values = measure_population(model, gridded, data.x_train).values
     results["grid"] = last_error(gridded)
     for layer in range(n_hidden):
-        results[f"grid gini {layer}"] = of_grid[layer]["contribution"]["gini"]
+        results[f"grid gini {layer}"] = grid_values[layer]["contribution"]["gini"]
     pixels = [study.layer_rates(0.5, n_hidden, pixels=rate) for rate in PIXEL_RATES]
     results["pixels"] = last_error(train(pixels, seeds, data=data))
-    of_widths = [study.layer_rates(rate, n_hidden) for rate in size.width_rates]
+    rates_by_width = [study.layer_rates(rate, n_hidden) for rate in size.width_rates]
     fixed = MLP((*(size.kept,) * n_hidden, data.n_classes))
-    results["fixed width"] = last_error(fit(fixed, of_widths, seeds, size, data))
+    results["fixed width"] = last_error(fit(fixed, rates_by_width, seeds, size, data))
     wider = []
-    for rate, of_layers in zip(size.width_rates, of_widths, strict=True):
+    for rate, layer_rates in zip(size.width_rates, rates_by_width, strict=True):
         width = round(size.kept / (1 - rate))
         model = MLP((*(width,) * n_hidden, data.n_classes))
-        wider.append(last_error(fit(model, [of_layers], seeds, size, data)))
+        wider.append(last_error(fit(model, [layer_rates], seeds, size, data)))
     results["width times keep"] = np.concatenate(wider)
     return {name: np.asarray(values, np.float64) for name, values in results.items()}
 
@@ -126,7 +126,7 @@ def summarise(results: dict[str, np.ndarray]) -> dict[str, Any]:
     """Paired comparisons, means and sd."""
     sweep = results["sweep"]
     chosen = int(results["validation"].mean(axis=1).argmin())
-    rates, pixel_rates = ([f"{rate:g}" for rate in of] for of in (RATES, PIXEL_RATES))
+    rates, pixel_rates = ([f"{rate:g}" for rate in axis] for axis in (RATES, PIXEL_RATES))
     ginis = [name for name in results if name.startswith("gini")]
     tenth, half = (
         np.stack([results[name][RATES.index(rate)] for name in ginis], axis=-1)
@@ -143,10 +143,10 @@ def summarise(results: dict[str, np.ndarray]) -> dict[str, Any]:
         },
         "rate_of_least_validation_error": RATES[chosen],
         "error_against_chosen_by_validation": study.paired(
-            rates, *_against(sweep, chosen), ERROR_MARGIN
+            rates, *_baseline_and_conditions(sweep, chosen), ERROR_MARGIN
         ),
         "pixels_against_none": study.paired(
-            pixel_rates, *_against(results["pixels"], 0), ERROR_MARGIN
+            pixel_rates, *_baseline_and_conditions(results["pixels"], 0), ERROR_MARGIN
         ),
         "gini_from_.1_to_.5": study.paired(ginis, tenth, half, MARGINS["gini"]),
         "widening_at_.9": study.paired(["test error, %"], fixed, wider, ERROR_MARGIN),
@@ -155,7 +155,7 @@ def summarise(results: dict[str, np.ndarray]) -> dict[str, Any]:
     }
 
 
-def _against(values: np.ndarray, baseline: int) -> tuple[np.ndarray, np.ndarray]:
+def _baseline_and_conditions(values: np.ndarray, baseline: int) -> tuple[np.ndarray, np.ndarray]:
     """Baseline and conditions as [S, K], for values [K, S]."""
     return np.broadcast_to(values[baseline], values.shape).T, values.T
 
@@ -163,19 +163,17 @@ def _against(values: np.ndarray, baseline: int) -> tuple[np.ndarray, np.ndarray]
 def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Each prediction, and whether it held."""
     against = summary["error_against_chosen_by_validation"]
-    of_chosen = {float(row["quantity"]): row for row in against}
+    by_rate = {float(row["quantity"]): row for row in against}
     (wider,) = summary["widening_at_.9"]
     (pixels,) = (r for r in summary["pixels_against_none"] if r["quantity"] == "0.2")
     judged = [
         study.judged_within(
             "R1",
             f"for rates .2 to .6 the error is at most {FLATNESS:g} points above the chosen rate's",
-            [of_chosen[rate] for rate in FLAT],
+            [by_rate[rate] for rate in FLAT],
             high=FLATNESS,
         ),
-        study.judged_within(
-            "R2", "at rate .9 it is at least 1 point worse", [of_chosen[0.9]], low=1
-        ),
+        study.judged_within("R2", "at rate .9 it is at least 1 point worse", [by_rate[0.9]], low=1),
         study.judged(
             "R3", "with as many units kept, it is less bad at .9", wider["ci_high"] < 0, wider
         ),

@@ -59,10 +59,14 @@ def run(size: Size) -> tuple[Values, dict[str, Any]]:
         "DropConnect": model.clone(noise=drop_connect, noise_on_kernels=True),
     }
     names, params, conditions = train(model, noisy, size, data)
-    of_layers = map_members(reliance, (model,), (params,), examination(data, size.features))
-    found = {name: np.stack([of[name] for of in of_layers], axis=2) for name in of_layers[0]}
+    layer_values = map_members(reliance, (model,), (params,), examination(data, size.features))
+    measured = {
+        name: np.stack([values[name] for values in layer_values], axis=2)
+        for name in layer_values[0]
+    }
     return {
-        name: {measure: of[c] for measure, of in found.items()} for c, name in enumerate(names)
+        name: {measure: values[c] for measure, values in measured.items()}
+        for c, name in enumerate(names)
     }, conditions
 
 
@@ -73,9 +77,11 @@ def summarise(values: Values) -> dict[str, Any]:
     pairs = [(names[0], name) for name in names[1:]]
     comparisons = []
     for measure in MEASURES:
-        of = {name: values[name][measure] for name in names}
+        by_condition = {name: values[name][measure] for name in names}
         margin = MARGINS.get(measure, np.nan)
-        for row in study.paired_conditions(pairs, list(map(str, range(n_layers))), of, margin):
+        for row in study.paired_conditions(
+            pairs, list(map(str, range(n_layers))), by_condition, margin
+        ):
             layer = int(row.pop("quantity"))
             comparisons.append({"layer": layer, "quantity": measure, **row})
     return {
@@ -85,12 +91,12 @@ def summarise(values: Values) -> dict[str, Any]:
             name: [
                 {
                     "layer": l,
-                    **{measure: float(of[measure][:, l].mean()) for measure in MEASURES},
-                    "error_curve": of["curve"][:, l].mean(axis=0).tolist(),
+                    **{measure: float(measures[measure][:, l].mean()) for measure in MEASURES},
+                    "error_curve": measures["curve"][:, l].mean(axis=0).tolist(),
                 }
                 for l in range(n_layers)
             ]
-            for name, of in values.items()
+            for name, measures in values.items()
         },
         "comparisons": comparisons,
     }
@@ -132,8 +138,8 @@ def plot_curves(values: Values) -> Figure:
     figure = Figure(figsize=(4 * n_layers, 3.6), layout="constrained")
     grid = figure.subplots(1, n_layers, sharey=True, squeeze=False)[0]
     for l, axes in enumerate(grid):
-        of_layer = {name: 100 * of["curve"][:, l] for name, of in values.items()}
-        style.draw_bands(axes, FRACTIONS, of_layer)
+        curves = {name: 100 * measures["curve"][:, l] for name, measures in values.items()}
+        style.draw_bands(axes, FRACTIONS, curves)
         axes.axvline(RATE, color=style.GREY, lw=0.8, ls=":")
         axes.set(title=f"units of layer {l}", xlabel="fraction taken out", xlim=(0, 1))
     grid[0].set(ylabel="test error, %", ylim=(0, 100))
@@ -150,7 +156,9 @@ def plot_measures(values: Values) -> Figure:
     grid = figure.subplots(len(MEASURES), n_layers, squeeze=False, sharey="row", sharex=True)
     for row, (measure, unit) in zip(grid, MEASURES.items(), strict=True):
         for l, axes in enumerate(row):
-            style.draw_points(axes, list(values), [of[measure][:, l] for of in values.values()])
+            style.draw_points(
+                axes, list(values), [measures[measure][:, l] for measures in values.values()]
+            )
         row[0].set_ylim(bottom=0)
         words = measure.split()
         middle = (len(words) + 1) // 2

@@ -78,15 +78,15 @@ PERTURBATIONS = {
 def conditions(n_hidden: int) -> dict[str, Hparams]:
     """The conditions by name."""
 
-    def of(hidden: float, pixels: float = 0.0, weight_decay: float = 0.0) -> Hparams:
+    def hparams(hidden: float, pixels: float = 0.0, weight_decay: float = 0.0) -> Hparams:
         return Hparams(study.layer_rates(hidden, n_hidden, pixels), weight_decay=weight_decay)
 
     return {
-        "none": of(0.0),
-        "dropout": of(0.5),
-        "L2": of(0.0, weight_decay=study.tuned_l2()),
-        "pixel dropout": of(0.0, pixels=0.2),
-        "both dropouts": of(0.5, pixels=0.2),
+        "none": hparams(0.0),
+        "dropout": hparams(0.5),
+        "L2": hparams(0.0, weight_decay=study.tuned_l2()),
+        "pixel dropout": hparams(0.0, pixels=0.2),
+        "both dropouts": hparams(0.5, pixels=0.2),
     }
 
 
@@ -97,10 +97,10 @@ def accuracies(
     x, y = test
     keys = jax.random.split(key, len(PERTURBATIONS))
     results = {}
-    for key, (name, of) in zip(keys, PERTURBATIONS.items(), strict=True):
-        at_strengths = jax.vmap(of.move, (None, None, 0))
+    for key, (name, perturbation) in zip(keys, PERTURBATIONS.items(), strict=True):
+        at_strengths = jax.vmap(perturbation.move, (None, None, 0))
         moved = jax.vmap(at_strengths, (0, 0, None))(
-            jax.random.split(key, len(x)), x, jnp.asarray(of.strengths, jnp.float32)
+            jax.random.split(key, len(x)), x, jnp.asarray(perturbation.strengths, jnp.float32)
         )
         outputs = cast(jax.Array, model.apply(params, moved))  # [n, F, K]
         errors = jax.vmap(jax.vmap(error_rate, (0, None)))(outputs, y)
@@ -120,12 +120,12 @@ def run(size: Size) -> Values:
         data,
     )
     noise_root = jax.random.key(NOISE_SEED, impl=study.PRNG)
-    of_seed = jax.vmap(lambda seed: member_key(noise_root, seed))(np.arange(size.seeds))
-    keys = jnp.broadcast_to(of_seed, (len(named), size.seeds))
+    seed_keys = jax.vmap(lambda seed: member_key(noise_root, seed))(np.arange(size.seeds))
+    keys = jnp.broadcast_to(seed_keys, (len(named), size.seeds))
     test = (data.x_test, data.y_test)
-    found = map_members(accuracies, (model,), (trained.params, keys), test)
+    measured = map_members(accuracies, (model,), (trained.params, keys), test)
     return {
-        name: {kind: study.percent(of[c]) for kind, of in found.items()}
+        name: {kind: study.percent(accuracy[c]) for kind, accuracy in measured.items()}
         for c, name in enumerate(named)
     }
 
@@ -136,15 +136,17 @@ def summarise(values: Values) -> dict[str, Any]:
     pairs = [(names[0], name) for name in names[1:]]
     comparisons = []
     for kind, (_, strengths, _) in PERTURBATIONS.items():
-        of = {name: values[name][kind][:, 1:] for name in names}
-        rows = study.paired_conditions(pairs, [kind] * (len(strengths) - 1), of, MARGIN)
+        by_condition = {name: values[name][kind][:, 1:] for name in names}
+        rows = study.paired_conditions(pairs, [kind] * (len(strengths) - 1), by_condition, MARGIN)
         for row, strength in zip(rows, [*strengths[1:]] * len(pairs), strict=True):
             comparisons.append({"strength": float(strength), **row})
     return {
         "n_seeds": len(values[names[0]]["noise"]),
-        "strengths": {name: of.strengths.tolist() for name, of in PERTURBATIONS.items()},
+        "strengths": {
+            name: perturbation.strengths.tolist() for name, perturbation in PERTURBATIONS.items()
+        },
         "accuracy_percent": {
-            name: {kind: of.mean(axis=0).tolist() for kind, of in values[name].items()}
+            name: {kind: accuracy.mean(axis=0).tolist() for kind, accuracy in values[name].items()}
             for name in names
         },
         "comparisons": comparisons,
@@ -161,13 +163,16 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     def accurate(name: str, condition: str, kind: str, claim: str) -> dict[str, Any]:
         rows = rows_of(condition, kind)
         higher, lower = (
-            [row["strength"] for row in rows if study.shown(row, of)] for of in ("higher", "lower")
+            [row["strength"] for row in rows if study.shown(row, verdict)]
+            for verdict in ("higher", "lower")
         )
         held = 2 * len(higher) >= len(rows) and not lower
         evidence = {"strengths": len(rows), "higher_at": higher, "lower_at": lower}
         return study.judged(name, f"{claim} under {kind}", held, evidence)
 
-    hidden, pixels = (f"dropout of {of} is more accurate" for of in ("hidden units", "pixels"))
+    hidden, pixels = (
+        f"dropout of {target} is more accurate" for target in ("hidden units", "pixels")
+    )
     judged = [accurate("P7", "dropout", kind, f"open: {hidden}") for kind in PERTURBATIONS]
     judged += [
         accurate("B1", "pixel dropout", kind, pixels) for kind in ("dropped pixels", "noise")
@@ -191,9 +196,18 @@ def figures(values: Values) -> dict[str, Figure]:
     """Accuracy against strength, a panel for every perturbation."""
     figure = Figure(figsize=(9, 6), layout="constrained")
     grid = figure.subplots(2, 3, sharey=True)
-    for axes, (kind, of) in zip(grid.ravel(), PERTURBATIONS.items(), strict=True):
-        style.draw_bands(axes, of.strengths, {name: found[kind] for name, found in values.items()})
-        axes.set(title=kind, xlabel=of.unit, xlim=(0, of.strengths[-1]), ylim=(0, 100))
+    for axes, (kind, perturbation) in zip(grid.ravel(), PERTURBATIONS.items(), strict=True):
+        style.draw_bands(
+            axes,
+            perturbation.strengths,
+            {name: measured[kind] for name, measured in values.items()},
+        )
+        axes.set(
+            title=kind,
+            xlabel=perturbation.unit,
+            xlim=(0, perturbation.strengths[-1]),
+            ylim=(0, 100),
+        )
     for row in grid:
         row[0].set_ylabel("test accuracy, %")
     grid[0, 0].legend(handles=style.legend(list(values)), loc="lower left")

@@ -83,7 +83,7 @@ QUICK = Size("made", (8, 8), seeds=6, made=200, divide_epochs=40)
 
 def domains(size: Size) -> dict[str, Domain]:
     """The data sets by name."""
-    made: Any = make_classification(
+    madelon: Any = make_classification(
         size.made,
         n_features=50,
         n_informative=10,
@@ -96,20 +96,20 @@ def domains(size: Size) -> dict[str, Domain]:
     cancer, wine = cast(Any, load_breast_cancer()), cast(Any, load_wine())
     folder = size.fashion_dir
     pictures, *tables = NAMES
-    of_tables = (
+    table_domains = (
         Domain(standardised(cancer.data, cancer.target), 32, 400),
         Domain(standardised(wine.data, wine.target), 16, 300),
-        Domain(standardised(*made), min(128, size.made // 10), 120),
+        Domain(standardised(*madelon), min(128, size.made // 10), 120),
     )
-    of_pictures = {pictures: Domain(clothes(folder), 128, 100)} if folder else {}
-    return of_pictures | dict(zip(tables, of_tables, strict=True))
+    picture_domains = {pictures: Domain(clothes(folder), 128, 100)} if folder else {}
+    return picture_domains | dict(zip(tables, table_domains, strict=True))
 
 
 def clothes(folder: Path) -> Dataset:
     """The first pictures of Fashion-MNIST, from a folder with its four IDX files."""
-    of = load_dataset("fashion_mnist", folder)
+    data = load_dataset("fashion_mnist", folder)
     n, n_test = N_PICTURES, N_TEST_PICTURES
-    return Dataset(of.x_train[:n], of.y_train[:n], of.x_test[:n_test], of.y_test[:n_test])
+    return Dataset(data.x_train[:n], data.y_train[:n], data.x_test[:n_test], data.y_test[:n_test])
 
 
 def standardised(x: np.ndarray, y: np.ndarray) -> Dataset:
@@ -126,26 +126,27 @@ def tune(config: Config, data: Dataset, n_hidden: int) -> tuple[dict[str, Hparam
     families = {
         "none": [none],
         "dropout": [none._replace(rates=study.layer_rates(RATE, n_hidden))],
-        "L2": [none._replace(weight_decay=of) for of in L2_CANDIDATES],
+        "L2": [none._replace(weight_decay=coefficient) for coefficient in L2_CANDIDATES],
     }
-    chosen, told = {}, {}
-    for name, of in families.items():
+    chosen, tuning = {}, {}
+    for name, family in families.items():
         candidates = [
-            hparams._replace(learning_rate=rate) for hparams, rate in product(of, LEARNING_RATES)
+            hparams._replace(learning_rate=rate)
+            for hparams, rate in product(family, LEARNING_RATES)
         ]
         loss, _ = study.validate(config, candidates, TUNING_SEEDS, data)
         chosen[name] = candidates[int(np.nanargmin(loss))]
-        told[name] = {
+        tuning[name] = {
             "learning_rate": chosen[name].learning_rate,
             "weight_decay": chosen[name].weight_decay,
             "validation_loss": loss.tolist(),
         }
-    return chosen, told
+    return chosen, tuning
 
 
 def measure(config: Config, members: Population, data: Dataset) -> dict[str, np.ndarray]:
     """What is compared, and what else could have moved it: [C, S] each."""
-    of = measure_population(config.mlp, members, data.x_train).values
+    measured = measure_population(config.mlp, members, data.x_train).values
     last = len(config.model.features) - 1
     before, after = layers(members.init_params), layers(members.params)
 
@@ -155,11 +156,11 @@ def measure(config: Config, members: Population, data: Dataset) -> dict[str, np.
 
     loss = np.asarray(members.curve.train.loss)
     tenth = np.flatnonzero(members.epochs <= 0.9 * members.epochs[-1])[-1]
-    found = {
-        LAST: of[last - 1]["contribution"]["gini"],
-        OUTPUT: of[last]["entries"]["gini"],
-        FIRST: of[0]["entries"]["gini"],
-        "Gini of path norms, last hidden layer": of[last - 1]["path_norm"]["gini"],
+    results = {
+        LAST: measured[last - 1]["contribution"]["gini"],
+        OUTPUT: measured[last]["entries"]["gini"],
+        FIRST: measured[0]["entries"]["gini"],
+        "Gini of path norms, last hidden layer": measured[last - 1]["path_norm"]["gini"],
         "test error, %": study.percent(members.curve.test.error[..., -1]),
         "train loss": loss[..., -1],
         "change of the train loss in the last tenth, of the first": np.abs(
@@ -169,7 +170,7 @@ def measure(config: Config, members: Population, data: Dataset) -> dict[str, np.
         "distance, first layer": distance(0),
         "distance, output layer": distance(last),
     }
-    return {name: np.asarray(values, np.float64) for name, values in found.items()}
+    return {name: np.asarray(values, np.float64) for name, values in results.items()}
 
 
 def run(size: Size) -> tuple[Values, dict[str, Any]]:
@@ -184,9 +185,9 @@ def run(size: Size) -> tuple[Values, dict[str, Any]]:
         members = fit_population(
             config, list(conditions.values()), range(size.seeds), study.root_key(), data
         )
-        found = measure(config, members, data)
+        measured = measure(config, members, data)
         values[name] = {
-            condition: {quantity: of[c] for quantity, of in found.items()}
+            condition: {quantity: by_condition[c] for quantity, by_condition in measured.items()}
             for c, condition in enumerate(conditions)
         }
         print(name, flush=True)
@@ -198,13 +199,13 @@ def summarise(values: Values) -> dict[str, Any]:
     data, quantities = list(values), list(next(iter(values.values()))["none"])
     comparisons = []
     for quantity in quantities:
-        of = {
+        columns = {
             condition: np.stack([values[name][condition][quantity] for name in data], axis=-1)
             for condition in ("none", "dropout", "L2")
         }
         margin = MARGIN if quantity.startswith("Gini") else np.nan
         pairs = [("none", "dropout"), ("none", "L2")]
-        for row in study.paired_conditions(pairs, data, of, margin):
+        for row in study.paired_conditions(pairs, data, columns, margin):
             comparisons.append({"data": row.pop("quantity"), "quantity": quantity, **row})
     return {
         "n_seeds": len(values[data[0]]["none"][LAST]),
@@ -247,9 +248,11 @@ def figures(values: Values) -> dict[str, Figure]:
     figure = Figure(figsize=(7.2, 1.4 * len(shown) + 0.8), layout="constrained")
     grid = figure.subplots(len(shown), len(values), sharex=True)
     for row, quantity in zip(grid, shown, strict=True):
-        for axes, of in zip(row, values.values(), strict=True):
-            style.draw_points(axes, list(of), [v[quantity] for v in of.values()])
-            axes.set_ylim(0, 1.1 * max(v[quantity].max() for v in of.values()) or 1)
+        for axes, by_condition in zip(row, values.values(), strict=True):
+            style.draw_points(
+                axes, list(by_condition), [v[quantity] for v in by_condition.values()]
+            )
+            axes.set_ylim(0, 1.1 * max(v[quantity].max() for v in by_condition.values()) or 1)
         label = quantity.replace(", ", ",\n").replace("contributions", "contri-\nbutions")
         row[0].set_ylabel(label, rotation=0, ha="right", va="center")
     for axes, name in zip(grid[0], values, strict=True):

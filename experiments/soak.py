@@ -94,17 +94,17 @@ def compare(size: Size) -> dict[str, float]:
     data = data._replace(x_train=data.x_train[: size.n_train], y_train=data.y_train[: size.n_train])
     config = Config(MLP((256, 256, data.n_classes)), epochs=size.epochs)
     with tempfile.TemporaryDirectory() as name:
-        where = Path(name)
+        folder = Path(name)
         result = runs.compare(
             config,
             CONDITIONS,
             range(size.compared),
             key,
             data,
-            allocate=writers.scratch(where),
+            allocate=writers.scratch(folder),
         )
         start = perf_counter()
-        write(where, result, {})
+        write(folder, result, {})
         written = perf_counter() - start
     after = result.seconds["analysis"] + written
     share = after / result.seconds["training"]

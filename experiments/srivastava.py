@@ -82,8 +82,8 @@ QUICK = Size("digits", epochs=1, seeds=2, batch_size=50, divided_by=128, n_input
 
 def both_errors(one: dict[str, Any], other: dict[str, Any]) -> np.ndarray:
     """The errors of two rows [2, S], of the seeds that both have."""
-    n = min(len(of["errors"]) for of in (one, other))
-    return np.array([of["errors"][:n] for of in (one, other)])
+    n = min(len(row["errors"]) for row in (one, other))
+    return np.array([row["errors"][:n] for row in (one, other)])
 
 
 def place(here: Mapping[str, Any], paper: float, margin: float) -> str:
@@ -93,30 +93,32 @@ def place(here: Mapping[str, Any], paper: float, margin: float) -> str:
     return study.placed(here, paper - margin, paper + margin)
 
 
-def summarise(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def summarise(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Paper and here, row by row, and the differences of the orders, paired by seed."""
     rows = []
-    for name, of in found.items():
-        errors = np.array(of["errors"])
+    for name, result in results.items():
+        errors = np.array(result["errors"])
         here = {**study.over_seeds(errors), "sd": float(errors.std(ddof=1)), "n": len(errors)}
-        told = {key: of[key] for key in ("learning_rate", "updates")}
-        versions = sorted({made["versions"]["dropout_jax"] for made in of["made"]})
-        told |= {"versions": ", ".join(versions), "seconds a seed": np.mean(of["seconds"])}
+        details = {key: result[key] for key in ("learning_rate", "updates")}
+        versions = sorted({origin["versions"]["dropout_jax"] for origin in result["made"]})
+        details |= {"versions": ", ".join(versions), "seconds a seed": np.mean(result["seconds"])}
         paper = ROWS[name].paper
         if paper is not None:
-            told["within .1 points"] = place(here, paper, MATCH)
-        rows.append({"row": name, "paper": paper, "here": here, **told})
+            details["within .1 points"] = place(here, paper, MATCH)
+        rows.append({"row": name, "paper": paper, "here": here, **details})
     orders = [
         {
             "better": order.better,
             "worse": order.worse,
-            **study.over_seeds(np.subtract(*both_errors(found[order.better], found[order.worse]))),
+            **study.over_seeds(
+                np.subtract(*both_errors(results[order.better], results[order.worse]))
+            ),
         }
         for order in ORDERS
-        if order.better in found and order.worse in found
+        if order.better in results and order.worse in results
     ]
-    passes = np.array(found[AVERAGED]["passes"])
-    above = passes - np.array(found[AVERAGED]["errors"])[:, None]
+    passes = np.array(results[AVERAGED]["passes"])
+    above = passes - np.array(results[AVERAGED]["errors"])[:, None]
     above_scaled = [
         {"passes": n, **study.over_seeds(values)} for n, values in zip(PASSES, above.T, strict=True)
     ]
@@ -127,25 +129,25 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Each part of each prediction, and whether it held; what was not trained has not."""
     judged, missing = [], {"n": 0}
     rows = {row["row"]: row for row in summary["rows"]}
-    for name, of in ROWS.items():
-        if not of.dropout:
+    for name, paper_row in ROWS.items():
+        if not paper_row.dropout:
             continue
-        assert of.paper is not None  # given for all rows with dropout
-        near, here = NEAR.get(of.prediction, 0.15), rows.get(name, {}).get("here")
-        where = place(here, of.paper, near) if here else "undecided"
-        claim, held = f"{name}: within {near:g} points of the paper's", where == "within"
-        if of.prediction == "J8":
+        assert paper_row.paper is not None  # given for all rows with dropout
+        near, here = NEAR.get(paper_row.prediction, 0.15), rows.get(name, {}).get("here")
+        placement = place(here, paper_row.paper, near) if here else "undecided"
+        claim, held = f"{name}: within {near:g} points of the paper's", placement == "within"
+        if paper_row.prediction == "J8":
             claim = f"{name}: more than {near:g} points above the paper's"
-            held = where == "outside" and here["mean"] > of.paper
-        judged.append(study.judged(of.prediction, claim, held, here or missing))
+            held = placement == "outside" and here["mean"] > paper_row.paper
+        judged.append(study.judged(paper_row.prediction, claim, held, here or missing))
     orders = {(row["better"], row["worse"]): row for row in summary["orders"]}
     for order in ORDERS:
         row = orders.get((order.better, order.worse))
         claim = f"{order.better} errs less than {order.worse}"
         held = row is not None and row["ci_high"] < 0
         judged.append(study.judged(order.prediction, claim, held, row or missing))
-    of_passes = {row["passes"]: row for row in summary["above_scaled"]}
-    one, many = of_passes[1], of_passes[50]
+    by_passes = {row["passes"]: row for row in summary["above_scaled"]}
+    one, many = by_passes[1], by_passes[50]
     claim = "one pass errs more than the scaled network"
     judged.append(study.judged("J3", claim, one["ci_low"] > 0, one))
     claim = f"50 passes match the scaled network to {MATCH:g} points"
@@ -164,43 +166,43 @@ def markdown(folder: Path) -> str:
         paper = "not given" if row["paper"] is None else f"{row['paper']:.2f}"
         here = row["here"]
         error = f"{here['mean']:.2f} ± {here['sd']:.2f}"
-        of = (row["row"], ROWS[row["row"]].table, paper, error, here["n"], f"{row['updates']:,}")
-        lines.append(f"| {' | '.join(map(str, of))} |")
+        cells = (row["row"], ROWS[row["row"]].table, paper, error, here["n"], f"{row['updates']:,}")
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
 
 
 @mpl.rc_context(style.STYLE)
-def plot(found: dict[str, dict[str, Any]]) -> Figure:
+def plot(results: dict[str, dict[str, Any]]) -> Figure:
     """Learning curves of the tables; below, the longer rows with dropout and those without.
 
     The papers' errors are dotted.
     """
     figure = Figure(figsize=(11, 6.4), layout="constrained")
     grid = figure.subplots(2, 3, sharey=True)
-    logistic = {name for name in found if ROWS[name].activation is nn.sigmoid}
-    in_table_2 = {name for name in found if ROWS[name].table == 2}
+    logistic = {name for name in results if ROWS[name].activation is nn.sigmoid}
+    in_table_2 = {name for name in results if ROWS[name].table == 2}
     columns = {"3×1024 ReLU": in_table_2 - logistic, "3×1024 logistic": logistic}
-    columns["1024-1024-2048, or pylearn2's 898-1532"] = set(found) - in_table_2
+    columns["1024-1024-2048, or pylearn2's 898-1532"] = set(results) - in_table_2
     for column, (title, shown) in zip(grid.T, columns.items(), strict=True):
-        names = [name for name in found if name in shown]
+        names = [name for name in results if name in shown]
         usual = [name for name in names if ROWS[name].times == 1]
         longer = [name for name in names if name not in usual or not ROWS[name].dropout]
-        for axes, of_axes in zip(column, (usual, longer), strict=True):
-            for name, c in style.condition_numbers(of_axes).items():
-                epochs, curve = np.array(found[name]["epochs"]), np.array(found[name]["curve"])
+        for axes, curve_names in zip(column, (usual, longer), strict=True):
+            for name, c in style.condition_numbers(curve_names).items():
+                epochs, curve = np.array(results[name]["epochs"]), np.array(results[name]["curve"])
                 style.draw_band(axes, epochs[1:], curve[:, 1:], c)
                 if ROWS[name].paper:
                     axes.axhline(ROWS[name].paper, color=style.colour(c), lw=0.8, ls=":")
-            axes.legend(handles=style.legend(of_axes), loc="upper right", fontsize=7)
+            axes.legend(handles=style.legend(curve_names), loc="upper right", fontsize=7)
             axes.set(xlabel="epoch", ylabel="test error, %", xscale="log")
             axes.set_xticks(EPOCHS, [str(epoch) for epoch in EPOCHS])
             style.log_scale(axes, (1, 2, 3, 5))
             axes.set(xlim=(1.5, None), ylim=(0.95, 20))
             axes.xaxis.set_minor_locator(NullLocator())
         column[0].set_title(title)
-    seeds = sorted({len(of["errors"]) for of in found.values()})
-    said = "-".join(map(str, dict.fromkeys([seeds[0], seeds[-1]])))
-    title = f"Full MNIST: mean and range over {said} seeds; dotted: the papers'"
+    seeds = sorted({len(result["errors"]) for result in results.values()})
+    seed_range = "-".join(map(str, dict.fromkeys([seeds[0], seeds[-1]])))
+    title = f"Full MNIST: mean and range over {seed_range} seeds; dotted: the papers'"
     figure.suptitle(title, size=10)
     return figure
 
@@ -209,7 +211,7 @@ def main(folder: Path, size: Size) -> None:
     """Train what the rows lack, write the record and print the table."""
     if size.divided_by == 1 and size.data_dir is None:
         raise SystemExit("srivastava needs full MNIST: --data-dir DIR, a folder of its four files")
-    data, found = load_dataset(size.dataset, size.data_dir), {}
+    data, results = load_dataset(size.dataset, size.data_dir), {}
     paths = {name: folder / "rows" / f"{slug(name)}.json" for name in ROWS}
     try:
         for n_seeds in range(AT_ONCE, size.seeds + AT_ONCE, AT_ONCE):  # every row, before more
@@ -219,10 +221,10 @@ def main(folder: Path, size: Size) -> None:
         print("interrupted: the record has what is done")
     for name, path in paths.items():
         if path.is_file():
-            found[name] = json.loads(path.read_text(encoding="utf-8"))
-            print(f"{name}: {np.mean(found[name]['errors']):.2f} %", flush=True)
-    summary = summarise(found)
-    seconds = float(sum(sum(of["seconds"]) for of in found.values()))
+            results[name] = json.loads(path.read_text(encoding="utf-8"))
+            print(f"{name}: {np.mean(results[name]['errors']):.2f} %", flush=True)
+    summary = summarise(results)
+    seconds = float(sum(sum(result["seconds"]) for result in results.values()))
     settings = {
         "dataset": size.dataset,
         "epochs": size.epochs,
@@ -233,9 +235,9 @@ def main(folder: Path, size: Size) -> None:
         "l2": L2,
         "learning_rates": LEARNING_RATES,
         "rates": RATES,
-        "times": {name: ROWS[name].times for name in found},
+        "times": {name: ROWS[name].times for name in results},
     }
-    record.write(folder, settings, summary, judge(summary), {"curves": plot(found)}, seconds)
+    record.write(folder, settings, summary, judge(summary), {"curves": plot(results)}, seconds)
 
 
 if __name__ == "__main__":

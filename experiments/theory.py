@@ -69,15 +69,15 @@ def apart(trained: np.ndarray, exact: np.ndarray) -> np.ndarray:
 
 def by(names: tuple[Any, ...], values: np.ndarray) -> dict[str, Row]:
     """`study.over_seeds` of values [C, S], by name."""
-    return {f"{name:g}": study.over_seeds(of) for name, of in zip(names, values, strict=True)}
+    return {f"{name:g}": study.over_seeds(row) for name, row in zip(names, values, strict=True)}
 
 
-def summarise(found: dict[str, Found]) -> dict[str, Any]:
+def summarise(results: dict[str, Found]) -> dict[str, Any]:
     """How far what was trained is from what is exact: means and intervals over seeds."""
-    linear, network, logistic = (found[name] for name in list(MODELS)[:3])
+    linear, network, logistic = (results[name] for name in list(MODELS)[:3])
     variation = network["units"].std(axis=-1) / network["units"].mean(axis=-1)  # [rates + L2, S]
-    added, predicted = np.moveaxis(found["last_layer"]["added"], -1, 0)
-    coefficients, exact = found["products"]["coefficients"], found["products"]["exact"]
+    added, predicted = np.moveaxis(results["last_layer"]["added"], -1, 0)
+    coefficients, exact = results["products"]["coefficients"], results["products"]["exact"]
     return {
         "n_seeds": variation.shape[1],
         "linear regression, distance": by(RATES, apart(linear["trained"], linear["exact"])),
@@ -88,12 +88,12 @@ def summarise(found: dict[str, Found]) -> dict[str, Any]:
         "logistic regression, distance": by(RATES, apart(logistic["trained"], logistic["exact"])),
         "added by masks over λ Σ c²": by(HIDDEN_RATES, added / predicted),
         "coefficient over (1 - rate)^k": {
-            f"{rate:g}": by(FACTORS, of / e[:, None])
-            for rate, of, e in zip(FACTOR_RATES, coefficients, exact, strict=True)
+            f"{rate:g}": by(FACTORS, fitted / e[:, None])
+            for rate, fitted, e in zip(FACTOR_RATES, coefficients, exact, strict=True)
         },
         "expected loss on copies": {
-            name: {**study.over_seeds(of), "least": float(of.min())}
-            for name, of in found["copies"].items()
+            name: {**study.over_seeds(losses), "least": float(losses.min())}
+            for name, losses in results["copies"].items()
         },
     }
 
@@ -105,21 +105,27 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         held = all(low <= row["ci_low"] and row["ci_high"] <= high for row in rows)
         return study.judged(prediction, claim, held, rows)
 
-    def at(quantity: str) -> list[Row]:
+    def rows_of(quantity: str) -> list[Row]:
         return list(summary[quantity].values())
 
     variation = "units, coefficient of variation"
-    ratios = [row for of in at("coefficient over (1 - rate)^k") for row in of.values()]
+    ratios = [
+        row for by_factor in rows_of("coefficient over (1 - rate)^k") for row in by_factor.values()
+    ]
     on_copies = summary["expected loss on copies"]
     least = {name: on_copies[name]["least"] for name in COPIES}
     logistic = [summary["logistic regression, distance"][f"{RATES[0]:g}"]]
     return [
-        judged("A1", "linear regression within 2 %", at("linear regression, distance"), 0, 0.02),
-        judged("A2", "linear network within 5 %", at("linear network, distance"), 0, 0.05),
-        judged("A3", "its units are equal with dropout", at(variation), 0, 0.05),
+        judged(
+            "A1", "linear regression within 2 %", rows_of("linear regression, distance"), 0, 0.02
+        ),
+        judged("A2", "linear network within 5 %", rows_of("linear network, distance"), 0, 0.05),
+        judged("A3", "its units are equal with dropout", rows_of(variation), 0, 0.05),
         judged("A3", "and not under L2", [summary[f"{variation} under L2"]], 0.2, np.inf),
         judged("A4", "logistic regression within 5 % at rate .1", logistic, 0, 0.05),
-        judged("A5", "masks add λ Σ c² within 2 %", at("added by masks over λ Σ c²"), 0.98, 1.02),
+        judged(
+            "A5", "masks add λ Σ c² within 2 %", rows_of("added by masks over λ Σ c²"), 0.98, 1.02
+        ),
         judged("A6", "coefficients within 2 % of (1 - rate)^k", ratios, 0.98, 1.02),
         study.judged(
             "A7",
@@ -133,10 +139,10 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
 def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the predictions as judged."""
     start = perf_counter()
-    found = {name: model(size) for name, model in MODELS.items()}
-    summary, settings = summarise(found), {**size.__dict__, "rates": RATES}
+    results = {name: model(size) for name, model in MODELS.items()}
+    summary, settings = summarise(results), {**size.__dict__, "rates": RATES}
     judged, seconds = judge(summary), perf_counter() - start
-    record.write(folder, settings, summary, judged, figures(found), seconds, values=found)
+    record.write(folder, settings, summary, judged, figures(results), seconds, values=results)
 
 
 if __name__ == "__main__":

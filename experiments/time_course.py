@@ -82,16 +82,16 @@ def run(size: Size) -> Found:
     cells = list(itertools.product(SCALES, conditions))
     hparams = stack_conditions([hparams for _, hparams in cells])
     members = (
-        jax.tree.map(lambda of: np.stack([of] * size.seeds, 1), hparams),
+        jax.tree.map(lambda leaf: np.stack([leaf] * size.seeds, 1), hparams),
         jnp.broadcast_to(keys_of(size.seeds), (len(cells), size.seeds)),
         np.tile(np.array([[scale] for scale, _ in cells], np.float32), (1, size.seeds)),
     )
     an_epoch = len(data.x_train) // config.batch_size
-    at = moments(size.epochs, an_epoch)
-    looks = map_members(course, (config, at, STRETCHES), members, data)
+    steps = moments(size.epochs, an_epoch)
+    looks = map_members(course, (config, steps, STRETCHES), members, data)
     leading = (len(SCALES), len(conditions))
-    looks, stretched = jax.tree.map(lambda of: of.reshape(*leading, *of.shape[1:]), looks)
-    return Found(at, an_epoch, looks, stretched)
+    looks, stretched = jax.tree.map(lambda leaf: leaf.reshape(*leading, *leaf.shape[1:]), looks)
+    return Found(steps, an_epoch, looks, stretched)
 
 
 def above_law(quantity: str, values: Values, stretched: Values) -> np.ndarray:
@@ -108,12 +108,16 @@ def above_law(quantity: str, values: Values, stretched: Values) -> np.ndarray:
 
 
 def family(
-    quantity: str, above: np.ndarray, scales: list[int], conditions: list[int], at: tuple[int, ...]
+    quantity: str,
+    above: np.ndarray,
+    scales: list[int],
+    conditions: list[int],
+    steps: tuple[int, ...],
 ) -> list[dict[str, Any]]:
     """Rows of one family: differences from the law that most seeds reach, after the start."""
     cells = [
         cell
-        for cell in itertools.product(scales, conditions, range(1, len(at)))
+        for cell in itertools.product(scales, conditions, range(1, len(steps)))
         if np.isfinite(above[cell[0], cell[1], :, cell[2]]).sum() >= above.shape[2] // 2
     ]
     if not cells:
@@ -121,35 +125,35 @@ def family(
     columns = np.stack([above[s, c, :, m] for s, c, m in cells], axis=-1)
     rows = study.paired([quantity] * len(cells), np.zeros_like(columns), columns, SAME)
     return [
-        {"scale": SCALES[s], "condition": NAMES[c], "step": at[m], **row}
+        {"scale": SCALES[s], "condition": NAMES[c], "step": steps[m], **row}
         for (s, c, m), row in zip(cells, rows, strict=True)
     ]
 
 
 def summarise(found: Found) -> dict[str, Any]:
     """Differences from the law of distance and from none, values by seed, mean profiles."""
-    at, values, beyond = found.steps, found.looks.numbers, found.stretched.numbers
+    steps, values, beyond = found.steps, found.looks.numbers, found.stretched.numbers
     last = max(int(name[-1]) for name in values if name.startswith("|w|"))
-    one, rates, l2 = SCALES.index(1.0), [1, 2, 3], [len(NAMES) - 1]
-    others = [s for s in range(len(SCALES)) if s != one]
+    unscaled, rates, l2 = SCALES.index(1.0), [1, 2, 3], [len(NAMES) - 1]
+    others = [s for s in range(len(SCALES)) if s != unscaled]
     first, output, units = "|w|, layer 0", f"|w|, layer {last}", f"contributions, layer {last - 1}"
     above = {name: above_law(name, values, beyond) for name in (first, output, units)}
     ends = {}
     for name in (output, units):
         at_end = above[name][:, NAMES.index("dropout .5"), :, -1]
         ends[name] = [
-            {"scale": scale, **study.over_seeds(of[np.isfinite(of)])}
-            for scale, of in zip(SCALES, at_end, strict=True)
-            if np.isfinite(of).sum() > 1
+            {"scale": scale, **study.over_seeds(differences[np.isfinite(differences)])}
+            for scale, differences in zip(SCALES, at_end, strict=True)
+            if np.isfinite(differences).sum() > 1
         ]
-    change = values[units][one, NAMES.index("dropout .5")] - values[units][one, 0]
-    epoch = at.index(found.an_epoch)
+    change = values[units][unscaled, NAMES.index("dropout .5")] - values[units][unscaled, 0]
+    epoch = steps.index(found.an_epoch)
     return {
         "n_seeds": int(change.shape[0]),
-        "steps": list(at),
-        "C1": family(first, above[first], [one], rates, at),
-        "C2": family(first, above[first], others, rates, at),
-        "C5": family(first, above[first], [one], l2, at),
+        "steps": list(steps),
+        "C1": family(first, above[first], [unscaled], rates, steps),
+        "C2": family(first, above[first], others, rates, steps),
+        "C5": family(first, above[first], [unscaled], l2, steps),
         "above the law at the end, dropout .5": ends,
         "difference after one epoch minus half of that at the end": study.over_seeds(
             change[:, epoch] - change[:, -1] / 2
@@ -162,24 +166,24 @@ def values_of(found: Found) -> dict[str, Any]:
     stretched = found.stretched.numbers
     return {
         "numbers": found.looks.numbers,
-        "stretched none": {name: of[:, 0].mean(axis=1) for name, of in stretched.items()},
-        "profiles": {name: of.mean(axis=2) for name, of in found.looks.profiles.items()},
+        "stretched none": {name: values[:, 0].mean(axis=1) for name, values in stretched.items()},
+        "profiles": {name: values.mean(axis=2) for name, values in found.looks.profiles.items()},
     }
 
 
 def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Each prediction, and whether it held."""
     judged = []
-    for name, who in (("C1", "rates"), ("C2", "rates, other scales"), ("C5", "open: L2")):
+    for name, conditions in (("C1", "rates"), ("C2", "rates, other scales"), ("C5", "open: L2")):
         rows = summary[name]
         held = bool(rows) and all(study.shown(row, "negligible") for row in rows)
         largest = max(rows, key=lambda row: abs(row["difference"]), default=None)
         verdicts = [row["verdict"] for row in rows]
         evidence = {v: verdicts.count(v) for v in dict.fromkeys(verdicts)}
-        claim = f"{who}: Gini of |w|, layer 0, within {SAME:g} of the law at every moment"
+        claim = f"{conditions}: Gini of |w|, layer 0, within {SAME:g} of the law at every moment"
         judged.append(study.judged(name, claim, held, {"moments": evidence, "largest": largest}))
-    of_ends = summary["above the law at the end, dropout .5"]
-    for name, (quantity, rows) in zip(("C3", "C4"), of_ends.items(), strict=True):
+    end_rows = summary["above the law at the end, dropout .5"]
+    for name, (quantity, rows) in zip(("C3", "C4"), end_rows.items(), strict=True):
         claim = f"{quantity}: lower than the law by more than {LOWER:g} at the end, every scale"
         held = len(rows) == len(SCALES) and all(row["ci_high"] < -LOWER for row in rows)
         judged.append(study.judged(name, claim, held, rows))

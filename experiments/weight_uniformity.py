@@ -114,12 +114,12 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     units += [("path_norm", layer) for layer in range(1, last)]
     judged = []
     for view, layer in units:
-        of_rate = [rows[name, layer, view] for name in by_rate]
-        means = [of_rate[0]["baseline_mean"], *(row["condition_mean"] for row in of_rate)]
+        rate_rows = [rows[name, layer, view] for name in by_rate]
+        means = [rate_rows[0]["baseline_mean"], *(row["condition_mean"] for row in rate_rows)]
         falls = all(high > low for high, low in itertools.pairwise(means))
-        held = falls and all(study.shown(row, "more uniform") for row in of_rate)
+        held = falls and all(study.shown(row, "more uniform") for row in rate_rows)
         claim = f"{view} of layer {layer} falls with the rate"
-        evidence = {"gini_at_rates_0_.2_.5_.8": means, "comparisons": of_rate}
+        evidence = {"gini_at_rates_0_.2_.5_.8": means, "comparisons": rate_rows}
         judged.append(study.judged("P1", claim, held, evidence))
     row = rows["dropout", 0, "path_norm"]
     held = study.shown(row, "less uniform")
@@ -155,9 +155,9 @@ def markdown(folder: Path) -> str:
         "difference [95 % interval] |",
         "|---|---|---|---|---|---|---|",
     ]
-    for view, what in (("entries", "weights"), ("contribution", "unit contributions")):
+    for view, label in (("entries", "weights"), ("contribution", "unit contributions")):
         for layer in sorted({l for _, l, v in rows if v == view}):
-            cells = [what, str(layer), f"{rows['l2', layer, view]['baseline_mean']:.3f}"]
+            cells = [label, str(layer), f"{rows['l2', layer, view]['baseline_mean']:.3f}"]
             for name in ("dropout", "l2"):
                 row = rows[name, layer, view]
                 interval = f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
