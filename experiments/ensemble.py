@@ -60,7 +60,7 @@ ALSO = (("scaled", "geometric mean"), ("scaled", "networks, dropout"))  # compar
 class Prediction(NamedTuple):
     """What is `wanted` of a quantity in a condition: a verdict, or a margin of the interval."""
 
-    whose: str
+    author: str
     claim: str
     baseline: str
     condition: str
@@ -241,7 +241,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
             held = study.shown(row, prediction.wanted)
         else:
             held = -prediction.wanted <= row["ci_low"] <= row["ci_high"] <= prediction.wanted
-        judged.append(study.judged(prediction.whose, prediction.claim, held, row))
+        judged.append(study.judged(prediction.author, prediction.claim, held, row))
     return judged
 
 

@@ -189,7 +189,7 @@ def train_all(size: Size) -> dict[Universe, dict[str, Any]]:
     return trained
 
 
-def told(universe: Universe, training: dict[str, Any]) -> dict[str, Any]:
+def training_record(universe: Universe, training: dict[str, Any]) -> dict[str, Any]:
     """The entry of a training in the record: its choices, and how equal the losses are."""
     loss = np.array(training["level_loss"], float)
     reached = (loss < LEVEL).all(axis=0)
@@ -235,7 +235,9 @@ def main(folder: Path, size: Size) -> None:
         for name, question in QUESTIONS.items()
     }
     summary = {
-        "trainings": [told(universe, training) for universe, training in trained.items()],
+        "trainings": [
+            training_record(universe, training) for universe, training in trained.items()
+        ],
         "questions": {
             name: {
                 "said": say(QUESTIONS[name].about, answer),

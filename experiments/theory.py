@@ -67,7 +67,7 @@ def apart(trained: np.ndarray, exact: np.ndarray) -> np.ndarray:
     return np.linalg.norm(trained - exact[:, None], axis=-1) / norms
 
 
-def by(names: tuple[Any, ...], values: np.ndarray) -> dict[str, Row]:
+def over_seeds_by_name(names: tuple[Any, ...], values: np.ndarray) -> dict[str, Row]:
     """`study.over_seeds` of values [C, S], by name."""
     return {f"{name:g}": study.over_seeds(row) for name, row in zip(names, values, strict=True)}
 
@@ -80,15 +80,19 @@ def summarise(results: dict[str, Found]) -> dict[str, Any]:
     coefficients, exact = results["products"]["coefficients"], results["products"]["exact"]
     return {
         "n_seeds": variation.shape[1],
-        "linear regression, distance": by(RATES, apart(linear["trained"], linear["exact"])),
-        "linear network, distance": by(RATES, network["apart"][:-1]),
+        "linear regression, distance": over_seeds_by_name(
+            RATES, apart(linear["trained"], linear["exact"])
+        ),
+        "linear network, distance": over_seeds_by_name(RATES, network["apart"][:-1]),
         "linear network, distance under L2": study.over_seeds(network["apart"][-1]),
-        "units, coefficient of variation": by(RATES, variation[:-1]),
+        "units, coefficient of variation": over_seeds_by_name(RATES, variation[:-1]),
         "units, coefficient of variation under L2": study.over_seeds(variation[-1]),
-        "logistic regression, distance": by(RATES, apart(logistic["trained"], logistic["exact"])),
-        "added by masks over λ Σ c²": by(HIDDEN_RATES, added / predicted),
+        "logistic regression, distance": over_seeds_by_name(
+            RATES, apart(logistic["trained"], logistic["exact"])
+        ),
+        "added by masks over λ Σ c²": over_seeds_by_name(HIDDEN_RATES, added / predicted),
         "coefficient over (1 - rate)^k": {
-            f"{rate:g}": by(FACTORS, fitted / e[:, None])
+            f"{rate:g}": over_seeds_by_name(FACTORS, fitted / e[:, None])
             for rate, fitted, e in zip(FACTOR_RATES, coefficients, exact, strict=True)
         },
         "expected loss on copies": {
