@@ -1,5 +1,6 @@
 """Strict JAX for every test: no silent rank promotion, no key used twice, two host devices."""
 
+import gc
 import os
 from importlib.metadata import version
 
@@ -12,6 +13,8 @@ if os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1" and version("jaxlib").sta
 
 import hypothesis
 import jax
+
+gc.set_threshold(200_000, 50, 100)  # tracing makes much and leaves no cycles: 4 % of the time
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")

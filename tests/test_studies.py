@@ -233,10 +233,12 @@ def test_matched_damage_is_the_target_and_all_units_are_removed_where_it_is_thei
     model = MLP((6, 5, 3))
     params = model.init(jax.random.key(0), jnp.zeros(4))
     examined = pairs.examination(data, (6, 5))
-    own = jnp.stack([of["mean damage"] for of in pairs.together(model, params, examined)])
-    found = pairs.at_matched_damage(model, params, own, examined)
+    together = jax.jit(partial(pairs.together, model))(params, examined)
+    own = jnp.stack([layer["mean damage"] for layer in together])
+    at_matched_damage = jax.jit(partial(pairs.at_matched_damage, model))
+    found = at_matched_damage(params, own, examined)
     np.testing.assert_allclose(found["strength"], 1, atol=2.0**-pairs.HALVINGS)
-    weaker = pairs.at_matched_damage(model, params, own / 2, examined)
+    weaker = at_matched_damage(params, own / 2, examined)
     assert np.all((weaker["strength"] > 0.2) & (weaker["strength"] < 0.8))
 
 

@@ -75,10 +75,11 @@ def test_the_gradients_of_training_are_in_the_mean_those_of_the_expected_loss(no
     model, rates = MLP((3, 2)), (noise_free[0], 0.3)
     params = model.init(jax.random.key(1), X)
     config = Config(model, epochs=1, batch_size=3, loss_fn=squared_error)
-    expected = jax.grad(lambda p: expected_loss(model, p, X, Y, squared_error, rates))(params)
+    of_params = jax.grad(lambda p: expected_loss(model, p, X, Y, squared_error, rates))
+    expected = jax.jit(of_params)(params)
     keys = jax.random.split(jax.random.key(2), 4_000)
     grad = jax.grad(partial(_batch_loss, config), has_aux=True)
-    of_keys, _ = jax.vmap(lambda key: grad(params, X, Y, key, rates))(keys)
+    of_keys, _ = jax.jit(jax.vmap(lambda key: grad(params, X, Y, key, rates)))(keys)
     for drawn, exact in zip(*map(jax.tree.leaves, (of_keys, expected)), strict=True):
         bound = 5 * drawn.std(axis=0) / np.sqrt(len(keys)) + 1e-5
         assert jnp.all(jnp.abs(drawn.mean(axis=0) - exact) < bound)
@@ -192,9 +193,8 @@ def test_dropout_of_the_last_hidden_layer_adds_the_squared_contributions(rate, a
     params = model.init(jax.random.key(3), X)
     hidden = model.apply(params, X, method="activations")[-2]
     added = contribution(hidden, layers(params)[-1]["kernel"])
-    losses = [
-        expected_loss(model, params, X, Y, squared_error, (0.0, 0.0, of)) for of in (rate, 0.0)
-    ]
+    loss = partial(expected_loss, model, params, X, Y, squared_error)
+    losses = [jax.jit(partial(loss, (0.0, 0.0, last)))() for last in (rate, 0.0)]
     np.testing.assert_allclose(losses[0] - losses[1], output_penalty(added, rate), rtol=1e-4)
 
 

@@ -161,7 +161,8 @@ def test_recurrent_layers_and_attention_of_pytorch_are_layers(tmp_path):
 @pytest.mark.slow
 def test_measures_are_those_of_the_main_job():
     live = Live(*(jnp.ones(n, bool) for n in DENSE.shape))
-    expected = measure_layer(LayerViews(jnp.asarray(DENSE), live, {}), jnp.zeros(DENSE.shape))[0]
+    layer = LayerViews(jnp.asarray(DENSE), live, {})
+    expected = jax.jit(measure_layer)(layer, jnp.zeros(DENSE.shape))[0]
     found = measure(DENSE)
     for view in ("entries", "columns"):
         for name in MEASURES:
@@ -429,7 +430,8 @@ def test_units_measured_in_blocks_are_those_measured_at_once(shape, tmp_path):
     inputs, outputs = RNG.random(shape[0]) < 0.9, RNG.random(shape[1]) < 0.7
     inputs[:2] = outputs[:1] = True
     live = Live(jnp.asarray(inputs), jnp.asarray(outputs))
-    expected = measure_layer(LayerViews(jnp.asarray(kernel), live, {}), jnp.zeros(shape))[0]
+    layer = LayerViews(jnp.asarray(kernel), live, {})
+    expected = jax.jit(measure_layer)(layer, jnp.zeros(shape))[0]
     found = values_of_run(tmp_path, kernel, inputs, outputs)
     for view in ("entries", "columns"):
         for name in MEASURES:

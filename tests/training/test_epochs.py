@@ -64,7 +64,7 @@ def test_one_step_is_momentum_sgd_with_l2_on_kernels_alone():
 
     params, velocity = state.params, jax.tree.map(jnp.zeros_like, state.params)
     for _ in range(3):
-        grads = jax.grad(objective)(params)
+        grads = jax.jit(jax.grad(objective))(params)
         velocity = jax.tree.map(lambda v, g: 0.7 * v + g, velocity, grads)
         params = jax.tree.map(lambda p, v: p - 0.1 * v, params, velocity)
         state, _ = train_step(CONFIG, hparams, state, x, y)
