@@ -350,6 +350,14 @@ def test_a_layer_that_unfolds_beyond_the_limit_is_refused_before_it_does(tmp_pat
 
 
 @pytest.mark.slow
+def test_an_npz_names_the_member_that_is_no_array(tmp_path):
+    np.savez(tmp_path / "file.npz", kernel=np.ones((2, 3)))
+    with zipfile.ZipFile(tmp_path / "file.npz", "a") as archive:
+        archive.writestr("readme.txt", "words")
+    with pytest.raises(ValueError, match=r"an \.npz must hold arrays alone, got 'readme\.txt'"):
+        list_tensors(tmp_path / "file.npz")
+
+
 def test_a_row_of_an_npz_in_any_order_is_read_without_the_others(tmp_path):
     stack = np.arange(8 * 2**20, dtype=np.float32).reshape(8, 2**20)
     for save in (np.savez, np.savez_compressed):

@@ -161,3 +161,13 @@ def test_the_page_names_the_file_of_a_single_network_and_explains_its_lines():
     assert "averaged over units" in text
     assert "<summary>1 tensor</summary>" in text
     assert "Lines are means" not in text
+
+
+def test_a_legend_has_the_colours_of_its_curves_also_of_one_usual_condition():
+    alone = layers_shown((2,), compared=False)
+    shown = alone._replace(
+        groups={"dropout": ["run"]}, lines={"all weights": alone.lines["group 0"]}
+    )
+    depth, profiles = re.findall(r'<ul class="legend".*?</ul>', page(shown), re.DOTALL)
+    assert "stroke: var(--k0)" in depth
+    assert "stroke: var(--k1)" in profiles  # the colour that dropout has everywhere

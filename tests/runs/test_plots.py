@@ -125,6 +125,15 @@ def test_the_mean_difference_over_seeds_is_written_beside_the_gini_of_one_networ
     assert ["mean difference -0.012" in words[0] for words in said] == [False, True] * 2
 
 
+def test_panels_of_weights_stand_below_their_names_in_any_order():
+    backwards = dict(reversed(magnitudes(1).items()))
+    figure = plots.plot_weights(magnitudes(1), dict(reversed(gini(1).items())))
+    for shown in (figure, plots.plot_weights(backwards, gini(1))):
+        for axes in shown.axes[:2]:
+            expected = gini(1)[axes.get_title()][titles(1)[0]]
+            assert axes.texts[0].get_text() == f"Gini {expected:.3f}"
+
+
 @N_HIDDEN
 def test_weights_are_shown_one_by_one_on_one_scale_a_layer(n_hidden):
     shown, numbers = magnitudes(n_hidden), gini(n_hidden)
