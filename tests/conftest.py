@@ -14,7 +14,7 @@ if os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1" and version("jaxlib").sta
 import hypothesis
 import jax
 
-gc.set_threshold(200_000, 50, 100)  # tracing makes much and leaves no cycles: 4 % of the time
+gc.set_threshold(200_000, 50, 100)  # less often: looking for cycles took some 4 % of the time
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")

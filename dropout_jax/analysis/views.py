@@ -25,7 +25,7 @@ class Live(NamedTuple):
 
     @property
     def entries(self) -> jax.Array:
-        """The entries of its kernel that count [in, out]: those from and to what does."""
+        """The entries of its kernel [in, out] between live inputs and live outputs."""
         return self.inputs[:, None] & self.outputs[None, :]
 
 

@@ -51,8 +51,8 @@ def result_lines(
     if len(summary["conditions"]) > 1:
         yield printable_text(wording.question(list(summary["conditions"])), style="bold")
         yield from map(printable_text, verdict(summary))
-        if wording.picture(summary):
-            yield _picture_table(summary)
+        if picture := wording.picture(summary):
+            yield _picture_table(picture, len(summary["conditions"]) > 2)
             yield Text(wording.legend(summary), style="dim")
         yield ""
     yield from run_lines(summary, all_views)
@@ -106,17 +106,16 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
             )
 
 
-def _picture_table(summary: dict[str, Any]) -> Table:
+def _picture_table(picture: dict[tuple[str, int], dict[str, wording.Cell]], several: bool) -> Table:
     """Layers × views: a mark, a colour and the difference in Gini."""
     table, views = Table(box=box.SIMPLE, pad_edge=False), wording.SHOWN.values()
-    several = len(summary["conditions"]) > 2
     if several:
         table.add_column("condition")
     table.add_column("layer", justify="right")
     for view in views:
         table.add_column(view)
     previous = None
-    for (name, layer), cells in wording.picture(summary).items():
+    for (name, layer), cells in picture.items():
         drawn = [
             Text(f"{cell.mark} {cell.verdict:<12} {cell.text}", _STYLES.get(cell.verdict, "dim"))
             if (cell := cells.get(view))

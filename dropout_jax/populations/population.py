@@ -126,6 +126,7 @@ def fit_population(
     members = make_members(stacked, seeds, key)
     inputs = data.x_train.shape[1:]
     n_conditions, n_members = len(conditions), len(conditions) * len(seeds)
+    n_epochs = n_members * config.epochs  # of all members together
     block = block_size(config, inputs, devices, memory) if block is None else block
     if block < 1:
         raise ValueError(f"block must be at least 1 member, got {block}")
@@ -149,8 +150,7 @@ def fit_population(
             while flight.epoch < config.epochs:
                 flight = advance(config, mesh, hparams, flight, shared)
                 done = first * config.epochs + len(wave_seeds) * flight.epoch
-                total = n_members * config.epochs
-                moment = Moment(done, total, wave_conditions, wave_seeds, flight)
+                moment = Moment(done, n_epochs, wave_conditions, wave_seeds, flight)
                 flight = stop(flight, from_first_process(callback(moment)), len(wave_seeds))
                 if checkpoints and anywhere(perf_counter() - saved_at > checkpoints.seconds):
                     checkpoints.save(pack(store, n_saved, n_done, flight))

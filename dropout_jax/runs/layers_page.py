@@ -149,11 +149,7 @@ def page(shown: LayersShown) -> str:
         shown._asdict() | {"tables": {table.name: table for table in shown.tables}},
         names=list(shown.groups),
         sizes=SIZES,
-        swatches={
-            title: swatch
-            for titles in (list(shown.lines), list(shown.groups))
-            for title, swatch in zip(titles, page_panels.swatches(titles), strict=True)
-        },
+        swatches=page_panels.swatches(list(shown.lines)) | page_panels.swatches(list(shown.groups)),
         compares=len(shown.groups) > 1,
         gini=GINI,
         laws=starts({start.law: start.gini for start in shown.starts.values()}),

@@ -56,18 +56,18 @@ def _ends(names: Sequence[str], values: np.ndarray, unit: str = "") -> str:
     return ", ".join(f"{name} {end:.3g}{unit}" for name, end in zip(names, last, strict=True))
 
 
-def swatches(names: Sequence[str]) -> list[Markup]:
-    """The line of each condition, for a legend.
+def swatches(names: Sequence[str]) -> dict[str, Markup]:
+    """The line of each condition by name, for a legend.
 
     Example:
-      >>> print("stroke: var(--k1)" in swatches(["none", "dropout"])[1])
+      >>> print("stroke: var(--k1)" in swatches(["none", "dropout"])["dropout"])
       True
     """
-    drawn = []
-    for c in condition_numbers(names).values():
+    drawn = {}
+    for name, c in condition_numbers(names).items():
         figure = Figure(figsize=(0.42, 0.11))
         figure.add_artist(Line2D([0, 1], [0.5, 0.5], color=colour(c), ls=line(c)))
-        drawn.append(inline_svg(figure, f"swatch{c}"))
+        drawn[name] = inline_svg(figure, f"swatch{c}")
     return drawn
 
 
