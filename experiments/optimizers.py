@@ -33,7 +33,6 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from matplotlib.figure import Figure
@@ -41,11 +40,10 @@ from matplotlib.figure import Figure
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.devices import map_members
-from dropout_jax.populations.members import stack_conditions
 from dropout_jax.training.config import Config, Hparams, sgd
 from experiments.shared import command, record, study
-from experiments.shared.courses import course
-from experiments.shared.members import keys_of
+from experiments.shared.courses import at_level, course
+from experiments.shared.members import paired_members
 from experiments.shared.optimizers_figures import plot_levels
 from experiments.shared.universes import N_FOLLOWED, adam
 
@@ -106,8 +104,7 @@ def train(name: str, width: int, size: Size, data: Dataset) -> dict[Setting, dic
         for learning_rate, rate in itertools.product(learning_rates, (0.0, RATE))
     ]
     members = (
-        jax.tree.map(lambda leaf: np.stack([leaf] * n_seeds, 1), stack_conditions(conditions)),
-        jnp.broadcast_to(keys_of(n_seeds), (len(conditions), n_seeds)),
+        *paired_members(conditions, n_seeds),
         np.ones((len(conditions), n_seeds), np.float32),
     )
     steps = looks_at(size.epochs * (len(data.x_train) // config.batch_size))
@@ -142,17 +139,6 @@ def numbers_of(
 ) -> dict[str, jax.Array]:
     """The numbers of `course`, without profiles."""
     return course(config, steps, (1.0,), hparams, key, scale, data, n)[0].numbers
-
-
-def at_level(loss: np.ndarray, values: np.ndarray, level: float) -> float:
-    """A value [M] when the loss [M] first falls to a level; NaN if it never does."""
-    reached = np.flatnonzero(loss <= level)
-    if not len(reached) or reached[0] == 0:
-        return np.nan
-    m = reached[0]
-    before, after = np.log(loss[m - 1 : m + 1])
-    part = (before - np.log(level)) / (before - after)
-    return float(values[m - 1] + part * (values[m] - values[m - 1]))
 
 
 def at_levels(values: dict[str, np.ndarray], quantity: str) -> np.ndarray:

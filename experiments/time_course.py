@@ -29,7 +29,6 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -37,11 +36,10 @@ from dropout_jax.data import load_dataset
 from dropout_jax.io import writers
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.devices import map_members
-from dropout_jax.populations.members import stack_conditions
 from dropout_jax.training.config import Config, Hparams
 from experiments.shared import command, course_page, record, study
 from experiments.shared.courses import Look, course, law, moments
-from experiments.shared.members import keys_of
+from experiments.shared.members import paired_members
 from experiments.shared.time_course_figures import plot_course, plot_distance
 
 RESULTS = study.RESULTS / "time_course"
@@ -80,10 +78,8 @@ def run(size: Size) -> Found:
     conditions = [none._replace(rates=study.layer_rates(r, n_hidden)) for r in RATES.values()]
     conditions.append(none._replace(weight_decay=study.tuned_l2()))
     cells = list(itertools.product(SCALES, conditions))
-    hparams = stack_conditions([hparams for _, hparams in cells])
     members = (
-        jax.tree.map(lambda leaf: np.stack([leaf] * size.seeds, 1), hparams),
-        jnp.broadcast_to(keys_of(size.seeds), (len(cells), size.seeds)),
+        *paired_members([hparams for _, hparams in cells], size.seeds),
         np.tile(np.array([[scale] for scale, _ in cells], np.float32), (1, size.seeds)),
     )
     an_epoch = len(data.x_train) // config.batch_size

@@ -193,10 +193,10 @@ def test_the_law_of_distance_is_linear_in_the_logarithm_and_knows_nothing_outsid
 
 def test_a_value_at_a_level_is_read_off_where_the_loss_first_falls_to_it():
     loss, values = np.array([1.0, 0.1, 0.5, 0.01]), np.array([0.0, 1, 5, 3])
-    assert optimizers.at_level(loss, values, np.sqrt(0.1)) == 0.5
-    assert optimizers.at_level(loss, values, 0.1) == 1
-    assert np.isnan(optimizers.at_level(loss, values, 0.001))
-    assert np.isnan(optimizers.at_level(loss, values, 2.0))
+    assert courses.at_level(loss, values, np.sqrt(0.1)) == 0.5
+    assert courses.at_level(loss, values, 0.1) == 1
+    assert np.isnan(courses.at_level(loss, values, 0.001))
+    assert np.isnan(courses.at_level(loss, values, 2.0))
 
 
 def test_the_looks_of_a_course_are_a_factor_apart_and_end_at_the_end():

@@ -122,3 +122,14 @@ def law(distance: np.ndarray, values: np.ndarray, other_distances: np.ndarray) -
         return np.interp(
             np.log(other_distances), x, values[order][indices], left=np.nan, right=np.nan
         )
+
+
+def at_level(loss: np.ndarray, values: np.ndarray, level: float) -> float:
+    """A value [M] when the loss [M] first falls to a level; NaN if it never does."""
+    reached = np.flatnonzero(loss <= level)
+    if not len(reached) or reached[0] == 0:
+        return np.nan
+    m = reached[0]
+    before, after = np.log(loss[m - 1 : m + 1])
+    part = (before - np.log(level)) / (before - after)
+    return float(values[m - 1] + part * (values[m] - values[m - 1]))

@@ -48,6 +48,16 @@ def keys_of(seeds: Sequence[int] | int) -> jax.Array:
     return jax.vmap(partial(member_key, study.root_key()))(np.array(as_seeds(seeds), np.uint32))
 
 
+def paired_members(
+    conditions: Sequence[Hparams], seeds: Sequence[int] | int
+) -> tuple[Hparams, jax.Array]:
+    """The hyper-parameters and keys of members [C, S], the same seeds in every condition."""
+    keys = keys_of(seeds)
+    stacked = stack_conditions(conditions)
+    hparams = jax.tree.map(lambda leaf: np.stack([leaf] * len(keys), 1), stacked)
+    return hparams, jnp.broadcast_to(keys, (len(conditions), len(keys)))
+
+
 def fresh_members(
     config: Config,
     hidden_rates: Sequence[float],
@@ -64,12 +74,11 @@ def fresh_members(
     def fresh(keys: jax.Array) -> TrainState:
         return jax.lax.map(lambda key: init(config, Hparams(), key, n_inputs), keys)
 
-    n_hidden, keys = len(config.model.features) - 1, keys_of(seeds)
+    n_hidden = len(config.model.features) - 1
     learning = np.broadcast_to(learning_rates, len(hidden_rates)).tolist()
     rates = [study.layer_rates(rate, n_hidden) for rate in hidden_rates]
-    conditions = stack_conditions(list(map(Hparams, rates, learning)))
-    hparams = jax.tree.map(lambda leaf: np.stack([leaf] * len(keys), 1), conditions)
-    return hparams, jax.tree.map(lambda leaf: jnp.stack([leaf] * len(rates)), fresh(keys))
+    hparams, keys = paired_members(list(map(Hparams, rates, learning)), seeds)
+    return hparams, jax.tree.map(lambda leaf: jnp.stack([leaf] * len(rates)), fresh(keys[0]))
 
 
 def trained(
