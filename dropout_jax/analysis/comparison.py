@@ -108,7 +108,8 @@ def summarise(
     Members that diverged are named and left out of all means. Their seed is left out of the
     comparisons of their condition, or of all comparisons if they belong to the baseline. A
     condition is marked `same_as_baseline` if its networks are, bit for bit, and `did_not_learn` if
-    its mean training loss fell by less than a hundredth.
+    its mean training loss fell by less than a hundredth. `stopped_early` says how many of its
+    networks the callback stopped, and after which epoch the first.
 
     Args:
       n_examples: how many the training and the test errors were measured on. The intervals of
@@ -148,6 +149,12 @@ def summarise(
         first, last = loss.mean(axis=0)[[0, -1]] if len(loss) else (np.nan, np.nan)
         return loss.shape[-1] > 1 and bool(first - last < _LEARNED * abs(first))
 
+    def stopped_early(c: int) -> dict[str, dict[str, int]]:
+        end, last_epoch = population.epochs[-1], population.last_epoch
+        epochs = end[None] if last_epoch is None else last_epoch[c]
+        n = int((epochs < end).sum())
+        return {"stopped_early": {"networks": n, "first": int(epochs.min())}} if n else {}
+
     def dead_inputs(c: int) -> list[float]:
         live = [np.asarray(inputs[c])[counts[c]] for inputs in measured.live_inputs]
         return [float((~layer).sum(-1).mean()) if len(layer) else np.nan for layer in live]
@@ -177,6 +184,7 @@ def summarise(
                 "n_compared": int(n_compared[c]),
                 **({"same_as_baseline": True} if same_as_baseline(c) else {}),
                 **({"did_not_learn": True} if did_not_learn(c) else {}),
+                **stopped_early(c),
             }
             for c, (name, hparams) in enumerate(conditions.items())
         },

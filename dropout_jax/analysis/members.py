@@ -111,7 +111,8 @@ def tidy(
 ) -> Iterator[tuple[str, int, int | str, str, str, float]]:
     """Every number as (condition, seed, layer, view, measure, value); `dead` inputs are counted.
 
-    Those of whole networks come first, with an empty layer and view.
+    Those of whole networks come first, with an empty layer and view; `epochs` is among them if some
+    member was stopped early.
 
     Example:
       >>> from dropout_jax.training.epochs import Curve, Metrics
@@ -125,6 +126,8 @@ def tidy(
         for split in ("train", "test")
         for metric in ("loss", "error")
     }
+    if population.last_epoch is not None and (population.last_epoch < population.epochs[-1]).any():
+        whole["epochs"] = population.last_epoch
     for c, name in enumerate(names):
         for s, seed in enumerate(seeds):
             for metric, values in whole.items():

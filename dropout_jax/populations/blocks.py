@@ -32,14 +32,14 @@ class Flight(NamedTuple):
       state: the state after that epoch, on the devices.
       init_params: their parameters before training.
       curve: metrics so far [D·M, P'].
-      stopped: which of them are not trained any further [D·M].
+      last_epoch: the epoch after which each is trained no further [D·M].
     """
 
     epoch: int
     state: TrainState
     init_params: Params
     curve: Curve
-    stopped: np.ndarray
+    last_epoch: np.ndarray
 
 
 @partial(jax.jit, static_argnames=("config", "mesh"))
@@ -132,15 +132,16 @@ def start(config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: D
     curve = jax.tree.map(lambda metric: metric[:, None], curve)
     # Copied, as training reuses the memory behind a view.
     init_params = jax.tree.map(np.array, fetch(state.params))
-    return Flight(0, state, init_params, curve, np.zeros(len(keys), bool))
+    return Flight(0, state, init_params, curve, np.full(len(keys), config.epochs))
 
 
 def advance(config: Config, mesh: Mesh, hparams: Hparams, flight: Flight, data: Dataset) -> Flight:
     """The members after one more epoch; training reuses the memory of `flight.state`."""
     epoch, curve, state = flight.epoch + 1, flight.curve, flight.state
-    if not flight.stopped.all():
-        stopped = shard_members(mesh, flight.stopped) if flight.stopped.any() else None
-        state = jax.block_until_ready(train_blocks(config, mesh, hparams, state, data, stopped))
+    stopped = flight.last_epoch < epoch
+    if not stopped.all():
+        on_devices = shard_members(mesh, stopped) if stopped.any() else None
+        state = jax.block_until_ready(train_blocks(config, mesh, hparams, state, data, on_devices))
     if epoch in curve_epochs(config.epochs):
         point = fetch(_evaluate_blocks(config, mesh, state.params, data))
         curve = jax.tree.map(lambda before, now: np.c_[before, now], curve, point)
@@ -156,14 +157,16 @@ def stop(flight: Flight, which: np.ndarray | None, n: int) -> Flight:
       ValueError: unless `which` is None, or holds n bools.
 
     Example:
-      >>> flight = Flight(1, (), (), (), np.array([True, False, False]))
-      >>> print(stop(flight, np.array([False, True]), n=2).stopped)
-      [ True  True  True]
+      >>> flight = Flight(2, (), (), (), np.array([1, 9, 9]))  # nine epochs; the first is stopped
+      >>> print(stop(flight, np.array([False, True]), n=2).last_epoch)
+      [1 2 2]
     """
     if which is None:
         return flight
     if np.shape(which) != (n,) or np.asarray(which).dtype != bool:
         got = f"{np.asarray(which).dtype} of shape {np.shape(which)}"
         raise ValueError(f"a callback must return None or a bool for each member, got {got}")
-    fillers = np.ones(len(flight.stopped) - n, bool)
-    return flight._replace(stopped=flight.stopped | np.r_[which, fillers])
+    fillers = np.ones(len(flight.last_epoch) - n, bool)
+    now = np.minimum(flight.last_epoch, flight.epoch)
+    last_epoch = np.where(np.r_[which, fillers], now, flight.last_epoch)
+    return flight._replace(last_epoch=last_epoch)

@@ -65,7 +65,7 @@ class Moment:
     @property
     def stopped(self) -> np.ndarray:
         """Which members are not trained any further [N]."""
-        return self._of_members(self.flight.stopped)
+        return self._of_members(self.flight.last_epoch < self.flight.epoch)
 
     def _of_members(self, tree: Any) -> Any:
         return jax.tree.map(lambda leaf: leaf[: len(self.seeds)], tree)

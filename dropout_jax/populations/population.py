@@ -41,12 +41,15 @@ class Population(NamedTuple):
       init_params: their parameters before training; the conditions of a seed share them.
       epochs: the numbers of epochs after which the curve was measured [P], 0 first.
       curve: metrics on training and test data [C, S, P].
+      last_epoch: the epoch after which each member was trained no further [C, S]; fewer than
+        `Config.epochs` if the callback stopped it, and None if that is not known.
     """
 
     params: Params
     init_params: Params
     epochs: np.ndarray
     curve: Curve
+    last_epoch: np.ndarray | None = None
 
 
 class Interrupted(KeyboardInterrupt):
@@ -155,7 +158,8 @@ def fit_population(
                 if checkpoints and anywhere(perf_counter() - saved_at > checkpoints.seconds):
                     checkpoints.save(pack(store, n_saved, n_done, flight))
                     n_saved, saved_at = n_done, perf_counter()
-            trained = Trained(fetch(flight.state.params), flight.init_params, flight.curve)
+            params = fetch(flight.state.params)
+            trained = Trained(params, flight.init_params, flight.last_epoch, flight.curve)
             write_rows(store, trained, first, last)
             n_done, flight = last, None
     except KeyboardInterrupt:
@@ -184,10 +188,12 @@ def _check_population_key(key: jax.Array, n_devices: int) -> None:
 
 def _population(config: Config, store: Trained, n_seeds: int) -> Population:
     """The first seeds of the store, as views with axes [C, S, …]; nothing is copied."""
-    params, curve = jax.tree.map(lambda a: a[:n_seeds].swapaxes(0, 1), (store.params, store.curve))
-    n_conditions = len(curve.train.loss)
+    inits, members = store.init_params, store._replace(init_params=None)
+    members = jax.tree.map(lambda a: a[:n_seeds].swapaxes(0, 1), members)
+    n_conditions = len(members.last_epoch)
     init_params = jax.tree.map(
         lambda a: np.broadcast_to(a[:n_seeds], (n_conditions, n_seeds, *a.shape[1:])),
-        store.init_params,
+        inits,
     )
-    return Population(params, init_params, curve_epochs(config.epochs), curve)
+    epochs = curve_epochs(config.epochs)
+    return Population(members.params, init_params, epochs, members.curve, members.last_epoch)

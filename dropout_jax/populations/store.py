@@ -25,11 +25,13 @@ class Trained(NamedTuple):
     Attributes:
       params: the trained parameters.
       init_params: their parameters before training, those of a seed once.
+      last_epoch: the epoch after which each was trained no further.
       curve: metrics on training and test data [..., P], at `blocks.curve_epochs`.
     """
 
     params: Params
     init_params: Params
+    last_epoch: np.ndarray
     curve: Curve
 
 
@@ -56,17 +58,19 @@ def make_store(
         return jax.tree.map(lambda leaf: allocate((*leading, *leaf.shape), leaf.dtype), tree)
 
     both = (n_seeds, n_conditions)
-    return Trained(arrays(both, params), arrays((n_seeds,), params), arrays(both, curve))
+    last_epoch = np.full(both, config.epochs)
+    return Trained(
+        arrays(both, params), arrays((n_seeds,), params), last_epoch, arrays(both, curve)
+    )
 
 
 def rows(store: Trained, first: int, last: int) -> Trained:
     """Views of the members first … last - 1 [n, …], and of the inits of the seeds they begin."""
     n_conditions = store.curve.train.loss.shape[1]
     begun = slice(-(-first // n_conditions), -(-last // n_conditions))
-    params, curve = jax.tree.map(
-        lambda a: a.reshape(-1, *a.shape[2:])[first:last], (store.params, store.curve)
-    )
-    return Trained(params, jax.tree.map(lambda a: a[begun], store.init_params), curve)
+    inits, members = store.init_params, store._replace(init_params=None)
+    members = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[first:last], members)
+    return members._replace(init_params=jax.tree.map(lambda a: a[begun], inits))
 
 
 def write_rows(store: Trained, wave: Trained, first: int, last: int) -> None:
@@ -85,7 +89,7 @@ def write_rows(store: Trained, wave: Trained, first: int, last: int) -> None:
       [0. 1. 1.]
     """
     n, n_conditions = last - first, store.curve.train.loss.shape[1]
-    params, curve = jax.tree.map(lambda leaf: leaf[:n], (wave.params, wave.curve))
     begun = slice(-first % n_conditions, n, n_conditions)
     inits = jax.tree.map(lambda leaf: leaf[begun], wave.init_params)
-    jax.tree.map(np.copyto, rows(store, first, last), Trained(params, inits, curve))
+    members = jax.tree.map(lambda leaf: leaf[:n], wave._replace(init_params=None))
+    jax.tree.map(np.copyto, rows(store, first, last), members._replace(init_params=inits))

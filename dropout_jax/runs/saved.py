@@ -85,7 +85,7 @@ def _read(folder: Path) -> Run:
     conditions, features = summary["conditions"], (*settings["features"], settings["n_classes"])
     names, labels = list(conditions), list(map(as_text, conditions))  # in tensors and in tables
     is_mlp, n_layers = "layers" not in summary, len(summary.get("layers", features))
-    values, seeds = _values(folder / "metrics.csv", labels)
+    values, seeds, last_epoch = _values(folder / "metrics.csv", labels)
     parts = ("kernel", "bias") if is_mlp else ("kernel",)
     init_params = _params(weights, ["init"] * len(names), n_layers, parts)
     epochs, curve = _curve(folder / "curves.csv", labels)
@@ -106,7 +106,7 @@ def _read(folder: Path) -> Run:
         config=Config(model, settings["epochs"], settings["batch_size"]),
         conditions={name: _hparams(settings, name, of) for name, of in conditions.items()},
         seeds=seeds,
-        population=Population(params, init_params, epochs, curve),
+        population=Population(params, init_params, epochs, curve, last_epoch),
         measured=Measured(values, sorted_values, live_inputs),
         summary=_numbers(summary),
         seconds=environment["seconds"],
@@ -176,10 +176,12 @@ def _curve(path: Path, labels: list[str]) -> tuple[np.ndarray, Curve]:
     return epochs, Curve(train, test)
 
 
-def _values(path: Path, labels: list[str]) -> tuple[_Values, list[int]]:
-    """The measures, and the seeds."""
+def _values(path: Path, labels: list[str]) -> tuple[_Values, list[int], np.ndarray | None]:
+    """The measures, the seeds, and the last epoch of each member [C, S] if one stopped early."""
     rows = _rows(path, labels)
     seeds = list(dict.fromkeys(int(row["seed"]) for row in rows))
+    epochs = [int(float(row["value"])) for row in rows if row["measure"] == "epochs"]
+    last_epoch = np.reshape(epochs, (len(labels), len(seeds))) if epochs else None
     columns: dict[tuple[int, str, str], list[float]] = {}
     for row in rows:
         if row["layer"] and row["view"] != "inputs":
@@ -189,7 +191,7 @@ def _values(path: Path, labels: list[str]) -> tuple[_Values, list[int]]:
     for (layer, view, measure), column in columns.items():
         array = np.array(column, np.float32).reshape(len(labels), len(seeds))
         values.setdefault(layer, {}).setdefault(view, {})[measure] = array
-    return values, seeds
+    return values, seeds, last_epoch
 
 
 def _rows(path: Path, labels: list[str]) -> list[dict[str, str]]:

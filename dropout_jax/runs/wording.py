@@ -163,6 +163,8 @@ def describe_condition(condition: Mapping[str, Any], of_mlp: bool = True) -> str
         value = condition.get(key)
         if value is not None and (value or key != "weight_decay"):
             parts.append(f"{key.replace('_', ' ')} {float(value):g}")
+    if early := condition.get("stopped_early"):
+        parts.append(f"{early['networks']} stopped early, the first after epoch {early['first']}")
     return ", ".join(parts)
 
 

@@ -93,6 +93,7 @@ def test_a_member_that_was_stopped_stays_so_when_its_wave_is_resumed():
     resumed = train(checkpoints=Checkpoints(lambda _: None, way[:2]), **options)
     chex.assert_trees_all_equal(resumed, trained)
     assert (trained.curve.test.loss[0, :, 1] == trained.curve.test.loss[0, :, -1]).all()
+    np.testing.assert_array_equal(resumed.last_epoch, [[1] * 3, [4] * 3, [4] * 3])
 
 
 def test_checkpoints_of_another_population_are_refused(whole):

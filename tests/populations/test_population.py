@@ -257,6 +257,7 @@ def test_a_stopped_member_keeps_its_weights_and_the_others_go_on_as_before(block
     loss = stopped.curve.test.loss
     np.testing.assert_array_equal(loss[1, :, 2], loss[1, :, 3])
     assert (loss[0, :, 2] != loss[0, :, 3]).all()
+    np.testing.assert_array_equal(stopped.last_epoch, [[3, 3], [2, 2], [3, 3]])
 
 
 def test_a_wave_that_is_stopped_is_not_trained_any_further(monkeypatch):

@@ -31,7 +31,12 @@ def result():
         "none": Hparams((0.0, 0.0, 0.0), max_norm=np.inf),
         "=<b>half": Hparams((0.0, 0.5, 0.5), learning_rate=0.1, max_norm=2.0),
     }
-    return compare(config, conditions, range(3), jax.random.key(0), load_dataset("digits"))
+
+    def stop_one(moment):
+        return (moment.conditions == 1) & (moment.seeds == 2) & (moment.epoch == 1)
+
+    data = load_dataset("digits")
+    return compare(config, conditions, range(3), jax.random.key(0), data, callback=stop_one)
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +60,15 @@ def test_a_run_that_is_read_back_is_the_one_that_was_written(result, folder):
     chex.assert_trees_all_close(again.measured.values, result.measured.values, rtol=1e-6)
     chex.assert_trees_all_close(again.population.curve, result.population.curve, rtol=1e-6)
     assert again.population.epochs.tolist() == result.population.epochs.tolist()
+    np.testing.assert_array_equal(again.population.last_epoch, [[2, 2, 2], [2, 2, 1]])
 
 
 def test_a_run_that_is_read_back_shows_the_same(result, folder):
     again = load_run(folder)
     assert list(figures(again)) == list(figures(result))
-    assert page(again, {}, {}) == page(result, {}, {})
+    shown = page(again, {}, {})
+    assert shown == page(result, {}, {})
+    assert "1 stopped early, the first after epoch 1" in shown
 
 
 def test_the_settings_name_what_is_not_usual_and_nothing_else(result, tmp_path, monkeypatch):
