@@ -105,8 +105,8 @@ def split(x: np.ndarray, y: np.ndarray, name: str) -> Dataset:
     n_test, rarest = math.ceil(0.2 * len(x)), np.bincount(y).min()
     if rarest < 2 or n_test < y.max() + 1:
         raise ValueError(
-            f"{name}: a stratified test set needs two examples of every class, and five times as "
-            f"many examples as classes, got {len(x)} of {y.max() + 1} classes, the rarest {rarest}"
+            f"{name}: a test set of a fifth of the examples must hold every class, and every class "
+            f"needs two, got {len(x)} examples of {y.max() + 1} classes, the rarest {rarest}"
         )
     rows = np.arange(len(x))
     train, test = map(

@@ -203,8 +203,11 @@ def test_missing_files_are_refused_by_name(tmp_path):
         ({"x": X, "y": Y - 1}, "y must hold every class 0 … K - 1, .*, got the values -1, 0$"),
         ({"x": X, "y": 0 * Y}, "y must hold every class 0 … K - 1, at least two, .* values 0$"),
         ({"x": X, "y": 2 * np.arange(20)}, r"got the values 0, 2, 4, 6, 8, …$"),
-        ({"x": X, "y": (np.arange(20) == 3) * 1}, "two examples of every class, .* rarest 1$"),
-        ({"x": X, "y": np.arange(20) % 10}, "five times .* got 20 of 10 classes, the rarest 2$"),
+        ({"x": X, "y": (np.arange(20) == 3) * 1}, "every class needs two, .* rarest 1$"),
+        (
+            {"x": X, "y": np.arange(20) % 10},
+            "must hold every class, .* got 20 examples of 10 classes, the rarest 2$",
+        ),
         ({"x": X[:0], "y": Y[:0]}, r"x must be \[n, …\] and y \[n\] with n > 0, got \(0, 3\)"),
         ({"x": X[:, :0], "y": Y}, r"x must be \[n, …\] and y \[n\] with n > 0, got \(20, 0\)"),
         ({"x": X[:, 0], "y": Y}, r"x must be \[n, …\] and y \[n\] .*, got \(20,\) and \(20,\)"),

@@ -42,7 +42,7 @@ class Networks:
     data_dir: Annotated[Path | None, _by_default("download them", "PATH")] = None
     """folder with the IDX files of mnist or fashion_mnist"""
     memory: Annotated[float | None, _by_default("80 % of what it has", "FLOAT")] = None
-    """most memory to use on each accelerator, in GiB"""
+    """most memory for networks on each accelerator, beside the data, in GiB"""
 
     @property
     def memory_bytes(self) -> float | None:

@@ -20,6 +20,7 @@ from dropout_jax.cli import backend
 from dropout_jax.cli.arguments import PRNG, ROOT_SEED, Networks, Training
 from dropout_jax.cli.conditions import Conditions, make_config, settings
 from dropout_jax.io import writers
+from dropout_jax.io.environment import n_cores
 from dropout_jax.populations import checkpoints, processes
 from dropout_jax.populations.memory import block_size
 from dropout_jax.populations.moment import Callback
@@ -120,6 +121,8 @@ def _identity(
         "block": block_size(config, n_inputs, devices, arguments.memory_bytes),
         **{name: options[name] for name in _DECIDING_BITS},
     }
+    if devices[0].platform == "cpu" and config.batch_size >= 512:  # a product's sums are shared out
+        identity["threads"] = max(n_cores(), jax.local_device_count())
     return json.loads(json.dumps(identity))  # as other processes and files have it
 
 

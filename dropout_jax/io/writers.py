@@ -148,7 +148,8 @@ def as_text(cell: Any) -> Any:
 def scratch(folder: Path) -> Callable[[tuple[int, ...], np.dtype], np.ndarray]:
     """A function that makes arrays in nameless files in `folder`, so that they need no memory.
 
-    Their room is taken at once: a full disk is an OSError here, not a crash when they are filled.
+    Their room is taken at once where the system can (`posix_fallocate`). Then a full disk is an
+    OSError here, not a crash when they are filled.
 
     Example:
       >>> with tempfile.TemporaryDirectory() as folder:
@@ -183,7 +184,7 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
     """
     header, end = {}, 0
     for name, tensor in tensors.items():
-        if tensor.dtype.name not in _DTYPES or not tensor.ndim:
+        if tensor.dtype not in map(np.dtype, _DTYPES) or not tensor.ndim:  # in native byte order
             got = f"{tensor.dtype} of shape {tensor.shape}"
             raise ValueError(f"{name} must be an array of {' or '.join(_DTYPES)}, got {got}")
         start, end = end, end + tensor.nbytes

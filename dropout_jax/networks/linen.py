@@ -12,10 +12,10 @@ from dropout_jax.noise import as_typed_key, dropout, never_drops
 class Dropout(nn.Module):
     """`flax.linen.Dropout` with a rate that may be traced, so that vmap runs over rates.
 
-    Arguments and semantics are Flax's, with three exceptions: rate 1 needs a key, inputs must be
-    floating-point, and no dimension may be given twice. The masks are those of `noise.dropout`,
-    nested in the rate; for the same key they differ from Flax's. As in Flax, a concrete rate of 0
-    needs no key; a traced rate does.
+    Arguments and semantics are Flax's, with four exceptions: rate 1 needs a key, a concrete rate
+    outside [0, 1] is refused, inputs must be floating-point, and no dimension may be given twice.
+    The masks are those of `noise.dropout`, nested in the rate; for the same key they differ from
+    Flax's. As in Flax, a concrete rate of 0 needs no key; a traced rate does.
 
     Attributes:
       rate: P(drop), a scalar in [0, 1], possibly traced.

@@ -202,7 +202,8 @@ def layers(params: Params) -> list[dict[str, jax.Array]]:
         tree = params["params"]
         return [tree[f"layer_{l}"] for l in range(len(tree))]
     except (KeyError, TypeError):
-        shown = sorted(params.get("params", params)) if isinstance(params, dict) else type(params)
+        tree = params.get("params", params) if isinstance(params, dict) else params
+        shown = sorted(map(str, tree)) if isinstance(tree, dict) else type(tree).__name__
         raise ValueError(
             f"params must be those of an MLP, {{'params': {{'layer_0': …}}}}, got {shown}"
         ) from None

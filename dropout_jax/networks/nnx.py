@@ -41,7 +41,7 @@ class MLP(nnx.Module):
         kernel_init: Callable[..., jax.Array] = mlp.MLP.kernel_init,
         noise: Noise = dropout,
     ) -> None:
-        """Make fresh layers of these widths; each calls `rngs.params()` once."""
+        """Make fresh layers of these widths; each draws two keys, for kernel and bias."""
         widths = (n_inputs, *features)
         self.layers = nnx.List(
             [nnx.Linear(i, o, kernel_init=kernel_init, rngs=rngs) for i, o in pairwise(widths)]

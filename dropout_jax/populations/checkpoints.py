@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from dropout_jax.io import writers
+from dropout_jax.io import readers, writers
 
 _COMPLETE = r"(\d{1,9})\.json"  # the file that is written last
 _BEGUN = r"(\d{1,9})(\.json|\.orbax.*)?"  # every name that a part of a checkpoint may have
@@ -93,7 +93,9 @@ def save(folder: Path, saved: Saved) -> None:
         writers.write_text(path.with_suffix(".json"), _with_checksum(json.dumps(summary)))
         superseded = [number for number in earlier if not _summary(folder, number)["holds_members"]]
     except Exception as error:  # orbax and tensorstore have their own errors for a full disk
-        raise OSError(f"the checkpoint could not be saved: {_first_line(error)}") from error
+        raise OSError(
+            f"the checkpoint could not be saved: {readers.one_line(error)[:200]}"
+        ) from error
     for number in superseded:  # they hold only members that were in flight
         (folder / f"{number}.json").unlink()
         shutil.rmtree(folder / str(number))
@@ -126,10 +128,6 @@ def _checksums(path: Path) -> dict[str, int]:
     return {str(file.relative_to(path)): zlib.crc32(file.read_bytes()) for file in files}
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
 def load(folder: Path) -> list[Saved]:
     """All checkpoints in a folder, in order; none if there is no folder. Nothing is changed.
 
@@ -144,7 +142,8 @@ def load(folder: Path) -> list[Saved]:
                 raise ValueError("its files are not those that were written")
             tree = _orbax().restore(path.resolve())
         except Exception as error:  # orbax, tensorstore and json raise many kinds
-            raise ValueError(f"the checkpoint {path} is damaged: {_first_line(error)}") from error
+            why = readers.one_line(error)[:200]
+            raise ValueError(f"the checkpoint {path} is damaged: {why}") from error
         saved.append(Saved(**{"done": [], "flight": [], **tree}))
     return saved
 

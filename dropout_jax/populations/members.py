@@ -60,7 +60,10 @@ def member_key(root: jax.Array, seed: jax.typing.ArrayLike) -> jax.Array:
 
 
 def _is_seed(seed: Any) -> bool:
-    return isinstance(seed, int | np.integer) and 0 <= int(seed) < 2**32
+    try:
+        return 0 <= operator.index(seed) < 2**32
+    except TypeError:
+        return False
 
 
 def stack_conditions(conditions: Sequence[Hparams], n_layers: int | None = None) -> Hparams:

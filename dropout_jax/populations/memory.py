@@ -79,7 +79,7 @@ def block_size(
     the number of members: a population can grow without changing its earlier members.
 
     Args:
-      memory: bytes to fill on a device at most; by default .8 of its memory.
+      memory: bytes that members may take on a device, beside the data; by default .8 of its own.
 
     Raises:
       ValueError: if `memory` does not hold one member, or there is no device.

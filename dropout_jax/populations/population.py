@@ -85,13 +85,14 @@ def fit_population(
       seeds: S distinct integers in 0 … 2^32 - 1, or S alone for the first S. A member depends on
         its seed and hyper-parameters alone, so a population can grow without changing its earlier
         members. On an accelerator its last bits depend on the block too, but the number of members
-        does not change the block.
+        does not change the block. On a CPU, with batches of some 512 or more, they depend on the
+        number of threads of XLA.
       key: the root key, of a counter-based generator (threefry or philox); only folded into.
       data: put once on every device and shared by the members there.
       devices: all by default, those of other processes too. Each process makes the same call and
         gets the whole population.
       block: members that a device trains at once; by default `memory.block_size`.
-      memory: bytes to fill on a device at most, if `block` is not given.
+      memory: bytes that members may take on a device, beside the data, if `block` is not given.
       allocate: makes the arrays that hold the trained members, from a shape and a dtype. Arrays
         mapped to files hold a population that is larger than memory.
       checkpoints: how to save the population on its way, and what to resume from. A resumed run
@@ -163,8 +164,9 @@ def fit_population(
             write_rows(store, trained, first, last)
             n_done, flight = last, None
     except KeyboardInterrupt:
-        if checkpoints:
-            checkpoints.save(pack(store, n_saved, n_done, flight))
+        last = pack(store, n_saved, n_done, flight)
+        if checkpoints and (last.done or last.flight):  # else the checkpoint before it says more
+            checkpoints.save(last)
         n_seeds = n_done // n_conditions
         raise Interrupted(_population(config, store, n_seeds) if n_seeds else None) from None
     return _population(config, store, len(seeds))

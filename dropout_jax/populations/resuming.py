@@ -67,6 +67,9 @@ def unpack(
 ) -> Flight | None:
     """The wave in flight, back on its devices; None if none of so many members was saved last.
 
+    Raises:
+      ValueError: if the members in flight have other shapes.
+
     Example:
       >>> from dropout_jax import MLP, load_dataset
       >>> from dropout_jax.populations.blocks import advance, start
@@ -87,6 +90,12 @@ def unpack(
         return None
     last = saved[-1]
     state = jax.eval_shape(partial(init_blocks, config, mesh), hparams, keys, data)
+    like = [
+        jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf
+        for leaf in jax.tree.leaves((state, state.params))
+    ]
+    if [leaf.shape for leaf in last.flight[: len(like)]] != [leaf.shape for leaf in like]:
+        raise ValueError("the checkpoints are incomplete, or of another population")
     metrics = Metrics(state.step, state.step)
     flight = Flight(0, state, state.params, Curve(metrics, metrics), state.step)
     leaves, structure = jax.tree.flatten(flight._replace(epoch=()))

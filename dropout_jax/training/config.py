@@ -159,13 +159,18 @@ class Config:
         for name, fn in list(vars(self).items()):
             if isinstance(fn, partial):
                 with suppress(TypeError):  # of arguments that cannot be hashed
-                    shared = _shared_partial(fn.func, *fn.args, **dict(sorted(fn.keywords.items())))
+                    keywords = dict(sorted(fn.keywords.items()))
+                    shown = repr((fn.args, keywords))
+                    shared = _shared_partial(fn.func, shown, *fn.args, **keywords)
                     object.__setattr__(self, name, shared)
 
 
 @lru_cache(maxsize=None, typed=True)  # 1, 1.0 and True are equal, and are other arguments
-def _shared_partial(fn: Callable, /, *args: Any, **keywords: Any) -> partial:
-    """One partial for equal arguments of equal types, as two of them would not be equal."""
+def _shared_partial(fn: Callable, shown: str, /, *args: Any, **keywords: Any) -> partial:
+    """One partial for equal arguments of equal types, as two of them would not be equal.
+
+    `shown` is the text of the arguments, which tells (1,) from (1.0,), and 0.0 from -0.0.
+    """
     return partial(fn, *args, **keywords)
 
 
@@ -270,6 +275,8 @@ def check_training(config: Config, data: Dataset, hparams: Hparams | None = None
             raise ValueError(f"rate_schedule must give factors in [0, 1], got {got}")
     if (n := len(data.x_train)) < config.batch_size:
         raise ValueError(f"batch_size asks for {config.batch_size} training examples, got {n}")
+    if n > 2**24:  # which `batch_indices` can put in order
+        raise ValueError(f"data must hold at most 2^24 training examples, got {n}")
     n_steps, most = config.epochs * (n // config.batch_size), 2**31 - 1  # counted in int32
     if n_steps > most:
         raise ValueError(f"a training must be of at most {most} steps, got {n_steps}")
@@ -288,6 +295,8 @@ def _check_first_step(config: Config, params: Params, hparams: Hparams, x: jax.A
         return optimizer.update(params, optimizer.init(params), params)
 
     if not isinstance(config.model, MLP):
+        if hparams.max_norm is not None:
+            raise ValueError(f"max_norm serves an MLP alone, got {type(config.model).__name__}")
         given = "no rates" if hparams.rates is None else "a key and traced rates"
         failed = f"apply of the network failed on a batch with {given}:"
         one_pass, rates = partial(training_pass, config.model), as_arrays(hparams).rates

@@ -1,8 +1,8 @@
 """Training one network from epoch to epoch, as pure functions of its state.
 
-A new `Config` compiles a new program; new `Hparams` never do, and vmap runs over them. `fit` is a
-whole training. A population is `fit` under vmap, or `populations.population.fit_population` for
-progress, many devices and bounded memory.
+A new `Config` compiles a new program. New values of `Hparams` never do (None in place of one does),
+and vmap runs over them. `fit` is a whole training. A population is `fit` under vmap, or
+`populations.population.fit_population` for progress, many devices and bounded memory.
 
 Shapes: B batch, D inputs, L layers, E epochs, n examples.
 """
@@ -82,7 +82,7 @@ def _train_epoch(
         if config.rate_schedule is not None and hparams.rates is not None:
             progress = state.step / (config.epochs * steps_per_epoch)
             factor = config.rate_schedule(progress)
-            now = hparams._replace(rates=jnp.asarray(hparams.rates) * factor)
+            now = hparams._replace(rates=cast(jax.Array, hparams.rates) * factor)
         return train_step(config, now, state, x[rows], y[rows])
 
     state, losses = jax.lax.scan(step, state, order)

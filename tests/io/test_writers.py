@@ -203,7 +203,7 @@ def test_the_environment_names_versions_devices_and_generator():
     assert found["vector_bits"] in (None, 128, 256, 512)
 
 
-@pytest.mark.parametrize("tensor", [np.zeros(2), np.zeros((), np.float32)])
+@pytest.mark.parametrize("tensor", [np.zeros(2), np.zeros((), np.float32), np.zeros(2, ">f4")])
 def test_tensors_of_another_kind_are_refused_and_nothing_is_written(tensor, tmp_path):
     with pytest.raises(ValueError, match="a must be an array of float32 or bool, got"):
         writers.write_tensors(tmp_path / "weights.safetensors", {"a": tensor})

@@ -244,7 +244,13 @@ def test_rates_of_a_pass_are_one_a_layer_or_refused(rates):
     assert (outcome(run) is not None) == good
 
 
-@pytest.mark.parametrize("tree", [{}, None, {"params": {}}, {"params": {"dense": 1}}, [], 3])
+@pytest.mark.parametrize(
+    "tree",
+    [
+        *({}, None, [], 3, {"params": {}}, {"params": {"dense": 1}}),
+        *({"params": None}, {"params": {1: 2, "a": 3}}),
+    ],
+)
 def test_params_of_something_else_have_no_layers(tree):
     if tree == {"params": {}}:
         assert layers(tree) == []

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
+from dropout_jax.populations.blocks import advance
 from dropout_jax.populations.checkpoints import Checkpoints, Saved, load, remove, save
 from dropout_jax.populations.moment import Moment
 from dropout_jax.populations.population import Interrupted, fit_population
@@ -81,6 +82,21 @@ def test_an_interrupted_population_is_saved_where_it_stands(whole):
     chex.assert_trees_all_equal(train(checkpoints=Checkpoints(way.append, way)), trained)
 
 
+def test_an_interruption_within_an_epoch_keeps_the_checkpoint_before_it(monkeypatch):
+    way: list[Saved] = []
+
+    def interrupted(config, mesh, hparams, flight, shared):
+        after = advance(config, mesh, hparams, flight, shared)  # which reuses the memory of flight
+        if flight.epoch == 2:
+            raise KeyboardInterrupt
+        return after
+
+    monkeypatch.setattr("dropout_jax.populations.population.advance", interrupted)
+    with pytest.raises(Interrupted):
+        train(checkpoints=Checkpoints(way.append, seconds=0))
+    assert [one.epoch for one in way] == [1, 2]
+
+
 def test_a_member_that_was_stopped_stays_so_when_its_wave_is_resumed():
     way: list[Saved] = []
 
@@ -98,15 +114,16 @@ def test_a_member_that_was_stopped_stays_so_when_its_wave_is_resumed():
 
 def test_checkpoints_of_another_population_are_refused(whole):
     _, way = whole
-    with pytest.raises(ValueError, match="of another population"):
-        fit_population(
-            Config(MLP((9, 3)), epochs=4, batch_size=16),
-            CONDITIONS,
-            range(3),
-            jax.random.key(0),
-            data(),
-            checkpoints=Checkpoints(lambda _: None, way),
-        )
+    for saved in (way, way[:1]):  # the latter holds members in flight alone
+        with pytest.raises(ValueError, match="of another population"):
+            fit_population(
+                Config(MLP((9, 3)), epochs=4, batch_size=16),
+                CONDITIONS,
+                range(3),
+                jax.random.key(0),
+                data(),
+                checkpoints=Checkpoints(lambda _: None, saved),
+            )
     with pytest.raises(ValueError, match="incomplete"):
         train(checkpoints=Checkpoints(lambda _: None, way[5:]))
 

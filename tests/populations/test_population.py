@@ -381,6 +381,11 @@ def test_seeds_are_distinct_words_of_32_bits_or_refused(seeds):
         assert (key is not None) == (isinstance(seed, int) and 0 <= seed < 2**32)
 
 
+def test_seeds_may_be_integers_of_numpy_and_jax():
+    keys = [member_key(root(), seed) for seed in (3, np.array(3), np.int64(3), jnp.uint32(3))]
+    assert all(keys[0] == key for key in keys)
+
+
 @given(block=st.integers(-3, 3) | st.none(), memory=st.floats() | st.none())
 def test_blocks_are_of_a_member_or_more_and_memory_holds_one(block, memory):
     def run():

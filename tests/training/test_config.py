@@ -372,12 +372,26 @@ def test_rates_are_checked_as_they_are_given_and_must_be_numbers():
         check_hparams(Hparams(("a", "b")), 2)  # pyright: ignore[reportArgumentType]  it
 
 
+def test_more_examples_than_can_be_put_in_order_are_refused():
+    n = 2**24 + 1
+    data = Dataset(
+        np.broadcast_to(np.float32(0), (n, 1)),
+        np.broadcast_to(np.int32(0), n),
+        np.zeros((1, 1), np.float32),
+        np.zeros(1, np.int32),
+    )
+    with pytest.raises(ValueError, match=rf"at most 2\^24 training examples, got {n}"):
+        check_training(CONFIG, data)
+
+
 def test_partials_are_equal_if_the_types_of_their_arguments_are():
     def config(**scale):
         return dataclasses.replace(CONFIG, loss_fn=partial(squared_error, **scale))
 
     assert config(scale=1) == config(scale=1)
     assert len({config(scale=scale) for scale in (1, True, 1.0)}) == 3
+    assert config(scale=(1,)) != config(scale=(1.0,))
+    assert config(scale=0.0) != config(scale=-0.0)
 
 
 def test_a_training_takes_one_setting_and_says_so_to_several():
