@@ -1,4 +1,4 @@
-"""Do units act together less with dropout, when softmax and size of damage are taken out?
+"""Do units act together less with dropout, when softmax or size of damage is taken out?
 
 Question    Taking out two units often hurts more, or less, than both of them apart. In cross
             entropy that also shows the softmax, and it shrinks when single damages shrink. Do units

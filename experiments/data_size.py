@@ -12,8 +12,8 @@ Predicted   After JMLR §7.4: D1 no gain in test error at the two smallest sizes
             largest between 500 and 10,000 examples.
 Judged      Families are the quantities of one size. D2 and D6 pick the size of the largest gain on
             the values that they compare. D6 holds if that gain lies in the range, and is above that
-            of every size outside. D4 and D6 go by their intervals. How near the plateau is, is in
-            the record: the change of the test error in the second half of the training. Differences
+            of every size outside. D2, D4 and D6 go by their intervals. The record says how near the
+            plateau is: the change of the test error in the second half of the training. Differences
             hold for these test digits.
 Seen        D1 to D4 are from a first version, where all networks had one learning rate and the
             largest size 10 epochs. There dropout raised the error with all examples. A second

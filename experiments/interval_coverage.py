@@ -5,6 +5,7 @@ Question    With few seeds a bootstrap interval is too narrow; ours is Student's
             differences of six laws?
 Predicted   V1 t intervals for 3 to 5 seeds cover 93 to 97 % of normal differences. V2 From 6 seeds
             BCa intervals cover 92 to 97 % under every law tried.
+Judged      By the 95 % interval of each coverage, over repetitions.
 Command     python -m experiments.interval_coverage [--quick]
 Time        about twenty minutes on one CPU core
 
@@ -22,7 +23,7 @@ import numpy as np
 
 from dropout_jax.analysis.paired import interval
 from dropout_jax.analysis.statistics import MIN_SEEDS
-from experiments.shared import command, record, study
+from experiments.shared import command, laws, record, study
 from experiments.shared.laws import LAWS, covered
 
 RESULTS = study.RESULTS / "interval_coverage"
@@ -56,18 +57,12 @@ def run(size: Size) -> list[dict[str, Any]]:
 
 def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Whether coverage lies where it was predicted, law by law."""
-
-    def judged(name: str, claim: str, rows: list[dict[str, Any]], low: float) -> dict[str, Any]:
-        held = all(low <= row["coverage"] <= 0.97 for row in rows)
-        least, most = (end(rows, key=lambda row: row["coverage"]) for end in (min, max))
-        return study.judged(name, claim, held, [least, most])
-
     few = [row for row in summary["coverage"] if row["n"] < MIN_SEEDS and row["law"] == "normal"]
     many = [row for row in summary["coverage"] if row["n"] >= MIN_SEEDS]
     return [
-        judged("V1", "below six seeds, 93 to 97 % of normal differences", few, 0.93),
+        laws.judge("V1", "below six seeds, 93 to 97 % of normal differences", few, 0.93),
         *(
-            judged(
+            laws.judge(
                 "V2",
                 f"from six seeds on, 92 to 97 % under the law: {law}",
                 [row for row in many if row["law"] == law],

@@ -9,7 +9,7 @@ Predicted   P4 With dropout the largest damage that a single unit does, and the 
 Judged      A family is one measure in all layers and conditions. An interaction is in cross
             entropy: in the last hidden layer, whose units add up in the logits, it shows the
             softmax; and it shrinks relative to single damages when these shrink. `coadaptation`
-            takes both out.
+            takes out either, not both at once. P5 goes by means over seeds.
 Command     python -m experiments.reliance [--quick]
 Time        about two and a half minutes on two CPU cores
 

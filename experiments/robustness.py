@@ -11,6 +11,8 @@ Predicted   P7 For dropout of hidden units the sign is open. B1 Dropout of pixel
 Judged      Every strength above 0 is compared; a family is one perturbation, all its strengths and
             conditions. `More accurate` is: higher at half of the strengths or more, and lower at
             none. Contrast was one perturbation in version 0.1: it scales and adds a background.
+Seen        A trial, before B4: at one strength of intensity scaling the accuracy was .90 with
+            dropout and .79 without.
 Command     python -m experiments.robustness [--quick]
 Time        about two minutes on two CPU cores
 

@@ -28,7 +28,7 @@ Judged      By intervals over seeds, on the test digits of the papers, which giv
 Command     python -m experiments.srivastava --data-dir DIR [--cache DIR] [--quick]
             Each row has a file in the record, to which seeds are added: two for every row, then
             two more. Ctrl-C writes the record of what is there; the same command goes on.
-Time        over twelve hours on two CPU cores for what its record has: 11 to 23 minutes a row of
+Time        seventeen hours on two CPU cores for what its record has: 11 to 23 minutes a row of
             12,000 updates, ten times as much and more for the longest
 
 Scientific  the rows of Table 2 with 3×1024 units, of Table 9 (784-1024-1024-2048-10), and

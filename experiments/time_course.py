@@ -14,6 +14,8 @@ Judged      The distance is ‖w - w₀‖ / ‖w₀‖. The reference is the me
             the reference is that of none's last change stretched, and a moment still beyond is left
             out. Equal distances are reached at other moments and losses. The reference's own error
             over seeds is not counted.
+Seen        A trial, before the predictions: Ginis of |w| followed the law in the first layer, and
+            not in the output layer.
 Command     python -m experiments.time_course [--quick]
 Time        about twenty minutes on two CPU cores
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments.shared import study
+
 Law = Callable[[np.random.Generator, int], np.ndarray]
 LAWS: dict[str, tuple[Law, float]] = {  # how to draw n numbers, and their true mean
     "normal": (lambda rng, n: rng.normal(size=n), 0.0),
@@ -22,6 +24,20 @@ def covered(intervals: list[tuple[float, float]], mean: float) -> dict[str, Any]
     coverage = float(np.mean([low <= mean <= high for low, high in intervals]))
     error = math.sqrt(coverage * (1 - coverage) / len(intervals))
     return {"coverage": coverage, "standard_error": error}
+
+
+def judge(prediction: str, claim: str, rows: list[dict[str, Any]], low: float) -> dict[str, Any]:
+    """A claim that coverages are `low` to .97; it holds if their 95 % intervals lie there.
+
+    The evidence is the least and the largest coverage.
+    """
+
+    def within(row: dict[str, Any]) -> bool:
+        half = 1.96 * row["standard_error"]
+        return low <= row["coverage"] - half and row["coverage"] + half <= 0.97
+
+    ends = [end(rows, key=lambda row: row["coverage"]) for end in (min, max)]
+    return study.judged(prediction, claim, all(map(within, rows)), ends)
 
 
 def table(rows: list[dict[str, Any]]) -> dict[int, tuple[float, float]]:
