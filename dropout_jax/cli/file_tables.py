@@ -18,6 +18,7 @@ from dropout_jax.runs.wording import GINI, SIZES, starts
 
 _LABELS = {"entries": "all", "columns": "unit"}  # of views
 _SHOWN = 8  # names of tensors that are skipped for one reason
+_SIDE_BY_SIDE = 5  # files in a table: of more, a narrow output would leave columns out
 
 
 def inspect_lines(
@@ -125,26 +126,29 @@ def _table_of_layers(title: str) -> Table:
 
 
 def _side_by_side_lines(files: Sequence[Inspected]) -> Iterator[Any]:
-    """Gini of every layer in several files, and the difference between two."""
+    """Gini of every layer in several files, a few a table, and the difference between two."""
     names = list(dict.fromkeys(name for file in files for name in file.layers))
-    table = _table_of_layers("Gini of |w|: 0 is uniform")
-    table.add_column("of")
     for i, file in enumerate(files, start=1):
         yield _unbroken(f"file {i}: {file.path}")
-        table.add_column(f"file {i}", justify="right", no_wrap=True)
-    if len(files) == 2:
-        table.add_column("difference", justify="right")
-    for name in names:
-        for view, label in _LABELS.items():
-            ginis = [
-                mean(file.values[name][view]["gini"]) if name in file.layers else math.nan
-                for file in files
-            ]
-            cells = [_or_dash(gini, ".3f") for gini in ginis]
-            if len(files) == 2:
-                cells.append(_or_dash(ginis[1] - ginis[0], "+.3f"))
-            table.add_row(printable_text(name if view == "entries" else ""), label, *cells)
-    yield table
+    for start in range(0, len(files), _SIDE_BY_SIDE):
+        shown = files[start : start + _SIDE_BY_SIDE]
+        table = _table_of_layers("Gini of |w|: 0 is uniform")
+        table.add_column("of")
+        for i in range(start, start + len(shown)):
+            table.add_column(f"file {i + 1}", justify="right", no_wrap=True)
+        if len(files) == 2:
+            table.add_column("difference", justify="right")
+        for name in names:
+            for view, label in _LABELS.items():
+                ginis = [
+                    mean(file.values[name][view]["gini"]) if name in file.layers else math.nan
+                    for file in shown
+                ]
+                cells = [_or_dash(gini, ".3f") for gini in ginis]
+                if len(files) == 2:
+                    cells.append(_or_dash(ginis[1] - ginis[0], "+.3f"))
+                table.add_row(printable_text(name if view == "entries" else ""), label, *cells)
+        yield table
     if not any(all(name in file.layers for file in files) for name in names):
         yield Text("No layer name occurs in all networks.", style="bold")
     advice = "compare groups with --baseline and --against."

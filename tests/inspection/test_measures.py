@@ -356,6 +356,19 @@ def test_the_name_of_a_file_is_not_broken_however_long_it_is(tmp_path, capsys):
     assert f"file 2: {paths[1]}" in capsys.readouterr().out.splitlines()
 
 
+def test_the_numbers_of_many_files_are_all_shown_however_narrow_the_output(tmp_path, capsys):
+    paths = [tmp_path / f"{i}.safetensors" for i in range(16)]
+    for path in paths:
+        save_file({"a.kernel": DENSE}, path)
+    assert run_command(["inspect", *map(str, paths)]) == 0
+    said = capsys.readouterr().out
+    assert all(len(re.findall(rf"\bfile {i}\b", said)) == 2 for i in range(1, 17))
+    gini = f"{measure(DENSE)['entries']['gini']:.3f}"
+    assert [line.split()[2:] for line in said.splitlines() if " a.kernel " in line] == [
+        [gini] * n for n in (5, 5, 5, 1)
+    ]
+
+
 def test_the_name_of_a_file_is_one_line_of_a_legend(tmp_path):
     path = tmp_path / f"{'long-' * 20}long0.safetensors"
     save_file({"a.kernel": DENSE}, path)
