@@ -109,7 +109,7 @@ def requirement(name: str, value: Any, n_layers: int) -> _Requirement:
         "learning_rate": ("be positive and finite", 0 < value < _FLOAT32_MAX),
         "momentum": ("lie in [0, 1)", 0 <= value < 1),
         "weight_decay": ("be finite and not negative", 0 <= value < _FLOAT32_MAX),
-        "max_norm": ("be positive", value > 0),
+        "max_norm": ("be positive and finite", 0 < value < _FLOAT32_MAX),
     }[name]
     return name, expected, met
 

@@ -107,7 +107,8 @@ BAD = [  # conditions, expected, given
     (["a momentum=1"], "momentum of condition a must lie in [0, 1)", "got 1.0"),
     (["a learning_rate=nan"], "must be positive and finite", "got nan"),
     (["a weight_decay=-1"], "must be finite and not negative", "got -1.0"),
-    (["a max_norm=0"], "max_norm of condition a must be positive", "got 0.0"),
+    (["a max_norm=0"], "max_norm of condition a must be positive and finite", "got 0.0"),
+    (["a max_norm=inf"], "max_norm of condition a must be positive and finite", "got inf"),
     (["a dropout=0.5"], "a number for learning_rate, momentum", "got dropout=0.5"),
 ]
 
