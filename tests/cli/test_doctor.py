@@ -171,7 +171,13 @@ def test_the_doctor_refuses_what_cannot_be_trained(capsys):
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(3, "3 seconds"), (119, "119 seconds"), (600, "10 minutes"), (9e3, "2.5 hours")],
+    [
+        (3, "3 seconds"),
+        (119, "119 seconds"),
+        (600, "10 minutes"),
+        (6e3, "100 minutes"),
+        (9e3, "2.5 hours"),
+    ],
 )
 def test_a_duration_has_the_digits_of_an_estimate(seconds, said):
     assert doctor.duration(seconds) == said
