@@ -78,7 +78,7 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
         names = [name for name in n_seeds if n_seeds[name] == n]
         whose = "" if len(names) == len(n_seeds) else f" of {_join(names)}"
         sentences.append(
-            f"With {n} seeds{whose} no test can reach p < .05 (the smallest is "
+            f"With {n} seeds{whose} no test of a direction can reach p < .05 (the smallest p is "
             f"{smallest_p(n):.2g}): no direction can be decided. Take at least {MIN_SEEDS} seeds."
         )
     compared = {name: layers[name] if n else None for name, n in n_seeds.items()}
@@ -214,7 +214,11 @@ def _ordinals(n: int, last: str) -> list[str]:
     """Which of n layers each is, in words that can be read aloud; tables count from 0."""
     if n == 3:
         return ["first", "middle", last]
-    return [*(_ORDINALS[l] if l < len(_ORDINALS) else f"{l + 1}th" for l in range(n - 1)), last]
+    words: list[str] = [*_ORDINALS[: n - 1]]
+    for i in range(len(words) + 1, n):
+        suffix = "th" if i // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(i % 10, "th")
+        words.append(f"{i}{suffix}")
+    return [*words, last]
 
 
 def _changes_by_layer(verdicts: Sequence[str], names: Sequence[str]) -> str:

@@ -223,7 +223,7 @@ def picture(summary: Mapping[str, Any]) -> dict[tuple[str, int], dict[str, Cell]
             difference = row["difference"]
             if difference is None or math.isnan(difference):  # None of JSON
                 n_compared = summary["conditions"][row["condition"]]["n_compared"]
-                text = "no live unit in a seed" if n_compared > 1 else "diverged"
+                text = "too few live units in a seed" if n_compared > 1 else "diverged"
             else:
                 text = f"{difference:+.3f}"
             cell = Cell(verdict, _MARKS[verdict], text)

@@ -72,7 +72,7 @@ def test_where_all_is_undecided_the_short_answer_says_so():
 
 def test_few_seeds_are_said_first_and_then_the_verdicts():
     first, *rest = verdict(summary([OPEN], [OPEN] * 2, 4))
-    assert "With 4 seeds no test can reach p < .05 (the smallest is 0.12)" in first
+    assert "With 4 seeds no test of a direction can reach p < .05 (the smallest p is 0.12)" in first
     assert "Take at least 6 seeds" in first
     assert [sentence[:8] for sentence in rest] == ["With b, "]
 
@@ -112,12 +112,12 @@ def test_few_seeds_of_one_condition_are_said_of_that_one_alone():
     both = of_b | {"comparisons": of_b["comparisons"] + rows}
     both["conditions"]["c"] = {"n_compared": 8}
     first, of_few, of_many = verdict(both)
-    assert first.startswith("With 3 seeds of b no test can reach p < .05 (the smallest is 0.25)")
+    assert first.startswith("With 3 seeds of b no test of a direction can reach p < .05 (the small")
     assert of_few.startswith("With b, ")
     assert of_many.startswith("C spreads the work and the weights: ")
 
 
-@pytest.mark.parametrize(("n", "why"), [(8, "no live unit in a seed"), (0, "diverged")])
+@pytest.mark.parametrize(("n", "why"), [(8, "too few live units in a seed"), (0, "diverged")])
 def test_where_a_difference_is_missing_is_said_why(n, why):
     told = summary([OPEN], [OPEN] * 2, n)
     told["comparisons"][0]["difference"] = None  # as JSON has it
@@ -136,6 +136,12 @@ def test_every_layer_is_named_with_its_verdict():
     (same,) = verdict(summary([OPEN], [SAME] * 2))
     assert "how evenly the hidden layer's units contribute is undecided" in same
     assert "single weights are spread about as evenly in every layer" in same
+
+
+def test_layers_beyond_the_ninth_are_numbered_as_they_are_read():
+    (sentence,) = verdict(summary([SAME], [MORE] * 23 + [LESS]))
+    assert "the ninth layer, the 10th layer, the 11th layer, the 12th layer, the 13th " in sentence
+    assert "the 20th layer, the 21st layer, the 22nd layer and the 23rd layer, less" in sentence
 
 
 def test_a_network_without_hidden_layers_has_no_work_to_spread():
