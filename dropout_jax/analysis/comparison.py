@@ -130,13 +130,14 @@ def summarise(
     comparisons = compare_conditions(names, measured, counts) if len(names) > 1 else []
     n_compared = (counts & counts[0]).sum(axis=1)
     fewest = min((int(n) for n in n_compared if n), default=0)
+    every_n = sorted({int(n) for n in n_compared[1:] if n}, reverse=True) or [fewest]
     n_train, n_test = n_examples or (np.inf, np.inf)
 
     def errors(curves: Any, n: float, c: int) -> dict[str, float]:
         last = np.asarray(curves, np.float64)[c, counts[c], -1]
         if not len(last):
             return dict.fromkeys(("mean", "sd", "ci_low", "ci_high"), np.nan)
-        low, high = error_interval(last, n)
+        low, high = error_interval(last, n) if len(last) > 1 else (np.nan, np.nan)
         sd = float(last.std(ddof=1)) if len(last) > 1 else np.nan
         return {"mean": float(last.mean()), "sd": sd, "ci_low": low, "ci_high": high}
 
@@ -164,7 +165,7 @@ def summarise(
         "n_seeds": len(seeds),
         **({} if kernels is None else {"layers": list(kernels)}),
         "statistics": {
-            "interval": paired.describe_interval(fewest),
+            "interval": "; ".join(dict.fromkeys(map(paired.describe_interval, every_n))),
             "margins": MARGINS,
             "smallest_p": paired.smallest_p(fewest) if fewest else np.nan,
         },

@@ -138,8 +138,9 @@ def error_interval(errors: ArrayLike, n_examples: float) -> tuple[float, float]:
     Errors [S] are fractions, measured on the same `n_examples`. Two variances add up: that of the
     mean over seeds, s²/S, and that of the examples, e(1 - e)/n, with e the mean error. The second
     is an upper bound: it counts the part that differs between seeds twice. The quantile is
-    Student's with S - 1 degrees of freedom, or the normal one for a single seed. Ends are cut at 0
-    and 1. With `n_examples` infinite the examples are given, as for errors that are no rates.
+    Student's with S - 1 degrees of freedom, or the normal one for a single seed, whose interval is
+    for new examples alone. Ends are cut at 0 and 1. With `n_examples` infinite the examples are
+    given, as for errors that are no rates.
 
     Raises:
       TypeError: if the errors are not real numbers.

@@ -133,7 +133,21 @@ def test_where_one_condition_diverged_the_others_keep_their_interval(measured):
     population.curve.train.loss[1] = np.nan
     statistics = summarise(CONDITIONS, range(10), population, measured, (50, 400))["statistics"]
     assert statistics["smallest_p"] == 2 / 2**10
-    assert statistics["interval"].startswith("95 % BCa bootstrap interval (with 10 seeds")
+    assert statistics["interval"] == paired.describe_interval(10)
+    population.curve.train.loss[2, 1:6] = np.nan
+    population.curve.train.loss[1, :9] = np.log(10)
+    statistics = summarise(CONDITIONS, range(10), population, measured, (50, 400))["statistics"]
+    both = [paired.describe_interval(n) for n in (9, 5)]
+    assert statistics["interval"] == "; ".join(both)
+
+
+def test_a_single_network_that_is_left_has_an_error_and_no_interval_for_new_seeds(measured):
+    population = toy_population(3, 10)
+    population.curve.train.loss[1, 1:] = np.nan
+    conditions = summarise(CONDITIONS, range(10), population, measured, (50, 400))["conditions"]
+    error = conditions["dropout"]["test_error"]
+    assert error["mean"] == pytest.approx(population.curve.test.error[1, 0, -1])
+    assert np.isnan([error["sd"], error["ci_low"], error["ci_high"]]).all()
 
 
 def test_diverged_members_are_named_and_left_out_of_the_means(measured):
