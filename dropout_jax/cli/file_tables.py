@@ -11,7 +11,7 @@ from rich.text import Text
 from dropout_jax.analysis.groups import describe_interval as groups_interval
 from dropout_jax.analysis.paired import describe_interval as paired_interval
 from dropout_jax.analysis.uniformity import MARGINS
-from dropout_jax.cli.tables import comparison_cells, printable_text
+from dropout_jax.cli.tables import comparison_cells, or_dash, printable_text
 from dropout_jax.inspection import groups, spread
 from dropout_jax.inspection.measures import SIZE, Inspected, mean
 from dropout_jax.runs.wording import GINI, SIZES, starts
@@ -62,7 +62,7 @@ def _file_lines(file: Inspected) -> Iterator[Any]:
         table.add_column(heading, justify="right", no_wrap=True)
     for name, layer in file.layers.items():
         views = file.values[name]
-        weights, *units = (_or_dash(mean(views[view]["gini"]), ".3f") for view in spread.VIEWS)
+        weights, *units = (or_dash(mean(views[view]["gini"]), ".3f") for view in spread.VIEWS)
         laws = (f"{law_ginis[law]:.3f}" for law in (layer.law, "Gaussian"))
         shape = "{} → {}".format(*layer.shape)
         table.add_row(printable_text(name), shape, weights, *laws, *units)
@@ -92,7 +92,7 @@ def _sizes(file: Inspected) -> Table:
     known = []
     for name, layer in file.layers.items():
         size = {field: mean(values) for field, values in file.values[name][SIZE].items()}
-        numbers = (_or_dash(size[field], form) for field, form in formats.items())
+        numbers = (or_dash(size[field], form) for field, form in formats.items())
         table.add_row(printable_text(name), f"{math.prod(layer.shape):,}", *numbers)
         if not math.isnan(size["norm"]):
             known.append(size)
@@ -104,11 +104,6 @@ def _sizes(file: Inspected) -> Table:
         which = "all layers" if len(known) == len(file.layers) else "all that are measured"
         table.add_row(which, f"{weights:,}", f"{norm:.3g}", "", "", str(dead))
     return table
-
-
-def _or_dash(value: float, form: str) -> str:
-    """A number, or a dash for none."""
-    return "–" if math.isnan(value) else f"{value:{form}}"
 
 
 def _unbroken(line: str) -> Text:
@@ -144,9 +139,9 @@ def _side_by_side_lines(files: Sequence[Inspected]) -> Iterator[Any]:
                     mean(file.values[name][view]["gini"]) if name in file.layers else math.nan
                     for file in shown
                 ]
-                cells = [_or_dash(gini, ".3f") for gini in ginis]
+                cells = [or_dash(gini, ".3f") for gini in ginis]
                 if len(files) == 2:
-                    cells.append(_or_dash(ginis[1] - ginis[0], "+.3f"))
+                    cells.append(or_dash(ginis[1] - ginis[0], "+.3f"))
                 table.add_row(printable_text(name if view == "entries" else ""), label, *cells)
         yield table
     if not any(all(name in file.layers for file in files) for name in names):

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dropout_jax.analysis.comparison import differing_settings
-from dropout_jax.cli.tables import comparison_cells, printable, printable_text
+from dropout_jax.cli.tables import comparison_cells, or_dash, printable, printable_text
 from dropout_jax.runs import wording
 from dropout_jax.runs.verdicts import verdict
 from dropout_jax.training.config import Hparams
@@ -62,7 +62,9 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
     """The errors, a table per condition, and the notes."""
     conditions, statistics = summary["conditions"], summary["statistics"]
     width = max(8, *map(len, conditions))
-    errors = [[f"{100 * one[of][part]:.2f}" for of, part in _ERRORS] for one in conditions.values()]
+    errors = [
+        [or_dash(100 * one[of][part], ".2f") for of, part in _ERRORS] for one in conditions.values()
+    ]
     widest = [max(map(len, column)) for column in zip(*errors, strict=True)]
     for name, cells in zip(conditions, errors, strict=True):
         train, sd, *test = (cell.rjust(n) for cell, n in zip(cells, widest, strict=True))
@@ -72,13 +74,16 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
         )
     if why_l2 := wording.why_l2(summary):
         yield Text(why_l2, "dim")
-    baseline, *others = conditions
+    _, *others = conditions
     for name in others:
         yield _gini_table(summary, name, all_views)
     if others and all_views:
         views = [row["view"] for row in summary["comparisons"] if row["view"] not in wording.SHOWN]
         yield Text("\n".join(wording.explain_views(views)), "dim")
-    dead = conditions[baseline]["dead_inputs"][0]
+    dead = [
+        of["dead_inputs"][0] for of in conditions.values() if of["dead_inputs"][0] >= 0
+    ]  # no NaN
+    inputs = f"{dead[0]:g} constant inputs and all" if dead else "All"
     compared = (
         f"{statistics['interval']}; p by sign flips.\n{wording.ADJUSTED}\nNegligible: two tests "
         f"show that the Gini differs by less than {statistics['margins']['gini']:g}. Differences "
@@ -88,8 +93,7 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
     )
     yield Text(
         f"n = {summary['n_seeds']} seeds; errors mean ± sd [95 % interval for new seeds and "
-        f"examples]; {compared}\n{dead:g} constant inputs "
-        "and all dead units are left out.",
+        f"examples]; {compared}\n{inputs} dead units are left out.",
         style="dim",
     )
     if others and not all_views:
@@ -97,11 +101,14 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
         yield Text(line, "dim")
     for name, condition in conditions.items():
         if diverged := condition["diverged_seeds"]:
+            networks, its, seeds = "networks", "their", "seeds"
+            if len(diverged) == 1:
+                networks, its, seeds = "network", "its", "seed"
             yield Text.assemble(
-                (f"{len(diverged)} networks of {printable(name)} diverged:", "bold"),
-                " their loss was not finite, or ten times that before training. "
-                f"Left out with their seeds, {', '.join(map(str, diverged))}; "
-                f"{condition['n_compared']} seeds are compared. "
+                (f"{len(diverged)} {networks} of {printable(name)} diverged:", "bold"),
+                f" {its} loss was not finite, or ten times that before training. "
+                f"Left out with {its} {seeds}, {', '.join(map(str, diverged))}; "
+                f"{condition['n_compared']} seeds are {'compared' if others else 'left'}. "
                 "Try a smaller --learning-rate.",
             )
 

@@ -3,6 +3,7 @@
 Names of conditions, files and tensors are users' text: made `printable`, never read as markup.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -27,14 +28,25 @@ def printable_text(text: object, style: str = "") -> Text:
     return Text(printable(text), style=style)
 
 
+def or_dash(value: float, form: str) -> str:
+    """A number in a format, or a dash for NaN.
+
+    Example:
+      >>> print(or_dash(0.25, ".3f"), or_dash(math.nan, ".3f"))
+      0.250 –
+    """
+    return "–" if math.isnan(value) else f"{value:{form}}"
+
+
 def comparison_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     """The cells of a comparison: means, difference, p and verdict."""
     p = row["p_adjusted"]
+    difference, low, high = (or_dash(row[of], "+.3f") for of in ("difference", "ci_low", "ci_high"))
     return (
-        f"{row['baseline_mean']:.3f}",
-        f"{row['condition_mean']:.3f}",
-        f"{row['difference']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]",
-        "<.001" if p < 0.001 else f"{p:.3f}",
+        or_dash(row["baseline_mean"], ".3f"),
+        or_dash(row["condition_mean"], ".3f"),
+        f"{difference} [{low}, {high}]",
+        "<.001" if p < 0.001 else or_dash(p, ".3f"),
         row["verdict"],
     )
 

@@ -257,6 +257,40 @@ def test_errors_of_all_conditions_stand_below_each_other(trained):
     assert len({tuple(m.start() for m in re.finditer(r"\.", line)) for line in told}) == 1, told
 
 
+def said_of(summary):
+    console = Console(width=100, file=io.StringIO())
+    with console.capture() as said:
+        for line in run_tables.result_lines(summary, interrupted=False, all_views=False):
+            console.print(line)
+    return " ".join(said.get().split())
+
+
+def test_networks_that_diverged_are_dashes_and_what_is_left_is_said(trained):
+    numbers = {"baseline_mean", "condition_mean", "difference", "ci_low", "ci_high", "p_adjusted"}
+    rows = [{**row, **dict.fromkeys(numbers, np.nan)} for row in trained.summary["comparisons"]]
+    none, dropout, l2 = trained.summary["conditions"].values()
+    error = dict.fromkeys(("mean", "sd", "ci_low", "ci_high"), np.nan)
+    gone = {**none, "train_error": error, "test_error": error, "dead_inputs": [np.nan] * 3}
+    gone |= {"diverged_seeds": [0, 1, 2], "n_compared": 0}
+    lost = {**trained.summary, "comparisons": rows}
+    uncompared = {
+        "none": gone,
+        "dropout": dropout | {"n_compared": 0},
+        "l2": l2 | {"n_compared": 0},
+    }
+    said = said_of({**lost, "conditions": uncompared})
+    assert "none train error – ± – % test error – ± – % [ –, –]" in said
+    assert f"{dropout['dead_inputs'][0]:g} constant inputs and all dead units are" in said
+    assert "3 networks of none diverged: their loss" in said
+    nothing = said_of({**lost, "conditions": dict.fromkeys(uncompared, gone)})
+    assert "All dead units are left out" in nothing
+    assert "nan" not in said + nothing
+    alone = {"a": {**none, "diverged_seeds": [1], "n_compared": 2}}
+    said = said_of({**trained.summary, "conditions": alone, "comparisons": []})
+    assert "1 network of a diverged: its loss" in said
+    assert "Left out with its seed, 1; 2 seeds are left." in said
+
+
 def test_rows_of_the_table_of_gini_are_not_broken_in_80_columns(trained):
     summary = {**trained.summary, "conditions": {"none": {}, "dropout 0.25": {}}}
     row = {**summary["comparisons"][0], "condition": "dropout 0.25", "measure": "gini"}

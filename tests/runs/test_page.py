@@ -194,9 +194,13 @@ def test_what_is_incomplete_is_said():
 
 
 def test_one_condition_makes_a_page_without_differences():
-    page = render(contents(names=("only",)))
+    alone = contents(names=("only",))
+    alone.summary["conditions"]["only"] |= {"diverged_seeds": [3], "n_compared": 2}
+    page = render(alone)
     assert "nothing is compared" in page
     assert 'id="differences"' not in page
+    left_out = "1 network of only diverged (seed 3): left out with its seed; 2 seeds are left."
+    assert left_out in page
 
 
 @pytest.mark.slow
