@@ -48,8 +48,7 @@ def inline_svg(figure: Figure, name: str, description: str = "", c: int = 0) -> 
     # skip what comes first: matplotlib's style of all elements, which would change the page's
     drawn = file.getvalue().partition("</defs>")[2].rpartition("</svg>")[0]
     drawn = re.sub(r' id="[^"]*_\d{1,4}"', "", drawn)  # of groups; nothing refers to them
-    drawn = re.sub(r'font[-\w]*: [^;"]*;? ?', "", drawn)  # the page's own font
-    drawn = re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda match: _VARIABLES[match[0]], drawn)
+    drawn = re.sub(r'(?<= )style="[^"]*"(?=[^<>]*>)', _as_on_page, drawn)  # in tags, not in text
     image = r'(<image .*?base64,)([^"]*)(.*?/>)'
     drawn = re.sub(image, lambda match: _as_mask(match, c), drawn, flags=re.S)
     drawn = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", drawn)
@@ -58,6 +57,12 @@ def inline_svg(figure: Figure, name: str, description: str = "", c: int = 0) -> 
     if description:
         role = Markup('role="img" aria-label="{}"').format(description)
     return Markup(f'<svg {role} viewBox="0 0 {width} {height}">{drawn}</svg>')
+
+
+def _as_on_page(style: re.Match[str]) -> str:
+    """A style with the page's own font and colours."""
+    without_font = re.sub(r'font[-\w]*: [^;"]*;? ?', "", style[0])
+    return re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda match: _VARIABLES[match[0]], without_font)
 
 
 def _as_mask(image: re.Match[str], c: int) -> str:

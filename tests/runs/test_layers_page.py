@@ -2,13 +2,16 @@
 
 import re
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.runs.layers_page import InitialLaw, LayersShown, Table, figures, page
 from dropout_jax.runs.style import short_names
+from dropout_jax.runs.svg import inline_svg
 
 EVIL = "<img src=x onerror=alert(1)>"
 LAYERS = ["first.kernel", EVIL, "encoder.blocks.2.attention.projection.kernel"]
@@ -151,6 +154,17 @@ def test_the_page_shows_all_layers_and_takes_names_as_text(compared):
     ids = re.findall(r'\bid="([^"]*)"', text)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'(?:href="#|url\(#)([^")]*)', text)) <= set(ids)
+
+
+@pytest.mark.parametrize(
+    "name", ["x: #123456.weight", "font: x.weight", 'a style="fill: #123456; font: x" b']
+)
+def test_a_name_that_looks_like_a_style_stays_text(name):
+    figure = Figure(figsize=(1, 1))
+    figure.text(0, 0, name, color="black")
+    (text,) = ElementTree.fromstring(inline_svg(figure, "named")).iter("text")
+    assert (text.text or "").strip() == name
+    assert "font" not in text.attrib["style"]
 
 
 def test_the_page_names_the_file_of_a_single_network_and_explains_its_lines():
