@@ -68,7 +68,10 @@ def _file_lines(file: Inspected) -> Iterator[Any]:
         table.add_row(printable_text(name), shape, weights, *laws, *units)
     yield table
     n_networks = max(layer.n_networks for layer in file.layers.values())
-    seeds = f"Mean over {n_networks} seeds. " if n_networks > 1 else ""
+    ginis = [gini for values in file.values.values() for gini in values["entries"]["gini"]]
+    whose = f"those of {n_networks} seeds that can be measured"
+    whose = whose if any(map(math.isnan, ginis)) else f"{n_networks} seeds"
+    seeds = f"Mean over {whose}. " if n_networks > 1 else ""
     start = starts({layer.law: law_ginis[layer.law] for layer in file.layers.values()})
     yield Text(
         f"{GINI} {seeds}Weights: all of a layer. Start: the law that layers of such names usually "
@@ -86,7 +89,7 @@ def _file_lines(file: Inspected) -> Iterator[Any]:
 def _sizes(file: Inspected) -> Table:
     """How large the weights of each layer are, and of a single network all of them."""
     table = _table_of_layers("Size of the weights")
-    formats = {"norm": ".3g", "spectral_norm": ".3g", "stable_rank": ".1f", "dead_units": ".3g"}
+    formats = {"norm": ".3g", "spectral_norm": ".3g", "stable_rank": ".1f", "dead_units": ",.6g"}
     for heading in ("count", *formats):
         table.add_column(heading.replace("_", " "), justify="right")
     known = []
@@ -102,7 +105,7 @@ def _sizes(file: Inspected) -> Table:
         norm = math.hypot(*(size["norm"] for size in known))
         table.add_section()
         which = "all layers" if len(known) == len(file.layers) else "all that are measured"
-        table.add_row(which, f"{weights:,}", f"{norm:.3g}", "", "", str(dead))
+        table.add_row(which, f"{weights:,}", f"{norm:.3g}", "", "", f"{dead:,}")
     return table
 
 
@@ -146,8 +149,11 @@ def _side_by_side_lines(files: Sequence[Inspected]) -> Iterator[Any]:
         yield table
     if not any(all(name in file.layers for file in files) for name in names):
         yield Text("No layer name occurs in all networks.", style="bold")
-    advice = "compare groups with --baseline and --against."
-    yield Text(f"{GINI} One network each tells nothing about chance: {advice}", style="dim")
+    advice = ""
+    if all(layer.n_networks == 1 for file in files for layer in file.layers.values()):
+        advice = " One network each tells nothing about chance: "
+        advice += "compare groups with --baseline and --against."
+    yield Text(f"{GINI}{advice}", style="dim")
 
 
 def _group_lines(

@@ -384,6 +384,35 @@ def test_networks_without_a_layer_in_common_say_so():
     same = " ".join(map(str, inspect_lines([one, one], [], 0, False, [])))
     assert "No layer name" not in same
 
+    assert "One network each tells nothing about chance: compare groups" in same
+
+
+@pytest.mark.parametrize("measured", [[True, True, True], [True, False, True]])
+def test_of_several_networks_is_said_how_many_the_mean_is_of(measured, tmp_path, capsys):
+    kernels = np.stack([DENSE if good else np.full_like(DENSE, np.nan) for good in measured])
+    run = {"a/0/kernel": kernels, "a/0/live_inputs": np.ones((3, 6), np.float32)}
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        save_file(run, tmp_path / name / "weights.safetensors")
+    assert run_command(["inspect", str(tmp_path / "one")]) == 0
+    whose = "3 seeds" if all(measured) else "those of 3 seeds that can be measured"
+    assert f"Mean over {whose}. " in " ".join(capsys.readouterr().out.split())
+    assert run_command(["inspect", str(tmp_path / "one"), str(tmp_path / "two")]) == 0
+    assert "about chance" not in capsys.readouterr().out  # of three networks each
+
+
+def test_many_dead_units_are_counted_in_full(tmp_path, capsys):
+    wide = np.zeros((6, 2_500), np.float32)
+    wide[:, :4] = DENSE
+    save_file({"a.kernel": wide, "b.kernel": wide}, tmp_path / "net.safetensors")
+    page = tmp_path / "page.html"
+    given = [str(tmp_path / "net.safetensors"), "--report", str(page)]
+    assert run_command(["inspect", *given]) == 0
+    said = capsys.readouterr().out
+    assert re.findall(r"([\d,]+) *\n", said.partition("dead units")[2])[:3] == ["2,496"] * 2 + [
+        "4,992"
+    ]
+    assert page.read_text(encoding="utf-8").count(">2,496</td>") == 2
 
 WHOLE = RNG.integers(-9, 10, (30, 20)).astype(float)  # exact in every type, at every scale below
 STABLE_RANK = (np.linalg.norm(WHOLE) / np.linalg.norm(WHOLE, 2)) ** 2
