@@ -1,6 +1,5 @@
 """Which values of the options make sense, alone and together, checked before JAX is loaded."""
 
-import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -24,7 +23,7 @@ def check(arguments: Networks | Inspect) -> None:
 
 
 def _check_groups(a: Inspect) -> None:
-    """Raise ValueError unless there are files, or two groups of two and more, none twice."""
+    """Raise ValueError unless there are files, or two groups of two and more."""
     if bool(a.files) == bool(a.baseline or a.against):
         got = "both" if a.files else "nothing"
         raise ValueError(f"give files, or --baseline and --against, got {got}")
@@ -37,11 +36,6 @@ def _check_groups(a: Inspect) -> None:
         raise ValueError("--paired must come with --baseline and --against, got files alone")
     if a.paired and n_baseline != n_against:
         raise ValueError(f"--paired needs groups of equal size, got {n_baseline} and {n_against}")
-    seen = set()
-    for path in (*a.files, *a.baseline, *a.against):
-        if (real := os.path.realpath(path)) in seen:  # it would count as another network
-            raise ValueError(f"each file must be named once, got {path} again")
-        seen.add(real)
 
 
 def _requirements(a: Networks) -> Iterator[_Requirement]:

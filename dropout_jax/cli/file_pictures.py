@@ -1,6 +1,8 @@
 """What `inspect` draws: layers of files, or of two groups of files, as arrays and tables."""
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -76,7 +78,8 @@ def layers_shown(
 def _conditions(file: Inspected) -> dict[str, Inspected]:
     """The conditions of a run, with layers `condition/layer/kernel`; any other file as it is."""
     if all(layer.n_networks == 1 for layer in file.layers.values()):
-        name, stem = printable(file.path.name), printable(file.path.stem)
+        path = Path(os.path.abspath(file.path))  # "." has no name
+        name, stem = printable(path.name), printable(path.stem)
         middle = f"{stem[: _LONGEST // 2]}…{stem[1 - _LONGEST // 2 :]}"
         return {next((fits for fits in (name, stem) if len(fits) <= _LONGEST), middle): file}
     parts: dict[str, Inspected] = {}

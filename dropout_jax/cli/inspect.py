@@ -1,9 +1,10 @@
 """`dropout-jax inspect`: measure files of weights, show what was found, write it if asked."""
 
 import json
+import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,10 @@ def inspect(arguments: Inspect) -> int:
         backend.start()
         paths = (*arguments.files, *arguments.baseline, *arguments.against)
         figure = arguments.figures and arguments.figures / "depth.png"  # the first of them
+        # a file beside the folder that it is in would count as another network
+        _check_once("each file", ((p, one) for p in paths for one in tensors.input_files(p)[:1]))
         if targets := [path for path in (arguments.csv, arguments.report, figure) if path]:
+            _check_once("each file to write", zip(targets, targets, strict=True))
             inputs = [file for path in paths for file in tensors.input_files(path)]
             for target in targets:
                 writers.check_target(target, inputs)
@@ -39,12 +43,24 @@ def inspect(arguments: Inspect) -> int:
         remark = groups.shape_remark(found)
         if compared:
             remark = groups.too_few_remark(n_baseline, len(arguments.against), arguments.paired)
-        lines = (*measures.warning_lines(found), remark, _names_of_layers(paths[0]))
-        remarks = [line for line in lines if line]
+        names = {path: _names_of_layers(path) for path in paths}
+        layers = [
+            f"{path}: {line}" if len(paths) > 1 else line for path, line in names.items() if line
+        ]
+        remarks = [line for line in (*measures.warning_lines(found), remark, *layers) if line]
         if draws:
             _draw(arguments, found, compared, remarks)
     terminal.say(file_tables.inspect_lines(found, compared, n_baseline, arguments.paired, remarks))
     return 0
+
+
+def _check_once(what: str, files: Iterable[tuple[Path, Path]]) -> None:
+    """Raise ValueError if two paths, given with the file that each means, mean the same."""
+    seen = set()
+    for path, file in files:
+        if (real := os.path.realpath(file)) in seen:
+            raise ValueError(f"{what} must be named once, got {path} again")
+        seen.add(real)
 
 
 def _draw(

@@ -5,6 +5,7 @@ import re
 import shutil
 import tracemalloc
 import warnings
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -383,7 +384,6 @@ def test_networks_without_a_layer_in_common_say_so():
     assert "No layer name occurs in all networks" in said
     same = " ".join(map(str, inspect_lines([one, one], [], 0, False, [])))
     assert "No layer name" not in same
-
     assert "One network each tells nothing about chance: compare groups" in same
 
 
@@ -413,6 +413,7 @@ def test_many_dead_units_are_counted_in_full(tmp_path, capsys):
         "4,992"
     ]
     assert page.read_text(encoding="utf-8").count(">2,496</td>") == 2
+
 
 WHOLE = RNG.integers(-9, 10, (30, 20)).astype(float)  # exact in every type, at every scale below
 STABLE_RANK = (np.linalg.norm(WHOLE) / np.linalg.norm(WHOLE, 2)) ** 2
@@ -763,6 +764,21 @@ def test_a_run_of_another_network_names_its_layers(summary, said, tmp_path, caps
     (tmp_path / "summary.json").write_text(summary)
     assert run_command(["inspect", str(tmp_path)]) == 0
     assert re.findall("Layer 0 is .*, layer 1 is", capsys.readouterr().out) == said
+    other, last = (shutil.copytree(tmp_path, tmp_path / name) for name in ("other", "last"))
+    (last / "summary.json").write_text('{"layers": ["b", "a"]}')
+    assert run_command(["inspect", str(tmp_path), str(other), str(last)]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "Layer 0 is" in line]
+    first = f": {said[0]} Dense_0.kernel" if said else None
+    expected = [f"{path}{first}" for path in (tmp_path, other) if first]
+    assert lines == [*expected, f"{last}: Layer 0 is b, layer 1 is a"]
+
+
+def test_the_folder_that_one_is_in_has_a_name_on_the_page(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    save_file({"a.kernel": DENSE}, tmp_path / "model" / "model.safetensors")
+    monkeypatch.chdir(tmp_path / "model")
+    assert run_command(["inspect", ".", "--report", "page.html"]) == 0
+    assert "<b>model</b>: ." in Path("page.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -774,6 +790,11 @@ def test_a_run_of_another_network_names_its_layers(summary, said, tmp_path, caps
         ("--baseline x y --against a b c --paired", "equal size, got 2 and 3"),
         ("x --paired", "--paired must come with --baseline and --against, got files alone"),
         ("x y ./x", "each file must be named once, got x again"),
+        ("run run/weights.safetensors", "named once, got run/weights.safetensors again"),
+        (
+            "x --csv o.txt --report ./o.txt",
+            "each file to write must be named once, got o.txt again",
+        ),
         ("--baseline a b --against c linked_to_b", "named once, got linked_to_b again"),
         ("absent.npz", "not there"),
         ("x --layout inout", "'inout' for argument '--layout'. Expected one of in-out, out-in."),
@@ -786,6 +807,8 @@ def test_bad_input_is_refused_in_one_line(line, why, capsys, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").touch()
     (tmp_path / "linked_to_b").symlink_to("b")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "weights.safetensors").touch()
     assert run_command(["inspect", *line.split()]) == 2
     said = capsys.readouterr()
     assert said.out == ""
