@@ -136,11 +136,12 @@ def check_fast(options: Mapping[str, Any], platforms: set[str]) -> list[Finding]
             for device, extra in ACCELERATORS.items()
             if Path(device).exists()
         ]
-    load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, os.cpu_count() or 1
-    if load > 0.5 * cores:
+    load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else None, os.cpu_count() or 1
+    if load is not None and load > 0.5 * cores:
         slows.append(f"the machine is busy: a load of {load:.1f} on {cores} cores")
     if not slows:
-        return [Finding("fast", True, "no option of JAX slows it, and the machine is idle")]
+        half = "" if load is None else ", and at most half of the cores are busy"
+        return [Finding("fast", True, f"no option of JAX slows it{half}")]
     return [Finding("fast", False, why) for why in slows]
 
 
@@ -192,12 +193,15 @@ def check_speed(here: Machine, record: Machine = RECORD) -> Finding:
 def check_disk_space(
     config: Config, n_conditions: int, n_seeds: int, n_inputs: int, free: float
 ) -> Finding:
-    """Whether the weights of all trained networks and their init fit into `free` bytes on disk.
+    """Whether a run fits into `free` bytes on disk.
+
+    Before it ends, it holds the weights of all trained networks and their init thrice: as scratch
+    files, in a checkpoint, and in the file that is written.
 
     Example:
       >>> print(check_disk_space(Config(MLP((10,))), 3, 10, 64, free=1e9).good)
       True
     """
-    needed = 4 * n_parameters(config, n_inputs) * n_seeds * (n_conditions + 1)
-    message = f"the weights take {needed / 1e6:,.1f} MB, and {free / 1e6:,.0f} MB are free"
+    needed = 3 * 4 * n_parameters(config, n_inputs) * n_seeds * (n_conditions + 1)
+    message = f"the run takes up to {needed / 1e6:,.1f} MB, and {free / 1e6:,.0f} MB are free"
     return Finding("room", needed < free, message)
