@@ -13,6 +13,7 @@ from dropout_jax.cli import terminal
 from dropout_jax.cli.arguments import Diff, Figures, List
 from dropout_jax.cli.errors import refuse_bad_input
 from dropout_jax.cli.tables import printable, printable_text
+from dropout_jax.io import writers
 from dropout_jax.runs.folder import MARK, read_mark
 from dropout_jax.runs.verdicts import short_verdict
 from dropout_jax.runs.wording import describe_condition, error_text, flat, picture
@@ -93,7 +94,10 @@ def diff(arguments: Diff) -> int:
     if table.row_count:
         terminal.say([table])
     else:
-        terminal.say_plainly("The two runs have the same settings, versions, errors and verdicts.")
+        terminal.say_plainly(
+            "The two runs have the same settings and versions, test errors to .01 % (or four "
+            "digits), and verdicts on the Gini of contributions and weights."
+        )
     return 0
 
 
@@ -106,7 +110,8 @@ def figures(arguments: Figures) -> int:
     with refuse_bad_input():
         _expect_results(arguments.run)
         run = load_run(arguments.run)
-    out = arguments.out or arguments.run / ("slides" if arguments.slides else "figures")
+        out = arguments.out or arguments.run / ("slides" if arguments.slides else "figures")
+        writers.check_target(out / "weights.png")  # one of them
     how = {"formats": ("png", "pdf"), "dpi": 300} if arguments.slides else {}
     for name, figure in pictures.figures(run, arguments.slides).items():
         write_figure(out, name, figure, **how)

@@ -120,7 +120,10 @@ def test_two_runs_differ_in_the_settings_that_are_shown_and_in_no_others(runs, c
     assert said[-3:] == ["batch_size", "128", "64"]
     assert "epochs" not in said
     assert run_command(["diff", str(runs / "one"), str(runs / "one")]) == 0
-    assert "the same settings, versions, errors and verdicts" in capsys.readouterr().out
+    assert capsys.readouterr().out == (
+        "The two runs have the same settings and versions, test errors to .01 % (or four "
+        "digits), and verdicts on the Gini of contributions and weights.\n"
+    )
 
 
 def test_verdicts_that_differ_are_shown(runs, tmp_path, capsys):
@@ -173,6 +176,10 @@ def test_figures_are_drawn_again_to_the_byte_and_larger_for_slides(runs, tmp_pat
             "expected the folder of a run, got nowhere, where config.json is missing",
         ),
         ("figures one/report.html", "got one/report.html, where config.json is missing"),
+        (
+            "figures one --out one/report.html",
+            "a folder must be given to write to, got the file one/report.html",
+        ),
         ("diff one begun", "got begun, which is unfinished: go on with the command that began it"),
         ("figures begun", "got begun, which is unfinished: go on with the command that began it"),
     ],
