@@ -134,8 +134,8 @@ def compare(
 
     Raises:
       TypeError: also for conditions that are no dict.
-      ValueError: also for a network without kernels, one seed alone, or a name of a condition that
-        cannot be written (`folder.check_name`).
+      ValueError: also for a network without kernels, one seed alone of several conditions, or a
+        name of a condition that cannot be written (`folder.check_name`).
 
     Example:
       >>> from dropout_jax.data import load_dataset
