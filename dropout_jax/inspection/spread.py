@@ -47,8 +47,9 @@ def measure(kernel: np.ndarray) -> dict[str, dict[str, float]]:
 
     `entries` are all weights; `columns` are those of one unit, measured and averaged over units.
     `columns_shuffled` is the same after the weights were shuffled over the layer, to at most 256
-    units. It differs from `columns` only if some units have larger weights than others, or a law of
-    their own. A value is NaN where there is no distribution, as with a single input.
+    units. But for chance it differs from `columns` only if some units have larger weights than
+    others, or a law of their own. A value is NaN where there is no distribution, as with a single
+    input.
 
     Example:
       >>> found = measure(np.array([[1.0, 10.0], [1.0, 10.0]], np.float32))

@@ -112,7 +112,7 @@ def profile_panels(
       >>> profile = Profile(flat, flat * np.linspace(0, 1, 101))
       >>> drawn = profile_panels({"layer 0": profile}, ["none", "dropout"], "|w|")
       >>> print([panel.caption for panel in drawn])
-      ['layer 0', 'layer 0, shaded: half the Gini of none']
+      ['layer 0', 'layer 0, shaded: half the Gini of none, without N/(N - 1)']
     """
     drawn = []
     for l, (title, profile) in enumerate(profiles.items()):
@@ -131,7 +131,7 @@ def profile_panels(
         half = lorenz[..., : lorenz.shape[-1] // 2 + 1]
         description = f"Lorenz curves of {quantity}, {title}; share of the smaller half: "
         svg = inline_svg(figure, f"lorenz-{key}", description + _ends(names, half))
-        caption = f"{title}, shaded: half the Gini of {names[0]}"
+        caption = f"{title}, shaded: half the Gini of {names[0]}, without N/(N - 1)"
         drawn.append(Panel(svg, caption, {"layer": title}))
     return drawn
 

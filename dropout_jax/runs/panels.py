@@ -86,7 +86,8 @@ def draw_sorted(ax: Axes, relative: Mapping[str, np.ndarray]) -> None:
 def draw_lorenz(ax: Axes, lorenz: Mapping[str, np.ndarray], shaded: bool = False) -> None:
     """Draw Lorenz curves, {condition: [S, Q]}, and the diagonal, which is uniform.
 
-    If `shaded`, grey fills what lies between the first and the diagonal: half its Gini index.
+    If `shaded`, grey fills what lies between the first and the diagonal: half of its Gini index
+    without the factor N/(N - 1).
 
     Example:
       >>> from matplotlib.figure import Figure

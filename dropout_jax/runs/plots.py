@@ -140,7 +140,8 @@ def plot_profiles(names: Sequence[str], profiles: Mapping[str, Profile], quantit
     _add_title(
         figure,
         f"Sorted {quantity}{'s' * quantity.isalpha()} and Lorenz curves: "
-        f"mean and range over {n_seeds} seeds\nShaded: half the Gini of {names[0]}. "
+        f"mean and range over {n_seeds} seeds\n"
+        f"Shaded: half the Gini of {names[0]}, without N/(N - 1).\n"
         f"Last row: difference from {names[0]}; up is more uniform.",
     )
     return figure

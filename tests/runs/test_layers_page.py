@@ -173,6 +173,8 @@ def test_the_page_names_the_file_of_a_single_network_and_explains_its_lines():
     text = page(shown)
     assert "<b>net.npz</b>: folder/net.npz" in text
     assert "averaged over units" in text
+    assert "If it is higher, by more than chance, than “of one unit”" in text
+    assert "is half of the Gini index without its factor N/(N - 1)." in text
     assert "<summary>1 tensor</summary>" in text
     assert "Lines are means" not in text
 

@@ -194,6 +194,7 @@ def test_profiles_show_mean_and_range_over_seeds_of_every_condition(n_hidden):
         assert column[2].get_ylim()[1] >= (lorenz - lorenz[:1]).max()
     assert legend_of(figure) == list(NAMES)
     assert "Last row: difference from none; up is more uniform." in figure.get_suptitle()
+    assert "half the Gini of none, without N/(N - 1)." in figure.get_suptitle()
     for axes, words in zip(grid[:, 0], ("mean", "share", "difference"), strict=True):
         assert words in axes.get_ylabel()
 
