@@ -151,7 +151,7 @@ def test_what_is_said_of_the_lecture_follows_from_verdicts(
 @pytest.mark.parametrize(
     ("said", "study", "prediction", "held"),
     [
-        ("that goes with the distance", "time_course", "C1", False),
+        ("the change goes with the distance", "time_course", "C1", False),
         ("flat to a fifth of a point from 20 to 50 %", "rates", "R1", False),
         ("10 to 30 % of the pixels too lowers it", "rates", "R5", True),
         ("At 80 % the error rises", "rates", "R2", True),
