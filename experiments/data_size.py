@@ -20,15 +20,15 @@ Seen        D1 to D4 are from a first version, where all networks had one learni
             version had 4,000 updates: with 5,000 and 10,000 examples the test error still fell by
             .2 to .8 points in their second half, and all predictions but D1 held.
 Command     python -m experiments.data_size [--quick] [--data-dir DIR]
-Time        an hour and a half on two CPU cores, beside other work
+Time        an hour on two CPU cores
 
 Scientific  rate of hidden units (0, .5); training examples: 100, 500, 1,000, 5,000, 10,000, 60,000
             of full MNIST if its folder is given, else up to the 4,000 of mnist5k
 Nuisance    learning rate, by size and condition: the one of three with the least mean loss on a
             sixth of the training images, of two seeds that are not compared and train on others;
             which examples: each seed draws its own, nested in size, the same in both conditions
-Fixed       784-256-256-10 ReLU, SGD with momentum .9; batch 100; 16,000 updates or 40
-            epochs, whichever is more; all test digits
+Fixed       784-256-256-10 ReLU, SGD with momentum .9; batch 100; 200 epochs, but at
+            least 4,000 updates and at most 24,000 (40 epochs of 60,000 examples); all test digits
 """
 
 from collections.abc import Sequence
@@ -80,12 +80,12 @@ class Size(study.Size):
 
     sizes: tuple[int, ...] = (100, 500, 1_000, 5_000, 10_000, 60_000)
     batch_size: int = 100
-    updates: int = 16_000
-    least_epochs: int = 40
+    epochs: int = 200
+    updates: tuple[int, int] = (4_000, 24_000)  # at least and at most
     data_dir: Path | None = None
 
 
-QUICK = Size("digits", (8, 8), seeds=3, sizes=(40, 200), batch_size=20, updates=20, least_epochs=2)
+QUICK = Size("digits", (8, 8), seeds=3, sizes=(40, 200), batch_size=20, epochs=2, updates=(10, 20))
 
 
 @partial(jax.jit, static_argnames="config")
@@ -120,7 +120,8 @@ def run(size: Size) -> tuple[dict[int, np.ndarray], dict[int, list[float]]]:
         n: int, rates: np.ndarray, seeds: Sequence[int], rows: np.ndarray, data: Dataset
     ) -> np.ndarray:
         """Measure members [C, S] trained with rates [C, 2], of hidden units and of learning."""
-        epochs = max(size.least_epochs, -(-size.updates * size.batch_size // n))
+        least, most = (-(-updates * size.batch_size // n) for updates in size.updates)
+        epochs = min(max(size.epochs, least), most)
         config = Config(model, epochs=epochs + epochs % 2, batch_size=size.batch_size)
         members = fresh_members(config, rates[:, 0].tolist(), seeds, n_inputs, rates[:, 1].tolist())
         rows = np.stack([rows[:, :n]] * len(rates))
@@ -257,7 +258,7 @@ def main(folder: Path, size: Size) -> None:
     results, chosen = run(size)
     summary = summarise(results)
     settings = {**asdict(size), "rate": RATE, "order_seed": ORDER_SEED, "learning_rates": chosen}
-    del settings["data_dir"], settings["epochs"]
+    del settings["data_dir"]
     values, seconds = {str(n): measured for n, measured in results.items()}, perf_counter() - start
     judged = judge(summary)
     record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
