@@ -8,8 +8,9 @@ from importlib.metadata import version
 # the first import of JAX, and in the environment, so that the processes of tests do the same.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 if os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1" and version("jaxlib").startswith("0.10."):
-    # halves what is left of the time; another version that does not know the flag would not start
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+    # more than halve what is left; another version that does not know the flags would not start
+    flags = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    os.environ.setdefault("XLA_FLAGS", flags)
 
 import hypothesis
 import jax
