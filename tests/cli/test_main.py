@@ -30,6 +30,7 @@ from dropout_jax.cli.main import run_command
 from dropout_jax.io import writers
 from dropout_jax.populations import population
 from dropout_jax.runs import folder, run, wording, write
+from tests.undrawn import undrawn
 
 jax.devices()  # conftest's devices start before the command asks for one per core
 
@@ -203,14 +204,11 @@ def trained():
 
 
 @pytest.fixture
-def without_figures(monkeypatch):
-    monkeypatch.setattr(write, "figures", lambda _: {})
-
-
-@pytest.fixture
-def already_trained(trained, without_figures, monkeypatch):
-    """The command, but for its training and its figures."""
+def already_trained(trained, monkeypatch):
+    """The command, but for its training and what it draws."""
     monkeypatch.setattr(run, "compare", lambda *_, **__: trained)
+    with undrawn():
+        yield
 
 
 @pytest.mark.usefixtures("already_trained")
@@ -305,7 +303,7 @@ def test_rows_of_the_table_of_gini_are_not_broken_in_80_columns(trained):
     assert " ".join(said.get().splitlines()[-1].split()) == cells
 
 
-@pytest.mark.usefixtures("without_figures")
+@undrawn()
 def test_the_bar_shows_the_mean_error_of_every_condition_so_far(tmp_path, monkeypatch):
     shown = []
 
@@ -390,7 +388,7 @@ def interrupt_after(n_members, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("without_figures")
+@undrawn()
 @pytest.mark.parametrize("n_seeds", [3, 2])
 def test_an_interrupted_run_keeps_the_seeds_that_are_complete(
     n_seeds, tmp_path, trained, capsys, monkeypatch
@@ -466,7 +464,7 @@ def test_a_condition_that_diverges_is_named_and_the_others_are_compared(tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("without_figures")
+@undrawn()
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(number, tmp_path, capsys, monkeypatch):
     def in_the_third_wave(bar, task, completed, total):
@@ -652,7 +650,7 @@ def test_other_libraries_do_not_speak_beside_the_one_line(caplog):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("without_figures")
+@undrawn()
 def test_what_a_user_forbids_in_programs_of_their_own_does_not_stop_a_run(tmp_path, capsys):
     try:
         for name, value in FORBIDDEN.items():
@@ -664,13 +662,13 @@ def test_what_a_user_forbids_in_programs_of_their_own_does_not_stop_a_run(tmp_pa
 
 
 @pytest.mark.slow
-def test_a_search_for_nan_that_finds_one_is_one_line(tmp_path):
+def test_a_search_for_nan_that_finds_one_is_one_line(tmp_path, capsys, monkeypatch):
     line = "train --dataset digits --features 4 --epochs 1 --seeds 2 --condition a"
     line += f" --learning-rate 1e30 --out {tmp_path}/run"
-    code = "from dropout_jax.cli.main import main; main()"
-    debugging = {"JAX_DEBUG_NANS": "1", "TMPDIR": str(tmp_path)}
-    status, _, err = run_alone("-c", code, *line.split(), **debugging)
-    assert status == 1
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with jax.debug_nans(True):
+        assert run_command(line.split()) == 1
+    err = capsys.readouterr().err
     assert "dropout-jax: FloatingPointError: " in err
     assert "Traceback" not in err
     assert len(list(tmp_path.glob("*.log"))) == 1

@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from dropout_jax.cli.main import run_command
 from dropout_jax.runs import folder as run_folder
+from tests.undrawn import undrawn
 
 TOY = ["train", "--dataset", "digits", "--features", "8", "--epochs", "2", "--seeds", "2"]
 TOY += ["--condition", "none", "--condition", "a <b>", "rates=0,0.5", "--tensorboard", "--out"]
@@ -20,7 +21,8 @@ pytestmark = pytest.mark.slow  # they train and write whole runs
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("command") / "run"
-    assert run_command([*TOY, str(out)]) == 0
+    with undrawn():
+        assert run_command([*TOY, str(out)]) == 0
     return out
 
 
@@ -63,6 +65,7 @@ def test_the_histograms_hold_all_weights_before_and_after(folder):
                 np.testing.assert_allclose(event.histogram_value.sum, values.sum(), rtol=1e-6)
 
 
+@undrawn()
 def test_an_overwritten_run_leaves_no_events(folder, tmp_path):
     events = "tensorboard/none/0/events"
     (tmp_path / events).parent.mkdir(parents=True)

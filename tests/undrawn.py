@@ -1,0 +1,17 @@
+"""Runs without pictures, for tests of something else: to draw them takes longest."""
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from dropout_jax.runs import write
+
+
+@contextlib.contextmanager
+def undrawn() -> Iterator[None]:
+    """Within it, or in a function that it decorates, a run has no figures and an empty page."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(write, "figures", lambda _: {})
+        patch.setattr(write, "page", lambda *_: "")
+        yield
