@@ -9,6 +9,14 @@ from dropout_jax.runs import write
 
 
 @contextlib.contextmanager
+def sketched() -> Iterator[None]:
+    """Within it, or in a function that it decorates, figures are laid out but not written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(write, "write_figure", lambda *given: given[2].draw_without_rendering())
+        yield
+
+
+@contextlib.contextmanager
 def undrawn() -> Iterator[None]:
     """Within it, or in a function that it decorates, a run has no figures and an empty page."""
     with pytest.MonkeyPatch.context() as patch:

@@ -11,6 +11,7 @@ from dropout_jax.cli.arguments import Compare, Train
 from dropout_jax.cli.conditions import make_config, read_conditions, settings
 from dropout_jax.cli.main import _without_commas, run_command
 from dropout_jax.data import load_dataset
+from tests.undrawn import sketched
 
 
 def asked(*conditions, **others):
@@ -165,6 +166,7 @@ def test_any_words_are_conditions_or_refused_in_a_line(words):
 
 
 @pytest.mark.slow
+@sketched()
 def test_trained_conditions_are_compared_with_the_first(tmp_path, capsys):
     toy = ["train", "--dataset", "digits", "--features", "8", "--epochs", "1", "--seeds", "2"]
     odd = "[b] $\\frac{ <i>"

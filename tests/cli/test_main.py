@@ -30,7 +30,7 @@ from dropout_jax.cli.main import run_command
 from dropout_jax.io import writers
 from dropout_jax.populations import population
 from dropout_jax.runs import folder, run, wording, write
-from tests.undrawn import undrawn
+from tests.undrawn import sketched, undrawn
 
 jax.devices()  # conftest's devices start before the command asks for one per core
 
@@ -438,6 +438,7 @@ def test_an_interrupt_at_another_time_is_not_blamed_on_too_few_seeds(
 
 
 @pytest.mark.slow
+@sketched()
 def test_a_run_that_diverges_is_written_and_ends_in_advice(tmp_path, capsys):
     argv = [*TOY, "--learning-rate", "1e30", "--out", str(tmp_path / "run")]
     assert run_command(argv) == 1
@@ -450,6 +451,7 @@ def test_a_run_that_diverges_is_written_and_ends_in_advice(tmp_path, capsys):
 
 
 @pytest.mark.slow
+@sketched()
 def test_a_condition_that_diverges_is_named_and_the_others_are_compared(tmp_path, capsys):
     argv = [*TOY, "--weight-decay", "1e6", "--out", str(tmp_path / "run")]
     assert run_command(argv) == 0

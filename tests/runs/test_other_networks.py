@@ -19,6 +19,7 @@ from dropout_jax.runs.run import compare
 from dropout_jax.runs.saved import load_run
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import Curve
+from tests.undrawn import sketched
 
 pytestmark = pytest.mark.slow  # a run is trained, written and drawn
 RNG = np.random.default_rng(0)
@@ -48,7 +49,8 @@ def result():
 @pytest.fixture(scope="module")
 def folder(result, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
-    result.save(folder)
+    with sketched():
+        result.save(folder)
     return folder
 
 

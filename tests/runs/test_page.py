@@ -13,9 +13,10 @@ import pytest
 
 from dropout_jax.analysis.uniformity import MEASURES, Profile
 from dropout_jax.cli.main import run_command
-from dropout_jax.runs import layers_page, wording
+from dropout_jax.runs import layers_page, page_panels, wording
 from dropout_jax.runs.page import Contents, render
 from tests.runs.test_layers_page import layers_shown
+from tests.undrawn import sketched
 
 EVIL = "<img src=x onerror=alert(1)>"
 NAMES = ("none", EVIL, "$x_{")
@@ -150,7 +151,7 @@ def test_every_view_is_explained_and_has_one_name_for_readers(read):
 
 
 def test_every_measure_but_the_gini_index_is_explained_beside_its_numbers():
-    some = contents()
+    some = contents(widths=(5,), n_inputs=9)
     rows = [comparison(name, 0, "entries", of, 0) for name in NAMES[1:] for of in MEASURES]
     text = Reader(render(some._replace(summary={**some.summary, "comparisons": rows}))).text
     assert all(f"{measure}: " in text for measure in MEASURES if measure != "gini")
@@ -163,7 +164,9 @@ def test_errors_are_in_per_cent_in_every_table(page):
     assert "losses in nats; errors in per cent" in page
 
 
-def test_the_choosers_start_where_contributions_changed_most():
+def test_the_choosers_start_where_contributions_changed_most(monkeypatch):
+    monkeypatch.setattr(page_panels, "inline_svg", lambda *_: "")  # they do not depend on it
+
     def checked(rows):
         of = contents()
         page = render(of._replace(summary={**of.summary, "comparisons": rows}))
@@ -182,7 +185,7 @@ def test_the_choosers_start_where_contributions_changed_most():
 
 
 def test_what_is_incomplete_is_said():
-    some = contents()
+    some = contents(widths=(5,), n_inputs=9)
     some.summary["conditions"][EVIL] = {
         **some.summary["conditions"][EVIL],
         "diverged_seeds": [1, 2],
@@ -258,6 +261,7 @@ def test_a_page_is_the_same_each_time(page):
 
 
 @pytest.mark.slow
+@sketched()
 def test_a_run_writes_its_page(tmp_path):
     toy = ["train", "--dataset", "digits", "--features", "8", "--epochs", "1", "--seeds", "2"]
     given = ["--condition", "a", "--condition", "b & c", "rates=0,0.5", "--out", str(tmp_path)]

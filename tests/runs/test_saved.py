@@ -20,6 +20,7 @@ from dropout_jax.runs.run import compare
 from dropout_jax.runs.saved import load_run
 from dropout_jax.training import objectives, schedules
 from dropout_jax.training.config import Config, Hparams
+from tests.undrawn import sketched, undrawn
 
 pytestmark = pytest.mark.slow  # a run is trained and written
 
@@ -42,7 +43,8 @@ def result():
 @pytest.fixture(scope="module")
 def folder(result, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
-    result.save(folder)
+    with undrawn():
+        result.save(folder)
     return folder
 
 
@@ -113,6 +115,7 @@ def test_what_cannot_be_compared_or_written_is_refused_before_training(monkeypat
         compare(SMALL, {"none": two, "other": two}, 1, key, data)
 
 
+@sketched()
 @pytest.mark.parametrize(
     ("config", "hparams"), [(SMALL, Hparams()), (Config(MLP((10,)), epochs=1), Hparams((0.5,)))]
 )
@@ -126,6 +129,7 @@ def test_networks_without_rates_or_without_hidden_layers_are_saved_too(config, h
     assert again.prng != result.prng
 
 
+@undrawn()
 def test_a_run_in_double_precision_is_saved_too(tmp_path):
     with jax.enable_x64(True):
         conditions = {"none": Hparams((0.0, 0.0)), "half": Hparams((0.0, 0.5))}
