@@ -19,6 +19,7 @@ from dropout_jax.cli.checks import check
 from dropout_jax.cli.main import run_command
 from dropout_jax.populations import processes
 from dropout_jax.populations.checkpoints import Saved
+from tests.undrawn import undrawn
 
 ROOT = Path(__file__).parents[2]
 WORKER = """
@@ -61,7 +62,7 @@ SENT: list = [
     Saved(2, [np.array([np.nan, -0.0, 1e-45, np.inf], np.float32)], 5, [np.zeros((0, 3), "u4")]),
     Saved(0, [], 0, [np.arange(6, dtype=np.uint32).reshape(2, 3), np.array(7, np.int32)]),
 ]
-LINE = "compare --dataset digits --features 8 8 --seeds 2 --epochs 8 --checkpoint-seconds 0"
+LINE = "compare --dataset digits --features 8 --seeds 2 --epochs 8 --checkpoint-seconds 0"
 COMPARE = LINE.split()
 
 
@@ -141,7 +142,8 @@ def test_masks_batches_weights_and_metrics_are_the_same_bits(
 def whole(tmp_path_factory):
     """A run of one process that nothing stopped."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    assert run_command([*COMPARE, "--out", str(folder)]) == 0
+    with undrawn():
+        assert run_command([*COMPARE, "--out", str(folder)]) == 0
     return (folder / "weights.safetensors").read_bytes()
 
 
@@ -164,7 +166,8 @@ def test_a_process_that_dies_ends_the_other_and_the_run_goes_on(victim, whole, t
         assert (
             "dropout-jax: lost another process; go on with the same commands and --resume" in said
         )
-        assert run_command([*COMPARE, "--out", str(folder), "--resume"]) == 0
+        with undrawn():
+            assert run_command([*COMPARE, "--out", str(folder), "--resume"]) == 0
         assert (folder / "weights.safetensors").read_bytes() == whole
         assert json.loads((folder / "environment.json").read_text())["interrupted"] is False
 
