@@ -25,7 +25,7 @@ class Mixed(nn.Module):
 
 
 def test_the_kernels_of_a_tree_are_those_that_inspect_finds_with_leading_axes_too():
-    params = Mixed().init(jax.random.key(0), jnp.zeros((1, 5), int))
+    params = jax.jit(Mixed().init)(jax.random.key(0), jnp.zeros((1, 5), int))
     found = kernels_in(params)
     inspected = inspect_params(params).layers
     assert list(found) == list(inspected)

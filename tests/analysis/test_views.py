@@ -20,11 +20,11 @@ from tests.refusals import outcome
 
 
 def test_the_ginis_of_a_tree_are_those_of_its_kernels_and_compile_once():
-    params = MLP((5, 3)).init(jax.random.key(0), jnp.zeros(4))
+    params = jax.jit(MLP((5, 3)).init)(jax.random.key(0), jnp.zeros(4))
     found = ginis(params)
     kernels = {f"params.layer_{l}.kernel": of["kernel"] for l, of in enumerate(layers(params))}
     assert list(found) == list(kernels)
-    assert all(found[name] == gini(kernel) for name, kernel in kernels.items())
+    assert all(found[name] == jax.jit(gini)(kernel) for name, kernel in kernels.items())
     n_programs = cast(Any, views._gini_of_each)._cache_size()
     ginis(jax.tree.map(lambda leaf: leaf + 1, params))
     assert cast(Any, views._gini_of_each)._cache_size() == n_programs
