@@ -48,7 +48,8 @@ def linen(folder):
         def __call__(self, images, x):
             return nn.Conv(4, (3, 2))(images), nn.Dense(4)(x)
 
-    fresh = Network().init(jax.random.key(0), jnp.ones((1, 8, 8, 5)), jnp.ones((1, 6)))
+    examples = jnp.ones((1, 8, 8, 5)), jnp.ones((1, 6))
+    fresh = jax.eval_shape(Network().init, jax.random.key(0), *examples)
     params = {
         "Dense_0": {"kernel": DENSE, "bias": BIAS},
         "Conv_0": {"kernel": CONVOLUTION, "bias": BIAS},
@@ -104,7 +105,8 @@ def haiku(folder):
     def network(images, x):
         return hk.Conv2D(4, (3, 2))(images), hk.Linear(4)(x)
 
-    fresh = hk.transform(network).init(jax.random.key(0), jnp.ones((1, 8, 8, 5)), jnp.ones((1, 6)))
+    examples = jnp.ones((1, 8, 8, 5)), jnp.ones((1, 6))
+    fresh = jax.eval_shape(hk.transform(network).init, jax.random.key(0), *examples)
     params = {"conv2_d": {"w": CONVOLUTION, "b": BIAS}, "linear": {"w": DENSE, "b": BIAS}}
     assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, dict(fresh))
     flat: Any = traverse_util.flatten_dict(params, sep="/")
@@ -520,7 +522,7 @@ def test_units_of_one_input_have_no_spread_and_a_dash(tmp_path, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("write", [save_file, lambda flat, path: np.savez(path, **flat)])
 def test_memory_is_bounded_by_a_layer_not_by_the_file(write, tmp_path):
-    kernel = RNG.normal(size=(512, 512)).astype(np.float32)
+    kernel = RNG.normal(size=(384, 384)).astype(np.float32)
     n_layers = 24
     name = "many.safetensors" if write is save_file else "many.npz"
     write({f"{i}.kernel": kernel for i in range(n_layers)}, tmp_path / name)
