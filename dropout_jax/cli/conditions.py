@@ -84,6 +84,8 @@ def _from_words(conditions: Sequence[Sequence[str]]) -> Conditions:
     """The conditions of the command line: a name and KEY=VALUE for each."""
     parsed: Conditions = {}
     for name, *words in (words or ("",) for words in conditions):
+        if "=" in name:
+            raise ValueError(f"--condition must begin with a name, got {name!r}")
         if name in parsed:
             raise ValueError(f"each --condition must have its own name, got {name!r} twice")
         parsed[name] = {}

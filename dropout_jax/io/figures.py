@@ -38,6 +38,6 @@ def write_figure(
         if kind == "png":
             picture = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)
             drawn = io.BytesIO()
-            picture.save(drawn, "png", optimize=True)
+            picture.save(drawn, "png", optimize=True, dpi=(dpi, dpi))
         content = drawn.getvalue()
         write_atomically(folder / f"{name}.{kind}", lambda file, c=content: file.write(c))

@@ -47,6 +47,7 @@ class Contents(NamedTuple):
       environment: as in `environment.json`.
       interrupted: whether seeds are missing.
       magnitudes: {layer title: {condition: |w| [N]}} of one network each.
+      changes: {condition: {layer title: mean difference in Gini of |w| over seeds}}.
       profiles: {title: `Profile` [C, S, Q]} of the weights of layers.
       units: the same of the contributions of hidden layers' units.
       epochs: where the curves were measured [P].
@@ -61,6 +62,7 @@ class Contents(NamedTuple):
     environment: Mapping[str, Any]
     interrupted: bool
     magnitudes: Mapping[str, Mapping[str, np.ndarray]]
+    changes: Mapping[str, Mapping[str, float]]
     profiles: Mapping[str, Profile]
     units: Mapping[str, Profile]
     epochs: np.ndarray
@@ -82,6 +84,7 @@ def render(contents: Contents) -> str:
       ...     environment={"seconds": {"training": 2.5}},
       ...     interrupted=False,
       ...     magnitudes={"layer 0": {"<none>": np.array([0.1, 0.3])}},
+      ...     changes={},
       ...     profiles={"layer 0": Profile(np.ones((1, 1, 101)), np.ones((1, 1, 101)))},
       ...     units={},
       ...     epochs=np.arange(2),
@@ -109,7 +112,7 @@ def render(contents: Contents) -> str:
         answer_html=_answer(summary, contents.answer),
         swatches=page_panels.swatches(names),
         layers=layers,
-        weights=page_panels.weight_panels(contents.magnitudes),
+        weights=page_panels.weight_panels(contents.magnitudes, contents.changes),
         start=layers[_most_changed_layer(rows)],
         sorted_weights=page_panels.profile_panels(contents.profiles, names, "|w|"),
         sorted_units=page_panels.profile_panels(contents.units, names, "contribution"),
@@ -175,11 +178,11 @@ def template(name: str) -> jinja2.Template:
 
 
 def _most_changed_layer(rows: Sequence[Mapping[str, Any]]) -> int:
-    """The layer with the largest difference of contributions that is decided; 0 if none is."""
+    """The layer whose weights differ most, of the differences that are decided; 0 if none is."""
     decided = {
         abs(row["difference"]): row["layer"]
         for row in rows
-        if (row["view"], row["measure"]) == ("contribution", "gini")
+        if (row["view"], row["measure"]) == ("entries", "gini")
         and row["verdict"] in ("more uniform", "less uniform")
     }
     return decided[max(decided)] if decided else 0

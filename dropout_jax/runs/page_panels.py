@@ -72,12 +72,18 @@ def swatches(names: Sequence[str]) -> dict[str, Markup]:
 
 
 @mpl.rc_context(PANEL_STYLE)
-def weight_panels(magnitudes: Mapping[str, Mapping[str, np.ndarray]]) -> list[Panel]:
+def weight_panels(
+    magnitudes: Mapping[str, Mapping[str, np.ndarray]], changes: Mapping[str, Mapping[str, float]]
+) -> list[Panel]:
     """|w| [N] against weight index, a panel per layer and condition, on one scale per layer.
+
+    Args:
+      magnitudes: {layer title: {condition: |w|}} of one network each.
+      changes: {condition: {layer title: mean difference in Gini over seeds}}.
 
     Example:
       >>> none, dropout = np.array([0.1, 0.3]), np.array([0.2, 0.2])
-      >>> drawn = weight_panels({"layer 0": {"none": none, "dropout": dropout}})
+      >>> drawn = weight_panels({"layer 0": {"none": none, "dropout": dropout}}, {})
       >>> print([panel.shown_for for panel in drawn])
       [{'layer': 'layer 0'}, {'layer': 'layer 0', 'condition': 'dropout'}]
     """
@@ -93,6 +99,9 @@ def weight_panels(magnitudes: Mapping[str, Mapping[str, np.ndarray]]) -> list[Pa
             caption = f"|w| against weight index, {name}, {layer}: {len(finite):,} weights, "
             if len(finite):
                 caption += f"mean {finite.mean():.3g}, largest {finite.max():.3g}"
+                if layer in changes.get(name, {}):
+                    change = changes[name][layer]
+                    caption += f"; over seeds, the Gini differs by {change:+.3f} from {baseline}"
             else:
                 caption += "diverged" if len(a) else "no live unit"
             chosen = {"condition": name} if name != baseline else {}  # which all are shown beside

@@ -65,7 +65,8 @@ def figures(result: Outcome, slides: bool = False) -> Figures:
     if units:
         drawn["units"] = plots.plot_profiles(names, units, "contribution")
     magnitudes, gini = _shown_weights(result, titles)
-    changes = {} if slides else _changes(result, titles)  # which another slide shows
+    roomy = not slides or len(names) <= 3  # a column of more is too narrow for its difference
+    changes = _changes(result, titles) if roomy else {}
     if slides:
         magnitudes = dict(islice(magnitudes.items(), 5))  # that can be seen side by side
     drawn["weights"] = plots.plot_weights(magnitudes, gini, changes, "layers" not in result.summary)
@@ -112,6 +113,7 @@ def page(result: Outcome, settings: dict[str, Any], environment: dict[str, Any])
         environment=environment,
         interrupted=result.interrupted,
         magnitudes={title: {name: magnitudes[name][title] for name in names} for title in titles},
+        changes=_changes(result, titles),
         profiles=_profiles(result, "entries", titles),
         units=_profiles(result, "contribution", titles),
         epochs=result.population.epochs,

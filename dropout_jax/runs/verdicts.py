@@ -108,13 +108,16 @@ def short_verdict(summary: Mapping[str, Any]) -> str:
       >>> print(short_verdict({"comparisons": [row]}))
       dropout: undecided
     """
-    parts, layers = [], _layers_of(summary)
+    parts, layers, conditions = [], _layers_of(summary), summary.get("conditions", {})
+    if gone := [name for name in layers if conditions.get(name, {}).get("n_compared") == 0]:
+        parts.append(f"{_join(gone)}: nothing can be compared")
+    layers = {name: of for name, of in layers.items() if name not in gone}
     for names in _group({name: (of.spread, of.is_open) for name, of in layers.items()}):
         first = layers[names[0]]
         if first.spread:
             parts.append(_spread_clause(names, first.spread))
         else:
-            answer = "undecided" if first.is_open else "the layers have no common answer"
+            answer = "undecided" if first.is_open else "no one answer for all layers"
             parts.append(f"{_join(names)}: {answer}")
     if same := _same_as_baseline(summary):
         parts.append(f"{_join(same)}: the networks of the baseline, bit for bit")

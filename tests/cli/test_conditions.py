@@ -95,6 +95,7 @@ BAD = [  # conditions, expected, given
     ([], "give --condition", "neither"),
     (["a", "a"], "its own name", "'a' twice"),
     ([""], "printable characters without a slash", "got ''"),
+    (["rates=0.5"], "must begin with a name", "'rates=0.5'"),
     (["a/b"], "printable characters without a slash", "'a/b'"),
     (["a\nb"], "printable characters without a slash", r"'a\nb'"),
     (["x" * 61], "1 … 60 printable", "xxx"),

@@ -70,6 +70,7 @@ def contents(names=NAMES, widths=(40, 30, 10), n_inputs=900):
             title: {name: np.abs(rng.normal(size=i * o)) for name in names}
             for title, (i, o) in zip(titles, sizes, strict=True)
         },
+        changes={name: dict.fromkeys(titles, 0.0123) for name in names[1:]},
         profiles=dict.fromkeys(titles, profile),
         units=dict.fromkeys(titles[:-1], profile),
         epochs=EPOCHS,
@@ -164,7 +165,11 @@ def test_errors_are_in_per_cent_in_every_table(page):
     assert "losses in nats; errors in per cent" in page
 
 
-def test_the_choosers_start_where_contributions_changed_most(monkeypatch):
+def test_the_scatter_says_how_the_gini_differs_over_seeds(page):
+    assert f"; over seeds, the Gini differs by +0.012 from {NAMES[0]}" in page
+
+
+def test_the_choosers_start_where_weights_changed_most(monkeypatch):
     monkeypatch.setattr(page_panels, "inline_svg", lambda *_: "")  # they do not depend on it
 
     def checked(rows):
@@ -175,7 +180,7 @@ def test_the_choosers_start_where_contributions_changed_most(monkeypatch):
 
     some = [(0, -0.1, "more uniform"), (1, 0.2, "less uniform"), (2, -0.3, "undecided")]
     rows = [
-        comparison(name, layer, "contribution", "gini", 0) | {"difference": d, "verdict": verdict}
+        comparison(name, layer, "entries", "gini", 0) | {"difference": d, "verdict": verdict}
         for layer, d, verdict in some
         for name in NAMES[1:]
     ]
@@ -194,6 +199,13 @@ def test_what_is_incomplete_is_said():
     text = " ".join(Reader(render(some._replace(interrupted=True))).text.split())
     assert f"2 networks of {EVIL} diverged (seeds 1, 2)" in text
     assert "Interrupted: only the seeds that were complete are compared." in text
+
+
+def test_networks_without_an_error_have_no_table_of_errors(page):
+    assert 'data-name="errors"' in page
+    some = contents(widths=(5,), n_inputs=9)
+    losses = {name: values for name, values in some.curves.items() if "loss" in name}
+    assert 'data-name="errors"' not in render(some._replace(curves=losses))
 
 
 def test_one_condition_makes_a_page_without_differences():

@@ -70,6 +70,12 @@ def test_where_all_is_undecided_the_short_answer_says_so():
     assert short_verdict(summary([OPEN], [OPEN] * 2)) == "b: undecided"
 
 
+def test_where_all_diverged_the_short_answer_says_so():
+    told = summary([OPEN], [OPEN] * 2)
+    told["conditions"]["b"]["n_compared"] = 0
+    assert short_verdict(told) == "b: nothing can be compared"
+
+
 def test_few_seeds_are_said_first_and_then_the_verdicts():
     first, *rest = verdict(summary([OPEN], [OPEN] * 2, 4))
     assert "With 4 seeds no test of a direction can reach p < .05 (the smallest p is 0.12)" in first
@@ -100,9 +106,7 @@ def test_the_lead_says_what_is_spread_where_the_verdicts_decide_it(work, weights
     assert sentence.startswith(lead)
     is_open = lead == "With b, "
     assert short_verdict(summary(work, weights)) == (
-        "b: the layers have no common answer"
-        if is_open
-        else lead.removesuffix(": ").replace("B", "b")
+        "b: no one answer for all layers" if is_open else lead.removesuffix(": ").replace("B", "b")
     )
 
 
@@ -171,7 +175,7 @@ def test_of_a_network_that_is_no_mlp_the_weights_alone_are_spoken_of(weights, sh
         "Weights alone are compared: contributions and path norms need the activations of units, "
         "which are known for an MLP alone."
     )
-    assert short_verdict(told) == (short or "b: the layers have no common answer")
+    assert short_verdict(told) == (short or "b: no one answer for all layers")
     assert "ontribution" not in legend(told)
     assert "Layer 0 is the first." not in legend(told)
     assert verdict(told | {"conditions": {"a": {}}, "comparisons": []}) == []
