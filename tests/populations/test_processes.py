@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
@@ -18,7 +17,7 @@ from dropout_jax.cli.arguments import Compare
 from dropout_jax.cli.checks import check
 from dropout_jax.cli.main import run_command
 from dropout_jax.populations import processes
-from dropout_jax.populations.checkpoints import Saved
+from tests.populations.computed import SENT, compute
 from tests.undrawn import undrawn
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +31,7 @@ jax.config.update("jax_num_cpu_devices", int(n_devices))
 if int(n_processes) > 1:
     processes.connect(f"127.0.0.1:{port}", int(n_processes), int(process))
 assert jax.device_count() == int(n_devices) * int(n_processes)
-from tests.populations.test_processes import compute
+from tests.populations.computed import compute
 results = compute()
 if processes.is_first():
     np.savez(out, *results)
@@ -50,50 +49,14 @@ links = [os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entr
 lines = [line.split() for of in ("tcp", "tcp6") for line in open(f"/proc/net/{of}").readlines()[1:]]
 mine = [line[1] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in links]
 print("listens at", *[address for address in mine if address.endswith(f":{port:04X}")])
-from tests.populations.test_processes import SENT
+from tests.populations.computed import SENT
 found = processes.from_first_process(SENT if processes.is_first() else ["of no interest"])
 assert found[0] == SENT[0] and np.isnan(found[1].pop("nan"))
 assert found[1] == {"tuple": [1, 2], "text": "é", "none": None}
 np.savez(out, *(leaf for tree in found[2:] for leaf in [tree[0], *tree[1], tree[2], *tree[3]]))
 """
-SENT: list = [
-    {"seeds": 3, "rates": [0.1, -0.0], "folder": "/array"},
-    {"tuple": (1, 2), "text": "é", "none": None, "nan": float("nan")},
-    Saved(2, [np.array([np.nan, -0.0, 1e-45, np.inf], np.float32)], 5, [np.zeros((0, 3), "u4")]),
-    Saved(0, [], 0, [np.arange(6, dtype=np.uint32).reshape(2, 3), np.array(7, np.int32)]),
-]
 LINE = "compare --dataset digits --features 8 --seeds 2 --epochs 8 --checkpoint-seconds 0"
 COMPARE = LINE.split()
-
-
-def one_member(key, data):
-    from dropout_jax.noise import keep_mask
-    from dropout_jax.training.batches import batch_indices
-
-    del data
-    mask_key, shuffle_key = jax.random.split(key)
-    return keep_mask(mask_key, 0.3, (64,)), batch_indices(shuffle_key, 50, 8)
-
-
-def compute() -> list[np.ndarray]:
-    """Masks, batches, weights and learning curves of four members."""
-    from dropout_jax.data import Dataset
-    from dropout_jax.networks.mlp import MLP
-    from dropout_jax.populations.devices import map_members
-    from dropout_jax.populations.members import member_key
-    from dropout_jax.populations.population import fit_population
-    from dropout_jax.training.config import Config, Hparams
-
-    root = jax.random.key(3)
-    keys = jax.vmap(lambda seed: member_key(root, seed))(np.arange(3, dtype=np.uint32))
-    masks, batches = map_members(one_member, (), (keys[None],), np.zeros(1, np.float32))
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(50, 5)).astype(np.float32), rng.integers(0, 3, 50).astype(np.int32)
-    conditions = [Hparams(rates=(0.0, 0.0)), Hparams(rates=(0.2, 0.5))]
-    trained = fit_population(
-        Config(MLP((8, 3)), epochs=3, batch_size=8), conditions, (4, 5), root, Dataset(x, y, x, y)
-    )
-    return [masks, batches, *jax.tree.leaves(trained)]
 
 
 def free_port() -> int:
