@@ -26,9 +26,9 @@ hypothesis.settings.register_profile("jax", deadline=None, derandomize=True, max
 hypothesis.settings.load_profile("jax")
 
 LONGEST = (
-    *("test_experiments", "test_processes", "test_main", "test_epochs", "test_checkpoints"),
-    *("test_run", "test_measures", "test_conditions", "test_tensorboard", "test_config"),
-    *("test_fuzz_cli", "test_doctor", "test_uniformity", "test_tensors", "test_page"),
+    *("test_experiments", "test_processes", "test_saved", "test_main", "test_protocol"),
+    *("test_measures", "test_noise", "test_epochs", "test_population", "test_page", "test_run"),
+    *("test_fuzz_cli", "test_uniformity", "test_studies", "test_theory", "test_checkpoints"),
 )
 
 
