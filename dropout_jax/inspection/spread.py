@@ -122,10 +122,11 @@ def references() -> dict[str, dict[str, float]]:
       >>> print({law: round(of["gini"], 3) for law, of in references().items()})
       {'uniform': 0.333, 'truncated normal': 0.392, 'Gaussian': 0.414}
     """
-    return {
-        law: {name: float(m(a)) for name, m in MEASURES.items()}
-        for law, a in _quantiles_of_laws().items()
-    }
+    found = {}
+    for law, a in _quantiles_of_laws().items():
+        values = _measure_entries(tuple(MEASURES), a, len(a))
+        found[law] = {name: float(values[name]) for name in MEASURES}
+    return found
 
 
 def reference_profiles() -> dict[str, Profile]:
@@ -136,7 +137,7 @@ def reference_profiles() -> dict[str, Profile]:
       0.25
     """
     laws = _quantiles_of_laws()
-    return {law: jax.tree.map(np.asarray, profile(a, n_points=N_POINTS)) for law, a in laws.items()}
+    return {law: jax.tree.map(np.asarray, _profile(a, len(a))) for law, a in laws.items()}
 
 
 def _quantiles_of_laws() -> dict[str, jax.Array]:
