@@ -55,10 +55,11 @@ class Inspected(NamedTuple):
     def __repr__(self) -> str:
         layers = f"{len(self.layers):,} layer{'s' * (len(self.layers) > 1)}"
         n_weights = sum(math.prod(layer.shape) for layer in self.layers.values())
-        known = [gini for gini in self._ginis() if not math.isnan(gini)] or [math.nan]
+        known = [gini for gini in self._ginis() if not math.isnan(gini)]
+        ginis = f"{min(known):.3f} to {max(known):.3f}" if known else "–"
         return (
             f"{self.path}: {layers} of {n_weights:,} weights, "
-            f"Gini of |w| {min(known):.3f} to {max(known):.3f}; its numbers: .values"
+            f"Gini of |w| {ginis}; its numbers: .values"
         )
 
     def _repr_html_(self) -> str:
@@ -104,8 +105,8 @@ def inspect(
       profiled: whether to keep the profile of each layer, too, for figures.
 
     Raises:
-      ValueError: if the file cannot be read (`tensors.list_tensors`), holds no layer that can be
-        measured, or for another layout.
+      ValueError: if the file cannot be read (`tensors.list_tensors`), holds no layer, or for
+        another layout.
 
     Example:
       >>> import tempfile
@@ -125,7 +126,7 @@ def inspect_params(params: Any, layout: str | None = None) -> Inspected:
     Leaves that are no arrays are passed over, and so are keys of generators.
 
     Raises:
-      ValueError: if it holds no layer that can be measured, or for another layout.
+      ValueError: if it holds no layer, or for another layout.
 
     Example:
       >>> kernel = np.random.default_rng(0).normal(size=(64, 10))
@@ -151,6 +152,9 @@ def _inspected(
 ) -> Inspected:
     """Every layer among these tensors, measured."""
     found, skipped = find_layers(tensors, layout)
+    if not found:
+        some = "; ".join(f"{name} is {why}" for name, why in [*skipped.items()][:3]) or "no tensor"
+        raise ValueError(f"{path}: must hold a layer's weights, got none: {some}")
     values, profiles, warnings = {}, {}, {}
     for done, layer in enumerate(found, start=1):
         try:
@@ -172,11 +176,6 @@ def _inspected(
         if kept := [one.profile for one in networks if one.profile]:
             profiles[layer.name] = jax.tree.map(lambda *of: np.stack(of), *kept)
         progress(done, len(found))
-    if len(warnings) == sum(layer.n_networks for layer in found):
-        whys = [f"{name} {why}" for name, why in warnings.items()]
-        whys += [f"{name} is {why}" for name, why in skipped.items()]
-        some = "; ".join(whys[:3]) or "no tensor"
-        raise ValueError(f"{path}: must hold a layer's weights, got none: {some}")
     n_numbers = sum(math.prod(tensor.shape) for tensor in tensors)
     layers = {layer.name: layer for layer in found}
     return Inspected(path, layers, values, skipped, warnings, n_numbers, profiles)
