@@ -38,7 +38,7 @@ def inspect_lines(
         yield text
     skipped = [file.skipped for file in files]
     if compared:
-        skipped.append(groups.reasons_not_compared(files, compared))
+        skipped.append(groups.common_layers(files)[1])
         yield from _group_lines(compared, n_baseline, len(files) - n_baseline, paired)
     elif len(files) == 1:
         yield from _file_lines(files[0])
@@ -172,12 +172,13 @@ def _group_lines(
         layer = row["layer"] if row["view"] == "entries" else ""
         table.add_row(printable_text(layer), _LABELS[row["view"]], *comparison_cells(row))
     yield table
+    n_known = sum(not math.isnan(row["difference"]) for row in rows)
     how = f"{n_baseline} and {n_against} files; {groups_interval(n_baseline, n_against)}"
     how += "; p by permuting the files"
     if paired:
         how = f"{n_baseline} pairs of files; {paired_interval(n_baseline)}; p by sign flips"
     yield Text(
-        f"{how}, adjusted over {len(rows)} comparisons. Negligible: two tests show that the Gini "
+        f"{how}, adjusted over {n_known} comparisons. Negligible: two tests show that the Gini "
         f"differs by less than {MARGINS['gini']:g}. {GINI}",
         style="dim",
     )

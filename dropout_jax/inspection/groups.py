@@ -1,7 +1,7 @@
 """Two groups of files compared, layer by layer."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -55,22 +55,6 @@ def shape_remark(files: Sequence[Inspected]) -> str:
     return f"Layers of the same name differ in shape: {unlike[0]}{more}." if unlike else ""
 
 
-def reasons_not_compared(
-    files: Sequence[Inspected], compared: Sequence[Mapping[str, Any]]
-) -> dict[str, str]:
-    """Why layers are in no row of `compare_groups`.
-
-    Example:
-      >>> from dropout_jax.inspection.measures import inspect_params
-      >>> one, other = (inspect_params({name: {"w": np.eye(2)}}) for name in "ab")
-      >>> print(reasons_not_compared([one, other], []))
-      {'a.w': 'not in all files', 'b.w': 'not in all files'}
-    """
-    common, why = common_layers(files)
-    has_row = {row["layer"] for row in compared}
-    return why | {name: "without a number in all files" for name in common if name not in has_row}
-
-
 def too_few_remark(n_baseline: int, n_against: int, paired: bool) -> str:
     """A warning that so few files cannot show a direction, and how many can; empty if they can.
 
@@ -102,11 +86,10 @@ def compare_groups(
 
     The file of a run counts once, with the mean over its seeds. If `paired`, the files belong
     together one by one, as those of one seed do. p-values are adjusted over a family: one measure
-    of all layers and both views, wherever every file has a value.
+    of all layers and both views. A row is NaN where a file has no value.
 
     Raises:
-      ValueError: if there are too few files, not as many of both if `paired`, or no common
-        layer that all files have a number of.
+      ValueError: if there are too few files, not as many of both if `paired`, or no common layer.
 
     Example:
       >>> from dropout_jax.inspection.measures import inspect_params
@@ -124,19 +107,20 @@ def compare_groups(
         raise ValueError(
             f"paired groups must be of equal size, got {len(baseline)} and {len(against)} files"
         )
-    cells = [
-        (name, view)
-        for name in common
-        for view in _COMPARED
-        if all(np.isfinite(mean(file.values[name][view]["gini"])) for file in files)
+    cells = list(itertools.product(common, _COMPARED))
+    known = [
+        all(np.isfinite(mean(file.values[layer][view]["gini"])) for file in files)
+        for layer, view in cells
     ]
-    if not cells:
-        raise ValueError("a layer must have a number in all files, got none that has")
     compare = compare_paired if paired else compare_unpaired
     rows = []
     for measure in MEASURES:
         first, second = (
-            np.array([[mean(f.values[l][view][measure]) for l, view in cells] for f in group])
+            np.where(
+                known,
+                [[mean(f.values[l][view][measure]) for l, view in cells] for f in group],
+                np.nan,
+            )
             for group in (baseline, against)
         )
         higher = measure in HIGHER_IS_UNIFORM

@@ -242,5 +242,6 @@ def describe_differences(rows: Sequence[Mapping[str, Any]], which: str) -> str:
     parts = []
     for row in rows:
         layer = f"layer {row['layer']}" if isinstance(row["layer"], int) else row["layer"]
-        parts.append(f"{layer} {view_name(row['view'])} {row['difference']:+.3f}, {row['verdict']}")
+        number = "none" if math.isnan(row["difference"]) else f"{row['difference']:+.3f}"
+        parts.append(f"{layer} {view_name(row['view'])} {number}, {row['verdict']}")
     return f"Difference in Gini, {which}: {'; '.join(parts)}"

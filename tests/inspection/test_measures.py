@@ -516,6 +516,7 @@ def test_units_of_one_input_have_no_spread_and_a_dash(tmp_path, capsys):
     assert "–" in said
     files = [inspect(path) for path in paths]
     rows = compare_groups(files[:2], files[2:], paired=False)
+    rows = [row for row in rows if not np.isnan(row["difference"])]
     assert {(row["layer"], row["view"]) for row in rows} == {
         ("a.kernel", "entries"),
         ("a.kernel", "columns"),
@@ -624,22 +625,33 @@ def test_groups_too_small_to_show_anything_say_so_and_how_many_files_are_enough(
         assert ("more uniform" in out) == (not said), n
 
 
-def test_a_layer_without_a_number_in_one_file_is_said_to_be_left_out(tmp_path, capsys):
+def test_a_layer_without_a_number_in_one_file_is_a_row_and_changes_no_other(tmp_path, capsys):
     paths = group(tmp_path, "a", 1, 4)
     for i, path in enumerate(paths):
         bad = np.full((2, 2), np.nan if i == 3 else 1.0)
         save_file({"a.kernel": DENSE + i, "b.kernel": bad}, path)
     groups = ["--baseline", *map(str, paths[:2]), "--against", *map(str, paths[2:])]
-    assert run_command(["inspect", *groups]) == 0
+    assert run_command(["inspect", *groups, "--report", str(tmp_path / "page.html")]) == 0
     said = capsys.readouterr().out
     assert f"Warning: {paths[3]}: b.kernel holds NaN (4 of 4)\n" in said
-    assert "Skipped, without a number in all files: b.kernel\n" in said
-    files = [inspect_params({"a": {"w": DENSE}, "b": {"w": DENSE}}) for _ in range(4)]
-    for i, name in ((0, "a.w"), (1, "b.w")):
-        bad = {name.split(".")[0]: {"w": np.nan * DENSE}}
-        files[i] = inspect_params({"a": {"w": DENSE}, "b": {"w": DENSE}} | bad)
-    with pytest.raises(ValueError, match="a layer must have a number in all files"):
-        compare_groups(files[:2], files[2:], paired=False)
+    assert re.search(r"b\.kernel +all +– +– +– \[–, –\] +– +undecided", said)
+    assert "adjusted over 2 comparisons" in " ".join(said.split())
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "b.kernel all weights none, undecided" in page
+    assert "nan" not in re.sub("data-value=.nan.", "", page)
+    for path in paths:
+        save_file({"a.kernel": DENSE + paths.index(path)}, path)
+    assert run_command(["inspect", *groups]) == 0
+    alone = capsys.readouterr().out.splitlines()
+    assert all(line in said.splitlines() for line in alone if re.match(" +(a.kernel|unit)", line))
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_groups_of_nan_alone_are_rows_without_numbers(paired):
+    files = [inspect_params({"a": {"w": np.nan * DENSE}}) for _ in range(4)]
+    for row in compare_groups(files[:2], files[2:], paired):
+        assert row["verdict"] == "undecided"
+        assert np.isnan([row["difference"], row["p_adjusted"]]).all()
 
 
 def test_layers_of_one_name_and_several_shapes_are_remarked(tmp_path, capsys):
