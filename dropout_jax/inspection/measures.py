@@ -96,7 +96,7 @@ def inspect(
 ) -> Inspected:
     """Measure every layer of a file, one after another.
 
-    A layer that is not finite, or 0 everywhere, has values of NaN and a warning.
+    A layer that is not finite has values of NaN and a warning. So has one of 0, but for its size.
 
     Args:
       path: the file or folder.
@@ -190,18 +190,16 @@ class _Measured(NamedTuple):
 
 
 def _measured(kernel: Kernel, profiled: bool) -> _Measured:
-    if wrong := _wrong(kernel.weights):
-        return _Measured(_NO_VALUES, wrong)
-    values = measure(kernel.alive) | {SIZE: measure_size(kernel)._asdict()}
-    return _Measured(values, profile=profile_kernel(kernel.alive) if profiled else None)
-
-
-def _wrong(kernel: np.ndarray) -> str | None:
-    """What is wrong with a kernel that cannot be measured."""
-    for what, where in (("NaN", np.isnan(kernel)), ("infinity", np.isinf(kernel))):
+    weights = kernel.weights
+    for what, where in (("NaN", np.isnan(weights)), ("infinity", np.isinf(weights))):
         if where.any():
-            return f"holds {what} ({np.count_nonzero(where):,} of {kernel.size:,})"
-    return None if kernel.any() else "is 0 everywhere"
+            wrong = f"holds {what} ({np.count_nonzero(where):,} of {weights.size:,})"
+            return _Measured(_NO_VALUES, wrong)
+    size = {SIZE: measure_size(kernel)._asdict()}
+    if not weights.any():
+        return _Measured(_NO_VALUES | size, "is 0 everywhere")
+    values = measure(kernel.alive) | size
+    return _Measured(values, profile=profile_kernel(kernel.alive) if profiled else None)
 
 
 def warning_lines(files: Sequence[Inspected]) -> list[str]:

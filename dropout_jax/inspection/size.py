@@ -29,7 +29,7 @@ class Size(NamedTuple):
 
 
 def measure_size(kernel: Kernel) -> Size:
-    """The size of a kernel that is finite and not 0 everywhere.
+    """The size of a finite kernel; one that is 0 everywhere has a stable rank of NaN.
 
     Example:
       >>> weights = np.array([[3.0, 0.0, 0.0], [0.0, 4.0, 0.0]], np.float32)
@@ -41,11 +41,11 @@ def measure_size(kernel: Kernel) -> Size:
     _, own = np.frexp(max(weights.max(), -weights.min()))
     w = np.ldexp(weights, -own)  # the largest in [.5, 1): squares neither overflow nor vanish
     norm = float(np.sqrt(np.einsum("io,io->", w, w, dtype=np.float64)))
-    spectral = norm if min(w.shape) == 1 else _largest_singular_value(w)
+    spectral = norm if min(w.shape) == 1 or not norm else _largest_singular_value(w)
     with np.errstate(over="ignore", under="ignore"):  # a norm beyond double precision is inf
         true_norm, true_spectral = np.ldexp((norm, spectral), own + kernel.exponent)
     n_dead = weights.shape[1] - kernel.alive.shape[1]
-    stable_rank = (norm / spectral) ** 2
+    stable_rank = (norm / spectral) ** 2 if norm else np.nan
     return Size(weights.size, float(true_norm), float(true_spectral), stable_rank, n_dead)
 
 

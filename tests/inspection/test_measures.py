@@ -242,7 +242,7 @@ def test_what_is_not_finite_or_all_0_is_a_row_without_numbers_and_a_warning(tmp_
     said = capsys.readouterr().out
     assert "\nWarning: nan.kernel holds NaN (1 of 24)\n" in said
     norm = f"{np.linalg.norm(DENSE):.3g}"
-    assert re.search(rf"all that are measured +24 +{norm} ", said)
+    assert re.search(rf"all that are measured +48 +{norm} +4 ", said)
     assert "holds 96 numbers, 96 of them in these layers" in said
     assert "nan.kernel holds NaN (1 of 24)</p>" in page.read_text(encoding="utf-8")
 

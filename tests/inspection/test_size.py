@@ -57,3 +57,11 @@ def test_weights_of_double_precision_have_their_own_norm_whatever_their_scale(sc
 def test_a_kernel_that_is_not_finite_has_no_size():
     params = {"a": {"kernel": np.full((2, 2), np.nan)}, "b": {"kernel": np.ones((2, 2))}}
     assert np.isnan(inspect_params(params).values["a.kernel"]["size"]["norm"][0])
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (4, 3)])
+def test_a_kernel_that_is_0_everywhere_has_norm_0_and_all_its_units_are_dead(shape):
+    params = {"a": {"kernel": np.zeros(shape)}, "b": {"kernel": np.ones((2, 2))}}
+    sizes = inspect_params(params).values["a.kernel"]["size"]
+    assert [sizes[of][0] for of in ("norm", "spectral_norm", "dead_units")] == [0, 0, 3]
+    assert np.isnan(sizes["stable_rank"][0])
