@@ -1,7 +1,8 @@
 """What `inspect` shows: rich tables of the layers in files. Nothing is printed here."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -51,6 +52,13 @@ def inspect_lines(
     for why, names in tensors.items():
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         yield printable_text(f"Skipped, {why}: {', '.join([*names][:_SHOWN])}{more}", style="dim")
+
+
+def written_lines(written: Mapping[str, Path | None]) -> Iterator[Any]:
+    """Where each thing is that was asked for."""
+    for what, path in written.items():
+        if path:
+            yield _unbroken(f"{what}: {path}")
 
 
 def _file_lines(file: Inspected) -> Iterator[Any]:

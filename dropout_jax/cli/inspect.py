@@ -51,6 +51,8 @@ def inspect(arguments: Inspect) -> int:
         if draws:
             _draw(arguments, found, compared, remarks)
     terminal.say(file_tables.inspect_lines(found, compared, n_baseline, arguments.paired, remarks))
+    written = {"Table": arguments.csv, "Figures": arguments.figures, "To look at": arguments.report}
+    terminal.say(file_tables.written_lines(written))
     return 0
 
 

@@ -686,6 +686,7 @@ def test_the_command_shows_one_file_two_and_groups(tmp_path, capsys):
     groups = ["--baseline", *map(str, a), "--against", *map(str, b)]
     assert run_command(["inspect", *groups, "--csv", str(table)]) == 0
     said = capsys.readouterr().out
+    assert said.endswith(f"\nTable: {table}\n")
     assert "more uniform" in said
     assert "5 and 5 files" in said
     assert "factor N/(N - 1)" in " ".join(said.split())
@@ -698,13 +699,15 @@ def test_the_command_shows_one_file_two_and_groups(tmp_path, capsys):
     assert float(changes[0]["ci_low"]) <= float(changes[0]["difference"])
 
 
-def test_the_command_draws_one_file_several_and_groups(tmp_path):
+def test_the_command_draws_one_file_several_and_groups_and_says_where(tmp_path, capsys):
     a, b = group(tmp_path, "a", 1, 3), group(tmp_path, "b", 30, 3)
     groups = ["--baseline", *map(str, a), "--against", *map(str, b)]
     for given, n_drawn in ([str(a[0])], 3), ([str(a[0]), str(b[0])], 3), (groups, 4):
         out = tmp_path / f"out{len(given)}"
         drawn = ["--report", str(out / "page.html"), "--figures", str(out / "figures")]
         assert run_command(["inspect", *given, *drawn]) == 0
+        last = f"\nFigures: {out / 'figures'}\nTo look at: {out / 'page.html'}\n"
+        assert capsys.readouterr().out.endswith(last)
         assert len(list((out / "figures").iterdir())) == 2 * n_drawn
         assert "a.kernel: Lorenz curve" in (out / "page.html").read_text(encoding="utf-8")
 
