@@ -16,6 +16,7 @@ from dropout_jax.inspection.groups import common_layers
 from dropout_jax.inspection.measures import SIZE, Inspected, mean
 from dropout_jax.inspection.size import Size
 from dropout_jax.runs.layers_page import InitialLaw, LayersShown, Table
+from dropout_jax.runs.wording import describe_sizes
 
 _VIEWS = {"entries": "all weights", "columns": "of one unit", "columns_shuffled": "shuffled"}
 _LONGEST = 28  # characters of a file's name in a legend
@@ -129,9 +130,9 @@ def _table_of_layers(found: Sequence[Inspected], start_ginis: Mapping[str, float
             size = (mean(values[SIZE][field]) for field in sizes)
             cells = (*layer.shape, weights, start_ginis[layer.law], *units, *size)
             rows.append((printable(file.path), printable(name), *cells))
-    return Table(
-        "layers", "Gini index of |w|, and size; means over the networks of a file", header, rows
-    )
+    of_run = any(layer.n_networks > 1 for file in found for layer in file.layers.values())
+    caption = "Gini index of |w|, and size; means over the networks of a file. "
+    return Table("layers", caption + describe_sizes(of_run), header, rows)
 
 
 def _table_of_comparisons(compared: Sequence[Mapping[str, Any]]) -> Table:

@@ -15,7 +15,7 @@ from dropout_jax.analysis.uniformity import MARGINS
 from dropout_jax.cli.tables import comparison_cells, or_dash, printable_text
 from dropout_jax.inspection import groups, spread
 from dropout_jax.inspection.measures import SIZE, Inspected, mean
-from dropout_jax.runs.wording import GINI, SIZES, starts
+from dropout_jax.runs.wording import GINI, describe_sizes, starts
 
 _LABELS = {"entries": "all", "columns": "unit"}  # of views
 _SHOWN = 8  # names of tensors that are skipped for one reason
@@ -91,7 +91,7 @@ def _file_lines(file: Inspected) -> Iterator[Any]:
     yield _sizes(file)
     in_layers = sum(math.prod(layer.shape) * layer.n_networks for layer in file.layers.values())
     numbers = f"The file holds {file.n_numbers:,} numbers, {in_layers:,} of them in these layers."
-    yield Text(f"{numbers} {SIZES}", style="dim")
+    yield Text(f"{numbers} {describe_sizes(n_networks > 1)}", style="dim")
 
 
 def _sizes(file: Inspected) -> Table:

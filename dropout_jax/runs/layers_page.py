@@ -29,7 +29,7 @@ from dropout_jax.runs.style import (
     short_names,
 )
 from dropout_jax.runs.svg import inline_svg
-from dropout_jax.runs.wording import GINI, SIZES, describe_differences, starts
+from dropout_jax.runs.wording import GINI, describe_differences, starts
 
 _COLUMNS = 4  # panels of layers in a row
 _LEFT = 3.2  # inches at most for the names of layers, of a panel of 4.2
@@ -148,7 +148,6 @@ def page(shown: LayersShown) -> str:
     return template("layers").render(
         shown._asdict() | {"tables": {table.name: table for table in shown.tables}},
         names=list(shown.groups),
-        sizes=SIZES,
         swatches=page_panels.swatches(list(shown.lines)) | page_panels.swatches(list(shown.groups)),
         compares=len(shown.groups) > 1,
         gini=GINI,

@@ -32,10 +32,6 @@ ADJUSTED = (
     "An interval is of one difference alone; p and verdicts are adjusted over all conditions, "
     "layers and views. So an undecided difference may have an interval without 0."
 )
-SIZES = (
-    "Norm: root of the sum of squares. Spectral norm: the most that a layer lengthens a vector. "
-    "Stable rank: (norm / spectral norm)². Dead units: constant, or without a weight."
-)
 GINI = (
     "Gini index with the factor N/(N - 1): 0 if all N magnitudes are equal, 1 if all but one are 0."
 )
@@ -94,6 +90,20 @@ def starts(ginis: Mapping[str, float]) -> str:
     laws = " or ".join(f"{law} ({gini:.3f})" for law, gini in sorted(ginis.items()))
     keras = "; kernels of Keras start uniform (0.333)"
     return laws + (keras if "truncated normal" in ginis else "")
+
+
+def describe_sizes(of_run: bool) -> str:
+    """What the sizes of layers are; which units are constant is known of runs alone.
+
+    Example:
+      >>> print(describe_sizes(of_run=False).rpartition(". ")[2])
+      Dead units: without a weight.
+    """
+    constant = "constant, or " if of_run else ""
+    return (
+        "Norm: root of the sum of squares. Spectral norm: the most that a layer lengthens a "
+        f"vector. Stable rank: (norm / spectral norm)². Dead units: {constant}without a weight."
+    )
 
 
 def question(names: Sequence[str]) -> str:

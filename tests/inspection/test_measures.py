@@ -403,7 +403,9 @@ def test_of_several_networks_is_said_how_many_the_mean_is_of(measured, tmp_path,
         save_file(run, tmp_path / name / "weights.safetensors")
     assert run_command(["inspect", str(tmp_path / "one")]) == 0
     whose = "3 seeds" if all(measured) else "those of 3 seeds that can be measured"
-    assert f"Mean over {whose}. " in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"Mean over {whose}. " in said
+    assert "Dead units: constant, or without a weight." in said
     assert run_command(["inspect", str(tmp_path / "one"), str(tmp_path / "two")]) == 0
     assert "about chance" not in capsys.readouterr().out  # of three networks each
 
@@ -419,7 +421,10 @@ def test_many_dead_units_are_counted_in_full(tmp_path, capsys):
     assert re.findall(r"([\d,]+) *\n", said.partition("dead units")[2])[:3] == ["2,496"] * 2 + [
         "4,992"
     ]
-    assert page.read_text(encoding="utf-8").count(">2,496</td>") == 2
+    written = page.read_text(encoding="utf-8")
+    assert written.count(">2,496</td>") == 2
+    for text in (said, written):  # constant ones are known of runs alone
+        assert "Dead units: without a weight." in " ".join(text.split())
 
 
 WHOLE = RNG.integers(-9, 10, (30, 20)).astype(float)  # exact in every type, at every scale below
