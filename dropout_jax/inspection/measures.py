@@ -126,6 +126,7 @@ def inspect_params(params: Any, layout: str | None = None) -> Inspected:
     Leaves that are no arrays are passed over, and so are keys of generators.
 
     Raises:
+      TypeError: for a path, as a file is for `inspect`.
       ValueError: if it holds no layer, or for another layout.
 
     Example:
@@ -136,6 +137,8 @@ def inspect_params(params: Any, layout: str | None = None) -> Inspected:
       >>> print(found)
       params: 1 layer of 640 weights, Gini of |w| 0.409 to 0.409; its numbers: .values
     """
+    if isinstance(params, str | Path):
+        raise TypeError(f"params must be a tree of arrays, got {params}: a file is for inspect")
     tensors = [
         Tensor(name or "array", leaf.shape, leaf.dtype.name, lambda _, leaf=leaf: np.asarray(leaf))
         for name, leaf in arrays_of(params).items()

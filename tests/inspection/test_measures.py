@@ -321,6 +321,13 @@ def test_parameters_without_a_layer_and_layouts_of_no_kind_are_refused(params, l
         inspect_params(params, layout=layout)
 
 
+@pytest.mark.parametrize("path", ["a.npz", Path("a.npz")])
+def test_a_path_is_no_tree_and_sent_to_the_function_for_files(path):
+    wanted = r"must be a tree of arrays, got a\.npz: a file is for inspect$"
+    with pytest.raises(TypeError, match=wanted):
+        inspect_params(path)
+
+
 def test_an_array_without_a_name_is_measured_if_its_layout_is_given():
     assert inspect_params(DENSE, layout="out-in").layers["array"].shape == (4, 6)
 
