@@ -47,7 +47,8 @@ class Tensor(NamedTuple):
 def list_tensors(path: Path) -> list[Tensor]:
     """All tensors of a file, of an index of shards or of a folder; none is read yet.
 
-    A folder belongs to a run or to a model of Hugging Face, or holds one checkpoint of orbax.
+    A folder belongs to a run or to a model of Hugging Face, or holds one checkpoint of orbax, or
+    without any a single .safetensors file.
 
     Raises:
       ValueError: if the file has none of these formats, can run code, is damaged, or if a folder
@@ -99,8 +100,16 @@ def input_files(path: Path) -> list[Path]:
 
 
 def _in_folder(path: Path) -> Path:
-    """The file of weights in the folder of a run or a model; any other path itself."""
-    return next((path / name for name in _IN_FOLDERS if (path / name).is_file()), path)
+    """The file of weights in the folder of a run or a model, or alone; any other path itself."""
+    named = next((path / name for name in _IN_FOLDERS if (path / name).is_file()), None)
+    alone = _safetensors_in(path)
+    if not named and len(alone) == 1 and not _checkpoints_in(path):
+        return alone[0]
+    return named or path
+
+
+def _safetensors_in(path: Path) -> list[Path]:
+    return sorted(file for file in path.glob("*.safetensors") if file.is_file())
 
 
 def _from_safetensors(path: Path) -> list[Tensor]:
@@ -170,8 +179,12 @@ def _checkpoint_in(path: Path) -> Path:
     """The only checkpoint in a folder; it must consist of files."""
     found = _checkpoints_in(path)
     if len(found) != 1:
-        shown = ", ".join(str(one.relative_to(path)) for one in found[-3:]) or "none"
-        raise ValueError(f"a folder must hold one checkpoint of orbax, got {shown}")
+        got = found or _safetensors_in(path)
+        shown = ", ".join(str(one.relative_to(path)) for one in got[-3:]) or "none"
+        raise ValueError(
+            "a folder must be of a run, or of a model of Hugging Face with its index, or hold one "
+            f".safetensors file or one checkpoint of orbax, got {shown}"
+        )
     if strange := [one for one in found[0].rglob("*") if not (one.is_file() or one.is_dir())]:
         raise ValueError(f"a checkpoint must be of files, got the device or pipe {strange[0]}")
     return found[0].resolve()

@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 
 from dropout_jax.analysis.trees import kernels_in
 from dropout_jax.inspection import conversion
-from dropout_jax.inspection.tensors import list_tensors
+from dropout_jax.inspection.tensors import input_files, list_tensors
 from dropout_jax.io import readers
 from tests.memory import memory_below
 
@@ -377,6 +377,14 @@ def test_a_header_takes_no_memory_for_what_it_promises(tmp_path):
         list_tensors(tmp_path / "header.npz")
 
 
+def test_the_only_safetensors_file_of_a_folder_is_read_unless_there_is_a_checkpoint(tmp_path):
+    save_file({"alone": np.ones((2, 3))}, tmp_path / "net-1-of-2.safetensors")
+    assert [tensor.name for tensor in list_tensors(tmp_path)] == ["alone"]
+    assert input_files(tmp_path) == [tmp_path / "net-1-of-2.safetensors"]
+    write_orbax(tmp_path)
+    assert "alone" not in [tensor.name for tensor in list_tensors(tmp_path)]
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [
@@ -385,6 +393,10 @@ def test_a_header_takes_no_memory_for_what_it_promises(tmp_path):
         ("absent", "not there"),
         ("empty", "got none"),
         ("two", "one checkpoint of orbax, got a, file"),
+        (
+            "several",
+            r"a folder must be of a run, or of a model .* got 1\.safetensors, 2\.safetensors$",
+        ),
     ],
 )
 def test_what_is_no_file_of_weights_is_refused_with_what_is(name, why, tmp_path):
@@ -392,6 +404,9 @@ def test_what_is_no_file_of_weights_is_refused_with_what_is(name, why, tmp_path)
     (tmp_path / "arrays.npy").touch()
     (tmp_path / "empty").mkdir()
     (tmp_path / "two").mkdir()
+    (tmp_path / "several").mkdir()
+    for i in (1, 2):
+        save_file({"kernel": np.ones((2, 3))}, tmp_path / "several" / f"{i}.safetensors")
     write_orbax(tmp_path).rename(tmp_path / "two/a")
     write_orbax(tmp_path / "two")
     with pytest.raises(ValueError, match=why):
