@@ -430,6 +430,8 @@ def test_many_dead_units_are_counted_in_full(tmp_path, capsys):
     ]
     written = page.read_text(encoding="utf-8")
     assert written.count(">2,496</td>") == 2
+    assert "/<wbr>net.safetensors</td>" in written  # the name of a file is not broken
+    assert "<td>a.<wbr>kernel</td>" in written
     for text in (said, written):  # constant ones are known of runs alone
         assert "Dead units: without a weight." in " ".join(text.split())
 
