@@ -1,5 +1,6 @@
 """What `inspect` draws: layers of files, or of two groups of files, as arrays and tables."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.cli.tables import printable
 from dropout_jax.inspection import spread
 from dropout_jax.inspection.groups import common_layers
-from dropout_jax.inspection.measures import SIZE, Inspected, mean
+from dropout_jax.inspection.measures import SIZE, Inspected, mean, whole_network
 from dropout_jax.inspection.size import Size
 from dropout_jax.runs.layers_page import InitialLaw, LayersShown, Table
 from dropout_jax.runs.wording import describe_sizes
@@ -130,6 +131,11 @@ def _table_of_layers(found: Sequence[Inspected], start_ginis: Mapping[str, float
             size = (mean(values[SIZE][field]) for field in sizes)
             cells = (*layer.shape, weights, start_ginis[layer.law], *units, *size)
             rows.append((printable(file.path), printable(name), *cells))
+        if whole := whole_network(file):
+            which, size = whole
+            label = f"{which}: {size.weights:,} weights"
+            nothing = [math.nan] * 6  # shape and spread are of layers
+            rows.append((printable(file.path), label, *nothing, *size[1:]))
     of_run = any(layer.n_networks > 1 for file in found for layer in file.layers.values())
     caption = "Gini index of |w|, and size; means over the networks of a file. "
     return Table("layers", caption + describe_sizes(of_run), header, rows)

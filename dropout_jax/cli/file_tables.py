@@ -14,7 +14,7 @@ from dropout_jax.analysis.paired import describe_interval as paired_interval
 from dropout_jax.analysis.uniformity import MARGINS
 from dropout_jax.cli.tables import comparison_cells, or_dash, printable_text
 from dropout_jax.inspection import groups, spread
-from dropout_jax.inspection.measures import SIZE, Inspected, mean
+from dropout_jax.inspection.measures import SIZE, Inspected, mean, whole_network
 from dropout_jax.runs.wording import GINI, describe_sizes, starts
 
 _LABELS = {"entries": "all", "columns": "unit"}  # of views
@@ -45,6 +45,8 @@ def inspect_lines(
         yield from _file_lines(files[0])
     else:
         yield from _side_by_side_lines(files)
+    if len(files) > 1:
+        yield from _sizes(files)
     tensors: dict[str, dict[str, None]] = {}  # {why: their names, each once}
     for of_file in skipped:
         for name, why in of_file.items():
@@ -88,33 +90,41 @@ def _file_lines(file: Inspected) -> Iterator[Any]:
         "are left out. –: units of one input, or nothing to measure.",
         style="dim",
     )
-    yield _sizes(file)
+    yield from _sizes([file])
     in_layers = sum(math.prod(layer.shape) * layer.n_networks for layer in file.layers.values())
     numbers = f"The file holds {file.n_numbers:,} numbers, {in_layers:,} of them in these layers."
     yield Text(f"{numbers} {describe_sizes(n_networks > 1)}", style="dim")
 
 
-def _sizes(file: Inspected) -> Table:
-    """How large the weights of each layer are, and of a single network all of them."""
-    table = _table_of_layers("Size of the weights")
-    formats = {"norm": ".3g", "spectral_norm": ".3g", "stable_rank": ".1f", "dead_units": ",.6g"}
+def _sizes(files: Sequence[Inspected]) -> Iterator[Table]:
+    """How large the weights of each layer of one file are, and of each network all of them."""
+    alone = len(files) == 1
+    table = _table_of_layers("Size of the weights", "layer" if alone else "file")
+    formats = {"norm": ".3g", "dead_units": ",.6g"}
+    if alone:
+        formats = {
+            "norm": ".3g",
+            "spectral_norm": ".3g",
+            "stable_rank": ".1f",
+            "dead_units": ",.6g",
+        }
     for heading in ("count", *formats):
         table.add_column(heading.replace("_", " "), justify="right")
-    known = []
-    for name, layer in file.layers.items():
-        size = {field: mean(values) for field, values in file.values[name][SIZE].items()}
+
+    def add(name: str, count: int, size: Mapping[str, float]) -> None:
         numbers = (or_dash(size[field], form) for field, form in formats.items())
-        table.add_row(printable_text(name), f"{math.prod(layer.shape):,}", *numbers)
-        if not math.isnan(size["norm"]):
-            known.append(size)
-    single = all(layer.n_networks == 1 for layer in file.layers.values())
-    if known and len(file.layers) > 1 and single:
-        weights, dead = (int(sum(size[of] for size in known)) for of in ("weights", "dead_units"))
-        norm = math.hypot(*(size["norm"] for size in known))
-        table.add_section()
-        which = "all layers" if len(known) == len(file.layers) else "all that are measured"
-        table.add_row(which, f"{weights:,}", f"{norm:.3g}", "", "", f"{dead:,}")
-    return table
+        table.add_row(printable_text(name), f"{count:,}", *numbers)
+
+    for name, layer in files[0].layers.items() if alone else ():
+        size = files[0].values[name][SIZE]
+        add(name, math.prod(layer.shape), {field: mean(size[field]) for field in formats})
+    table.add_section()
+    for file in files:
+        if len(file.layers) > alone and (whole := whole_network(file)):
+            which, size = whole
+            add(which if alone else f"{file.path}: {which}", size.weights, size._asdict())
+    if table.row_count:
+        yield table
 
 
 def _unbroken(line: str) -> Text:
@@ -124,10 +134,10 @@ def _unbroken(line: str) -> Text:
     return text
 
 
-def _table_of_layers(title: str) -> Table:
+def _table_of_layers(title: str, first: str = "layer") -> Table:
     """A table with room for long names of layers, whatever the width of the terminal."""
     table = Table(title=printable_text(title), title_justify="left", box=box.SIMPLE)
-    table.add_column("layer", overflow="fold", min_width=12)
+    table.add_column(first, overflow="fold", min_width=12)
     return table
 
 

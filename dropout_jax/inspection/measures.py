@@ -205,6 +205,27 @@ def _measured(kernel: Kernel, profiled: bool) -> _Measured:
     return _Measured(values, profile=profile_kernel(kernel.alive) if profiled else None)
 
 
+def whole_network(file: Inspected) -> tuple[str, Size] | None:
+    """Which layers of a single network have a size, and theirs together; None if there is none.
+
+    Spectral norm and stable rank are of single layers: NaN.
+
+    Example:
+      >>> found = inspect_params({name: {"kernel": np.ones((2, 2))} for name in "ab"})
+      >>> which, size = whole_network(found)
+      >>> print(which, size.weights, round(size.norm, 3), size.dead_units)
+      all layers 8 2.828 0
+    """
+    sizes = [{of: mean(v) for of, v in values[SIZE].items()} for values in file.values.values()]
+    known = [size for size in sizes if not math.isnan(size["norm"])]
+    if not known or any(layer.n_networks > 1 for layer in file.layers.values()):
+        return None
+    weights, dead_units = (int(sum(size[of] for size in known)) for of in ("weights", "dead_units"))
+    norm = math.hypot(*(size["norm"] for size in known))
+    which = "all layers" if len(known) == len(sizes) else "all that are measured"
+    return which, Size(weights, norm, math.nan, math.nan, dead_units)
+
+
 def warning_lines(files: Sequence[Inspected]) -> list[str]:
     """A line for each layer that cannot be measured, and for several files which file it is of.
 

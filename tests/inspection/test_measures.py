@@ -242,7 +242,7 @@ def test_what_is_not_finite_or_all_0_is_a_row_without_numbers_and_a_warning(tmp_
     said = capsys.readouterr().out
     assert "\nWarning: nan.kernel holds NaN (1 of 24)\n" in said
     norm = f"{np.linalg.norm(DENSE):.3g}"
-    assert re.search(rf"all that are measured +48 +{norm} +4 ", said)
+    assert re.search(rf"all that are measured +48 +{norm} +– +– +4 ", said)
     assert "holds 96 numbers, 96 of them in these layers" in said
     assert "nan.kernel holds NaN (1 of 24)</p>" in page.read_text(encoding="utf-8")
 
@@ -415,6 +415,23 @@ def test_of_several_networks_is_said_how_many_the_mean_is_of(measured, tmp_path,
     assert "Dead units: constant, or without a weight." in said
     assert run_command(["inspect", str(tmp_path / "one"), str(tmp_path / "two")]) == 0
     assert "about chance" not in capsys.readouterr().out  # of three networks each
+
+
+def test_the_size_of_each_of_several_networks_is_told(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = group(Path(), "a", 1, 4)
+    for i, path in enumerate(paths):
+        save_file({"a.kernel": (i + 1) * DENSE, "b.kernel": np.nan * i * DENSE}, path)
+    several, page = [*map(str, paths)], str(tmp_path / "page.html")
+    for files in (several, ["--baseline", *several[:2], "--against", *several[2:]]):
+        assert run_command(["inspect", *files, "--report", page]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        for i in range(4):
+            norm = (i + 1) * np.linalg.norm(DENSE)
+            assert re.search(rf"a{i}\.safetensors: all that are measured 24 {norm:.3g} 0 ", said)
+            written = Path(page).read_text(encoding="utf-8")
+            assert written.count("<td>all that are measured: 24 weights</td>") == 4
+            assert written.count(f">{norm:.4g}</td>") == 2  # of the layer and of the network
 
 
 def test_many_dead_units_are_counted_in_full(tmp_path, capsys):
@@ -750,7 +767,10 @@ def test_the_page_holds_the_numbers_of_layers_that_only_some_files_have(tmp_path
     np.testing.assert_array_equal(first, [[gini, np.nan, np.nan]])
     np.testing.assert_array_equal(second, [[gini, gini, np.nan]])
     (table,) = shown.tables
-    assert [row[1] for row in table.rows] == ["a.kernel", "c.kernel", "a.kernel", "b.kernel"]
+    assert [row[1] for row in table.rows] == [
+        *("a.kernel", "c.kernel", "all layers: 48 weights"),
+        *("a.kernel", "b.kernel", "all layers: 48 weights"),
+    ]
     assert "Layers are in the order of their names." in page(shown)
     assert page(shown).startswith("<!doctype html>")
 
