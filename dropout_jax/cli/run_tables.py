@@ -45,7 +45,8 @@ def result_lines(
 ) -> Iterator[RenderableType]:
     """The answer in words and as a picture, and the numbers behind it."""
     if interrupted:
-        done = f" {summary['n_seeds']} seeds are complete and compared."
+        compared = " and compared" if len(summary["conditions"]) > 1 else ""
+        done = f" {wording.seeds_are(summary['n_seeds'])} complete{compared}."
         resume = " Go on with the same command and --resume --out FOLDER, the folder below."
         yield Text.assemble(("Interrupted:", "bold"), done, resume)
     if len(summary["conditions"]) > 1:
@@ -91,8 +92,9 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
         if others
         else "with one condition, nothing is compared."
     )
+    seeds, _, _ = wording.seeds_are(summary["n_seeds"]).rpartition(" ")
     yield Text(
-        f"n = {summary['n_seeds']} seeds; errors mean ± sd [95 % interval for new seeds and "
+        f"n = {seeds}; errors mean ± sd [95 % interval for new seeds and "
         f"examples]; {compared}\n{inputs} dead units are left out.",
         style="dim",
     )
@@ -108,7 +110,7 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
                 (f"{len(diverged)} {networks} of {printable(name)} diverged:", "bold"),
                 f" {its} loss was not finite, or ten times that before training. "
                 f"Left out with {its} {seeds}, {', '.join(map(str, diverged))}; "
-                f"{condition['n_compared']} seeds are {'compared' if others else 'left'}. "
+                f"{wording.seeds_are(condition['n_compared'])} {'compared' if others else 'left'}. "
                 "Try a smaller --learning-rate.",
             )
 

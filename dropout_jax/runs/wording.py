@@ -189,6 +189,16 @@ def error_text(error: float, summary: Mapping[str, Any]) -> str:
     return f"{error:.4g}" if is_own else f"{100 * error:.2f} %"
 
 
+def seeds_are(n_seeds: int) -> str:
+    """So many seeds as the subject of a sentence.
+
+    Example:
+      >>> print(seeds_are(1), "left;", seeds_are(2), "left")
+      1 seed is left; 2 seeds are left
+    """
+    return "1 seed is" if n_seeds == 1 else f"{n_seeds} seeds are"
+
+
 def seeds_note(n_seeds: int) -> str:
     """What so many seeds can decide, whatever the number of comparisons.
 

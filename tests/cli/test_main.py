@@ -255,10 +255,10 @@ def test_errors_of_all_conditions_stand_below_each_other(trained):
     assert len({tuple(m.start() for m in re.finditer(r"\.", line)) for line in told}) == 1, told
 
 
-def said_of(summary):
+def said_of(summary, interrupted=False):
     console = Console(width=100, file=io.StringIO())
     with console.capture() as said:
-        for line in run_tables.result_lines(summary, interrupted=False, all_views=False):
+        for line in run_tables.result_lines(summary, interrupted, all_views=False):
             console.print(line)
     return " ".join(said.get().split())
 
@@ -287,6 +287,16 @@ def test_networks_that_diverged_are_dashes_and_what_is_left_is_said(trained):
     said = said_of({**trained.summary, "conditions": alone, "comparisons": []})
     assert "1 network of a diverged: its loss" in said
     assert "Left out with its seed, 1; 2 seeds are left." in said
+
+
+def test_an_interrupted_run_is_said_to_be_compared_only_if_it_is(trained):
+    summary = {**trained.summary, "comparisons": []}
+    assert "3 seeds are complete and compared." in said_of(trained.summary, interrupted=True)
+    alone = {"a": summary["conditions"]["none"] | {"diverged_seeds": [1], "n_compared": 1}}
+    said = said_of({**summary, "conditions": alone, "n_seeds": 1}, interrupted=True)
+    assert "Interrupted: 1 seed is complete. Go on" in said
+    assert "n = 1 seed; errors" in said
+    assert "Left out with its seed, 1; 1 seed is left." in said
 
 
 def test_rows_of_the_table_of_gini_are_not_broken_in_80_columns(trained):
