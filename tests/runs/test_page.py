@@ -197,7 +197,10 @@ def test_what_is_incomplete_is_said():
     }
     text = " ".join(Reader(render(some._replace(interrupted=True))).text.split())
     assert f"2 networks of {EVIL} diverged (seeds 1, 2)" in text
+    assert "with their seeds; 1 seed is compared." in text
     assert "Interrupted: only the seeds that were complete are compared." in text
+    alone = render(contents(names=("only",))._replace(interrupted=True))
+    assert "only the seeds that were complete are shown." in " ".join(Reader(alone).text.split())
 
 
 def test_networks_without_an_error_have_no_table_of_errors(page):
