@@ -134,8 +134,13 @@ def _compared_facts(run: Path) -> list[dict[str, str]]:
     config, summary, environment = _read(run)
     versions = {"python": environment.get("python"), **environment.get("versions", {})}
     errors = {name: of["test_error"]["mean"] for name, of in summary["conditions"].items()}
+    raw, of_mlp = flat(config), "layers" not in summary
     return [
-        flat(config),
+        {key: value for key, value in raw.items() if key.rpartition(".")[2] != "rates"},
+        {
+            f"condition {name}": describe_condition(of, of_mlp)
+            for name, of in summary["conditions"].items()
+        },
         {f"version of {name}": str(version) for name, version in versions.items()},
         {
             f"{name}, test error": error_text(error, summary)
@@ -143,7 +148,7 @@ def _compared_facts(run: Path) -> list[dict[str, str]]:
             if error is not None
         },
         {
-            f"{name}, layer {layer}, {view}": f"{cell.verdict} {cell.text}"
+            f"{name}, layer {layer}, Gini of {view}": f"{cell.verdict} {cell.text}"
             for (name, layer), cells in picture(summary).items()
             for view, cell in cells.items()
         },

@@ -135,13 +135,16 @@ def test_verdicts_that_differ_are_shown(runs, tmp_path, capsys):
     rows = [r for r in summary["comparisons"] if (r["view"], r["measure"]) == ("entries", "gini")]
     rows[0] |= {"verdict": "more uniform", "difference": -0.25}
     summary["conditions"]["half"]["test_error"]["mean"] = 0.123
+    summary["conditions"]["half"]["rates"] = [0.0, 0.2]
     (tmp_path / "summary.json").write_text(json.dumps(summary), "utf-8")
     environment = json.loads((tmp_path / "environment.json").read_text("utf-8"))
     environment["versions"]["jax"] = "0.0.1"
     (tmp_path / "environment.json").write_text(json.dumps(environment), "utf-8")
     assert run_command(["diff", str(runs / "one"), str(tmp_path)]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "more uniform -0.250" in said
+    assert re.search(r"half, layer 0, Gini of weights \w+ \S+ more uniform -0\.250", said)
+    assert "condition half pixels 0, hidden 0.5 pixels 0, hidden 0.2 " in said
+    assert "rates" not in said
     assert f"version of jax {jax.__version__} 0.0.1" in said
     assert re.search(r"half, test error \d+\.\d\d % 12\.30 %", said)
     assert "none, test error" not in said
