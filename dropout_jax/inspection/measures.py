@@ -193,16 +193,21 @@ class _Measured(NamedTuple):
 
 
 def _measured(kernel: Kernel, profiled: bool) -> _Measured:
-    weights = kernel.weights
-    for what, where in (("NaN", np.isnan(weights)), ("infinity", np.isinf(weights))):
-        if where.any():
-            wrong = f"holds {what} ({np.count_nonzero(where):,} of {weights.size:,})"
-            return _Measured(_NO_VALUES, wrong)
+    if wrong := _not_finite(kernel.weights):
+        return _Measured(_NO_VALUES, wrong)
     size = {SIZE: measure_size(kernel)._asdict()}
-    if not weights.any():
+    if not kernel.weights.any():
         return _Measured(_NO_VALUES | size, "is 0 everywhere")
     values = measure(kernel.alive) | size
     return _Measured(values, profile=profile_kernel(kernel.alive) if profiled else None)
+
+
+def _not_finite(weights: np.ndarray) -> str | None:
+    """What weights hold that cannot be measured."""
+    for what, where in (("NaN", np.isnan(weights)), ("infinity", np.isinf(weights))):
+        if where.any():
+            return f"holds {what} ({np.count_nonzero(where):,} of {weights.size:,})"
+    return None
 
 
 def whole_network(file: Inspected) -> tuple[str, Size] | None:
