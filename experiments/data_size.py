@@ -20,7 +20,7 @@ Seen        D1 to D4 are from a first version, where all networks had one learni
             version had 4,000 updates: with 5,000 and 10,000 examples the test error still fell by
             .2 to .8 points in their second half, and all predictions but D1 held.
 Command     python -m experiments.data_size [--quick] [--data-dir DIR]
-Time        an hour on two CPU cores
+Time        three quarters of an hour on two CPU cores, beside other work
 
 Scientific  rate of hidden units (0, .5); training examples: 100, 500, 1,000, 5,000, 10,000, 60,000
             of full MNIST if its folder is given, else up to the 4,000 of mnist5k

@@ -18,7 +18,7 @@ Judged      The loss is that without masks on the first 1,000 training digits. V
 Seen        The predictions are from before any run. A first record had 8 of the 20 seeds at width
             1024, for their time; they are among the 20 of this one.
 Command     python -m experiments.optimizers [--quick]
-Time        about an hour on two CPU cores
+Time        an hour and three quarters on two CPU cores, beside other work
 
 Scientific  optimizer (SGD with momentum .9 at .05, Adam, AdamW with weight decay 1e-4), learning
             rate of the latter two (1e-4, 3e-4, 1e-3), width of both hidden layers (64, 256, 1024),

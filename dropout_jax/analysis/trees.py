@@ -72,7 +72,7 @@ def kernels_in(params: Any, n_leading: int = 0) -> dict[str, Any]:
 
 
 def layers_in(model: Network, params: Params, n_leading: int = 0) -> list[dict[str, Any]]:
-    """The layers of a network: kernel and bias of an MLP's, of another's each kernel alone.
+    """The layers of a network: kernel and bias in an MLP, the kernel alone in any other.
 
     Example:
       >>> model = MLP((3, 2))

@@ -42,7 +42,7 @@ class Networks:
     data_dir: Annotated[Path | None, _by_default("download them", "PATH")] = None
     """folder with the IDX files of mnist or fashion_mnist"""
     memory: Annotated[float | None, _by_default("80 % of what it has", "FLOAT")] = None
-    """most memory for networks on each accelerator, beside the data, in GiB"""
+    """GiB that networks may take on each accelerator, beside the data"""
 
     @property
     def memory_bytes(self) -> float | None:
@@ -89,7 +89,7 @@ class Compare(Training):
     rates: Annotated[tuple[float, ...] | None, _by_default("0.5", "[FLOAT [FLOAT ...]]")] = None
     """probability of dropping a hidden unit; or one for the inputs of each layer, pixels first"""
     pixels: Annotated[float | None, _by_default("0", "FLOAT")] = None
-    """probability of dropping a pixel, beside one rate for all hidden layers or a sweep"""
+    """probability of dropping a pixel; give it with a single --rates value or with --sweep"""
     sweep: Annotated[tuple[float, ...] | None, _by_default("none", "[FLOAT [FLOAT ...]]")] = None
     """rates for all hidden layers, a condition each, in place of `dropout`; `none` and `l2` stay"""
     weight_decay: float = 1e-3
@@ -145,7 +145,7 @@ class Inspect:
         Literal["in-out", "out-in"] | None,
         _by_default("by name: in-out for kernel and w, out-in for weight", "{in-out,out-in}"),
     ] = None
-    """order of the axes of every kernel"""
+    """axes of every kernel: in-out is [inputs, outputs], out-in is [outputs, inputs]"""
     csv: Annotated[Path | None, _by_default("none", "PATH")] = None
     """CSV file to write: every number, or every comparison of two groups"""
     report: Annotated[Path | None, _by_default("none", "PATH")] = None

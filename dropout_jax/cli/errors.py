@@ -1,4 +1,4 @@
-"""How a command ends that cannot do what it was asked: one line and an exit status."""
+"""A command that cannot do what it was asked ends with one line and an exit status."""
 
 import contextlib
 from collections.abc import Iterator

@@ -148,7 +148,7 @@ def _without_commas(argv: Sequence[str]) -> Iterator[str]:
 
 
 def _choices(given: re.Match[str]) -> str:
-    """The values that an option takes, of tyro's set of them."""
+    """The values that an option takes, read from tyro's message."""
     return ", ".join(sorted(set(re.findall(r"'([^']+)'", given[1])) - {"None"}))
 
 
@@ -175,7 +175,7 @@ def _one_line(drawn: str) -> str:
 
 
 def _misread_line(option: str, given: str, plain: str) -> str:
-    """What an option takes, by its help in `plain`, and what it was given; empty if unknown."""
+    """A line: what the option takes, read from `plain`, and what it got; empty if unknown."""
     kind = re.search(rf"{option} (\[?(?:INT|FLOAT))", plain)
     got = re.sub(r"^\[?['\"]|['\"]\]?$", "", given).replace("', '", " ")
     return f"{option} must {_KINDS[kind[1]]}, got {got}" if kind else ""

@@ -22,7 +22,7 @@ _NO_RUN = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionEr
 
 
 def list_runs(arguments: List) -> int:
-    """Print the runs in a folder, or the one that it is, and what those unfinished lack."""
+    """Print the runs in a folder, or the folder's own run, and how to resume unfinished ones."""
     table = Table(box=None, pad_edge=False)
     for heading in ("run", "written", "data", "seeds", "conditions", "answer"):
         table.add_column(heading, overflow="fold")

@@ -52,7 +52,7 @@ def comparison_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 class Finding(NamedTuple):
-    """A line of the doctor: good, in the way of a good run, or a fact if `good` is None."""
+    """A line of the doctor; `good` is True for a good sign, False for a bad one, else None."""
 
     about: str
     good: bool | None

@@ -88,7 +88,7 @@ def find_layers(
 
 
 def _layers_of_run(tensors: Sequence[Tensor]) -> list[Layer]:
-    """The layers of `weights.safetensors` of a run, each of S seeds; none of any other file.
+    """The layers in a run's `weights.safetensors`, each with S seeds; empty for any other file.
 
     A run has `{condition}/{layer}/kernel` beside `{condition}/{layer}/live_inputs`. The live
     outputs of a layer are the live inputs of the next, unless it has `live_outputs` of its own.

@@ -50,7 +50,7 @@ def measure_size(kernel: Kernel) -> Size:
 
 
 def _largest_singular_value(kernel: np.ndarray) -> float:
-    """By Lanczos iteration from a start that is always the same."""
+    """The largest singular value, by Lanczos iteration from a fixed start."""
     start = np.random.default_rng(0).normal(size=min(kernel.shape)).astype(kernel.dtype)
     tolerance: Any = _TOLERANCE
     try:

@@ -24,7 +24,7 @@ PARTIAL = r"\.[0-9a-f]{16}\.partial"  # the name of a file that is being written
 
 
 def check_target(path: Path, inputs: Iterable[Path] = ()) -> None:
-    """Refuse a path to write to, unless nothing is there or a file that is no input.
+    """Raise an error unless the path is free, or holds a file that is not an input.
 
     Raises:
       FileExistsError: if it is a link, a folder, a device or a pipe, or one of the inputs.

@@ -164,9 +164,9 @@ def fit_population(
             write_rows(store, trained, first, last)
             n_done, flight = last, None
     except KeyboardInterrupt:
-        last = pack(store, n_saved, n_done, flight)
-        if checkpoints and (last.done or last.flight):  # else the checkpoint before it says more
-            checkpoints.save(last)
+        checkpoint = pack(store, n_saved, n_done, flight)
+        if checkpoints and (checkpoint.done or checkpoint.flight):  # else the one before says more
+            checkpoints.save(checkpoint)
         n_seeds = n_done // n_conditions
         raise Interrupted(_population(config, store, n_seeds) if n_seeds else None) from None
     return _population(config, store, len(seeds))

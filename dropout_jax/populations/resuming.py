@@ -1,4 +1,4 @@
-"""Members in training as the leaves of a checkpoint, and back to where they were."""
+"""Turn members in training into the leaves of a checkpoint, and back."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -65,7 +65,7 @@ def unpack(
     data: Dataset,
     saved: Sequence[Saved],
 ) -> Flight | None:
-    """The wave in flight, back on its devices; None if none of so many members was saved last.
+    """The wave in flight, put back on its devices; None if the last save has none of this size.
 
     Raises:
       ValueError: if the members in flight have other shapes.

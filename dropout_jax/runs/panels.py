@@ -35,7 +35,8 @@ def largest(values: Iterable[np.ndarray]) -> float:
 def draw_weights(ax: Axes, magnitudes: np.ndarray, top: float, c: int) -> None:
     """Draw |w| [N] of condition c against weight index, and its mean, on a scale up to `top`.
 
-    A grey band holds the middle 90 % of each window. Without weights, no unit was live.
+    A grey band holds the middle 90 % of each window. With no weights, the panel says that
+    no unit is live.
 
     Example:
       >>> from matplotlib.figure import Figure
