@@ -88,7 +88,7 @@ def plot_weights(
         Patch(fc=(GREY, panels.BAND), ec="black", lw=0.7, label=band),
     ]
     if changes:
-        over_seeds = f"mean difference: in Gini from {names[0]}, over seeds"
+        over_seeds = f"mean difference: from {names[0]}, over seeds"
         handles.append(Line2D([], [], ls="", label=over_seeds))
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
