@@ -26,7 +26,8 @@ from dropout_jax.populations.memory import block_size
 from dropout_jax.populations.moment import Callback
 from dropout_jax.runs import folder, run, tensorboard
 from dropout_jax.runs.folder import Mark
-from dropout_jax.training.config import Config, Hparams, check_training
+from dropout_jax.training.checks import check_training
+from dropout_jax.training.config import Config, Hparams
 
 _DECIDING_BITS = (  # options of JAX, and what XLA reads itself
     "XLA_FLAGS",

@@ -76,7 +76,7 @@ class Network(Protocol):
 def check_network(model: Any) -> None:
     """Raise TypeError unless the model has what a `Network` has, and is hashable.
 
-    What `apply` takes is seen only when it is traced: `training.config.check_training`.
+    What `apply` takes is seen only when it is traced: `training.checks.check_training`.
 
     Example:
       >>> check_network("mlp")

@@ -14,7 +14,8 @@ import numpy as np
 from jax.core import Tracer
 
 from dropout_jax.noise import check_key
-from dropout_jax.training.config import Hparams, as_arrays, check_hparams
+from dropout_jax.training.checks import check_hparams
+from dropout_jax.training.config import Hparams, as_arrays
 
 
 def as_seeds(seeds: Sequence[int] | np.ndarray | int) -> list[int]:
@@ -72,7 +73,7 @@ def stack_conditions(conditions: Sequence[Hparams], n_layers: int | None = None)
     Raises:
       TypeError: if they are no sequence of `Hparams`, or rates are not real numbers.
       ValueError: if there are no conditions, a hyper-parameter is out of its range
-        (`config.check_hparams`), or the conditions do not give the same hyper-parameters in the
+        (`checks.check_hparams`), or the conditions do not give the same hyper-parameters in the
         same shapes (rates 0 mean no dropout, max-norm inf no bound).
 
     Example:

@@ -26,7 +26,8 @@ from dropout_jax.populations.moment import Callback, Moment
 from dropout_jax.populations.processes import anywhere, fetch, from_first_process
 from dropout_jax.populations.resuming import pack, restore, unpack
 from dropout_jax.populations.store import Allocate, Trained, make_store, write_rows
-from dropout_jax.training.config import Config, Hparams, check_training
+from dropout_jax.training.checks import check_training
+from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import Curve
 
 # threefry4x32 is not among them: XLA's CPU backend does not come to an end with its chained splits.
@@ -106,7 +107,7 @@ def fit_population(
         that are no `Dataset`, or a callback that is no function.
       ValueError: for no seed or a repeated one, conditions that `stack_conditions` refuses, data
         that cannot be trained on, a network or an optimizer that does not take the conditions
-        (`config.check_training`), block or memory for less than one member, a checkpoint of members
+        (`checks.check_training`), block or memory for less than one member, a checkpoint of members
         of other shapes, a key of another generator, or a callback that returns anything but None or
         a bool for each member of the wave.
       Interrupted: on Ctrl-C, with the seeds completed so far.

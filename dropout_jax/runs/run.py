@@ -26,7 +26,8 @@ from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.wording import error_text
 from dropout_jax.training import objectives
-from dropout_jax.training.config import Config, Hparams, check_training
+from dropout_jax.training.checks import check_training
+from dropout_jax.training.config import Config, Hparams
 
 if TYPE_CHECKING:
     from dropout_jax.runs.style import Figures

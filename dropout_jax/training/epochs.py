@@ -19,13 +19,8 @@ from dropout_jax.networks.protocol import Params
 from dropout_jax.noise import check_key
 from dropout_jax.training import objectives
 from dropout_jax.training.batches import batch_indices
-from dropout_jax.training.config import (
-    Config,
-    Hparams,
-    as_arrays,
-    check_hparams,
-    check_training,
-)
+from dropout_jax.training.checks import check_hparams, check_training
+from dropout_jax.training.config import Config, Hparams, as_arrays
 from dropout_jax.training.step import TrainState, init, train_step, vary_like
 
 EVALUATION_BATCH = 1_000  # examples

@@ -19,7 +19,8 @@ from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations import population
 from dropout_jax.training import epochs, step
-from dropout_jax.training.config import Config, Hparams, check_hparams, check_training
+from dropout_jax.training.checks import check_hparams, check_training
+from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.objectives import squared_error
 from tests.drawn import anything
 from tests.refusals import (

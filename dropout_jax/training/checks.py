@@ -1,0 +1,133 @@
+"""What is checked before a training: its hyper-parameters, its data, and what is traced of it."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from dropout_jax.data import Dataset, check_dataset
+from dropout_jax.networks.mlp import MLP, check_rates
+from dropout_jax.networks.protocol import Params, checked_eval_shape, param_shapes, training_pass
+from dropout_jax.noise import check_rate
+from dropout_jax.training.config import OPTIMIZER, Config, Hparams, as_arrays, sgd
+
+
+def check_hparams(hparams: Hparams, n_layers: int | None = None) -> None:
+    """Raise ValueError unless every hyper-parameter lies in its range; traced ones pass.
+
+    Rates lie in [0, 1], the momentum in [0, 1). The learning rate and the weight decay are not
+    negative, the max-norm is positive. All but the rates are one real number; rates and the
+    max-norm may be None. `n_layers`, L, asks for one rate per layer.
+
+    Raises:
+      TypeError: if they are not `Hparams`, or rates are not real numbers.
+
+    Example:
+      >>> check_hparams(Hparams(momentum=1.0))
+      Traceback (most recent call last):
+      ValueError: momentum must lie in [0, 1), got 1.0
+    """
+    if not isinstance(hparams, Hparams):
+        raise TypeError(f"hparams must be Hparams, got {type(hparams).__name__}")
+    if hparams.rates is not None:
+        if n_layers is None:
+            check_rate(hparams.rates, "rates")
+        else:
+            check_rates(hparams.rates, n_layers)
+    for name, value in list(hparams._asdict().items())[1:]:  # rates are checked
+        if isinstance(value, Tracer) or (value is None and name == "max_norm"):
+            continue
+        number = np.asarray(value)
+        real = any(jnp.issubdtype(number.dtype, kind) for kind in (jnp.floating, jnp.integer))
+        if number.ndim or not real or number != number:
+            shown = f"shape {number.shape}" if number.ndim else value
+            raise ValueError(f"{name} must be one real number, got {shown}")
+        if name == "momentum" and not 0 <= number < 1:
+            raise ValueError(f"momentum must lie in [0, 1), got {value}")
+        if name == "max_norm" and not number > 0:
+            raise ValueError(f"max_norm must be positive, got {value}")
+        if number < 0:
+            raise ValueError(f"{name} must not be negative, got {value}")
+
+
+def check_training(config: Config, data: Dataset, hparams: Hparams | None = None) -> None:
+    """Raise ValueError unless networks of this configuration can be trained on `data`.
+
+    Networks, losses and optimizers are traced, not run; a rate schedule is evaluated at 100 points.
+    The values of traced arrays are not checked.
+
+    Args:
+      hparams: those of a member, already checked (`check_hparams`). If given, a network other than
+        an MLP and an optimizer other than `sgd` must take them.
+
+    Raises:
+      TypeError: if `data` is no `Dataset`.
+
+    Example:
+      >>> from dropout_jax.data import load_dataset
+      >>> check_training(Config(MLP((4, 10)), batch_size=64), load_dataset("digits"))
+    """
+    check_dataset(data, config.n_classes, isinstance(config.model, MLP))
+    input_shape, n_outputs = data.x_train.shape[1:], config.model.features[-1]
+    x, params = jnp.zeros(input_shape), param_shapes(config.model, input_shape)
+    failed = f"apply of the network failed on an example of shape {input_shape}:"
+    outputs = checked_eval_shape(failed, lambda params: config.model.apply(params, x), params)
+    if getattr(outputs, "shape", None) != (n_outputs,):
+        raise ValueError(
+            f"a network must make {n_outputs} outputs, the last of its features, of an example of "
+            f"shape {input_shape}, got {getattr(outputs, 'shape', type(outputs).__name__)}"
+        )
+    label = data.y_train[0]
+    example = f"outputs of shape {outputs.shape} and a label of shape {label.shape}"
+    for name, takes, arguments in (
+        ("loss_fn", example, (outputs, label)),
+        ("error_fn", example, (outputs, label)),
+        ("rate_schedule", "progress", (jnp.zeros(()),)),
+    ):
+        if fn := getattr(config, name):
+            number = checked_eval_shape(f"{name} must take {takes}, got", fn, *arguments)
+            if getattr(number, "shape", None) != ():
+                raise ValueError(f"{name} must give one number, got {number}")
+    if config.rate_schedule:
+        progress = np.linspace(0, 1, 100, endpoint=False, dtype=np.float32)
+        with jax.ensure_compile_time_eval():  # a training may be traced
+            factors = np.asarray(jax.vmap(config.rate_schedule)(jnp.asarray(progress)))
+        wrong = ~((factors >= 0) & (factors <= 1))
+        if wrong.any():
+            got = f"{factors[wrong][0]:.4g} at {progress[wrong][0]:.2f}"
+            raise ValueError(f"rate_schedule must give factors in [0, 1], got {got}")
+    if (n := len(data.x_train)) < config.batch_size:
+        raise ValueError(f"batch_size asks for {config.batch_size} training examples, got {n}")
+    if n > 2**24:  # which `batch_indices` can put in order
+        raise ValueError(f"data must hold at most 2^24 training examples, got {n}")
+    n_steps, most = config.epochs * (n // config.batch_size), 2**31 - 1  # counted in int32
+    if n_steps > most:
+        raise ValueError(f"a training must be of at most {most} steps, got {n_steps}")
+    if hparams is not None:
+        _check_first_step(config, params, hparams, x)
+
+
+def _check_first_step(config: Config, params: Params, hparams: Hparams, x: jax.Array) -> None:
+    """Raise ValueError unless the network and the optimizer take a batch of x and hyper-parameters.
+
+    The defaults are not traced: they take all that `check_hparams` lets in.
+    """
+
+    def update(params: Params, hparams: Hparams) -> Any:
+        optimizer = config.make_optimizer(hparams)
+        return optimizer.update(params, optimizer.init(params), params)
+
+    if not isinstance(config.model, MLP):
+        if hparams.max_norm is not None:
+            raise ValueError(f"max_norm serves an MLP alone, got {type(config.model).__name__}")
+        given = "no rates" if hparams.rates is None else "a key and traced rates"
+        failed = f"apply of the network failed on a batch with {given}:"
+        one_pass, rates = partial(training_pass, config.model), as_arrays(hparams).rates
+        checked_eval_shape(failed, one_pass, params, x[None], jax.random.key(0), rates)
+    if config.make_optimizer is not sgd:
+        alone = "whose update takes gradients, state and parameters alone"
+        name = getattr(config.make_optimizer, "__name__", "a function")
+        checked_eval_shape(f"{OPTIMIZER}, {alone}, got {name}:", update, params, as_arrays(hparams))
