@@ -33,8 +33,9 @@ def judge(prediction: str, claim: str, rows: list[dict[str, Any]], low: float) -
     """
 
     def within(row: dict[str, Any]) -> bool:
-        half = 1.96 * row["standard_error"]
-        return low <= row["coverage"] - half and row["coverage"] + half <= 0.97
+        coverage, half = row["coverage"], 1.96 * row["standard_error"]
+        interval = {"ci_low": coverage - half, "ci_high": coverage + half}
+        return study.placed(interval, low, 0.97) == "within"
 
     ends = [end(rows, key=lambda row: row["coverage"]) for end in (min, max)]
     return study.judged(prediction, claim, all(map(within, rows)), ends)
