@@ -370,7 +370,7 @@ def test_rates_are_checked_as_they_are_given_and_must_be_numbers():
     ):
         check_hparams(Hparams((1 + 1e-9, 0.0)), 2)
     with pytest.raises(TypeError, match=r"^rates must hold real numbers, got \('a', 'b'\)"):
-        check_hparams(Hparams(("a", "b")), 2)  # pyright: ignore[reportArgumentType]  it
+        check_hparams(Hparams(("a", "b")), 2)  # pyright: ignore[reportArgumentType]  text
 
 
 def test_more_examples_than_can_be_put_in_order_are_refused():
@@ -397,7 +397,7 @@ def test_partials_are_equal_if_the_types_of_their_arguments_are():
 
 def test_a_training_takes_one_setting_and_says_so_to_several():
     with pytest.raises(TypeError, match="hparams must be Hparams, got list"):
-        epochs.fit(CONFIG, [Hparams()], KEY, dataset())  # pyright: ignore[reportArgumentType]  it
+        epochs.fit(CONFIG, [Hparams()], KEY, dataset())  # pyright: ignore[reportArgumentType]  list
 
 
 @pytest.mark.parametrize("rate", [10**309, 1e300, -1e300])
