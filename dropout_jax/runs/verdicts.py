@@ -3,7 +3,7 @@
 The *work* is what hidden units contribute; the *weights* are single magnitudes |w|.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dropout_jax.analysis.paired import smallest_p
@@ -56,8 +56,8 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
 
     The work or the weights are spread if they are more uniform in more than half of the layers and
     less in none. They are not if fewer than half could be, even counting the undecided. Otherwise
-    the sentence only lists the layers. Conditions with the same verdicts share a sentence. Where
-    that leaves more than two, those that spread the same share one, without the layers.
+    the sentence only lists the layers. Conditions with the same verdicts share a sentence; more
+    than two different ones are said in one, without the layers.
 
     Example:
       >>> row = {"condition": "dropout", "layer": 0, "measure": "gini", "difference": -0.1}
@@ -84,8 +84,9 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
     compared = {name: layers[name] if n else None for name, n in n_seeds.items()}
     groups = _group(compared)
     if len(groups) > 2:
-        groups = _group({name: (of and of.spread) or of for name, of in compared.items()})
-    sentences += [_sentence(names, [compared[name] for name in names]) for names in groups]
+        sentences.append(f"{_capitalise('; '.join(_short_clauses(compared)))}.")
+    else:
+        sentences += [_sentence(names, compared[names[0]]) for names in groups]
     if untaught := [n for n, of in summary["conditions"].items() if of.get("did_not_learn")]:
         sentences.append(
             f"With {_join(untaught)}, the networks did not learn: their training loss fell by "
@@ -106,22 +107,26 @@ def short_verdict(summary: Mapping[str, Any]) -> str:
       >>> row = {"condition": "dropout", "layer": 0, "view": "entries", "measure": "gini"}
       >>> row |= {"verdict": "undecided", "difference": -0.1}
       >>> print(short_verdict({"comparisons": [row]}))
-      dropout: undecided
+      with dropout, all is undecided
     """
-    parts, layers, conditions = [], _layers_of(summary), summary.get("conditions", {})
-    if gone := [name for name in layers if conditions.get(name, {}).get("n_compared") == 0]:
-        parts.append(f"{_join(gone)}: nothing can be compared")
-    layers = {name: of for name, of in layers.items() if name not in gone}
-    for names in _group({name: (of.spread, of.is_open) for name, of in layers.items()}):
+    conditions, same = summary.get("conditions", {}), _same_as_baseline(summary)
+    gone = {name for name, of in conditions.items() if of.get("n_compared") == 0}
+    layers = {n: None if n in gone else of for n, of in _layers_of(summary).items()}
+    as_baseline = f"with {_join(same)}, the networks are the baseline's" if same else ""
+    return "; ".join(filter(None, [*_short_clauses(layers), as_baseline]))
+
+
+def _short_clauses(layers: Mapping[str, _Layers | None]) -> Iterator[str]:
+    """What conditions spread in all layers together; None where nothing is compared."""
+    for names in _group({n: of and (of.spread, of.is_open) for n, of in layers.items()}):
         first = layers[names[0]]
-        if first.spread:
-            parts.append(_spread_clause(names, first.spread))
+        if first and first.spread:
+            yield _spread_clause(names, first.spread)
+        elif first:
+            answer = "all is undecided" if first.is_open else "no one answer holds for all layers"
+            yield f"with {_join(names)}, {answer}"
         else:
-            answer = "undecided" if first.is_open else "no one answer for all layers"
-            parts.append(f"{_join(names)}: {answer}")
-    if same := _same_as_baseline(summary):
-        parts.append(f"{_join(same)}: the networks of the baseline, bit for bit")
-    return "; ".join(parts)
+            yield f"with {_join(names)}, nothing can be compared"
 
 
 def _same_as_baseline(summary: Mapping[str, Any]) -> list[str]:
@@ -149,29 +154,28 @@ def _group(values: Mapping[str, Hashable]) -> list[list[str]]:
     return list(groups.values())
 
 
-def _sentence(names: Sequence[str], layers: Sequence[_Layers | None]) -> str:
-    """The verdict on conditions with the same layers, or that at least spread the same."""
-    first, *others = layers
-    if first is None:
-        whose = "its network" if not others else "their networks"
+def _sentence(names: Sequence[str], layers: _Layers | None) -> str:
+    """The verdict on conditions with the same layers."""
+    if layers is None:
+        whose = "its network" if len(names) == 1 else "their networks"
         return (
             f"With {_join(names)}, nothing can be compared: in every seed {whose} or that of "
             "the baseline diverged."
         )
-    lead = f"With {_join(names)}, "
-    if first.spread:
-        clause = _spread_clause(names, first.spread)
-        lead = f"{clause[:1].upper()}{clause[1:]}: "
-        if set(others) - {first}:
-            return f"{lead[:-2]}; the layers differ between them."
-    units = f"{_units_clause(first.work)}; " if first.work else ""  # it may have no hidden layer
-    return f"{lead}{units}{_weights_clause(first.weights, first.of_mlp)}."
+    spread = layers.spread and _capitalise(_spread_clause(names, layers.spread))
+    lead = f"{spread}: " if spread else f"With {_join(names)}, "
+    units = f"{_units_clause(layers.work)}; " if layers.work else ""  # it may have no hidden layer
+    return f"{lead}{units}{_weights_clause(layers.weights, layers.of_mlp)}."
 
 
 def _spread_clause(names: Sequence[str], spread: str) -> str:
     if spread == _WEIGHTS_SPREAD[False]:
         return f"{_join(names)} {'does' if len(names) == 1 else 'do'} not spread the weights"
     return f"{_join(names)} {'spreads' if len(names) == 1 else 'spread'} {spread}"
+
+
+def _capitalise(clause: str) -> str:
+    return f"{clause[:1].upper()}{clause[1:]}"
 
 
 def _join(names: Sequence[str]) -> str:

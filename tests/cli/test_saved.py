@@ -42,7 +42,7 @@ def test_runs_are_listed_with_their_seeds_and_what_is_no_run_is_not(runs, capsys
     said = capsys.readouterr().out
     rows = [line.split()[0] for line in said.splitlines() if not line.startswith(" ")]
     assert rows == ["run", "begun", "one", "other"]
-    assert "half: undecided" in " ".join(said.split())  # three seeds
+    assert "with half, all is undecided" in " ".join(said.split())  # three seeds
     assert "thesis" not in said
     assert "half: pixels 0, hidden 0.5" in said
     assert run_command(["list", str(runs / "one")]) == 0

@@ -17,6 +17,7 @@ from dropout_jax.runs.wording import (
 )
 
 MORE, LESS, SAME, OPEN = "more uniform", "less uniform", "negligible", "undecided"
+NO_ONE = "no one answer holds for all layers"
 
 
 def summary(work, weights, n_compared=8):
@@ -55,7 +56,7 @@ def test_networks_that_are_those_of_the_baseline_get_no_verdict():
     assert sentence == (
         "With b, the networks are those of a, bit for bit: the setting had no effect."
     )
-    assert short_verdict(told) == "b: the networks of the baseline, bit for bit"
+    assert short_verdict(told) == "with b, the networks are the baseline's"
 
 
 def test_networks_that_did_not_learn_are_named():
@@ -67,13 +68,13 @@ def test_networks_that_did_not_learn_are_named():
 
 
 def test_where_all_is_undecided_the_short_answer_says_so():
-    assert short_verdict(summary([OPEN], [OPEN] * 2)) == "b: undecided"
+    assert short_verdict(summary([OPEN], [OPEN] * 2)) == "with b, all is undecided"
 
 
 def test_where_all_diverged_the_short_answer_says_so():
     told = summary([OPEN], [OPEN] * 2)
     told["conditions"]["b"]["n_compared"] = 0
-    assert short_verdict(told) == "b: nothing can be compared"
+    assert short_verdict(told) == "with b, nothing can be compared"
 
 
 def test_few_seeds_are_said_first_and_then_the_verdicts():
@@ -106,7 +107,7 @@ def test_the_lead_says_what_is_spread_where_the_verdicts_decide_it(work, weights
     assert sentence.startswith(lead)
     is_open = lead == "With b, "
     assert short_verdict(summary(work, weights)) == (
-        "b: no one answer for all layers" if is_open else lead.removesuffix(": ").replace("B", "b")
+        f"with b, {NO_ONE}" if is_open else lead.removesuffix(": ").replace("B", "b")
     )
 
 
@@ -175,7 +176,7 @@ def test_of_a_network_that_is_no_mlp_the_weights_alone_are_spoken_of(weights, sh
         "Weights alone are compared: contributions and path norms need the activations of units, "
         "which are known for an MLP alone."
     )
-    assert short_verdict(told) == (short or "b: no one answer for all layers")
+    assert short_verdict(told) == (short or f"with b, {NO_ONE}")
     assert "ontribution" not in legend(told)
     assert "Layer 0 is the first." not in legend(told)
     assert verdict(told | {"conditions": {"a": {}}, "comparisons": []}) == []
@@ -235,15 +236,17 @@ def test_conditions_with_the_same_verdicts_share_a_sentence():
     )
 
 
-def test_where_more_than_two_verdicts_differ_those_that_spread_the_same_share_a_sentence():
+def test_more_than_two_different_verdicts_are_one_sentence_without_the_layers():
     one, other = ([MORE] * 2, [LESS, SAME, SAME]), ([MORE, OPEN, MORE], [LESS, LESS, SAME, SAME])
     few = verdict(of_many(b=one, c=other))
     assert [sentence[:2] for sentence in few] == ["B ", "C "]
-    first, second = verdict(of_many(b=one, c=other, l2=([LESS] * 2, [LESS] * 3)))
-    assert (
-        first == "B and c spread the work rather than the weights; the layers differ between them."
-    )
-    assert second.startswith("L2 spreads neither")
+    mixed, unknown, gone = ([MORE, LESS], [LESS] * 3), ([OPEN] * 2, [OPEN] * 3), ([OPEN], [OPEN])
+    told = of_many(b=one, c=other, d=mixed, e=unknown, f=gone, l2=([LESS] * 2, [LESS] * 3))
+    told["conditions"]["f"]["n_compared"] = 0
+    assert verdict(told) == [
+        f"B and c spread the work rather than the weights; with d, {NO_ONE}; with e, all is "
+        "undecided; with f, nothing can be compared; l2 spreads neither the work nor the weights."
+    ]
 
 
 def test_the_strength_of_l2_is_a_third_of_the_tuned_one_and_told_if_it_is_the_default():
