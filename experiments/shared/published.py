@@ -66,16 +66,19 @@ ROWS |= {
     )
 }
 _LOGISTIC = ROWS["logistic, dropout"]._replace(scale=4.0, tuning=6)
-_MAX_NORM = ROWS["dropout, max-norm"]._replace(max_norm=False, tuning=6)
+_OWN_BOUNDS = {"max_norm": False, "bounds": (1.6, 1.0, 1.0, 1.0), "times": 10, "tuning": 6}
 ROWS |= {
     "logistic times 4, dropout, longer": _LOGISTIC._replace(times=3, prediction="J8"),
     "logistic times 4, dropout, longest": _LOGISTIC._replace(times=10, prediction="J9"),
     "ReLU, longest": ROWS["ReLU"]._replace(times=10, tuning=6, prediction="J12"),
-    "dropout, max-norm of the paper, longest": _MAX_NORM._replace(
-        times=10, bounds=(1.6, 1.0, 1.0, 1.0), prediction="J11"
+    "dropout, max-norm of the paper, longest": ROWS["dropout, max-norm"]._replace(
+        **_OWN_BOUNDS, prediction="J11"
     ),
     "pylearn2's script": Row(
         1.05, SCRIPT, True, times=22, bounds=(4.378017, 2.970242, 4.626974), prediction="J10"
+    ),
+    "ReLU, dropout, max-norm of the paper, longest": ROWS["ReLU, dropout, max-norm"]._replace(
+        **_OWN_BOUNDS, prediction="J13"
     ),
 }
 
