@@ -18,8 +18,8 @@ Command     python -m experiments.coadaptation [--quick]
 Time        about ten minutes on two CPU cores
 
 Scientific  none, dropout .5, tuned L2, max-norm, Gaussian dropout
-Nuisance    the bound of max-norm: least validation loss, on seeds and a split of its own; the L2
-            coefficient is that of the main study, which has one hidden layer less
+Nuisance    the bound of max-norm and the L2 coefficient: least validation loss, on seeds and a
+            split of their own
 Fixed       784-256-256-256-10, else as in the main study; 30 seeds; 250 test digits to measure, the
             other 750 to fit temperatures; 200 pairs a layer
 """

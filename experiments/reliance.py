@@ -58,7 +58,7 @@ def run(size: Size) -> tuple[Values, dict[str, Any]]:
         "Gaussian dropout": model.clone(noise=gaussian_dropout),
         "DropConnect": model.clone(noise=drop_connect, noise_on_kernels=True),
     }
-    names, params, conditions = train(model, noisy, size, data)
+    names, params, conditions = train(model, noisy, size, data, study.tuned_l2())
     layer_values = map_members(reliance, (model,), (params,), examination(data, size.features))
     measured = {
         name: np.stack([values[name] for values in layer_values], axis=2)

@@ -1,6 +1,6 @@
 """Networks trained with none, dropout, tuned L2 and max-norm, and with other kinds of noise."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,20 +14,29 @@ from experiments.shared import study
 
 RATE = 0.5
 MAX_NORMS = (0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
+L2_COEFFICIENTS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 TUNING_SEEDS = 3
 
 
 def train(
-    model: MLP, noisy: Mapping[str, MLP], size: study.Size, data: Dataset
+    model: MLP,
+    noisy: Mapping[str, MLP],
+    size: study.Size,
+    data: Dataset,
+    l2: float | None = None,
 ) -> tuple[list[str], Params, dict[str, Any]]:
     """The names of the conditions, params [C, S, …] after training, and how each was set.
 
-    `noisy` are models with other noise, at the rate of dropout; each is a further condition.
+    `noisy` are models with other noise, at the rate of dropout; each is a further condition. An L2
+    coefficient that is not given is tuned, as max-norm is.
     """
     none = Hparams(study.layer_rates(0.0, len(size.features)), max_norm=np.inf)
     dropped = none._replace(rates=study.layer_rates(RATE, len(size.features)))
-    tuned = tune_max_norm(Config(model, epochs=size.epochs), none, data)
-    settings = {**tuned, "l2": study.tuned_l2(), "rate": RATE}
+    config = Config(model, epochs=size.epochs)
+    tuned = tune(config, none, "max_norm", MAX_NORMS, data)
+    if l2 is None:
+        tuned |= tune(config, none, "weight_decay", L2_COEFFICIENTS, data)
+    settings = {**tuned, "l2": tuned.get("weight_decay", l2), "rate": RATE}
     conditions = {
         "none": none,
         "dropout": dropped,
@@ -47,12 +56,14 @@ def train(
     return [*conditions, *noisy], params, settings
 
 
-def tune_max_norm(config: Config, base: Hparams, data: Dataset) -> dict[str, Any]:
-    """The bound of least validation loss, on a fifth of the training data."""
-    candidates = [base._replace(max_norm=bound) for bound in MAX_NORMS]
+def tune(
+    config: Config, base: Hparams, name: str, values: Sequence[float], data: Dataset
+) -> dict[str, Any]:
+    """The value of a hyper-parameter with the least validation loss, and the loss of each."""
+    candidates = [base._replace(**{name: value}) for value in values]
     loss, _ = study.validate(config, candidates, TUNING_SEEDS, data)
     return {
-        "max_norm": MAX_NORMS[int(loss.argmin())],
-        "max_norm_candidates": MAX_NORMS,
-        "max_norm_validation_loss": loss.tolist(),
+        name: values[int(loss.argmin())],
+        f"{name}_candidates": values,
+        f"{name}_validation_loss": loss.tolist(),
     }
