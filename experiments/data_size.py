@@ -92,7 +92,7 @@ QUICK = Size("digits", (8, 8), seeds=3, sizes=(40, 200), batch_size=20, epochs=2
 def member(
     config: Config, hparams: Hparams, state: TrainState, rows: jax.Array, data: Dataset
 ) -> jax.Array:
-    """Train a fresh member on these rows [n]: what was measured [K], as `NAMES` and `ALSO` say."""
+    """Train a fresh member on these rows [n]: `NAMES` and `ALSO` [K], errors as fractions."""
     x, y = data.x_train[rows], data.y_train[rows]
     half = replace(config, epochs=config.epochs // 2)
     halfway = trained(half, hparams, state, x, y)
@@ -101,8 +101,8 @@ def member(
         evaluate(config, snapshot.params, data.x_test, data.y_test) for snapshot in (halfway, state)
     )
     ginis = measure(config.mlp, x, state.params)[:, 0]
-    also = jnp.stack([100 * (after.error - before.error), after.loss])
-    return jnp.concatenate([100 * after.error[None], ginis, also])
+    also = jnp.stack([after.error - before.error, after.loss])
+    return jnp.concatenate([after.error[None], ginis, also])
 
 
 def run(size: Size) -> tuple[dict[int, np.ndarray], dict[int, list[float]]]:
@@ -125,7 +125,10 @@ def run(size: Size) -> tuple[dict[int, np.ndarray], dict[int, list[float]]]:
         config = Config(model, epochs=epochs + epochs % 2, batch_size=size.batch_size)
         members = fresh_members(config, rates[:, 0].tolist(), seeds, n_inputs, rates[:, 1].tolist())
         rows = np.stack([rows[:, :n]] * len(rates))
-        return np.asarray(map_members(member, (config,), (*members, rows), data))
+        measured = np.asarray(map_members(member, (config,), (*members, rows), data), np.float64)
+        errors = [0, len(NAMES)]
+        measured[..., errors] = study.percent(measured[..., errors])
+        return measured
 
     n_kept = n_all - n_all // HELD_OUT
     held_out = data._replace(x_test=data.x_train[n_kept:], y_test=data.y_train[n_kept:])

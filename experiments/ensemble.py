@@ -172,7 +172,9 @@ def run_large(size: Size, data: Dataset) -> tuple[dict[str, Values], Values]:
     sizes = size.passes[: size.members]
     network_scores = map_members(scores, (sizes, arithmetic_mean), (groups,), data.y_test)
     curves |= _by_condition(rates, network_scores)
-    return curves, gaps
+    return {
+        kind: {**values, "error": study.percent(values["error"])} for kind, values in curves.items()
+    }, gaps
 
 
 def run_small(size: Size, data: Dataset) -> dict[str, Values]:

@@ -75,7 +75,9 @@ from experiments.shared.paper_rows import (
 from experiments.shared.published import ORDERS, ROWS
 
 RESULTS = study.RESULTS / "srivastava"
-NEAR = dict.fromkeys(("J8", "J9", "J10", "J11", "J13"), 0.10)  # points, and else .15
+NEAR: dict[str, float] = dict.fromkeys(
+    ("J8", "J9", "J10", "J11", "J13"), 0.10
+)  # points, and else .15
 AT_ONCE = 2  # seeds
 EPOCHS = (2, 5, 10, 20, 50, 100, 200)  # ticks
 MATCH = 0.1  # points

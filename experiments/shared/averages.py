@@ -19,7 +19,7 @@ Mean = Callable[[jax.Array, jax.Array], jax.Array]  # of log-probabilities and w
 def scores(sizes: tuple[int, ...], mean: Mean, log_probs: jax.Array, y: jax.Array) -> Values:
     """Quantities [P] of the mean over so many of an ensemble's members [T, n, K], the first.
 
-    Error in points; nll, entropy, mutual information and scatter, of members' nll, in nats.
+    Error as a fraction; nll, entropy, mutual information and scatter, of members' nll, in nats.
     """
     member_nll = jax.vmap(ensemble.nll, (0, None))(log_probs, y)
 
@@ -27,7 +27,7 @@ def scores(sizes: tuple[int, ...], mean: Mean, log_probs: jax.Array, y: jax.Arra
         weights = (jnp.arange(len(log_probs)) < n_members) / n_members
         log_p = mean(log_probs, weights)
         values = (
-            100 * jnp.mean(log_p.argmax(axis=-1) != y),
+            jnp.mean(log_p.argmax(axis=-1) != y),
             ensemble.nll(log_p, y),
             ensemble.brier(log_p, y),
             ensemble.expected_calibration_error(log_p, y),

@@ -113,7 +113,7 @@ def train(name: str, seeds: list[int], rate: float, size: Size, data: Dataset) -
         passes_key = jax.random.key(PASSES_SEED, impl=study.PRNG)
         keys = jax.random.split(passes_key, (1, size.seeds))[:, np.array(seeds)]
         pass_errors = map_members(average_passes, (config.model,), (trained.params, keys), data)
-        passes = {"passes": study.percent(np.asarray(pass_errors)[0] / 100).tolist()}
+        passes = {"passes": study.percent(pass_errors)[0].tolist()}
     errors = study.percent(trained.curve.test.error)[0]
     training_environment = environment(root)
     return {

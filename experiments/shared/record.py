@@ -54,10 +54,10 @@ def write_values(folder: Path, values: Any) -> None:
 
 
 def kept(values: Any) -> Any:
-    """A tree of arrays as nested lists of numbers with five significant digits; NaN is null."""
+    """A tree of arrays as nested lists of numbers with seven significant digits; NaN is null."""
     if isinstance(values, Mapping):
         return {name: kept(part) for name, part in values.items()}
-    flat = [float(f"{v:.5g}") if np.isfinite(v) else None for v in np.ravel(values)]
+    flat = [float(f"{v:.7g}") if np.isfinite(v) else None for v in np.ravel(values)]
     return np.array(flat, object).reshape(np.shape(values)).tolist()
 
 
