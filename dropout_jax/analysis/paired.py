@@ -46,19 +46,12 @@ _MAX_EXACT = 16  # seeds whose 2^(S - 1) sign patterns are all enumerated; else 
 _CHUNK = 2**11  # patterns held at once
 
 
-def _vector(differences: ArrayLike) -> np.ndarray:
-    """A vector of at least two differences, or an error."""
-    differences = as_float64(differences, "differences", 2)
-    if differences.ndim != 1:
-        raise ValueError(f"differences must be a vector, got shape {differences.shape}")
-    return differences
-
-
-def _matrix(differences: ArrayLike) -> np.ndarray:
-    """Differences [S, K] of at least one seed, or an error."""
-    differences = as_float64(differences, "differences", 1)
-    if differences.ndim != 2:
-        raise ValueError(f"differences must be [S, K], got shape {differences.shape}")
+def _checked(differences: ArrayLike, n_axes: int) -> np.ndarray:
+    """Differences [S] of at least two seeds, or [S, K] of at least one, or an error."""
+    least, shape = {1: (2, "a vector"), 2: (1, "[S, K]")}[n_axes]
+    differences = as_float64(differences, "differences", least)
+    if differences.ndim != n_axes:
+        raise ValueError(f"differences must be {shape}, got shape {differences.shape}")
     return differences
 
 
@@ -81,7 +74,11 @@ def interval(differences: np.ndarray) -> tuple[float, float]:
       >>> print(low < 2 < high)
       True
     """
-    differences = _vector(differences)
+    return _interval(_checked(differences, 1))
+
+
+def _interval(differences: np.ndarray) -> tuple[float, float]:
+    """`interval` of differences [S] that were checked."""
     n = len(differences)
     if not np.isfinite(differences).all():
         return math.nan, math.nan
@@ -130,20 +127,20 @@ def sign_flip_test(
       >>> print(alone, adjusted)
       [0.03125 0.03125] [0.03125 0.03125]
     """
-    differences = _matrix(differences)
+    return _sign_flips(_checked(differences, 2), two_sided)
+
+
+def _sign_flips(differences: np.ndarray, two_sided: bool) -> tuple[np.ndarray, np.ndarray]:
+    """`sign_flip_test` of differences [S, K] that were checked."""
     counted = np.isfinite(differences)
     d = np.where(counted, differences, 0.0)
     d /= np.maximum(np.abs(d).max(axis=0), np.finfo(float).tiny)
     d /= np.maximum(np.linalg.norm(d, axis=0), np.finfo(float).tiny)
-
-    def flipped() -> Iterator[np.ndarray]:
-        for patterns in _sign_patterns(len(d)):
-            sums = d[0] + (1.0 - 2.0 * patterns) @ d[1:]
-            yield np.abs(sums) if two_sided else np.concatenate([sums, -sums])
-
+    sums = (d[0] + (1.0 - 2.0 * patterns) @ d[1:] for patterns in _sign_patterns(len(d)))
+    flipped = (np.abs(s) if two_sided else np.concatenate([s, -s]) for s in sums)
     observed = np.abs(d.sum(axis=0)) if two_sided else d.sum(axis=0)
     slack = 1e-12 * len(d)  # sums in another order differ by rounding
-    alone, adjusted = step_down(observed - slack, flipped())
+    alone, adjusted = step_down(observed - slack, flipped)
     known = counted.any(axis=0)
     return np.where(known, alone, np.nan), np.where(known, adjusted, np.nan)
 
@@ -160,9 +157,13 @@ def negligible_test(differences: np.ndarray, margin: ArrayLike) -> np.ndarray:
       >>> print(negligible_test(d[:, None], 1.0))  # 1 of 64 patterns
       [0.015625]
     """
-    differences = _matrix(differences)
+    return _negligible_test(_checked(differences, 2), margin)
+
+
+def _negligible_test(differences: np.ndarray, margin: ArrayLike) -> np.ndarray:
+    """`negligible_test` of differences [S, K] that were checked."""
     both = np.concatenate([margin - differences, differences + margin], axis=1)
-    _, adjusted = sign_flip_test(both, two_sided=False)
+    _, adjusted = _sign_flips(_checked(both, 2), two_sided=False)  # a margin can have any shape
     return np.maximum(*np.split(adjusted, 2))
 
 
@@ -192,12 +193,15 @@ def effect_size(differences: np.ndarray) -> float:
       >>> print(round(effect_size(np.array([1.0, 2.0, 3.0])), 3))  # 2 / 1 · (1 - 3/7)
       1.143
     """
-    differences = _vector(differences)
+    return _effect_size(_checked(differences, 1))
+
+
+def _effect_size(differences: np.ndarray) -> float:
+    """`effect_size` of differences [S] that were checked."""
     if not np.isfinite(differences).all():
         return math.nan
     differences = differences / power_of_two(differences)
-    n = len(differences)
-    sd = differences.std(ddof=1)
+    n, sd = len(differences), differences.std(ddof=1)
     if n < 3 or sd <= 1e-12 * np.abs(differences).max():  # equal, but for rounding
         return math.nan
     return float(differences.mean() / sd * (1 - 3 / (4 * (n - 1) - 1)))
@@ -273,8 +277,8 @@ def compare(
         _estimate(x[pairs], y[pairs])
         for x, y, pairs in zip(baseline.T, condition.T, kept.T, strict=True)
     ]
-    alone, adjusted = sign_flip_test(differences)
-    negligible = negligible_test(differences, margin)
+    alone, adjusted = _sign_flips(differences, two_sided=True)
+    negligible = _negligible_test(differences, margin)
     return judge(estimates, alone, adjusted, negligible, higher_is_uniform)
 
 
@@ -283,7 +287,7 @@ def _estimate(x: np.ndarray, y: np.ndarray) -> Comparison:
     if not len(x):
         return Comparison()
     differences = y - x
-    low, high = interval(differences)
+    low, high = _interval(differences)
     return Comparison(
         n=len(x),
         baseline_mean=float(x.mean()),
@@ -291,5 +295,5 @@ def _estimate(x: np.ndarray, y: np.ndarray) -> Comparison:
         difference=float(differences.mean()),
         ci_low=low,
         ci_high=high,
-        effect_size=effect_size(differences),
+        effect_size=_effect_size(differences),
     )

@@ -378,10 +378,27 @@ def test_what_counts_is_told_by_booleans():
         compare(normal(6, 2), normal(6, 2, seed=1), counts=np.ones((6, 2), int))
 
 
-@pytest.mark.parametrize("test", [sign_flip_test, lambda d: negligible_test(d, 0.1)])
-def test_a_family_has_two_axes(test):
-    with pytest.raises(ValueError, match=r"^differences must be \[S, K\], got shape \(6,\)"):
-        test(np.zeros(6))
+@pytest.mark.parametrize(
+    ("test", "shape", "message"),
+    [
+        (sign_flip_test, (6,), r"be \[S, K\], got shape \(6,\)"),
+        (sign_flip_test, (0, 2), r"hold 1 or more on its first axis, got shape \(0, 2\)"),
+        (lambda d: negligible_test(d, 0.1), (6,), r"be \[S, K\], got shape \(6,\)"),
+        (lambda d: negligible_test(d, d[None]), (6, 2), r"be \[S, K\], got shape \(1, 12, 2\)"),
+        (interval, (6, 2), r"be a vector, got shape \(6, 2\)"),
+        (effect_size, (1,), r"hold 2 or more on its first axis, got shape \(1,\)"),
+    ],
+)
+def test_differences_of_another_shape_are_refused(test, shape, message):
+    with pytest.raises(ValueError, match=f"^differences must {message}$"):
+        test(np.zeros(shape))
+
+
+def test_a_comparison_checks_its_arrays_but_not_each_quantity(monkeypatch):
+    checked, real = [], paired.as_float64
+    monkeypatch.setattr(paired, "as_float64", lambda *a: checked.append(a[1]) or real(*a))
+    compare(normal(6, 4), normal(6, 4, seed=1), margin=1.0)
+    assert checked == ["baseline", "condition", "differences"]  # the last with the margin
 
 
 def test_beyond_16_seeds_the_smallest_p_value_is_a_bound():
