@@ -123,8 +123,9 @@ def geometric_mean(log_probs: jax.Array, weights: ArrayLike | None = None) -> ja
 
 def _check_labels(log_probs: jax.Array, labels: jax.Array) -> None:
     """Raise ValueError unless log-probabilities are [n, K] and labels [n]."""
-    chex.assert_rank([log_probs, labels], [2, 1], exception_type=ValueError)
-    chex.assert_equal_shape_prefix([log_probs, labels], 1, exception_type=ValueError)
+    how = {"custom_message": "log_probs must be [n, K], labels [n]", "exception_type": ValueError}
+    chex.assert_rank([log_probs, labels], [2, 1], **how)
+    chex.assert_equal_shape_prefix([log_probs, labels], 1, **how)
 
 
 def nll(log_probs: jax.Array, labels: jax.Array) -> jax.Array:

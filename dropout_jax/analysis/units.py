@@ -7,9 +7,13 @@ network, and its dropout objective, as they were, but changes every |w| involved
 Shapes: n examples, in inputs of the layer, U hidden units, O units they send to.
 """
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
+
+_assert_rank = partial(chex.assert_rank, exception_type=ValueError)
 
 
 def _in_range(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
@@ -61,7 +65,8 @@ def path_norm(incoming: jax.Array, bias: jax.Array, outgoing: jax.Array) -> jax.
       >>> print(path_norm(jnp.array([[3.0]]), jnp.array([4.0]), jnp.array([[2.0]])))  # 5 · 2
       [10.]
     """
-    chex.assert_rank([incoming, bias, outgoing], [2, 1, 2], exception_type=ValueError)
+    rule = "incoming must be [in, U], bias [U], outgoing [U, O]"
+    _assert_rank([incoming, bias, outgoing], [2, 1, 2], custom_message=rule)
     w_in, in_scale = _in_range(jnp.concatenate([incoming, bias[None]]), 0)
     w_out, out_scale = _in_range(outgoing, 1)
     norm_in = jnp.sqrt(jnp.sum(w_in[:-1] ** 2, axis=0) + w_in[-1] ** 2)
@@ -80,7 +85,7 @@ def mean_correlation(activations: jax.Array) -> jax.Array:
       >>> print(mean_correlation(jnp.array([[0.0, 1.0], [1.0, 0.0]])))  # never both
       1.0
     """
-    chex.assert_rank(activations, 2, exception_type=ValueError)
+    _assert_rank(activations, 2, custom_message="activations must be [n, U]")
     activations, _ = _in_range(activations, 0)
     centred = activations - activations.mean(axis=0, keepdims=True)
     return _mean_cosine(centred, jnp.any(activations != activations[:1], axis=0))
@@ -99,7 +104,7 @@ def mean_cosine(incoming: jax.Array) -> jax.Array:
       >>> print(mean_cosine(jnp.eye(2)))  # at right angles
       0.0
     """
-    chex.assert_rank(incoming, 2, exception_type=ValueError)
+    _assert_rank(incoming, 2, custom_message="incoming must be [in, U]")
     return _mean_cosine(incoming, jnp.any(incoming != 0, axis=0))
 
 

@@ -335,5 +335,6 @@ def test_weights_count_in_both_entropies_of_the_mutual_information():
 @pytest.mark.parametrize("score", [nll, brier, expected_calibration_error])
 @pytest.mark.parametrize("labels", [jnp.zeros(1, int), jnp.zeros((3, 1), int)])
 def test_scores_refuse_labels_that_are_not_one_for_each_prediction(score, labels):
-    with pytest.raises(ValueError, match=r"rank|prefix"):
+    rule = r"\[log_probs must be \[n, K\], labels \[n\]\]"
+    with pytest.raises(ValueError, match=f"(rank|prefix).*{rule}"):
         score(jnp.zeros((3, 4)), labels)

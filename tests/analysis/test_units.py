@@ -1,4 +1,5 @@
 import itertools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -146,18 +147,18 @@ def test_units_that_do_not_fit_together_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("measure", "shapes"),
+    ("measure", "shapes", "message"),
     [
-        (contribution, [(U,), (U, O)]),
-        (contribution, [(N, U), (U,)]),
-        (contribution, [(N, U), (U + 1, O)]),
-        (path_norm, [(IN,), (), (U, O)]),
-        (mean_correlation, [(N,)]),
-        (mean_cosine, [(IN,)]),
+        (contribution, [(U,), (U, O)], "activations [n, U] and outgoing [U, O] must be of the"),
+        (contribution, [(N, U), (U,)], "activations [n, U] and outgoing [U, O] must be of the"),
+        (contribution, [(N, U), (U + 1, O)], "activations [n, U] and outgoing [U, O] must be"),
+        (path_norm, [(IN,), (), (U, O)], "[incoming must be [in, U], bias [U], outgoing [U, O]]"),
+        (mean_correlation, [(N,)], "[activations must be [n, U]]"),
+        (mean_cosine, [(IN,)], "[incoming must be [in, U]]"),
     ],
 )
-def test_arrays_of_other_shapes_are_refused(measure, shapes):
-    with pytest.raises(ValueError, match=r"shapes|rank"):
+def test_arrays_of_other_shapes_are_refused(measure, shapes, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
         measure(*map(jnp.ones, shapes))
 
 
