@@ -202,6 +202,18 @@ def test_only_the_command_line_sets_global_jax_configuration(module):
     assert not imports(TREES[module]) & {"jax.config", "os.environ", "os.putenv"}
 
 
+def test_settings_are_frozen_dataclasses_and_other_records_named_tuples():
+    decorated = {
+        (module, ast.unparse(decorator))
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for decorator in node.decorator_list
+    }
+    settings = ("training.config", "cli.arguments", "runs.saved")  # the last: a network
+    assert decorated == {(module, "dataclass(frozen=True)") for module in settings}
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_no_module_unpickles(module):
     assert not {"pickle", "dill", "joblib", "shelve", "marshal"} & {

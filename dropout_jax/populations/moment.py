@@ -4,8 +4,7 @@ Shapes: N members of a wave, P points of a curve.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,8 +15,7 @@ from dropout_jax.populations.processes import fetch
 from dropout_jax.training.epochs import Curve
 
 
-@dataclass(frozen=True)
-class Moment:
+class Moment(NamedTuple):
     """The members of one wave after an epoch.
 
     A population is trained wave by wave, each from its first epoch to its last. If all members of a
