@@ -192,26 +192,27 @@ def summarise(results: dict[Setting, dict[str, np.ndarray]]) -> dict[str, Any]:
         values = [ginis[setting][i] for setting, i in selected]
         return compared(
             [label(*cell) for cell in selected],
-            [v[0] for v in values],
-            [v[1] for v in values],
+            [none for none, _ in values],
+            [dropout for _, dropout in values],
             MARGIN,
         )
 
     def change(setting: Setting, i: int) -> np.ndarray:
-        return ginis[setting][i][1] - ginis[setting][i][0]
+        none, dropout = ginis[setting][i]
+        return dropout - none
 
     wide = max(setting.width for setting in results)
     slow, fast = (
         [change(Setting(name, rate, wide), LEVELS.index(0.1)) for name in ("Adam", "AdamW")]
         for rate in (1e-4, 1e-3)
     )
-    adam_cells = [cell for cell in cells if cell[0].optimizer == "Adam"]
+    adam_cells = [(setting, i) for setting, i in cells if setting.optimizer == "Adam"]
     w = [change(setting._replace(optimizer="AdamW"), i) for setting, i in adam_cells]
     fastest = [s for s in results if (s.optimizer, s.learning_rate) == ("Adam", 1e-3)]
     ends = [results[s][GINI][1, :, -1] - results[s][GINI][0, :, -1] for s in fastest]
     lowest = [change(s, len(LEVELS) - 1) for s in fastest]
     return {
-        "A1": family([cell for cell in cells if cell[0].optimizer == "SGD"]),
+        "A1": family([(setting, i) for setting, i in cells if setting.optimizer == "SGD"]),
         "A2": family(cells),
         "A3": compared(
             [{"optimizer": name, "width": wide, "level": 0.1} for name in ("Adam", "AdamW")],

@@ -114,9 +114,9 @@ def family(
 ) -> list[dict[str, Any]]:
     """Rows of one family: differences from the law that most seeds reach, after the start."""
     cells = [
-        cell
-        for cell in itertools.product(scales, conditions, range(1, len(steps)))
-        if np.isfinite(above[cell[0], cell[1], :, cell[2]]).sum() >= above.shape[2] // 2
+        (s, c, m)
+        for s, c, m in itertools.product(scales, conditions, range(1, len(steps)))
+        if np.isfinite(above[s, c, :, m]).sum() >= above.shape[2] // 2
     ]
     if not cells:
         return []

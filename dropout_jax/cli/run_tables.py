@@ -68,10 +68,10 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
     ]
     widest = [max(map(len, column)) for column in zip(*errors, strict=True)]
     for name, cells in zip(conditions, errors, strict=True):
-        train, sd, *test = (cell.rjust(n) for cell, n in zip(cells, widest, strict=True))
+        train, train_sd, test, test_sd, low, high = map(str.rjust, cells, widest)
         yield printable_text(
-            f"{name:>{width}}   train error {train} ± {sd} %   test error "
-            f"{test[0]} ± {test[1]} % [{test[2]}, {test[3]}]"
+            f"{name:>{width}}   train error {train} ± {train_sd} %   test error "
+            f"{test} ± {test_sd} % [{low}, {high}]"
         )
     if why_l2 := wording.why_l2(summary):
         yield Text(why_l2, "dim")

@@ -63,7 +63,8 @@ def answer(name: str) -> str:
     """The one sentence that the index of studies says of a study."""
     index = (HERE.parent / "README.md").read_text("utf-8")
     (row,) = re.findall(rf"^\| \[{name}\]\(.*$", index, re.MULTILINE)
-    return row.split(" | ")[2]
+    _study, _question, found, *_ = row.split(" | ")
+    return found
 
 
 def environment(record: dict[str, Any]) -> str:
