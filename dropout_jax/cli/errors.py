@@ -1,7 +1,15 @@
 """A command that cannot do what it was asked ends with one line and an exit status."""
 
 import contextlib
-from collections.abc import Iterator
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from itertools import takewhile
+from typing import Any
+
+_HELP = ("Argument", "For full help", "Perhaps you")  # what follows the message of tyro's errors
+_KINDS = {"INT": "be a whole number", "FLOAT": "be a number"}  # what options take, by tyro's words
+_KINDS |= {"[INT": "hold whole numbers", "[FLOAT": "hold numbers"}
 
 
 class CommandError(Exception):
@@ -27,3 +35,37 @@ def refuse_bad_input() -> Iterator[None]:
         raise CommandError(why, 2) from error
     except ValueError as error:
         raise CommandError(error, 2) from error
+
+
+def _choices(given: re.Match[str]) -> str:
+    """The values that an option takes, read from tyro's message."""
+    return ", ".join(sorted(set(re.findall(r"'([^']+)'", given[1])) - {"None"}))
+
+
+def parsing_line(drawn: str, commands: Mapping[str, Any]) -> str:
+    """The message of tyro's error, however it is drawn: without frame, title and help."""
+    plain = re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", "", drawn)
+    unframed = (line.strip(" |+=") for line in plain.splitlines())
+    lines = [line for line in unframed if line.strip("-")]
+    message = " ".join(takewhile(lambda line: not line.startswith(_HELP), lines[1:] or lines))
+    message = message.replace(" Available subcommands", "; available commands")
+    message = re.sub(r"(?<=one of )\(([^)]*)\)", _choices, message)
+    if misread := re.match(r"Error parsing (--\S+): .*: (.+)", message):
+        return _misread_line(misread[1], misread[2], plain) or message
+    misplaced = " or misplaced" in message
+    message = re.sub(r" or misplaced| \(applied to [^)]*\)", "", message)
+    wrong = re.search(r"Unrecognized options: ([^\s,;]+)", message)
+    if wrong and misplaced:
+        field = wrong[1].lstrip("-").replace("-", "_")
+        takers = [name for name, one in commands.items() if field in one.__dataclass_fields__]
+        return f"{message}; {wrong[1]} is an option of {', '.join(takers)}"
+    known = [*commands, *re.findall(r"^\W*?(--[a-z][a-z-]*)", plain, re.MULTILINE)]
+    near = difflib.get_close_matches(wrong[1], known, 1) if wrong else []
+    return f"{message}; did you mean {near[0]}?" if near else message
+
+
+def _misread_line(option: str, given: str, plain: str) -> str:
+    """A line: what the option takes, read from `plain`, and what it got; empty if unknown."""
+    kind = re.search(rf"{option} (\[?(?:INT|FLOAT))", plain)
+    got = re.sub(r"^\[?['\"]|['\"]\]?$", "", given).replace("', '", " ")
+    return f"{option} must {_KINDS[kind[1]]}, got {got}" if kind else ""

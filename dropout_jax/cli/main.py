@@ -10,11 +10,9 @@ JAX is imported once the arguments have been understood.
 """
 
 import contextlib
-import difflib
 import io
 import logging
 import os
-import re
 import signal
 import sys
 import tempfile
@@ -22,7 +20,6 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
-from itertools import takewhile
 from time import perf_counter
 from typing import Any
 
@@ -31,12 +28,9 @@ import tyro
 from dropout_jax.cli.arguments import Compare, Diff, Doctor, Figures, Inspect, List, Train, Training
 from dropout_jax.cli.checks import check
 from dropout_jax.cli.conditions import read_conditions
-from dropout_jax.cli.errors import CommandError, refuse_bad_input
+from dropout_jax.cli.errors import CommandError, parsing_line, refuse_bad_input
 from dropout_jax.cli.terminal import complain, say_plainly
 
-_HELP = ("Argument", "For full help", "Perhaps you")  # what follows the message of tyro's errors
-_KINDS = {"INT": "be a whole number", "FLOAT": "be a number"}  # what options take, by tyro's words
-_KINDS |= {"[INT": "hold whole numbers", "[FLOAT": "hold numbers"}
 _LISTS = ("--features", "--rates", "--sweep")  # options whose numbers commas may separate
 COMMANDS = {"compare": Compare, "train": Train, "inspect": Inspect, "doctor": Doctor}
 COMMANDS |= {"list": List, "diff": Diff, "figures": Figures}
@@ -133,7 +127,7 @@ def _parse(argv: Sequence[str]) -> Any:
             )
     except SystemExit as stop:
         if stop.code:
-            raise CommandError(_one_line(errors.getvalue()), 2) from None
+            raise CommandError(parsing_line(errors.getvalue(), COMMANDS), 2) from None
         return None
 
 
@@ -145,37 +139,3 @@ def _without_commas(argv: Sequence[str]) -> Iterator[str]:
             in_list = word.partition("=")[0] in _LISTS
             word = word.replace("=", ",", 1) if in_list else word  # --rates=0,1: split at =, too
         yield from word.split(",") if in_list else [word]
-
-
-def _choices(given: re.Match[str]) -> str:
-    """The values that an option takes, read from tyro's message."""
-    return ", ".join(sorted(set(re.findall(r"'([^']+)'", given[1])) - {"None"}))
-
-
-def _one_line(drawn: str) -> str:
-    """The message of tyro's error, however it is drawn: without frame, title and help."""
-    plain = re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", "", drawn)
-    unframed = (line.strip(" |+=") for line in plain.splitlines())
-    lines = [line for line in unframed if line.strip("-")]
-    message = " ".join(takewhile(lambda line: not line.startswith(_HELP), lines[1:] or lines))
-    message = message.replace(" Available subcommands", "; available commands")
-    message = re.sub(r"(?<=one of )\(([^)]*)\)", _choices, message)
-    if misread := re.match(r"Error parsing (--\S+): .*: (.+)", message):
-        return _misread_line(misread[1], misread[2], plain) or message
-    misplaced = " or misplaced" in message
-    message = re.sub(r" or misplaced| \(applied to [^)]*\)", "", message)
-    wrong = re.search(r"Unrecognized options: ([^\s,;]+)", message)
-    if wrong and misplaced:
-        field = wrong[1].lstrip("-").replace("-", "_")
-        takers = [name for name, one in COMMANDS.items() if field in one.__dataclass_fields__]
-        return f"{message}; {wrong[1]} is an option of {', '.join(takers)}"
-    known = [*COMMANDS, *re.findall(r"^\W*?(--[a-z][a-z-]*)", plain, re.MULTILINE)]
-    near = difflib.get_close_matches(wrong[1], known, 1) if wrong else []
-    return f"{message}; did you mean {near[0]}?" if near else message
-
-
-def _misread_line(option: str, given: str, plain: str) -> str:
-    """A line: what the option takes, read from `plain`, and what it got; empty if unknown."""
-    kind = re.search(rf"{option} (\[?(?:INT|FLOAT))", plain)
-    got = re.sub(r"^\[?['\"]|['\"]\]?$", "", given).replace("', '", " ")
-    return f"{option} must {_KINDS[kind[1]]}, got {got}" if kind else ""

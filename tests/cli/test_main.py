@@ -26,6 +26,7 @@ from dropout_jax.analysis.members import VIEWS
 from dropout_jax.cli import backend, jobs, main, run_tables, terminal, train
 from dropout_jax.cli.arguments import Compare
 from dropout_jax.cli.conditions import make_config, read_conditions
+from dropout_jax.cli.errors import parsing_line
 from dropout_jax.cli.main import run_command
 from dropout_jax.io import writers
 from dropout_jax.populations import population
@@ -618,7 +619,7 @@ DRAWN = {
 
 @pytest.mark.parametrize("how", DRAWN)
 def test_the_message_of_a_bad_option_does_not_depend_on_how_it_is_drawn(how):
-    assert main._one_line(DRAWN[how]) == "Error parsing --seeds: 'ten'"
+    assert parsing_line(DRAWN[how], {}) == "Error parsing --seeds: 'ten'"
 
 
 def run_alone(*arguments, **environment):
