@@ -91,21 +91,17 @@ def _are_rates(values: Iterable[float]) -> bool:
 
 
 def requirement(name: str, value: Any, n_layers: int) -> _Requirement:
-    """What a hyper-parameter must do."""
+    """What a hyper-parameter must do; `check_hparams` lets programs give 0 and infinity, too."""
     if name == "rates":
         each = "one for the input of each layer, or one for all hidden"
-        return (
-            name,
-            f"hold {n_layers} {_RATES}, {each}",
-            len(value) == n_layers and _are_rates(value),
-        )
-    expected, met = {
+        met = len(value) == n_layers and _are_rates(value)
+        return name, f"hold {n_layers} {_RATES}, {each}", met
+    return name, *{
         "learning_rate": ("be positive and finite", 0 < value < _FLOAT32_MAX),
         "momentum": ("lie in [0, 1)", 0 <= value < 1),
         "weight_decay": ("be finite and not negative", 0 <= value < _FLOAT32_MAX),
         "max_norm": ("be positive and finite", 0 < value < _FLOAT32_MAX),
     }[name]
-    return name, expected, met
 
 
 def as_typed(value: Any) -> str:

@@ -8,9 +8,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dropout_jax.cli.arguments import Compare, Train
+from dropout_jax.cli.checks import requirement
 from dropout_jax.cli.conditions import make_config, read_conditions, settings
 from dropout_jax.cli.main import _without_commas, run_command
 from dropout_jax.data import load_dataset
+from dropout_jax.training.checks import check_hparams
+from dropout_jax.training.config import Hparams
 from tests.undrawn import sketched
 
 
@@ -113,6 +116,27 @@ BAD = [  # conditions, expected, given
     (["a max_norm=inf"], "max_norm of condition a must be positive and finite", "got inf"),
     (["a dropout=0.5"], "a number for learning_rate, momentum", "got dropout=0.5"),
 ]
+
+
+STRICTER = {  # what the command line refuses of what a program may give
+    "learning_rate": {0.0, 1e39, math.inf},
+    "momentum": set(),
+    "weight_decay": {1e39, math.inf},
+    "max_norm": {1e39, math.inf},  # inf, no bound, is what a condition has that sets none
+}
+
+
+@pytest.mark.parametrize("name", STRICTER)
+def test_the_command_line_lets_in_what_the_library_does_but_for_named_limits(name):
+    refused = set()
+    for value in (-1.0, -1e-9, 0.0, 1e-9, 0.5, 1.0, 3e38, 1e39, math.inf, math.nan):
+        _, _, met = requirement(name, value, n_layers=1)
+        try:
+            check_hparams(Hparams()._replace(**{name: value}))
+            refused |= set() if met else {value}
+        except ValueError:
+            assert not met
+    assert refused == STRICTER[name]
 
 
 @pytest.mark.parametrize(("conditions", "expected", "given"), BAD)
