@@ -10,7 +10,8 @@ Command     python -m experiments.interval_coverage [--quick]
 Time        about twenty minutes on one CPU core
 
 Scientific  law of the differences; number of seeds
-Fixed       10,000 repetitions (2,000 from 30 seeds on, for their time), seed 0; 9,999 resamples
+Fixed       10,000 repetitions (from 30 seeds on 2,000 for their time, where 10,000 were planned),
+            seed 0; 9,999 resamples
 """
 
 import json

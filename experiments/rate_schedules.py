@@ -13,11 +13,12 @@ Judged      A claim holds if the 95 % interval over seeds supports it. An undeci
             mean of none and constant dropout, seed by seed. A family is the
             quantities of one pair of conditions. Differences hold for these digits.
 Command     python -m experiments.rate_schedules [--quick] [--test-dir DIR]
-Time        about eight minutes on two CPU cores
+Time        about seven minutes on two CPU cores
 
 Scientific  none; rate .5 on hidden layers constant, early, late, growing
 Fixed       as in the main study; all 10,000 test digits of full MNIST if its folder is given, else
-            the 1,000 of mnist5k; cutoff at half of the training; curriculum of speed 10
+            the 1,000 of mnist5k; cutoff at half of the training (early falls linearly
+            to it, late is constant from it on); curriculum of speed 10
 """
 
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ Judged      Every strength above 0 is compared; a family is one perturbation, al
 Seen        A trial, before B4: at one strength of intensity scaling the accuracy was .90 with
             dropout and .79 without.
 Command     python -m experiments.robustness [--quick]
-Time        about two minutes on two CPU cores
+Time        about a minute and a half on two CPU cores
 
 Scientific  none, dropout .5 of hidden units, tuned L2, dropout .2 of pixels, both dropouts
 Fixed       as in the main study; what is drawn is the same for all conditions of a seed; margin 1

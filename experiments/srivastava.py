@@ -9,7 +9,8 @@ Predicted   J1 Every row with dropout within .15 points of the paper's. J2 The p
             .1 points, one errs more (§7.5). J4 (before its row, after those above, of which J1 and
             most of J2 had failed) It is for want of updates: with three times as many, ReLU with
             dropout comes within .15 points of the paper's, and errs less than without dropout. J5
-            (before its two rows, after J4 had held) So it is in Table 9: both networks with
+            (before its two rows, after J4 had held by the intervals of that time;
+            its order is now undecided) So it is in Table 9: both networks with
             dropout come within .15 points, in the paper's orders. J6 (before its three rows, after
             J5 had failed for max-norm) So it is in the rest of Table 2: with three times as many
             updates logistic units with dropout and ReLU with dropout and max-norm come within .15
@@ -31,7 +32,7 @@ Command     python -m experiments.srivastava --data-dir DIR [--cache DIR] [--qui
             Each row has a file in the record, to which seeds are added: two for every row, then
             two more. Ctrl-C writes the record of what is there; the same command goes on.
 Time        seventeen hours on two CPU cores for what its record has: 11 to 23 minutes a row of
-            12,000 updates, ten times as much and more for the longest
+            12,000 updates, forty minutes to four and a half hours for the longest
 
 Scientific  the rows of Table 2 with 3×1024 units, of Table 9 (784-1024-1024-2048-10), and
             pylearn2's script (784-898-1532-10)

@@ -1,8 +1,9 @@
 """Do networks trained with the library end where theory says that dropout leads?
 
-Question    Of some small models it is known exactly what dropout does: linear and logistic
-            regression, a linear network, the last layer of any network, products of inputs, two
-            copies of one input. Does training with the library, noise and all, come to the same?
+Question    Of some small models it is known what dropout does, of logistic regression
+            approximately, of the others exactly: linear regression, a linear network, the last
+            layer of any network, products of inputs, two copies of one input. Does training with
+            the library, noise and all, come to the same?
 Predicted   Each as its source says (`analysis.theory`). A1 Linear regression ends within 2 % of
             ridge with the norms of the columns. A2 The product of a linear network ends within 5 %
             of its closed form; A3 its units are equal, coefficient of variation below .05, with

@@ -10,10 +10,10 @@ Predicted   C1 At equal distance the Gini of |w| of the first layer differs negl
             L2 follows the law of the first layer. C6 After one epoch the difference of
             contributions of the last hidden layer is at least half of that at the end.
 Judged      The distance is ‖w - w₀‖ / ‖w₀‖. The reference is the mean Gini without dropout by mean
-            distance, at the same scale. Dropout moves further than none ever does; from there on
-            the reference is that of none's last change stretched, and a moment still beyond is left
-            out. Equal distances are reached at other moments and losses. The reference's own error
-            over seeds is not counted.
+            distance, at the same scale. Dropout mostly moves further than none ever does; from
+            there on the reference is that of none's last change stretched. A moment still beyond,
+            or short of none's first, is left out. Equal distances are reached at other moments and
+            losses. The reference's own error over seeds is not counted.
 Seen        A trial, before the predictions: Ginis of |w| followed the law in the first layer, and
             not in the output layer.
 Command     python -m experiments.time_course [--quick]

@@ -31,7 +31,7 @@ def figures(values: dict[str, Found]) -> dict[str, Figure]:
 def _figure(title: str, n_seeds: int, n_panels: int = 1) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(3.9 * n_panels + 0.6, 3.5), layout="constrained")
     panels = figure.subplots(1, n_panels, squeeze=False)[0]
-    figure.suptitle(f"{title}\nlines: exact; points: trained, {n_seeds} seeds", size=10)
+    figure.suptitle(f"{title}\nlines: theory; points: trained, {n_seeds} seeds", size=10)
     return figure, list(panels)
 
 
