@@ -44,11 +44,17 @@ def test_a_study_has_a_committed_record_of_small_files_and_a_line_in_the_index(n
     assert f"]({name}.py)" in (EXPERIMENTS / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["rates", "rate_schedules"])
+JUDGED_AGAIN = ["inflation", "rate_schedules", "rates", "reliance", "robustness", "second_domain"]
+
+
+@pytest.mark.parametrize("name", [*JUDGED_AGAIN, "data_size"])
 def test_a_record_is_summarised_and_judged_again_without_training(name):
     study = importlib.import_module(f"experiments.{name}")
     committed = json.loads((study.RESULTS / "predictions.json").read_text())
-    again = study.judge(study.summarise(values_of(study.RESULTS)))
+    values = values_of(study.RESULTS)
+    if name == "data_size":
+        values = {int(n): of_size for n, of_size in values.items()}
+    again = study.judge(study.summarise(values))
     assert [one["held"] for one in again] == [one["held"] for one in committed]
 
 
