@@ -54,14 +54,17 @@ def parsing_line(drawn: str, commands: Mapping[str, Any]) -> str:
         return _misread_line(misread[1], misread[2], plain) or message
     misplaced = " or misplaced" in message
     message = re.sub(r" or misplaced| \(applied to [^)]*\)", "", message)
-    wrong = re.search(r"Unrecognized options: ([^\s,;]+)", message)
-    if wrong and misplaced:
-        field = wrong[1].lstrip("-").replace("-", "_")
-        takers = [name for name, one in commands.items() if field in one.__dataclass_fields__]
-        return f"{message}; {wrong[1]} is an option of {', '.join(takers)}"
     known = [*commands, *re.findall(r"^\W*?(--[a-z][a-z-]*)", plain, re.MULTILINE)]
-    near = difflib.get_close_matches(wrong[1], known, 1) if wrong else []
-    return f"{message}; did you mean {near[0]}?" if near else message
+    words, hints, meant = re.findall(r"(?:options: |(?=--))([^\s,;=]+)", message), [], []
+    for wrong in words:
+        field = wrong.lstrip("-").replace("-", "_")
+        takers = [name for name, one in commands.items() if field in one.__dataclass_fields__]
+        if misplaced and takers:
+            hints.append(f"{wrong} is an option of {', '.join(takers)}")
+        else:
+            meant += difflib.get_close_matches(wrong, sorted({*known} - {*words}), 1)
+    hints += [f"did you mean {' and '.join(meant)}?"] if meant else []
+    return "; ".join([message, *hints])
 
 
 def _misread_line(option: str, given: str, plain: str) -> str:

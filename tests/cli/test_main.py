@@ -79,6 +79,12 @@ BAD = [  # arguments, what was expected, what was given
     ("list --seeds 3", "options: --seeds 3;", "is an option of compare, train, doctor"),
     ("compare --rate 0.5", "Unrecognized options", "did you mean --rates?"),
     ("compare --feature 8", "Unrecognized options", "did you mean --features?"),
+    ("compare --rate 0.5 --sed 3", "--rate, 0.5, --sed, 3", "did you mean --rates and --seeds?"),
+    (
+        "compare --sede 3 --layout in-out",
+        "--sede 3 --layout in-out;",
+        "--layout is an option of inspect",
+    ),
     ("comapre", "available commands", "did you mean compare?"),
     ("compare --sweep 0.2 1.2", "--sweep must hold different rates in [0, 1]", "got 0.2 1.2"),
     ("compare --sweep 0.2 0.2", "--sweep must hold different rates in [0, 1]", "got 0.2 0.2"),
