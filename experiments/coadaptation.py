@@ -15,7 +15,7 @@ Judged      Interaction in logits is the mean over pairs and digits of ‖z_ij -
             condition with the least, seed by seed and layer by layer; its interaction is in cross
             entropy. A family is one measure in all layers and conditions.
 Command     python -m experiments.coadaptation [--quick]
-Time        about ten minutes on two CPU cores
+Time        half an hour on two CPU cores, beside other work
 
 Scientific  none, dropout .5, tuned L2, max-norm, Gaussian dropout
 Nuisance    the bound of max-norm and the L2 coefficient: least validation loss, on seeds and a
