@@ -1,5 +1,7 @@
 """What several processes compute and send; they import no more than that takes."""
 
+from collections.abc import Sequence
+
 import jax
 import numpy as np
 
@@ -7,7 +9,7 @@ from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.noise import keep_mask
 from dropout_jax.populations.checkpoints import Saved
-from dropout_jax.populations.devices import map_members
+from dropout_jax.populations.devices import Device, map_members
 from dropout_jax.populations.members import member_key
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.batches import batch_indices
@@ -27,15 +29,14 @@ def one_member(key, data):
     return keep_mask(mask_key, 0.3, (64,)), batch_indices(shuffle_key, 50, 8)
 
 
-def compute() -> list[np.ndarray]:
-    """Masks, batches, weights and learning curves of four members."""
+def compute(devices: Sequence[Device] | None = None) -> list[np.ndarray]:
+    """Masks, batches, weights and learning curves of four members, on all devices by default."""
     root = jax.random.key(3)
     keys = jax.vmap(lambda seed: member_key(root, seed))(np.arange(3, dtype=np.uint32))
-    masks, batches = map_members(one_member, (), (keys[None],), np.zeros(1, np.float32))
+    masks, batches = map_members(one_member, (), (keys[None],), np.zeros(1, np.float32), devices)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(50, 5)).astype(np.float32), rng.integers(0, 3, 50).astype(np.int32)
     conditions = [Hparams(rates=(0.0, 0.0)), Hparams(rates=(0.2, 0.5))]
-    trained = fit_population(
-        Config(MLP((8, 3)), epochs=3, batch_size=8), conditions, (4, 5), root, Dataset(x, y, x, y)
-    )
+    config, data = Config(MLP((8, 3)), epochs=3, batch_size=8), Dataset(x, y, x, y)
+    trained = fit_population(config, conditions, (4, 5), root, data, devices=devices)
     return [masks, batches, *jax.tree.leaves(trained)]

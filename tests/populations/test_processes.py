@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -55,6 +56,17 @@ assert found[0] == SENT[0] and np.isnan(found[1].pop("nan"))
 assert found[1] == {"tuple": [1, 2], "text": "é", "none": None}
 np.savez(out, *(leaf for tree in found[2:] for leaf in [tree[0], *tree[1], tree[2], *tree[3]]))
 """
+WAITER = """
+import sys
+import jax
+from dropout_jax.populations import processes
+port, process = sys.argv[1:]
+jax.config.update("jax_num_cpu_devices", 1)
+processes.connect(f"127.0.0.1:{port}", 2, int(process))
+print("connected", flush=True)
+while not processes.anywhere(False):
+    pass
+"""
 LINE = "compare --dataset digits --features 8 --seeds 2 --epochs 8 --checkpoint-seconds 0"
 COMPARE = LINE.split()
 
@@ -82,8 +94,18 @@ def here():
     return compute()
 
 
+def assert_same_bits(here, there):
+    for mine, theirs in zip(here, there, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("n_devices", "n_processes"), [(1, 1), (8, 1), (1, 2), (2, 2)])
+def test_one_device_computes_the_same_bits_as_two(here):
+    assert_same_bits(here, compute(jax.devices()[:1]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_devices", "n_processes"), [(8, 1), (2, 2)])
 def test_masks_batches_weights_and_metrics_are_the_same_bits(
     n_devices, n_processes, here, tmp_path
 ):
@@ -96,43 +118,43 @@ def test_masks_batches_weights_and_metrics_are_the_same_bits(
         said = worker.communicate(timeout=120)[1]
         assert worker.returncode == 0, said[-3000:]
     with np.load(out) as there:
-        assert len(there.files) == len(here)
-        for mine, theirs in zip(here, there.values(), strict=True):
-            np.testing.assert_array_equal(mine, theirs)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run of one process that nothing stopped."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    with undrawn():
-        assert run_command([*COMPARE, "--out", str(folder)]) == 0
-    return (folder / "weights.safetensors").read_bytes()
+        assert_same_bits(here, there.values())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_process_that_dies_ends_the_other_and_the_run_goes_on(victim, whole, tmp_path):
+def test_where_the_first_process_dies_the_other_ends():
+    port = str(free_port())
+    first, other = [start(["-c", WAITER, port, str(process)]) for process in (0, 1)]
+    assert first.stdout is not None
+    while (line := first.stdout.readline()) != "connected\n":
+        assert line, first.communicate()
+    first.send_signal(signal.SIGKILL)
+    said = other.communicate(timeout=processes._HEARTBEAT_SECONDS + 30)[1]
+    first.communicate()
+    assert other.returncode not in (0, -signal.SIGKILL), said
+
+
+@pytest.mark.slow
+def test_where_another_process_dies_the_first_ends_and_the_run_goes_on(tmp_path):
     folder, port = tmp_path / "run", free_port()
-    both = [start_compare(folder, process, port) for process in (0, 1)]
+    first, other = [start_compare(folder, process, port) for process in (0, 1)]
     until = time.monotonic() + 120
     while not list(folder.glob("checkpoint/*.json")):
-        assert time.monotonic() < until, both[0].communicate()
-        assert both[victim].poll() is None, both[victim].communicate()
+        assert time.monotonic() < until, first.communicate()
+        assert other.poll() is None, other.communicate()
         time.sleep(0.02)
-    both[victim].send_signal(signal.SIGKILL)
-    said = both[1 - victim].communicate(timeout=processes._HEARTBEAT_SECONDS + 30)[1]
-    both[victim].communicate()
-    assert both[1 - victim].returncode not in (0, -signal.SIGKILL), said
+    other.send_signal(signal.SIGKILL)
+    said = first.communicate(timeout=processes._HEARTBEAT_SECONDS + 30)[1]
+    other.communicate()
+    assert first.returncode not in (0, -signal.SIGKILL), said
     assert not (folder / "summary.json").exists()
-    if victim == 1:
-        assert (
-            "dropout-jax: lost another process; go on with the same commands and --resume" in said
-        )
-        with undrawn():
-            assert run_command([*COMPARE, "--out", str(folder), "--resume"]) == 0
-        assert (folder / "weights.safetensors").read_bytes() == whole
-        assert json.loads((folder / "environment.json").read_text())["interrupted"] is False
+    assert "dropout-jax: lost another process; go on with the same commands and --resume" in said
+    with undrawn():
+        assert run_command([*COMPARE, "--out", str(folder), "--resume"]) == 0
+        assert run_command([*COMPARE, "--out", str(tmp_path / "whole")]) == 0
+    resumed, whole = [tmp_path / run / "weights.safetensors" for run in ("run", "whole")]
+    assert resumed.read_bytes() == whole.read_bytes()
+    assert json.loads((folder / "environment.json").read_text())["interrupted"] is False
 
 
 @pytest.mark.slow
