@@ -1,5 +1,6 @@
 import csv
 import dataclasses
+import html
 import json
 import os
 
@@ -101,12 +102,20 @@ def test_a_run_is_the_same_to_the_byte_from_the_command_and_from_python(
     folder, result, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(write, "page", lambda *_: "")  # which is not compared
+    monkeypatch.setattr(write, "figures", lambda _: {})  # they are drawn of what is compared
     given = settings(TOY, read_conditions(TOY), load_dataset(TOY.dataset))
     write.write(tmp_path, result, given)
-    for path in {*folder.rglob("*.*")} - {folder / "run.json", folder / ".lock"}:
+    for path in {*folder.glob("*.*")} - {folder / "run.json", folder / ".lock"}:
         again = tmp_path / path.relative_to(folder)
         timed = path.name in ("environment.json", "report.html")  # what took how long is in both
         assert timed or path.read_bytes() == again.read_bytes(), path
+
+
+def test_a_run_writes_its_page(folder, summary):
+    text = html.unescape((folder / "report.html").read_text("utf-8"))
+    error = 100 * summary["conditions"]["dropout"]["test_error"]["mean"]
+    assert "Does dropout spread the weights?" in text
+    assert f"{error:.2f}" in text
 
 
 def test_the_configuration_gives_the_arguments_back(folder):
