@@ -12,7 +12,7 @@ import pytest
 from dropout_jax.cli.main import run_command
 from dropout_jax.data import load_dataset
 from dropout_jax.networks.mlp import MLP
-from dropout_jax.runs import folder
+from dropout_jax.runs import folder, write
 from dropout_jax.runs.run import compare
 from dropout_jax.training.config import Config, Hparams
 
@@ -26,7 +26,9 @@ def runs(tmp_path_factory):
     conditions = {"none": Hparams((0.0, 0.0)), "half": Hparams((0.0, 0.5))}
     config, data = Config(MLP((4, 10)), epochs=1), load_dataset("digits")
     result = compare(config, conditions, range(3), jax.random.key(0), data)
-    result.save(place / "one")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(write, "page", lambda *_: "")  # these commands do not read it
+        result.save(place / "one")
     other = shutil.copytree(place / "one", place / "other")
     settings = json.loads((other / "config.json").read_text("utf-8"))
     (other / "config.json").write_text(json.dumps({**settings, "batch_size": 64}), "utf-8")
