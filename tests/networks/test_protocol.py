@@ -41,8 +41,25 @@ class Convolutional(nn.Module):
         return x.mean((-3, -2))
 
 
+class Normed(nn.Module):
+    """Layer norm, and dropout by the Linen module, whose rate is traced."""
+
+    features: tuple[int, ...] = (8, 3)
+
+    @nn.compact
+    def __call__(self, x, *, key=None, rates=None):
+        x = x.reshape(*x.shape[:-3], -1)
+        keys = None if key is None else jax.random.split(key)
+        for l, width in enumerate(self.features):
+            x = nn.LayerNorm()(nn.relu(x)) if l else x
+            if keys is not None and rates is not None:
+                x = Dropout(rates[l], deterministic=False)(x, rng=keys[l])
+            x = nn.Dense(width)(x)
+        return x
+
+
 class BatchNormed(nn.Module):
-    """Batch norm, whose running averages a pass of training changes, and the Linen dropout."""
+    """Batch norm, whose running averages a pass of training changes."""
 
     features: tuple[int, ...] = (8, 3)
 
@@ -54,7 +71,7 @@ class BatchNormed(nn.Module):
         for l, width in enumerate(self.features):
             x = nn.relu(nn.BatchNorm(not training, momentum=0.9)(x)) if l else x
             if keys is not None and rates is not None:
-                x = Dropout(rates[l], deterministic=False)(x, rng=keys[l])
+                x = dropout(keys[l], x, rates[l])
             x = nn.Dense(width)(x)
         return x
 
@@ -105,7 +122,7 @@ class Split:
         return nnx.merge(graph, params)(x, **noise)
 
 
-NETWORKS = [Convolutional(), BatchNormed(), Transformer(), Split(NnxNetwork)]
+NETWORKS = [Convolutional(), Normed(), BatchNormed(), Transformer(), Split(NnxNetwork)]
 
 
 @pytest.fixture(scope="module", params=NETWORKS, ids=lambda network: type(network).__name__)
@@ -198,16 +215,13 @@ def test_an_own_metric_takes_the_place_of_the_error_rate():
     def off_by(outputs, label):
         return abs(outputs.argmax() - label).astype(float)
 
-    config, hparams = (
-        Config(Convolutional(), epochs=1, batch_size=16, error_fn=off_by),
-        CONDITIONS[0],
-    )
+    config, hparams = Config(Normed(), epochs=1, batch_size=16, error_fn=off_by), CONDITIONS[0]
     data = Dataset(X[:64], Y[:64], X[64:], Y[64:])
     state, curve = fit(config, hparams, jax.random.key(0), data)
     chosen = config.model.apply(state.params, data.x_test).argmax(-1)
     assert float(curve.test.error[0]) == pytest.approx(np.abs(chosen - data.y_test).mean())
     with pytest.raises(TypeError, match=r"error_fn must be a function of .* got 'mae'"):
-        Config(Convolutional(), error_fn="mae")  # pyright: ignore[reportArgumentType]  that is the test
+        Config(Normed(), error_fn="mae")  # pyright: ignore[reportArgumentType]  that is the test
 
 
 def test_a_step_moves_the_running_averages_of_batch_norm_towards_the_batch_and_trains_the_rest():
