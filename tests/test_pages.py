@@ -140,12 +140,32 @@ def test_what_is_said_of_the_lecture_follows_from_verdicts(
     said, study, condition, quantity, verdicts
 ):
     assert said in in_one_line("sentences")
+    assert_verdicts(study, condition, quantity, verdicts)
+
+
+def assert_verdicts(study, condition, quantity, verdicts):
     which = {"condition": condition, **quantity}
     rows = [row for row in record(study)["comparisons"] if which.items() <= row.items()]
     rows.sort(key=lambda row: row.get("layer", 0))
     assert len(rows) == len(verdicts.split())
     for row, verdict in zip(rows, verdicts.split(), strict=True):
         assert verdict in row["verdict"].split()
+
+
+@pytest.mark.parametrize("page", ["index", "../../README"])
+def test_the_three_findings_follow_from_verdicts(page):
+    findings = in_one_line(page)
+    assert (
+        "hidden units contribute more evenly, but single weights are more uniform only" in findings
+    )
+    assert_verdicts("weight_uniformity", "dropout", UNITS, "more more")
+    assert_verdicts("weight_uniformity", "dropout", WEIGHTS, "less less more")
+    assert "nearer to the sum of their single damages" in findings
+    for quantity in (LOGITS, NATS, {"quantity": "relative interaction in nats"}):
+        assert_verdicts("coadaptation", "dropout", quantity, "lower lower lower")
+    assert "makes the weights larger, and L2 makes them smaller" in findings
+    assert_verdicts("l2", "dropout", NORM, "higher")
+    assert_verdicts("l2", "L2", NORM, "lower")
 
 
 @pytest.mark.parametrize(
@@ -180,6 +200,21 @@ def test_the_shares_of_the_multiverse_stated_are_those_recorded():
     )
     said = f"{every} of {units['all']['n']} reasonable settings, {sgd} of those with SGD and {adam}"
     assert said in in_one_line("findings")
+    first = record("multiverse")["questions"]["weights_first"]["by_choice"]["optimizer"]
+    assert "with SGD they are less uniform in more than half, and" in in_one_line("sentences")
+    assert first["SGD"]["less uniform"] > 0.5
+    assert first["SGD"]["less uniform"] + first["SGD"]["negligible"] == 1
+    assert "With Adam it is mostly negligible, and in none are they" in in_one_line("sentences")
+    assert first["Adam"]["negligible"] > 0.5
+    assert first["SGD"]["more uniform"] == first["Adam"]["more uniform"] == 0
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_index_says_of_how_many_seeds_a_record_is(study):
+    (n,) = re.findall(rf"^\| \[{study}\].* \| (.+?) \| .+? \|$", text("../README"), re.MULTILINE)
+    seeds = record(study, "config").get("seeds")
+    if isinstance(seeds, int):  # studies of coverage and speed have none
+        assert f"{seeds:,}" in n
 
 
 def test_every_promise_names_a_test_that_is_there():
