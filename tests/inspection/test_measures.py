@@ -33,6 +33,8 @@ from dropout_jax.inspection.kernels import find_layers
 from dropout_jax.inspection.measures import inspect, inspect_params
 from dropout_jax.inspection.spread import VIEWS, measure, references
 from dropout_jax.inspection.tensors import list_tensors
+from dropout_jax.io import figures
+from dropout_jax.runs import layers_page
 from dropout_jax.runs.layers_page import page
 from dropout_jax.runs.style import label
 
@@ -730,7 +732,11 @@ def test_the_command_shows_one_file_two_and_groups(tmp_path, capsys):
     assert float(changes[0]["ci_low"]) <= float(changes[0]["difference"])
 
 
-def test_the_command_draws_one_file_several_and_groups_and_says_where(tmp_path, capsys):
+def test_the_command_draws_one_file_several_and_groups_and_says_where(
+    tmp_path, capsys, monkeypatch
+):
+    written = []
+    monkeypatch.setattr(figures, "write_figure", lambda *given: written.append(given[:2]))
     a, b = group(tmp_path, "a", 1, 3), group(tmp_path, "b", 30, 3)
     groups = ["--baseline", *map(str, a), "--against", *map(str, b)]
     for given, n_drawn in ([str(a[0])], 3), ([str(a[0]), str(b[0])], 3), (groups, 4):
@@ -739,7 +745,7 @@ def test_the_command_draws_one_file_several_and_groups_and_says_where(tmp_path, 
         assert run_command(["inspect", *given, *drawn]) == 0
         last = f"\nFigures: {out / 'figures'}\nTo look at: {out / 'page.html'}\n"
         assert capsys.readouterr().out.endswith(last)
-        assert len(list((out / "figures").iterdir())) == 2 * n_drawn
+        assert len({name for folder, name in written if folder == out / "figures"}) == n_drawn
         assert "a.kernel: Lorenz curve" in (out / "page.html").read_text(encoding="utf-8")
 
 
@@ -775,7 +781,7 @@ def test_the_page_holds_the_numbers_of_layers_that_only_some_files_have(tmp_path
     assert page(shown).startswith("<!doctype html>")
 
 
-def test_the_conditions_of_a_run_are_drawn_side_by_side(tmp_path):
+def test_the_conditions_of_a_run_are_drawn_side_by_side(tmp_path, monkeypatch):
     kernels = np.random.default_rng(0).normal(size=(2, 11, 3, 6, 6)).astype(np.float32)
     run = {}
     for c, condition in enumerate(("none", "a b")):
@@ -797,6 +803,7 @@ def test_the_conditions_of_a_run_are_drawn_side_by_side(tmp_path):
         shown.profiles["layer 1"][list(shown.lines).index("none")].lorenz,
         found.profiles["none/1/kernel"].lorenz,
     )
+    monkeypatch.setattr(layers_page, "inline_svg", lambda *_: "")  # the text does not depend on it
     text = page(shown)
     assert "Lines are means over networks" in text
     assert "tells nothing about chance" not in text

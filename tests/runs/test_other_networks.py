@@ -54,6 +54,11 @@ def folder(result, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def shown(result):
+    return page(result, {}, {})
+
+
 def test_a_run_that_is_read_back_is_the_one_that_was_written(result, folder):
     again = load_run(folder)
     assert again.verdict == result.verdict
@@ -68,22 +73,21 @@ def test_a_run_that_is_read_back_is_the_one_that_was_written(result, folder):
     )
 
 
-def test_a_run_that_is_read_back_shows_the_same_and_nothing_that_is_empty(result, folder):
-    again = load_run(folder)
-    assert list(figures(again)) == list(figures(result))
-    assert list(figures(result)) == ["weights", "profiles", "differences", "curves"]
-    assert all(axes.has_data() for figure in figures(result).values() for axes in figure.axes)
-    assert page(again, {}, {}) == page(result, {}, {})
-    assert "contribution" not in page(result, {}, {}).replace("contributions and path norms", "")
-    assert "rates 0 0.5" in page(result, {}, {})
+def test_a_run_that_is_read_back_shows_the_same_and_nothing_that_is_empty(result, shown, folder):
+    again, drawn = load_run(folder), figures(result)
+    assert list(figures(again)) == list(drawn) == ["weights", "profiles", "differences", "curves"]
+    assert all(axes.has_data() for figure in drawn.values() for axes in figure.axes)
+    assert page(again, {}, {}) == shown
+    assert "contribution" not in shown.replace("contributions and path norms", "")
+    assert "rates 0 0.5" in shown
 
 
-def test_the_names_of_layers_and_what_is_left_out_are_said_where_the_answer_is_shown(result):
-    for shown in (answer(result.summary), page(result, {}, {}), result._repr_html_()):
-        told = shown.replace("<wbr>", "")
+def test_the_names_of_layers_and_what_is_left_out_are_said_where_the_answer_is_shown(result, shown):
+    for text in (answer(result.summary), shown, result._repr_html_()):
+        told = text.replace("<wbr>", "")
         assert "<td>0 params.Conv_0.kernel</td>" in told
         assert "<td>1 params.Dense_0.kernel</td>" in told
-        assert result.verdict[-1] in shown
+        assert result.verdict[-1] in text
     assert result.verdict[-1].startswith("Weights alone are compared: ")
 
 
