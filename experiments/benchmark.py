@@ -2,7 +2,8 @@
 
 Question    Is training a population limited by its matrix products and nothing else? Is it ahead of
             a loop over Flax or PyTorch networks, and of PyTorch's vmapped ensembles?
-Predicted   The goals in `GOALS`, and those of masks and measures, all ratios of this one run, meant for processors of any kind.
+Predicted   The goals in `GOALS`, and those of masks and measures, all ratios of this one run,
+            meant for processors of any kind.
 Command     python -m experiments.benchmark [--quick]; with torch from `pip install -e '.[bench]'`
 Time        four to eight minutes on two CPU cores
 

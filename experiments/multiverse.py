@@ -11,7 +11,7 @@ Predicted   P1 With half of every hidden layer dropped, units contribute more un
             about the direction in at most 10 %; M5 the median difference is smaller at equal
             training loss than after the last epoch.
 Command     python -m experiments.multiverse [--quick] [--fashion-dir DIR] [--cache DIR]
-Time        about half an hour on two CPU cores
+Time        about 25 minutes on two CPU cores
 
 Scientific  rate of all hidden layers (0, .5)
 Nuisance    initializer (lecun, he, PyTorch's uniform), optimizer (SGD with momentum .9 at learning

@@ -21,9 +21,9 @@ Time        three quarters of an hour on two CPU cores, beside other work
 
 Scientific  one rate for both hidden layers, two rates, the rate of pixels; width
 Fixed       as in the main study; all 10,000 test digits of full MNIST if its folder is given, else
-            the 1,000 of mnist5k; the validation split is a fifth of the training data; for it the same
-            seeds are trained anew on the other four; the grid of two rates has 3 seeds a cell; width times keep
-            starts at 64 units
+            the 1,000 of mnist5k; the validation split is a fifth of the training data; for it the
+            same seeds are trained anew on the other four; the grid of two rates has 3 seeds a cell;
+            width times keep starts at 64 units
 """
 
 from dataclasses import dataclass

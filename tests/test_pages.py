@@ -124,7 +124,7 @@ NORM = {"baseline": "none", "quantity": "norm of all weights"}
         ("one unit does falls in both", "reliance", "dropout", LARGEST, "lower lower"),
         ("and under max-norm, too", "reliance", "max-norm", LARGEST, "lower lower"),
         ("In the first that is undecided", "reliance", "dropout", EVEN, "undecided lower"),
-        ("less even in deeper", "coadaptation", "dropout", EVEN, "higher lower lower"),
+        ("less even with three hidden", "coadaptation", "dropout", EVEN, "higher lower lower"),
         ("interact less in the loss and", "coadaptation", "dropout", LOGITS, "lower lower lower"),
         ("interact less in the loss and", "coadaptation", "dropout", NATS, "lower lower lower"),
         ("Max-norm lowers both", "coadaptation", "max-norm", NATS, "lower lower lower"),

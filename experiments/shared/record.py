@@ -30,7 +30,7 @@ def write(
     """Write the record of a study, its summary last, and print which predictions held.
 
     `tables` are further files, {name: (header, rows)}. `values` is a tree of arrays with a number
-    for each seed, from which the figures can be drawn again; `values.json` holds it with five
+    for each seed, from which the figures can be drawn again; `values.json` holds it with seven
     significant digits.
     """
     config = {"study": folder.name, **settings, "root_seed": study.ROOT_SEED, "prng": study.PRNG}
