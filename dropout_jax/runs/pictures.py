@@ -65,8 +65,11 @@ def figures(result: Outcome, slides: bool = False) -> Figures:
     if units:
         drawn["units"] = plots.plot_profiles(names, units, "contribution")
     magnitudes, gini = _shown_weights(result, titles)
-    roomy = not slides or len(names) <= 3  # a column of more is too narrow for its difference
-    changes = _changes(result, titles) if roomy else {}
+    low = slides and len(titles) > 3  # rows of more would be hidden by what is written in them
+    narrow = slides and len(names) > 3  # a column of more has no room for its difference
+    changes = {} if low or narrow else _changes(result, titles)
+    if low:
+        gini = {name: {} for name in gini}
     if slides:
         magnitudes = dict(islice(magnitudes.items(), 5))  # that can be seen side by side
     drawn["weights"] = plots.plot_weights(magnitudes, gini, changes, "layers" not in result.summary)

@@ -42,8 +42,8 @@ def plot_weights(
 
     Args:
       magnitudes: {condition: {layer title: |w| [N]}} of one member each, on one scale per layer.
-      gini: {condition: {layer title: Gini}} of the same members. It may have more conditions of
-        the run, which the title then counts.
+      gini: {condition: {layer title: Gini}} of the same members; a panel is without a note where
+        the title is missing. It may have more conditions of the run, which the title then counts.
       changes: {condition: {layer title: mean difference in Gini over seeds}}.
       of_mlp: whether the first layer is known to be that of the inputs.
 
@@ -64,7 +64,7 @@ def plot_weights(
         for axes, name in zip(row, names, strict=True):
             a = magnitudes[name][title]
             panels.draw_weights(axes, a, top, numbers[name])
-            if np.isfinite(a).any():
+            if title in gini[name] and np.isfinite(a).any():
                 note = f"Gini {gini[name][title]:.3f}"
                 if changes and name in changes:
                     note += f"\nmean difference {changes[name][title]:+.3f}"
@@ -129,8 +129,14 @@ def plot_profiles(names: Sequence[str], profiles: Mapping[str, Profile], quantit
         panels.draw_sorted(sorted_axes, relative)
         panels.draw_lorenz(lorenz_axes, lorenz, shaded=True)
         draw_bands(change_axes, np.linspace(0, 1, curves.shape[-1]), change)
-        change_axes.set_xlabel("fraction, from the smallest")
         change_axes.set_xlim(0, 1)
+    n, x_label = len(profiles), "fraction, from the smallest"
+    if n > 3:  # a slide has no room for a label below each
+        grid[2, (n - 1) // 2].set_xlabel(x_label, x=0.5 if n % 2 else 1.2)  # in the middle of all
+        grid[2, 0].set_xticks((0, 0.5, 1))
+    else:
+        for axes in grid[2]:
+            axes.set_xlabel(x_label)
     grid[0, 0].set_ylabel(f"{quantity}\n/ mean")
     grid[1, 0].set_ylabel("share\nof the sum")
     grid[2, 0].set_ylabel("difference\nin share")

@@ -89,7 +89,8 @@ def test_every_figure_says_how_many_it_shows_and_names_its_axes(name, n_hidden):
     for axes in figure.axes:
         place = axes.get_subplotspec()
         assert place is not None
-        assert axes.get_xlabel() or not place.is_last_row()
+        many = place.get_gridspec().ncols > 3  # columns with one label for all
+        assert axes.get_xlabel() or not place.is_last_row() or many
         if name == "differences":
             assert all(label.get_text() for label in axes.get_yticklabels())
         else:
@@ -258,6 +259,22 @@ def test_many_conditions_of_any_name_are_told_apart():
     assert len(legend.get_texts()) == len(names)
     looks = {(style.colour(c), str(style.line(c))) for c in range(36)}
     assert len(looks) == 36
+
+
+@pytest.mark.parametrize("n_hidden", [2, 3, 4])
+def test_what_is_written_below_the_columns_of_a_slide_fits_and_does_not_overlap(n_hidden):
+    figure = plots.plot_profiles(NAMES, profiles(n_hidden), "|w|")
+    figure.set_size_inches(*style.SLIDE)
+    figure.draw_without_rendering()
+    last_row = figure.axes[-n_hidden - 1 :]
+    labels = [axes.xaxis.label for axes in last_row if axes.get_xlabel()]
+    ticks = [tick for axes in last_row for tick in axes.get_xticklabels() if tick.get_text()]
+    for parts in (labels, ticks):
+        ends = [part.get_window_extent() for part in parts]
+        assert ends
+        assert min(end.x0 for end in ends) >= 0
+        assert max(end.x1 for end in ends) <= figure.bbox.x1
+        assert all(one.x1 <= other.x0 for one, other in pairwise(ends))
 
 
 SWEEP = ["none", *(f"dropout 0.{k}" for k in range(1, 10)), "l2"]

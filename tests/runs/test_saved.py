@@ -235,3 +235,15 @@ def test_on_slides_letters_are_3_percent_of_the_height_and_hide_none(result):
         for text, box in texts:
             assert figure.bbox.x0 - 1 < box.x0 < box.x1 < figure.bbox.x1 + 1, text.get_text()
             assert figure.bbox.y0 - 1 < box.y0 < box.y1 < figure.bbox.y1 + 1, text.get_text()
+
+
+def test_a_note_in_a_panel_does_not_hide_the_low_rows_of_a_slide(result):
+    rates = {"none": (0.0,) * 4, "half": (0.0, 0.5, 0.5, 0.5)}
+    conditions = {name: Hparams(of) for name, of in rates.items()}
+    config, data = Config(MLP((3, 3, 3, 10)), epochs=1), load_dataset("digits")
+    deep = compare(config, conditions, range(2), jax.random.key(0), data)
+    for shown, noted in ((result, True), (deep, False)):
+        figure = figures(shown, slides=True)["weights"]
+        assert {bool(axes.texts) for axes in figure.axes} == {noted}
+        legend = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert (legend[-1] == "mean difference: from none, over seeds") == noted
