@@ -168,7 +168,7 @@ def difference_panels(
         figure, axes = new_panel(x_label, height=0.6 + 0.17 * len(shown), left=1.8)
         panels.draw_differences(axes, shown, {name: c})
         axes.set_xlim(-top, top)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(3))  # whose labels fit on a phone
         caption = f"{name} minus {names[0]}"
         svg = inline_svg(
             figure, f"differences{c}", describe_differences(sort_by_view(shown), caption)

@@ -133,6 +133,17 @@ def test_every_chart_says_in_words_what_it_shows_and_every_table_what_it_is(read
     assert labelled == {a["id"] for tag, a in read.tags if tag == "h2"}
 
 
+@pytest.mark.parametrize("largest", [0.0016, 0.049, 0.063, 0.2, 0.93])
+def test_differences_are_numbered_at_three_places_which_fit_on_a_phone(largest):
+    row = comparison("dropout", 0, "entries", "gini", 0)
+    rows = [row | {"ci_low": -largest, "ci_high": largest / 9}]
+    (panel,) = page_panels.difference_panels(rows, ["none", "dropout"])
+    texts = [text.strip() for text in re.findall("<text[^>]*>([^<]*)</text>", panel.svg)]
+    left, middle, right = (text for text in texts if re.fullmatch(r"−?[\d.]+", text))
+    assert float(middle) == 0
+    assert left == f"−{right}"
+
+
 def test_the_numbers_of_the_tables_have_all_their_digits(page):
     assert 'data-value="-0.123456789"' in page
     assert ">-0.123<" in page
