@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as _Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import Locator, NullFormatter
+from matplotlib.ticker import Locator, MaxNLocator, NullFormatter
 
 # Okabe & Ito's palette: colour-blind readers can tell the colours apart. The other five are darker.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -172,7 +172,10 @@ def legend(names: Sequence[str]) -> list[Line2D]:
 
 
 class _LogTicks(Locator):
-    """Ticks at multiples of powers of ten; at some of the powers, 1 among them, if few fit."""
+    """Ticks at multiples of powers of ten; at some of the powers, 1 among them, if few fit.
+
+    Where fewer than two of the multiples are, ticks are as on a linear axis.
+    """
 
     def __init__(self, multiples: Sequence[float]) -> None:
         self._multiples = multiples
@@ -190,9 +193,16 @@ class _LogTicks(Locator):
         powers = np.arange(np.floor(low), np.ceil(high) + 1)
         gaps = np.diff(np.log10([*self._multiples, 10]))
         sparse = 10 ** powers[powers % max(np.ceil(decades), 1) == 0]
-        if gaps.min() >= decades or not ((sparse >= vmin) & (sparse <= vmax)).any():
-            return np.outer(10**powers, self._multiples).ravel()
-        return sparse
+        if gaps.min() < decades and _within(sparse, vmin, vmax).size:
+            return sparse
+        dense = np.outer(10**powers, self._multiples).ravel()
+        if _within(dense, vmin, vmax).size > 1:
+            return dense
+        return _within(np.asarray(MaxNLocator(4).tick_values(vmin, vmax)), vmin, vmax)
+
+
+def _within(ticks: np.ndarray, low: float, high: float) -> np.ndarray:
+    return ticks[(ticks >= low) & (ticks <= high)]
 
 
 def log_scale(ax: Axes, subs: Sequence[float]) -> None:

@@ -350,14 +350,24 @@ def test_the_lines_and_marks_of_all_figures_have_the_colours_of_the_legend():
     assert [mark.lines[0].get_color() for mark in marks] == list(colours.values())[1:]
 
 
-@pytest.mark.parametrize("height", [1, 1.5, 2, 3, 5])
-def test_labels_of_a_logarithmic_axis_do_not_overlap_and_1_is_among_them(height):
+def labels_of_logarithmic_axis(bottom, top, height):
+    """The numbers within an axis, which do not overlap."""
     figure = Figure(figsize=(3, height))
     axes = figure.subplots()
-    axes.plot([0.02, 20])
+    axes.plot([bottom, top])
     style.log_scale(axes, (1, 2, 5))
     figure.draw_without_rendering()
-    seen = [t for t in axes.get_yticklabels() if 0.02 <= t.get_position()[1] <= 20]
+    seen = [t for t in axes.get_yticklabels() if bottom <= t.get_position()[1] <= top]
     ends = [t.get_window_extent() for t in seen]
-    assert "1" in [t.get_text() for t in seen]
     assert all(low.y1 <= high.y0 for low, high in pairwise(ends))
+    return [t.get_text() for t in seen]
+
+
+@pytest.mark.parametrize("height", [1, 1.5, 2, 3, 5])
+def test_labels_of_a_logarithmic_axis_do_not_overlap_and_1_is_among_them(height):
+    assert "1" in labels_of_logarithmic_axis(0.02, 20, height)
+
+
+@pytest.mark.parametrize("ends", [(1.42, 2.43), (2.2, 4.8), (0.31, 0.34)])
+def test_a_short_logarithmic_axis_has_two_numbers_or_more(ends):
+    assert len(labels_of_logarithmic_axis(*ends, height=2)) > 1
