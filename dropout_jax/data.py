@@ -160,15 +160,16 @@ def check_examples(
         shape, kinds, hold = "[n]", (jnp.integer,), "integer classes"
     inputs, ranked = ("D", len(shape_x) == 2) if vectors else ("…", len(shape_x) > 1)
     fit = arrays and ranked and shape_y[:1] == shape_x[:1] and x.size
+    advice = "; for labels that are no classes, give Config a loss_fn" * (n_classes is not None)
     if not fit or len(shape_y) > (2 if n_classes is None else 1):
         raise ValueError(
             f"x{suffix} must be an array [n, {inputs}] and y{suffix} one of {shape} with n > 0, "
-            f"got {shape_x} and {shape_y}"
+            f"got {shape_x} and {shape_y}{advice * (fit and len(shape_y) == 2)}"
         )
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f"x{suffix} must hold floating-point numbers, got {x.dtype}")
     if not any(jnp.issubdtype(y.dtype, kind) for kind in kinds):
-        raise ValueError(f"y{suffix} must hold {hold}, got {y.dtype}")
+        raise ValueError(f"y{suffix} must hold {hold}, got {y.dtype}{advice}")
     for name, array in (("x", x), ("y", y)):
         if not _is_finite(array):
             raise ValueError(f"{name}{suffix} must be finite, got NaN or infinite entries")

@@ -294,8 +294,15 @@ def test_labels_of_another_loss_may_be_any_number():
     given_data = dataset()._replace(y_train=np.linspace(-9, 9, 8), y_test=np.linspace(-9, 9, 8))
     config = dataclasses.replace(CONFIG, loss_fn=lambda outputs, y: jnp.sum((outputs - y) ** 2))
     check_training(config, given_data)
-    with pytest.raises(ValueError, match="y_train must hold integer classes, got float64"):
+    way_out = "; for labels that are no classes, give Config a loss_fn$"
+    with pytest.raises(ValueError, match=f"y_train must hold integer .*, got float64{way_out}"):
         check_training(CONFIG, given_data)
+    columns = given_data._replace(y_train=given_data.y_train[:, None])
+    with pytest.raises(ValueError, match=rf"y_train one of \[n\] .* and \(8, 1\){way_out}"):
+        check_training(CONFIG, columns)
+    short = given_data._replace(y_train=given_data.y_train[:-1])
+    with pytest.raises(ValueError, match=r"got \(8, \d+\) and \(7,\)$"):  # no other loss helps
+        check_training(CONFIG, short)
 
 
 def test_labels_of_optax_cross_entropy_are_classes_too():
