@@ -100,7 +100,9 @@ def _sizes(files: Sequence[Inspected]) -> Iterator[Table]:
     """How large the weights of each layer of one file are, and of each network all of them."""
     alone = len(files) == 1
     table = _table_of_layers("Size of the weights", "layer" if alone else "file")
-    formats = {"norm": ".3g", "spectral_norm": ".3g", "stable_rank": ".1f", "dead_units": ",.6g"}
+    n_networks = max(layer.n_networks for layer in files[0].layers.values())
+    formats = {"norm": ".3g", "spectral_norm": ".3g", "stable_rank": ".1f"}
+    formats["dead_units"] = ",.1f" if alone and n_networks > 1 else ",.0f"  # a mean, or a count
     if not alone:
         del formats["spectral_norm"], formats["stable_rank"]  # which are of single layers
     for heading in ("count", *formats):

@@ -436,6 +436,16 @@ def test_the_size_of_each_of_several_networks_is_told(tmp_path, capsys, monkeypa
             assert written.count(f">{norm:.4g}</td>") == 2  # of the layer and of the network
 
 
+def test_the_mean_number_of_dead_units_has_one_decimal(tmp_path, capsys):
+    seeds = np.stack([DENSE] * 3)
+    seeds[:2, :, 0] = 0
+    run = {"a/0/kernel": seeds, "a/0/live_inputs": np.ones((3, 6), np.float32)}
+    save_file(run, tmp_path / "weights.safetensors")
+    assert run_command(["inspect", str(tmp_path)]) == 0
+    sizes = capsys.readouterr().out.partition("dead units")[2]
+    assert re.findall(r"([\d.]+) *\n", sizes)[0] == "0.7"
+
+
 def test_many_dead_units_are_counted_in_full(tmp_path, capsys):
     wide = np.zeros((6, 2_500), np.float32)
     wide[:, :4] = DENSE
