@@ -57,10 +57,12 @@ assert found[1] == {"tuple": [1, 2], "text": "é", "none": None}
 np.savez(out, *(leaf for tree in found[2:] for leaf in [tree[0], *tree[1], tree[2], *tree[3]]))
 """
 WAITER = """
+import signal
 import sys
 import jax
 from dropout_jax.populations import processes
 port, process = sys.argv[1:]
+signal.alarm(300)  # ends it if nobody is left who does
 jax.config.update("jax_num_cpu_devices", 1)
 processes.connect(f"127.0.0.1:{port}", 2, int(process))
 print("connected", flush=True)
