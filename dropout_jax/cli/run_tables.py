@@ -92,10 +92,9 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
         if others
         else "with one condition, nothing is compared."
     )
-    seeds, _, _ = wording.seeds_are(summary["n_seeds"]).rpartition(" ")
     yield Text(
-        f"n = {seeds}; errors mean ± sd [95 % interval for new seeds and "
-        f"examples]; {compared}\n{inputs} dead units are left out.",
+        f"n = {wording.count_seeds(summary['n_seeds'])}; errors mean ± sd [95 % interval for new "
+        f"seeds and examples]; {compared}\n{inputs} dead units are left out.",
         style="dim",
     )
     if others and not all_views:

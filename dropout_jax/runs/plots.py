@@ -28,7 +28,7 @@ from dropout_jax.runs.style import (
     legend,
     marker,
 )
-from dropout_jax.runs.wording import explain_views
+from dropout_jax.runs.wording import count_seeds, explain_views
 
 
 @mpl.rc_context(STYLE)
@@ -80,7 +80,7 @@ def plot_weights(
         heading += f"\nthe first {len(names)} of {len(gini)} conditions"
     if of_mlp:
         heading += "\nlayer 0 is stored input by input, a picture's pixels row by row: "
-        heading += "that makes the comb"
+        heading += "a comb there comes from that"
     _add_title(figure, heading)
     band = "middle 90 %, its upper edge black"
     handles = [
@@ -146,7 +146,7 @@ def plot_profiles(names: Sequence[str], profiles: Mapping[str, Profile], quantit
     _add_title(
         figure,
         f"Sorted {quantity}{'s' * quantity.isalpha()} and Lorenz curves: "
-        f"mean and range over {n_seeds} seeds\n"
+        f"mean and range over {count_seeds(n_seeds)}\n"
         f"Shaded: half the Gini of {names[0]}, without N/(N - 1).\n"
         f"Last row: difference from {names[0]}; up is more uniform.",
     )
@@ -214,8 +214,13 @@ def plot_differences(comparisons: Sequence[Mapping[str, Any]], measure: str) -> 
         for verdict, fill in fills.items()
     ]
     axes.legend(handles=marks, loc="upper left", bbox_to_anchor=(1, 1))
-    n = " … ".join(map(str, sorted({row["n"] for row in rows})))
-    figure.suptitle(f"Mean paired difference and 95 % interval, n = {n} seeds", size=10)
+    counts = {row["n"] for row in rows}
+    *fewer, most = sorted(counts - {0} or counts)
+    n = " … ".join([*map(str, fewer), count_seeds(most)])
+    heading = f"Mean paired difference and 95 % interval, n = {n}"
+    if 0 in counts:
+        heading += "\nno mark: too few live units in a seed, or diverged"
+    figure.suptitle(heading, size=10)
     figure.supxlabel("\n".join(views), size=9, x=0.02, ha="left", color=GREY)
     return figure
 
@@ -254,5 +259,6 @@ def plot_curves(
     for axes in grid[-1]:
         axes.set_xlabel("epoch")
     _add_legend(figure, names)
-    figure.suptitle(f"Learning curves: mean and range over {n_seeds} seeds", size=10)
+    over = count_seeds(n_seeds)
+    figure.suptitle(f"Learning curves: mean and range over {over}", size=10)
     return figure

@@ -24,7 +24,7 @@ from dropout_jax.populations.population import Allocate, Interrupted, fit_popula
 from dropout_jax.runs.folder import check_name
 from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.verdicts import verdict
-from dropout_jax.runs.wording import error_text
+from dropout_jax.runs.wording import count_seeds, error_text
 from dropout_jax.training import objectives
 from dropout_jax.training.checks import check_training
 from dropout_jax.training.config import Config, Hparams
@@ -97,7 +97,8 @@ class Run(Outcome):
             ((name, record),) = self.summary["conditions"].items()
             mean = record["test_error"]["mean"]
             error = "" if mean != mean else f", mean test error {error_text(mean, self.summary)}"
-            return f"Run of {len(self.seeds)} seeds of {name}{error}; see .figures, .save(folder)"
+            seeds = count_seeds(len(self.seeds))
+            return f"Run of {seeds} of {name}{error}; see .figures, .save(folder)"
         names = ", ".join(self.conditions)
         return (
             f"Run of {len(self.seeds)} seeds each of {names}; "

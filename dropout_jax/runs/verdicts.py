@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from dropout_jax.analysis.paired import smallest_p
 from dropout_jax.analysis.statistics import MIN_SEEDS
-from dropout_jax.runs.wording import picture
+from dropout_jax.runs.wording import count_seeds, picture
 
 _SPREAD: dict[tuple[bool | None, bool | None], str] = {  # by work and weights; None if it is open
     (True, True): "the work and the weights",
@@ -78,8 +78,9 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
         names = [name for name in n_seeds if n_seeds[name] == n]
         whose = "" if len(names) == len(n_seeds) else f" of {_join(names)}"
         sentences.append(
-            f"With {n} seeds{whose} no test of a direction can reach p < .05 (the smallest p is "
-            f"{smallest_p(n):.2g}): no direction can be decided. Take at least {MIN_SEEDS} seeds."
+            f"With {count_seeds(n)}{whose} no test of a direction can reach p < .05 (the smallest "
+            f"p is {smallest_p(n):.2g}): no direction can be decided. Take at least {MIN_SEEDS} "
+            "seeds."
         )
     compared = {name: layers[name] if n else None for name, n in n_seeds.items()}
     groups = _group(compared)

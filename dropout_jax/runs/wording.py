@@ -189,6 +189,16 @@ def error_text(error: float, summary: Mapping[str, Any]) -> str:
     return f"{error:.4g}" if is_own else f"{100 * error:.2f} %"
 
 
+def count_seeds(n_seeds: int) -> str:
+    """So many seeds in words.
+
+    Example:
+      >>> print(count_seeds(1), count_seeds(2), sep=", ")
+      1 seed, 2 seeds
+    """
+    return "1 seed" if n_seeds == 1 else f"{n_seeds} seeds"
+
+
 def seeds_are(n_seeds: int) -> str:
     """So many seeds as the subject of a sentence.
 
@@ -196,7 +206,7 @@ def seeds_are(n_seeds: int) -> str:
       >>> print(seeds_are(1), "left;", seeds_are(2), "left")
       1 seed is left; 2 seeds are left
     """
-    return "1 seed is" if n_seeds == 1 else f"{n_seeds} seeds are"
+    return f"{count_seeds(n_seeds)} {'is' if n_seeds == 1 else 'are'}"
 
 
 def seeds_note(n_seeds: int) -> str:
@@ -206,7 +216,7 @@ def seeds_note(n_seeds: int) -> str:
       >>> print(seeds_note(4))
       With 4 seeds the smallest adjusted p is 0.12, so no direction can be decided; take at least 6.
     """
-    smallest = f"With {n_seeds} seeds the smallest adjusted p is {smallest_p(n_seeds):.2g}"
+    smallest = f"With {count_seeds(n_seeds)} the smallest adjusted p is {smallest_p(n_seeds):.2g}"
     if n_seeds >= MIN_SEEDS:
         return f"{smallest}; with fewer than {MIN_SEEDS} no direction could be decided."
     return f"{smallest}, so no direction can be decided; take at least {MIN_SEEDS}."

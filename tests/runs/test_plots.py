@@ -140,7 +140,7 @@ def test_weights_are_shown_one_by_one_on_one_scale_a_layer(n_hidden):
     shown, numbers = magnitudes(n_hidden), gini(n_hidden)
     figure = plots.plot_weights(shown, numbers)
     assert legend_of(figure) == ["mean", "middle 90 %, its upper edge black"]
-    assert "pixels row by row: that makes the comb" in figure.get_suptitle()
+    assert "pixels row by row: a comb there comes from that" in figure.get_suptitle()
     grid = np.reshape(np.array(figure.axes), (n_hidden + 1, 2))
     for row, title in zip(grid, titles(n_hidden), strict=True):
         assert row[0].get_ylabel() == f"{title}\n|w|"
@@ -226,7 +226,20 @@ def test_differences_show_every_interval_of_the_measure_and_fill_what_is_decided
 def test_the_title_of_differences_says_how_many_seeds_each_is_of():
     rows = comparisons(1)
     rows[0]["n"] = 3
-    assert "n = 3 … 5 seeds" in plots.plot_differences(rows, "gini").get_suptitle()
+    assert plots.plot_differences(rows, "gini").get_suptitle().endswith("n = 3 … 5 seeds")
+    rows[0] |= {"n": 0} | dict.fromkeys(("difference", "ci_low", "ci_high"), np.nan)
+    title = plots.plot_differences(rows, "gini").get_suptitle()
+    assert title.endswith("n = 5 seeds\nno mark: too few live units in a seed, or diverged")
+    title = plots.plot_differences([row | {"n": 1} for row in rows], "gini").get_suptitle()
+    assert title.endswith("n = 1 seed")
+
+
+def test_a_single_seed_is_no_plural():
+    (one,) = (profile for profile in profiles(0).values())
+    alone = {"layer 0": Profile(one.relative[:, :1], one.lorenz[:, :1])}
+    drawn = [plots.plot_profiles(NAMES, alone, "|w|")]
+    drawn += [plots.plot_curves(NAMES, EPOCHS, {k: v[:, :1] for k, v in curves().items()})]
+    assert all("over 1 seed\n" in f"{figure.get_suptitle()}\n" for figure in drawn)
 
 
 def test_curves_show_losses_in_nats_and_errors_in_percent():

@@ -82,6 +82,7 @@ def test_few_seeds_are_said_first_and_then_the_verdicts():
     assert "With 4 seeds no test of a direction can reach p < .05 (the smallest p is 0.12)" in first
     assert "Take at least 6 seeds" in first
     assert [sentence[:8] for sentence in rest] == ["With b, "]
+    assert verdict(summary([OPEN], [OPEN] * 2, 1))[0].startswith("With 1 seed no test")
 
 
 @pytest.mark.parametrize(
