@@ -134,9 +134,9 @@ def test_a_study_that_fails_is_named_when_the_others_have_run(monkeypatch, tmp_p
     names = ["first", "second", "needy", "third"]
     assert run_all(names, tmp_path, True, None) == ["second", "needy"]
     assert ran == [("first", "toy"), ("third", "toy")]
-    said = capsys.readouterr()
-    assert "what went wrong" in said.err
-    assert "needs data that are not here" in said.out
+    output = capsys.readouterr()
+    assert "what went wrong" in output.err
+    assert "needs data that are not here" in output.out
 
 
 @pytest.mark.parametrize(

@@ -198,9 +198,9 @@ def test_trained_conditions_are_compared_with_the_first(tmp_path, capsys):
     odd = "[b] $\\frac{ <i>"
     given = ["--condition", "a", "momentum=0.5", "--condition", odd, "rates=0,1"]
     assert run_command([*toy, *given, "--out", str(tmp_path / "run")]) == 0
-    said = capsys.readouterr().out
-    assert f"Gini, {odd} against a" in said
-    assert "What spreads the weights, compared with a?" in said
+    output = capsys.readouterr().out
+    assert f"Gini, {odd} against a" in output
+    assert "What spreads the weights, compared with a?" in output
     from safetensors.numpy import load_file
 
     tensors = load_file(tmp_path / "run" / "weights.safetensors")
@@ -215,7 +215,7 @@ def test_one_condition_is_trained_and_compared_with_nothing(tmp_path, capsys, mo
     monkeypatch.setattr(write, "write_figure", lambda folder, name, *_: drawn.append(name))
     toy = ["train", "--dataset", "digits", "--features", "8", "--epochs", "1", "--seeds", "2"]
     assert run_command([*toy, "--condition", "only", "--out", str(tmp_path / "run")]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "with one condition, nothing is compared" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "with one condition, nothing is compared" in output
     assert drawn
     assert "differences" not in drawn

@@ -158,7 +158,7 @@ def test_a_run_takes_its_waves_times_its_epochs_of_either_kind(epochs, seconds, 
 def test_the_doctor_says_all_of_it(capsys):
     toy = ["--dataset", "digits", "--features", "8", "--epochs", "2", "--seeds", "2"]
     assert run_command(["doctor", *toy]) == 0
-    said = " ".join(capsys.readouterr().out.split())
+    output = " ".join(capsys.readouterr().out.split())
     for about in (
         "versions",
         "devices",
@@ -170,7 +170,7 @@ def test_the_doctor_says_all_of_it(capsys):
         "exact",
         "3 × 2 networks",
     ):
-        assert about in said
+        assert about in output
 
 
 def test_the_doctor_refuses_what_cannot_be_trained(capsys):

@@ -91,11 +91,11 @@ def run(*argv):
     assert "Traceback" not in out.getvalue() + err.getvalue()
     if status == 2:
         assert out.getvalue() == ""
-        said = err.getvalue()
-        assert said.startswith("dropout-jax: ")
-        assert len(said) > len("dropout-jax: \n")
-        assert said.endswith("\n")
-        assert said.count("\n") == len(said.splitlines()) == 1, said
+        output = err.getvalue()
+        assert output.startswith("dropout-jax: ")
+        assert len(output) > len("dropout-jax: \n")
+        assert output.endswith("\n")
+        assert output.count("\n") == len(output.splitlines()) == 1, output
     return status
 
 

@@ -143,15 +143,15 @@ def test_bad_input_is_refused_in_one_line_and_nothing_is_written(
         argv[1:1] = ["--dataset", "digits"]
     before = tree(place)
     assert run_command(argv) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("dropout-jax: ")
-    assert said.err.count("\n") == 1
-    assert said.err.endswith("\n")
-    assert "[Errno" not in said.err
-    assert "--- " not in said.err  # a frame of tyro's
-    assert expected in said.err
-    assert given in said.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("dropout-jax: ")
+    assert output.err.count("\n") == 1
+    assert output.err.endswith("\n")
+    assert "[Errno" not in output.err
+    assert "--- " not in output.err  # a frame of tyro's
+    assert expected in output.err
+    assert given in output.err
     assert tree(place) == before
 
 
@@ -168,9 +168,9 @@ def test_the_entry_point_exits_with_the_status(monkeypatch, capsys):
     assert stop.value.code == 2
     hook: Any = sys.unraisablehook
     hook(RuntimeError("of a thread of another library"))
-    said = capsys.readouterr()
-    assert said.err.endswith("got 0\n")
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert output.err.endswith("got 0\n")
+    assert output.out == ""
 
 
 @pytest.mark.parametrize(
@@ -183,9 +183,9 @@ def test_the_entry_point_exits_with_the_status(monkeypatch, capsys):
 )
 def test_help_is_no_error(line, named, capsys):
     assert run_command(line.split()) == 0
-    said = capsys.readouterr()
-    assert named in " ".join(said.out.replace("│", "").split())
-    assert said.err == ""
+    output = capsys.readouterr()
+    assert named in " ".join(output.out.replace("│", "").split())
+    assert output.err == ""
 
 
 @pytest.mark.slow
@@ -221,23 +221,23 @@ def already_trained(trained, monkeypatch):
 @pytest.mark.usefixtures("already_trained")
 def test_the_command_prints_errors_tables_and_the_answer(tmp_path, capsys, trained):
     assert run_command([*TOY, "--out", str(tmp_path / "run")]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     error = 100 * trained.summary["conditions"]["dropout"]["test_error"]["mean"]
-    assert f"test error {error:.2f} ±" in said
+    assert f"test error {error:.2f} ±" in output
     for name in ("dropout", "l2"):
-        assert f"Gini, {name} against none" in said
+        assert f"Gini, {name} against none" in output
     for sentence in trained.verdict:
-        assert sentence in " ".join(said.split())
-    assert "0.001, is the fixed default of compare" in " ".join(said.split())
-    assert "n = 3 seeds" in said
-    assert wording.ADJUSTED in " ".join(said.split())
-    assert "Does dropout spread the weights?" in said
-    first = " ".join(said.split())
+        assert sentence in " ".join(output.split())
+    assert "0.001, is the fixed default of compare" in " ".join(output.split())
+    assert "n = 3 seeds" in output
+    assert wording.ADJUSTED in " ".join(output.split())
+    assert "Does dropout spread the weights?" in output
+    first = " ".join(output.split())
     assert first.startswith(
         "Training 3 networks each of none (no dropout); dropout (pixels 0, hidden"
     )
     assert "3 seeds the smallest adjusted p is 0.25, so no direction can be decided" in first
-    assert " path norm" not in said.replace("as path norms", "")
+    assert " path norm" not in output.replace("as path norms", "")
 
 
 @pytest.mark.usefixtures("already_trained")
@@ -378,10 +378,10 @@ def test_a_full_disk_gives_one_line_and_no_summary(function, tmp_path, capsys, m
     folder.begin(tmp_path, {})
     (tmp_path / "summary.json").touch()  # of an earlier run: must not pass for this one's
     assert run_command([*TOY, "--out", str(tmp_path), "--overwrite"]) == 1
-    said = capsys.readouterr()
-    assert ("Does dropout spread the weights?" in said.out) == (function != "scratch")
-    assert str(tmp_path) not in said.out  # no word of files that are not there
-    lines = [line for line in said.err.splitlines() if not line.startswith("training")]
+    output = capsys.readouterr()
+    assert ("Does dropout spread the weights?" in output.out) == (function != "scratch")
+    assert str(tmp_path) not in output.out  # no word of files that are not there
+    lines = [line for line in output.err.splitlines() if not line.startswith("training")]
     assert len(list(filter(None, lines))) == 1
     assert lines[-1].startswith(f"dropout-jax: the run could not be written to {tmp_path}: ")
     assert lines[-1].endswith("No space left on device")
@@ -412,10 +412,10 @@ def test_an_interrupted_run_keeps_the_seeds_that_are_complete(
 ):
     interrupt_after(3 * n_seeds + 1, monkeypatch)
     assert run_command([*TOY, "--seeds", "5", "--out", str(tmp_path)]) == 130
-    said = capsys.readouterr()
-    assert f"{n_seeds} seeds are complete" in said.out
-    assert "Go on with the same command and --resume --out" in " ".join(said.out.split())
-    assert "Traceback" not in said.err
+    output = capsys.readouterr()
+    assert f"{n_seeds} seeds are complete" in output.out
+    assert "Go on with the same command and --resume --out" in " ".join(output.out.split())
+    assert "Traceback" not in output.err
     environment = json.loads((tmp_path / "environment.json").read_text("utf-8"))
     assert environment["interrupted"] is True
     summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
@@ -432,9 +432,9 @@ def test_a_run_interrupted_before_two_seeds_leaves_its_checkpoint(
 ):
     interrupt_after(n_members, monkeypatch)
     assert run_command([*TOY, "--out", str(tmp_path / "run")]) == 130
-    said = capsys.readouterr()
-    assert "interrupted; go on with the same command and --resume --out" in said.err
-    assert "Traceback" not in said.err
+    output = capsys.readouterr()
+    assert "interrupted; go on with the same command and --resume --out" in output.err
+    assert "Traceback" not in output.err
     assert set(os.listdir(tmp_path / "run")) == {folder.LOCK, folder.MARK, folder.CHECKPOINTS}
 
 
@@ -459,10 +459,10 @@ def test_an_interrupt_at_another_time_is_not_blamed_on_too_few_seeds(
 def test_a_run_that_diverges_is_written_and_ends_in_advice(tmp_path, capsys):
     argv = [*TOY, "--learning-rate", "1e30", "--out", str(tmp_path / "run")]
     assert run_command(argv) == 1
-    said = capsys.readouterr()
-    assert "3 networks of dropout diverged" in said.out
-    assert "9 of 9 networks diverged; try a smaller --learning-rate" in said.err
-    assert "Traceback" not in said.err
+    output = capsys.readouterr()
+    assert "3 networks of dropout diverged" in output.out
+    assert "9 of 9 networks diverged; try a smaller --learning-rate" in output.err
+    assert "Traceback" not in output.err
     summary = json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))
     assert summary["conditions"]["none"]["diverged_seeds"] == [0, 1, 2]
 
@@ -472,9 +472,9 @@ def test_a_run_that_diverges_is_written_and_ends_in_advice(tmp_path, capsys):
 def test_a_condition_that_diverges_is_named_and_the_others_are_compared(tmp_path, capsys):
     argv = [*TOY, "--weight-decay", "1e6", "--out", str(tmp_path / "run")]
     assert run_command(argv) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "3 networks of l2 diverged" in said
-    assert "their seeds, 0, 1, 2; 0 seeds are compared" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "3 networks of l2 diverged" in output
+    assert "their seeds, 0, 1, 2; 0 seeds are compared" in output
     summary = json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))
     compared = {name: one["n_compared"] for name, one in summary["conditions"].items()}
     assert compared == {"none": 3, "dropout": 3, "l2": 0}
@@ -548,8 +548,8 @@ def test_a_run_that_another_one_writes_is_left_alone(tmp_path, capsys):
     with folder.lock(tmp_path / "run"):
         assert run_command([*TOY, "--out", str(tmp_path / "run")]) == 2
         assert os.listdir(tmp_path / "run") == [folder.LOCK]
-    said = capsys.readouterr().err
-    assert said == f"dropout-jax: out is being written by another run: {tmp_path / 'run'}\n"
+    output = capsys.readouterr().err
+    assert output == f"dropout-jax: out is being written by another run: {tmp_path / 'run'}\n"
 
 
 @pytest.mark.usefixtures("already_trained")
@@ -608,9 +608,9 @@ def test_what_nobody_foresaw_is_one_line_that_names_the_log(tmp_path, capsys, mo
     monkeypatch.setattr(data, "load_dataset", fail)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert run_command(TOY) == 1
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     (log,) = tmp_path.glob("*.log")
-    assert said == f"dropout-jax: RuntimeError: no such luck; the traceback is in {log}\n"
+    assert output == f"dropout-jax: RuntimeError: no such luck; the traceback is in {log}\n"
     assert log.read_text().startswith("Traceback")
 
 

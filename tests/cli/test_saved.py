@@ -41,12 +41,12 @@ def runs(tmp_path_factory):
 
 def test_runs_are_listed_with_their_seeds_and_what_is_no_run_is_not(runs, capsys):
     assert run_command(["list", str(runs)]) == 0
-    said = capsys.readouterr().out
-    rows = [line.split()[0] for line in said.splitlines() if not line.startswith(" ")]
+    output = capsys.readouterr().out
+    rows = [line.split()[0] for line in output.splitlines() if not line.startswith(" ")]
     assert rows == ["run", "begun", "one", "other"]
-    assert "with half, all is undecided" in " ".join(said.split())  # three seeds
-    assert "thesis" not in said
-    assert "half: pixels 0, hidden 0.5" in said
+    assert "with half, all is undecided" in " ".join(output.split())  # three seeds
+    assert "thesis" not in output
+    assert "half: pixels 0, hidden 0.5" in output
     assert run_command(["list", str(runs / "one")]) == 0
     alone = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in alone if not line.startswith(" ")] == ["run", "one"]
@@ -77,11 +77,11 @@ def test_a_list_says_how_to_go_on_with_what_is_unfinished(runs, tmp_path, capsys
     Path("killed").mkdir()
     folder.begin(Path("killed"), {"dataset": "digits", "seeds": 5})
     assert run_command(["list", "."]) == 0
-    said = " ".join(capsys.readouterr().out.split())
+    output = " ".join(capsys.readouterr().out.split())
     for name in ("killed", "part"):
-        assert said.count(name) == 2
-    assert said.count("unfinished: go on with the command that began it") == 2
-    assert "digits 0 of 5" in said
+        assert output.count(name) == 2
+    assert output.count("unfinished: go on with the command that began it") == 2
+    assert "digits 0 of 5" in output
 
 
 @pytest.mark.parametrize("length", [29, 200])
@@ -91,13 +91,13 @@ def test_a_list_cuts_no_name(length, tmp_path, capsys, monkeypatch):
     Path(name).mkdir()
     folder.begin(Path(name), {"dataset": "fashion_mnist", "seeds": 5})
     assert run_command(["list", "."]) == 0
-    said = capsys.readouterr().out
-    assert "…" not in said
-    of_name = "".join(line.split(" ")[0] for line in said.splitlines()[1:])
+    output = capsys.readouterr().out
+    assert "…" not in output
+    of_name = "".join(line.split(" ")[0] for line in output.splitlines()[1:])
     assert of_name == name  # each line begins with a part of it
     if length < 30:
-        assert name in said
-    assert said.count("--out") == 1
+        assert name in output
+    assert output.count("--out") == 1
 
 
 def test_a_folder_without_runs_says_so(tmp_path, capsys):
@@ -120,9 +120,9 @@ def test_files_of_something_else_are_no_run_in_a_list_and_refused_by_diff(
 
 def test_two_runs_differ_in_the_settings_that_are_shown_and_in_no_others(runs, capsys):
     assert run_command(["diff", str(runs / "one"), str(runs / "other")]) == 0
-    said = capsys.readouterr().out.split()
-    assert said[-3:] == ["batch_size", "128", "64"]
-    assert "epochs" not in said
+    output = capsys.readouterr().out.split()
+    assert output[-3:] == ["batch_size", "128", "64"]
+    assert "epochs" not in output
     assert run_command(["diff", str(runs / "one"), str(runs / "one")]) == 0
     assert capsys.readouterr().out == (
         "The two runs have the same settings and versions, test errors to .01 % (or four "
@@ -143,17 +143,17 @@ def test_verdicts_that_differ_are_shown(runs, tmp_path, capsys):
     environment["versions"]["jax"] = "0.0.1"
     (tmp_path / "environment.json").write_text(json.dumps(environment), "utf-8")
     assert run_command(["diff", str(runs / "one"), str(tmp_path)]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert re.search(r"half, layer 0, Gini of weights \w+ \S+ more uniform -0\.250", said)
-    assert "condition half pixels 0, hidden 0.5 pixels 0, hidden 0.2 " in said
-    assert "rates" not in said
-    assert f"version of jax {jax.__version__} 0.0.1" in said
-    assert re.search(r"half, test error \d+\.\d\d % 12\.30 %", said)
-    assert "none, test error" not in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"half, layer 0, Gini of weights \w+ \S+ more uniform -0\.250", output)
+    assert "condition half pixels 0, hidden 0.5 pixels 0, hidden 0.2 " in output
+    assert "rates" not in output
+    assert f"version of jax {jax.__version__} 0.0.1" in output
+    assert re.search(r"half, test error \d+\.\d\d % 12\.30 %", output)
+    assert "none, test error" not in output
     (tmp_path / "summary.json").write_text(json.dumps({**summary, "own_metrics": ["error"]}))
     assert run_command(["diff", str(runs / "one"), str(tmp_path)]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert re.search(r"half, test error \d+\.\d\d % 0\.123 ", said)
+    output = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"half, test error \d+\.\d\d % 0\.123 ", output)
 
 
 def test_figures_are_drawn_again_to_the_byte_and_larger_for_slides(runs, tmp_path, capsys):
@@ -195,8 +195,8 @@ def test_what_is_no_run_is_refused_in_one_line(words, expected, runs, capsys, mo
     monkeypatch.chdir(runs)
     before = sorted(os.listdir(runs))
     assert run_command(words.split()) == 2
-    said = capsys.readouterr()
-    assert expected in said.err
-    assert said.err.count("\n") == 1
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert expected in output.err
+    assert output.err.count("\n") == 1
+    assert output.out == ""
     assert sorted(os.listdir(runs)) == before

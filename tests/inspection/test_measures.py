@@ -241,20 +241,20 @@ def test_what_is_not_finite_or_all_0_is_a_row_without_numbers_and_a_warning(tmp_
     assert lines[1].columns[2]._cells.count("–") == 3
     page = tmp_path / "page.html"
     assert run_command(["inspect", str(found.path), "--report", str(page)]) == 0
-    said = capsys.readouterr().out
-    assert "\nWarning: nan.kernel holds NaN (1 of 24)\n" in said
+    output = capsys.readouterr().out
+    assert "\nWarning: nan.kernel holds NaN (1 of 24)\n" in output
     norm = f"{np.linalg.norm(DENSE):.3g}"
-    assert re.search(rf"all that are measured +48 +{norm} +– +– +4 ", said)
-    assert "holds 96 numbers, 96 of them in these layers" in said
+    assert re.search(rf"all that are measured +48 +{norm} +– +– +4 ", output)
+    assert "holds 96 numbers, 96 of them in these layers" in output
     assert "nan.kernel holds NaN (1 of 24)</p>" in page.read_text(encoding="utf-8")
 
 
 def test_the_sum_over_layers_is_over_all_of_them_if_all_are_measured(tmp_path, capsys):
     save_file({"a.kernel": DENSE, "b.kernel": DENSE, "bias": BIAS}, tmp_path / "net.safetensors")
     assert run_command(["inspect", str(tmp_path / "net.safetensors")]) == 0
-    said = capsys.readouterr().out
-    assert re.search(rf"all layers +48 +{2**0.5 * np.linalg.norm(DENSE):.3g} ", said)
-    assert "holds 52 numbers, 48 of them in these layers" in said
+    output = capsys.readouterr().out
+    assert re.search(rf"all layers +48 +{2**0.5 * np.linalg.norm(DENSE):.3g} ", output)
+    assert "holds 52 numbers, 48 of them in these layers" in output
 
 
 @pytest.mark.parametrize(
@@ -294,9 +294,9 @@ def test_a_network_without_a_number_is_rows_and_warnings(bad, tmp_path, capsys):
     save_file({"a.kernel": np.full((2, 2), bad), "b": np.ones(2)}, tmp_path / "bad.safetensors")
     drawn = ["--report", str(tmp_path / "page.html"), "--figures", str(tmp_path / "figures")]
     assert run_command(["inspect", str(tmp_path / "bad.safetensors"), *drawn]) == 0
-    said = capsys.readouterr().out
-    assert "Warning: a.kernel holds NaN (4 of 4)" in said or "a.kernel is 0 everywhere" in said
-    assert re.search(r"a\.kernel +2 → 2 +– ", said)
+    output = capsys.readouterr().out
+    assert "Warning: a.kernel holds NaN (4 of 4)" in output or "a.kernel is 0 everywhere" in output
+    assert re.search(r"a\.kernel +2 → 2 +– ", output)
     found = inspect_params({"a": {"kernel": np.full((2, 2), bad)}})
     assert "Gini of |w| –; its" in repr(found)
 
@@ -378,10 +378,10 @@ def test_the_numbers_of_many_files_are_all_shown_however_narrow_the_output(tmp_p
     for path in paths:
         save_file({"a.kernel": DENSE}, path)
     assert run_command(["inspect", *map(str, paths)]) == 0
-    said = capsys.readouterr().out
-    assert all(len(re.findall(rf"\bfile {i}\b", said)) == 2 for i in range(1, 17))
+    output = capsys.readouterr().out
+    assert all(len(re.findall(rf"\bfile {i}\b", output)) == 2 for i in range(1, 17))
     gini = f"{measure(DENSE)['entries']['gini']:.3f}"
-    assert [line.split()[2:] for line in said.splitlines() if " a.kernel " in line] == [
+    assert [line.split()[2:] for line in output.splitlines() if " a.kernel " in line] == [
         [gini] * n for n in (5, 5, 5, 1)
     ]
 
@@ -412,9 +412,9 @@ def test_of_several_networks_is_said_how_many_the_mean_is_of(measured, tmp_path,
         save_file(run, tmp_path / name / "weights.safetensors")
     assert run_command(["inspect", str(tmp_path / "one")]) == 0
     whose = "3 seeds" if all(measured) else "those of 3 seeds that can be measured"
-    said = " ".join(capsys.readouterr().out.split())
-    assert f"Mean over {whose}. " in said
-    assert "Dead units: constant, or without a weight." in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert f"Mean over {whose}. " in output
+    assert "Dead units: constant, or without a weight." in output
     assert run_command(["inspect", str(tmp_path / "one"), str(tmp_path / "two")]) == 0
     assert "about chance" not in capsys.readouterr().out  # of three networks each
 
@@ -427,10 +427,10 @@ def test_the_size_of_each_of_several_networks_is_told(tmp_path, capsys, monkeypa
     several, page = [*map(str, paths)], str(tmp_path / "page.html")
     for files in (several, ["--baseline", *several[:2], "--against", *several[2:]]):
         assert run_command(["inspect", *files, "--report", page]) == 0
-        said = " ".join(capsys.readouterr().out.split())
+        output = " ".join(capsys.readouterr().out.split())
         for i in range(4):
             norm = (i + 1) * np.linalg.norm(DENSE)
-            assert re.search(rf"a{i}\.safetensors: all that are measured 24 {norm:.3g} 0 ", said)
+            assert re.search(rf"a{i}\.safetensors: all that are measured 24 {norm:.3g} 0 ", output)
             written = Path(page).read_text(encoding="utf-8")
             assert written.count("<td>all that are measured: 24 weights</td>") == 4
             assert written.count(f">{norm:.4g}</td>") == 2  # of the layer and of the network
@@ -453,15 +453,15 @@ def test_many_dead_units_are_counted_in_full(tmp_path, capsys):
     page = tmp_path / "page.html"
     given = [str(tmp_path / "net.safetensors"), "--report", str(page)]
     assert run_command(["inspect", *given]) == 0
-    said = capsys.readouterr().out
-    assert re.findall(r"([\d,]+) *\n", said.partition("dead units")[2])[:3] == ["2,496"] * 2 + [
+    output = capsys.readouterr().out
+    assert re.findall(r"([\d,]+) *\n", output.partition("dead units")[2])[:3] == ["2,496"] * 2 + [
         "4,992"
     ]
     written = page.read_text(encoding="utf-8")
     assert written.count(">2,496</td>") == 2
     assert "/<wbr>net.safetensors</td>" in written  # the name of a file is not broken
     assert "<td>a.<wbr>kernel</td>" in written
-    for text in (said, written):  # constant ones are known of runs alone
+    for text in (output, written):  # constant ones are known of runs alone
         assert "Dead units: without a weight." in " ".join(text.split())
 
 
@@ -554,9 +554,9 @@ def test_units_of_one_input_have_no_spread_and_a_dash(tmp_path, capsys):
     for path in paths:
         save_file({"a.kernel": DENSE, "thin.kernel": DENSE[:1]}, path)
     assert run_command(["inspect", str(paths[0])]) == 0
-    said = capsys.readouterr().out
-    assert "nan" not in said
-    assert "–" in said
+    output = capsys.readouterr().out
+    assert "nan" not in output
+    assert "–" in output
     files = [inspect(path) for path in paths]
     rows = compare_groups(files[:2], files[2:], paired=False)
     rows = [row for row in rows if not np.isnan(row["difference"])]
@@ -594,9 +594,9 @@ def test_weights_that_are_damaged_are_an_error_in_one_line(save, tmp_path, capsy
     raw[len(raw) // 2] ^= 255  # past the header, which is sound
     path.write_bytes(raw)
     assert run_command(["inspect", str(path)]) == 2
-    (said,) = capsys.readouterr().err.splitlines()
-    assert "a.kernel cannot be read" in said
-    assert "Bad CRC-32" in said or "Error -3" in said
+    (output,) = capsys.readouterr().err.splitlines()
+    assert "a.kernel cannot be read" in output
+    assert "Bad CRC-32" in output or "Error -3" in output
 
 
 def test_a_network_of_a_run_that_diverged_is_named_and_the_others_are_measured(tmp_path):
@@ -675,10 +675,10 @@ def test_a_layer_without_a_number_in_one_file_is_a_row_and_changes_no_other(tmp_
         save_file({"a.kernel": DENSE + i, "b.kernel": bad}, path)
     groups = ["--baseline", *map(str, paths[:2]), "--against", *map(str, paths[2:])]
     assert run_command(["inspect", *groups, "--report", str(tmp_path / "page.html")]) == 0
-    said = capsys.readouterr().out
-    assert f"Warning: {paths[3]}: b.kernel holds NaN (4 of 4)\n" in said
-    assert re.search(r"b\.kernel +all +– +– +– \[–, –\] +– +undecided", said)
-    assert "adjusted over 2 comparisons" in " ".join(said.split())
+    output = capsys.readouterr().out
+    assert f"Warning: {paths[3]}: b.kernel holds NaN (4 of 4)\n" in output
+    assert re.search(r"b\.kernel +all +– +– +– \[–, –\] +– +undecided", output)
+    assert "adjusted over 2 comparisons" in " ".join(output.split())
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "b.kernel all weights none, undecided" in page
     assert "nan" not in re.sub("data-value=.nan.", "", page)
@@ -686,7 +686,7 @@ def test_a_layer_without_a_number_in_one_file_is_a_row_and_changes_no_other(tmp_
         save_file({"a.kernel": DENSE + paths.index(path)}, path)
     assert run_command(["inspect", *groups]) == 0
     alone = capsys.readouterr().out.splitlines()
-    assert all(line in said.splitlines() for line in alone if re.match(" +(a.kernel|unit)", line))
+    assert all(line in output.splitlines() for line in alone if re.match(" +(a.kernel|unit)", line))
 
 
 @pytest.mark.parametrize("paired", [False, True])
@@ -714,10 +714,10 @@ def test_layers_of_one_name_and_several_shapes_are_remarked(tmp_path, capsys):
 def test_the_command_shows_one_file_two_and_groups(tmp_path, capsys):
     a, b = group(tmp_path, "a", 1, 5), group(tmp_path, "b", 30, 5)
     assert run_command(["inspect", str(a[0])]) == 0
-    said = capsys.readouterr().out
-    assert "a.kernel" in said
-    assert "40 → 30" in said
-    assert f"{references()['truncated normal']['gini']:.3f}" in said
+    output = capsys.readouterr().out
+    assert "a.kernel" in output
+    assert "40 → 30" in output
+    assert f"{references()['truncated normal']['gini']:.3f}" in output
     assert run_command(["inspect", str(a[0]), str(b[0])]) == 0
     assert "difference" in capsys.readouterr().out
     table = tmp_path / "new" / "numbers.csv"
@@ -728,12 +728,12 @@ def test_the_command_shows_one_file_two_and_groups(tmp_path, capsys):
     capsys.readouterr()
     groups = ["--baseline", *map(str, a), "--against", *map(str, b)]
     assert run_command(["inspect", *groups, "--csv", str(table)]) == 0
-    said = capsys.readouterr().out
-    assert said.endswith(f"\nTable: {table}\n")
-    assert "more uniform" in said
-    assert "5 and 5 files" in said
-    assert "factor N/(N - 1)" in " ".join(said.split())
-    unshared = next(line for line in said.splitlines() if "not in all files" in line)
+    output = capsys.readouterr().out
+    assert output.endswith(f"\nTable: {table}\n")
+    assert "more uniform" in output
+    assert "5 and 5 files" in output
+    assert "factor N/(N - 1)" in " ".join(output.split())
+    unshared = next(line for line in output.splitlines() if "not in all files" in line)
     assert "only_a.kernel" in unshared
     assert "only_b.kernel" in unshared
     with table.open(encoding="utf-8", newline="") as file:
@@ -883,9 +883,9 @@ def test_bad_input_is_refused_in_one_line(line, why, capsys, tmp_path, monkeypat
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "weights.safetensors").touch()
     assert run_command(["inspect", *line.split()]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    (line,) = said.err.splitlines()
+    output = capsys.readouterr()
+    assert output.out == ""
+    (line,) = output.err.splitlines()
     assert line.startswith("dropout-jax: ")
     assert why in line
 
@@ -908,9 +908,9 @@ def test_names_of_files_and_tensors_reach_the_terminal_escaped(n_files, tmp_path
     groups = ["--baseline", *files[:2], "--against", *files[2:]] if n_files == 4 else files
     table = tmp_path / f"{HOSTILE}.csv"
     assert run_command(["inspect", *groups, "--csv", str(table)]) == 0
-    said = capsys.readouterr()
-    assert_harmless(said.out + said.err)
-    assert r"a\x1b[2J\n\u202e\u200f\x9b" in said.out.replace("\n", "").replace(" ", "")
+    output = capsys.readouterr()
+    assert_harmless(output.out + output.err)
+    assert r"a\x1b[2J\n\u202e\u200f\x9b" in output.out.replace("\n", "").replace(" ", "")
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["layer"] for row in rows} == {f"{HOSTILE[:-1]}.kernel"}
@@ -925,17 +925,17 @@ def test_names_of_files_and_tensors_reach_the_terminal_escaped(n_files, tmp_path
 )
 def test_names_in_errors_reach_the_terminal_escaped(line, capsys):
     assert run_command([word.format(HOSTILE) for word in line.split()]) == 2
-    said = capsys.readouterr().err
-    assert_harmless(said)
-    assert len(said.splitlines()) == 1
+    output = capsys.readouterr().err
+    assert_harmless(output)
+    assert len(output.splitlines()) == 1
 
 
 def test_a_name_of_a_condition_reaches_the_terminal_escaped(tmp_path, capsys):
     (tmp_path / "c.toml").write_text('["a\\u001b[2J\\u202e"]\nrates = true')
     assert run_command(["train", "--conditions", str(tmp_path / "c.toml")]) == 2
-    said = capsys.readouterr().err
-    assert_harmless(said)
-    assert r"condition a\x1b[2J\u202e must be given" in said
+    output = capsys.readouterr().err
+    assert_harmless(output)
+    assert r"condition a\x1b[2J\u202e must be given" in output
 
 
 def test_a_table_is_never_written_over_what_is_read_nor_over_what_is_no_file(tmp_path, monkeypatch):
@@ -979,9 +979,9 @@ def test_no_warning_but_the_line_of_a_layer_is_told(write, tmp_path, capsys):
     with warnings.catch_warnings(record=True, action="always") as told:
         assert run_command(["inspect", str(path)]) == 0
     assert told == []
-    said = capsys.readouterr()
-    assert said.out.startswith("Warning: a.kernel holds NaN (1 of 4)\n")
-    assert said.err == ""
+    output = capsys.readouterr()
+    assert output.out.startswith("Warning: a.kernel holds NaN (1 of 4)\n")
+    assert output.err == ""
 
 
 def test_layers_of_many_shapes_share_few_compiled_programs():

@@ -117,8 +117,8 @@ def test_masks_batches_weights_and_metrics_are_the_same_bits(
         for process in range(n_processes)
     ]
     for worker in workers:
-        said = worker.communicate(timeout=120)[1]
-        assert worker.returncode == 0, said[-3000:]
+        output = worker.communicate(timeout=120)[1]
+        assert worker.returncode == 0, output[-3000:]
     with np.load(out) as there:
         assert_same_bits(here, there.values())
 
@@ -131,9 +131,9 @@ def test_where_the_first_process_dies_the_other_ends():
     while (line := first.stdout.readline()) != "connected\n":
         assert line, first.communicate()
     first.send_signal(signal.SIGKILL)
-    said = other.communicate(timeout=processes._HEARTBEAT_SECONDS + 30)[1]
+    output = other.communicate(timeout=processes._HEARTBEAT_SECONDS + 30)[1]
     first.communicate()
-    assert other.returncode not in (0, -signal.SIGKILL), said
+    assert other.returncode not in (0, -signal.SIGKILL), output
 
 
 @pytest.mark.slow
@@ -146,11 +146,11 @@ def test_where_another_process_dies_the_first_ends_and_the_run_goes_on(tmp_path)
         assert other.poll() is None, other.communicate()
         time.sleep(0.02)
     other.send_signal(signal.SIGKILL)
-    said = first.communicate(timeout=processes._HEARTBEAT_SECONDS + 30)[1]
+    output = first.communicate(timeout=processes._HEARTBEAT_SECONDS + 30)[1]
     other.communicate()
-    assert first.returncode not in (0, -signal.SIGKILL), said
+    assert first.returncode not in (0, -signal.SIGKILL), output
     assert not (folder / "summary.json").exists()
-    assert "dropout-jax: lost another process; go on with the same commands and --resume" in said
+    assert "dropout-jax: lost another process; go on with the same commands and --resume" in output
     with undrawn():
         assert run_command([*COMPARE, "--out", str(folder), "--resume"]) == 0
         assert run_command([*COMPARE, "--out", str(tmp_path / "whole")]) == 0
@@ -165,13 +165,13 @@ def test_what_one_process_refuses_both_refuse_in_one_line(tmp_path):
     (tmp_path / "run" / "a file of somebody").touch()
     port = free_port()
     both = [start_compare(tmp_path / "run", process, port) for process in (0, 1)]
-    said = [[*one.communicate(timeout=120)[1].splitlines()] for one in both]
+    output = [[*one.communicate(timeout=120)[1].splitlines()] for one in both]
     assert [one.returncode for one in both] == [2, 2]
-    lines = [[line for line in of if line.startswith("dropout-jax:")] for of in said]
+    lines = [[line for line in of if line.startswith("dropout-jax:")] for of in output]
     assert [len(of) for of in lines] == [1, 1]
     assert "out must be a new or empty folder" in lines[0][0]
     assert "another process could not start" in lines[1][0]
-    assert not any("Traceback" in line for of in said for line in of)
+    assert not any("Traceback" in line for of in output for line in of)
 
 
 def talk(tmp_path, told: tuple[int, ...]) -> list[tuple[int, str, str]]:
@@ -179,8 +179,8 @@ def talk(tmp_path, told: tuple[int, ...]) -> list[tuple[int, str, str]]:
     port = free_port()
     arguments = [(port, n, i, tmp_path / f"{i}.npz") for i, n in enumerate(told)]
     talkers = [start(["-c", TALKER, *map(str, given)]) for given in arguments]
-    said = [one.communicate(timeout=60) for one in talkers]
-    return [(one.returncode, *of) for one, of in zip(talkers, said, strict=True)]
+    output = [one.communicate(timeout=60) for one in talkers]
+    return [(one.returncode, *of) for one, of in zip(talkers, output, strict=True)]
 
 
 @pytest.mark.slow
@@ -188,8 +188,8 @@ def talk(tmp_path, told: tuple[int, ...]) -> list[tuple[int, str, str]]:
 def test_what_the_first_process_has_arrives_bit_for_bit_through_a_port_of_the_given_address(
     tmp_path,
 ):
-    (status, listens, said), (other_status, nowhere, other_said) = talk(tmp_path, (2, 2))
-    assert (status, other_status) == (0, 0), said + other_said
+    (status, listens, output), (other_status, nowhere, other_output) = talk(tmp_path, (2, 2))
+    assert (status, other_status) == (0, 0), output + other_output
     here = re.findall(r"listens at(?: (\w+):\w+)?$", listens, re.MULTILINE)
     assert here in (["0100007F"], ["0000000000000000FFFF00000100007F"])  # 127.0.0.1, no more
     assert re.findall(r"listens at(.*)$", nowhere, re.MULTILINE) == [""]
@@ -203,10 +203,10 @@ def test_what_the_first_process_has_arrives_bit_for_bit_through_a_port_of_the_gi
 
 @pytest.mark.slow
 def test_a_number_of_processes_that_does_not_match_is_refused_by_all(tmp_path):
-    (status, _, said), (other_status, _, other_said) = talk(tmp_path, (2, 3))
+    (status, _, output), (other_status, _, other_output) = talk(tmp_path, (2, 3))
     assert (status, other_status) == (1, 1)  # of a traceback, as no command line catches it
-    assert "ValueError: another process could not start, and says why" in said
-    assert "ValueError: --num-processes must be 2, got 3" in other_said
+    assert "ValueError: another process could not start, and says why" in output
+    assert "ValueError: --num-processes must be 2, got 3" in other_output
 
 
 @pytest.mark.parametrize("value", [object(), np.array([None]), {1, 2}])

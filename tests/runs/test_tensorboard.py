@@ -89,8 +89,8 @@ def test_without_tensorboardx_one_line_says_how_to_install_it(tmp_path, capsys, 
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     assert run_command([*TOY, str(tmp_path / "run")]) == 2
-    said = capsys.readouterr().err
-    assert said == (
+    output = capsys.readouterr().err
+    assert output == (
         "dropout-jax: --tensorboard needs tensorboardX: pip install 'dropout_jax[tensorboard]'\n"
     )
     assert not (tmp_path / "run").exists()
