@@ -85,6 +85,17 @@ def test_each_layer_has_a_panel_with_its_groups_and_its_law():
             np.testing.assert_array_equal(curves, wanted)
 
 
+def test_a_layer_without_a_number_is_said_not_to_be_measured():
+    shown = layers_shown()
+    one, two = shown.profiles[EVIL]
+    whole = figures(shown._replace(profiles={**shown.profiles, EVIL: [one, one]}))
+    nothing = figures(shown._replace(profiles={**shown.profiles, EVIL: [two, two]}))
+    for which in ("sorted", "lorenz"):
+        assert not any(axes.texts for axes in whole[which].axes)
+        said = [[text.get_text() for text in axes.texts] for axes in nothing[which].axes]
+        assert said == [[], ["not measured"], []]
+
+
 def test_sorted_weights_of_all_layers_are_on_one_scale_that_holds_the_largest():
     shown = layers_shown()
     limits = {axes.get_ylim() for axes in figures(shown)["sorted"].axes}
