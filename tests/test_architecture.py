@@ -21,7 +21,7 @@ TREES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(path.read_text("utf-8"))
     for path in PATHS
 }
-MODULES = [name for name in TREES if not name.endswith("__init__")]
+MODULES = [name for name in TREES if not name.endswith(("__init__", "__main__"))]
 
 ROOMS = {  # what each may import from, beside itself
     "noise": set(),

@@ -753,6 +753,13 @@ def test_without_a_browser_the_page_to_open_is_told(found, tmp_path, capsys, mon
     ) == (not found)
 
 
+@pytest.mark.slow
+def test_the_package_can_be_run_as_a_module():
+    status, _, said = run_alone("-m", "dropout_jax", "compare", "--seeds", "1")
+    assert status == 2
+    assert said.startswith("dropout-jax: --seeds must be at least 2")
+
+
 def test_the_version_is_the_installed_one(capsys):
     assert run_command(["--version"]) == 0
     with open(Path(__file__).parents[2] / "pyproject.toml", "rb") as file:
