@@ -418,6 +418,9 @@ def test_in_print_every_chart_is_shown_and_no_table_is_cut_off(opened):
     tables = opened.find_elements("css selector", "table")
     assert all(table.is_displayed() for table in tables)
     assert max(table.rect["x"] + table.rect["width"] for table in tables) <= 700
+    for tag in ("summary", "caption", "thead"):  # which a page's end would part from their rows
+        style = f"return getComputedStyle(document.querySelector('{tag}')).breakAfter"
+        assert opened.execute_script(style) == "avoid"
     rows = opened.find_elements("css selector", "tr[data-measure]")
     seen = {row.get_attribute("data-measure") for row in rows if row.is_displayed()}
     assert seen == {"gini"}
