@@ -1,7 +1,7 @@
 """Run every study, one after another; at toy size for a check, at full size for all records.
 
 Command     python -m experiments.run_all [--quick] [--out DIR] [--data-dir DIR] [--fashion-dir DIR]
-Time        about six hours on two CPU cores, over twenty-three with full MNIST; minutes at toy size
+Time        about six hours on two CPU cores, over twenty-five with full MNIST; minutes at toy size
 
 A study is a module here with a `main` of its own. One that fails is named at the end, when the
 others have run, and the exit status is then 1; one that needs a package of the extra [bench] which

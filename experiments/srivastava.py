@@ -31,8 +31,9 @@ Judged      By intervals over seeds, on the test digits of the papers, which giv
 Command     python -m experiments.srivastava --data-dir DIR [--cache DIR] [--quick]
             Each row has a file in the record, to which seeds are added: two for every row, then
             two more. Ctrl-C writes the record of what is there; the same command goes on.
-Time        seventeen hours on two CPU cores for what its record has: 11 to 23 minutes a row of
-            12,000 updates, forty minutes to four and a half hours for the longest
+Time        eighteen and a half hours on two CPU cores, partly beside other work, for what its
+            record has: 11 to 23 minutes a row of 12,000 updates, forty minutes to four and a half
+            hours for the longest
 
 Scientific  the rows of Table 2 with 3×1024 units, of Table 9 (784-1024-1024-2048-10), and
             pylearn2's script (784-898-1532-10)
