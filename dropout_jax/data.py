@@ -154,17 +154,18 @@ def check_examples(
     """
     shape_x, shape_y = (getattr(array, "shape", type(array).__name__) for array in (x, y))
     arrays = hasattr(x, "shape") and hasattr(y, "shape")
+    advice = ""
     if n_classes is None:
         shape, kinds, hold = "[n] or [n, K]", (jnp.floating, jnp.integer, jnp.bool_), "real numbers"
     else:
         shape, kinds, hold = "[n]", (jnp.integer,), "integer classes"
+        advice = "; for labels that are no classes, give Config a loss_fn"
     inputs, ranked = ("D", len(shape_x) == 2) if vectors else ("…", len(shape_x) > 1)
     fit = arrays and ranked and shape_y[:1] == shape_x[:1] and x.size
-    advice = "; for labels that are no classes, give Config a loss_fn" * (n_classes is not None)
     if not fit or len(shape_y) > (2 if n_classes is None else 1):
         raise ValueError(
             f"x{suffix} must be an array [n, {inputs}] and y{suffix} one of {shape} with n > 0, "
-            f"got {shape_x} and {shape_y}{advice * (fit and len(shape_y) == 2)}"
+            f"got {shape_x} and {shape_y}{advice if fit and len(shape_y) == 2 else ''}"
         )
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f"x{suffix} must hold floating-point numbers, got {x.dtype}")

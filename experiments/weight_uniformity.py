@@ -35,11 +35,11 @@ from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.write import write
 from dropout_jax.training.config import Config, Hparams
 from experiments.shared import command, record, study
+from experiments.shared.regularisers import L2_COEFFICIENTS
 
 RESULTS = study.RESULTS / "weight_uniformity"
 RATES = {"dropout": 0.5, "dropout .2": 0.2, "dropout .8": 0.8}
 MARGIN = MARGINS["gini"]
-L2_CANDIDATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ QUICK = Size("digits", (16, 16), epochs=2, seeds=3, tuning_seeds=2)
 
 def tune_l2(config: Config, base: Hparams, data: Dataset, size: Size) -> dict[str, Any]:
     """Every candidate's mean validation loss and error, on a fifth of the training data."""
-    candidates = [base._replace(weight_decay=candidate) for candidate in L2_CANDIDATES]
+    candidates = [base._replace(weight_decay=candidate) for candidate in L2_COEFFICIENTS]
     loss, error = study.validate(config, candidates, size.tuning_seeds, data)
     return {
-        "l2": L2_CANDIDATES[int(loss.argmin())],
-        "l2_candidates": L2_CANDIDATES,
+        "l2": L2_COEFFICIENTS[int(loss.argmin())],
+        "l2_candidates": L2_COEFFICIENTS,
         "l2_validation_loss": loss.tolist(),
         "l2_validation_error": error.tolist(),
     }

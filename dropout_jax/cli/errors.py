@@ -55,7 +55,9 @@ def parsing_line(drawn: str, commands: Mapping[str, Any]) -> str:
     misplaced = " or misplaced" in message
     message = re.sub(r" or misplaced| \(applied to [^)]*\)", "", message)
     known = [*commands, *re.findall(r"^\W*?(--[a-z][a-z-]*)", plain, re.MULTILINE)]
-    words, hints, meant = re.findall(r"(?:options: |(?=--))([^\s,;=]+)", message), [], []
+    unknown = re.search(r"Unrecognized options: (.+)", message)
+    words = re.findall(r"^[^\s,;=]+|--[^\s,;=]+", unknown[1]) if unknown else []
+    hints, meant = [], []
     for wrong in words:
         field = wrong.lstrip("-").replace("-", "_")
         takers = [name for name, one in commands.items() if field in one.__dataclass_fields__]

@@ -77,7 +77,7 @@ def _file_lines(file: Inspected) -> Iterator[Any]:
         shape = "{} → {}".format(*layer.shape)
         table.add_row(printable_text(name), shape, weights, *laws, *units)
     yield table
-    n_networks = max(layer.n_networks for layer in file.layers.values())
+    n_networks = _n_networks(file)
     ginis = [gini for values in file.values.values() for gini in values["entries"]["gini"]]
     whose = f"those of {n_networks} seeds that can be measured"
     whose = whose if any(map(math.isnan, ginis)) else f"{n_networks} seeds"
@@ -96,15 +96,19 @@ def _file_lines(file: Inspected) -> Iterator[Any]:
     yield Text(f"{numbers} {describe_sizes(n_networks > 1)}", style="dim")
 
 
+def _n_networks(file: Inspected) -> int:
+    return max(layer.n_networks for layer in file.layers.values())
+
+
 def _sizes(files: Sequence[Inspected]) -> Iterator[Table]:
     """How large the weights of each layer of one file are, and of each network all of them."""
     alone = len(files) == 1
     table = _table_of_layers("Size of the weights", "layer" if alone else "file")
-    n_networks = max(layer.n_networks for layer in files[0].layers.values())
-    formats = {"norm": ".3g", "spectral_norm": ".3g", "stable_rank": ".1f"}
-    formats["dead_units"] = ",.1f" if alone and n_networks > 1 else ",.0f"  # a mean, or a count
-    if not alone:
-        del formats["spectral_norm"], formats["stable_rank"]  # which are of single layers
+    formats = {"norm": ".3g"}
+    if alone:
+        formats |= {"spectral_norm": ".3g", "stable_rank": ".1f"}  # which are of single layers
+    is_mean = alone and _n_networks(files[0]) > 1
+    formats["dead_units"] = ",.1f" if is_mean else ",.0f"
     for heading in ("count", *formats):
         table.add_column(heading.replace("_", " "), justify="right")
 
