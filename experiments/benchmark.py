@@ -224,6 +224,7 @@ def main(folder: Path, size: Size) -> None:
     """Measure, write the record and print it."""
     writers.write_json(folder / "config.json", {"study": "benchmark", **asdict(size)})
     rows, small = list(run(size)), list(run_pieces(size))
+    sorts = list(pieces.numpy_sorts(784 * size.features[0], 3 * size.turns))
     judged = judge(rows, small)
     data = load_dataset("mnist5k")
     profiled = [
@@ -241,7 +242,8 @@ def main(folder: Path, size: Size) -> None:
     writers.write_json(folder / "environment.json", environment)
     writers.write_json(folder / "predictions.json", judged)
     writers.write_json(
-        folder / "summary.json", {"rows": rows, "pieces": small, "profiles": profiled}
+        folder / "summary.json",
+        {"rows": rows, "pieces": small, "numpy_sorts": sorts, "profiles": profiled},
     )
     print(markdown(folder))
     for row in profiled:

@@ -3,7 +3,10 @@
 A training step against its own products; masks against JAX's, measures against NumPy's.
 """
 
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -107,6 +110,28 @@ def analyses(features: tuple[int, ...]) -> Pair:
                 np.sort(member, axis=0)
 
     return {LIBRARY: lambda: measure_population(model, population, x), SORT: sort}
+
+
+_SORT = """
+import timeit
+import numpy as np
+a = np.random.default_rng(0).normal(size={size}).astype(np.float32)
+print(min(timeit.repeat(lambda: np.sort(a), number=1, repeat={turns})))
+"""
+
+
+def numpy_sorts(size: int, turns: int) -> Iterator[dict[str, Any]]:
+    """Seconds of NumPy's sort of so many weights, with and without vector instructions.
+
+    It is the fastest turn, in a process of its own, as NumPy chooses them at its import.
+    """
+    configuration: Any = np.show_config("dicts")
+    found = configuration["SIMD Extensions"]["found"]  # beyond those that NumPy was built for
+    for kept, off in ((found, []), ([], found)):
+        environment = {**os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(off)}
+        command = [sys.executable, "-c", _SORT.format(size=size, turns=turns)]
+        seconds = subprocess.check_output(command, env=environment, text=True)
+        yield {"vector instructions": " ".join(kept) or "none", "seconds": float(seconds)}
 
 
 def measures(name: str, size: int) -> Pair:
