@@ -19,16 +19,17 @@ Seen        D1 to D4 are from a first version, where all networks had one learni
             largest size 10 epochs. There dropout raised the error with all examples. A second
             version had 4,000 updates: with 5,000 and 10,000 examples the test error still fell by
             .2 to .8 points in their second half, and all predictions but D1 held. A third had
-            learning rates from .01 on, and chose the smallest in 11 of 12 cells. D2, D3, D5 and D6
-            held.
+            learning rates from .01 on, and chose the smallest in 11 of 12 cells; D2, D3, D5 and D6
+            held. It is the record. The run with two smaller rates is beside it, in `smaller_rates`.
 Command     python -m experiments.data_size [--quick] [--data-dir DIR]
-Time        three quarters of an hour on two CPU cores, beside other work
+Time        three quarters of an hour on two CPU cores beside other work; as long with five rates
 
 Scientific  rate of hidden units (0, .5); training examples: 100, 500, 1,000, 5,000, 10,000, 60,000
             of full MNIST if its folder is given, else up to the 4,000 of mnist5k
-Nuisance    learning rate, by size and condition: the one of five with the least mean loss on a
-            sixth of the training images, of two seeds that are not compared and train on others;
-            which examples: each seed draws its own, nested in size, the same in both conditions
+Nuisance    learning rate, by size and condition: the one of three, and again of five, with the
+            least mean loss on a sixth of the training images, of two seeds that are not compared
+            and train on others; which examples: each seed draws its own, nested in size, the same
+            in both conditions
 Fixed       784-256-256-10 ReLU, SGD with momentum .9; batch 100; 200 epochs, but at
             least 4,000 updates and at most 24,000 (40 epochs of 60,000 examples); all test digits
 """
@@ -61,7 +62,10 @@ from experiments.shared.members import QUANTITIES, fresh_members, measure, train
 RESULTS = study.RESULTS / "data_size"
 RATE = 0.5
 ORDER_SEED = 0  # of the examples that seeds draw
-LEARNING_RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
+GRIDS = {  # of learning rates, by the folder of the record
+    ".": (0.01, 0.03, 0.1),
+    "smaller_rates": (0.001, 0.003, 0.01, 0.03, 0.1),
+}
 TUNING_SEEDS, HELD_OUT = 2, 6  # a sixth of the training images
 BETWEEN = (500, 10_000)  # where D6 has the largest gain
 NAMES = {  # of what is measured, all but the error as Gini
@@ -107,7 +111,9 @@ def member(
     return jnp.concatenate([after.error[None], ginis, also])
 
 
-def run(size: Size) -> tuple[dict[int, np.ndarray], dict[int, list[float]]]:
+def run(
+    size: Size, learning_rates: Sequence[float]
+) -> tuple[dict[str, np.ndarray], dict[str, list[float]]]:
     """What was measured [C, S, K], and the learning rates chosen [C], by the number of examples."""
     data = load_dataset(size.dataset, size.data_dir)
     n_all, n_inputs = data.x_train.shape
@@ -135,16 +141,16 @@ def run(size: Size) -> tuple[dict[int, np.ndarray], dict[int, list[float]]]:
     n_kept = n_all - n_all // HELD_OUT
     held_out = data._replace(x_test=data.x_train[n_kept:], y_test=data.y_train[n_kept:])
     rows, tuning_rows = shuffled_rows(size.seeds, n_all), shuffled_rows(TUNING_SEEDS, n_kept)
-    candidates = np.array(list(product((0.0, RATE), LEARNING_RATES)))
+    candidates = np.array(list(product((0.0, RATE), learning_rates)))
     results, chosen = {}, {}
     for n in sorted({min(n, n_all) for n in size.sizes}):
         tuning = range(size.seeds, size.seeds + TUNING_SEEDS)
         tuned = train(min(n, n_kept), candidates, tuning, tuning_rows, held_out)
         losses = np.nan_to_num(tuned[..., -1].mean(axis=1), nan=np.inf).reshape(2, -1)
         best = candidates.reshape(*losses.shape, 2)[[0, 1], losses.argmin(axis=1)]
-        chosen[n] = best[:, 1].tolist()
-        results[n] = train(n, best, range(size.seeds), rows, data)
-        print(n, chosen[n], results[n][..., 0].mean(axis=1).round(2), flush=True)
+        chosen[str(n)] = best[:, 1].tolist()
+        results[str(n)] = train(n, best, range(size.seeds), rows, data)
+        print(n, best[:, 1], results[str(n)][..., 0].mean(axis=1).round(2), flush=True)
     return results, chosen
 
 
@@ -155,11 +161,12 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(ranks[0] @ ranks[1] / norm) if norm else 0.0
 
 
-def summarise(results: dict[int, np.ndarray]) -> dict[str, Any]:
+def summarise(results: dict[str, np.ndarray]) -> dict[str, Any]:
     """Means and sd by size, paired comparisons, and whether the spread follows the gain."""
     names = [*NAMES.values(), *ALSO]
+    by_size = {int(n): values for n, values in results.items()}
     falls = {
-        n: dict(zip(names, (values[0] - values[1]).T, strict=True)) for n, values in results.items()
+        n: dict(zip(names, (values[0] - values[1]).T, strict=True)) for n, values in by_size.items()
     }
     gains = np.stack([fall[NAMES["error"]] for fall in falls.values()])  # [sizes, S]
     best, spread = gains.mean(axis=1).argmax(), np.stack([fall[FOLLOWS] for fall in falls.values()])
@@ -178,27 +185,27 @@ def summarise(results: dict[int, np.ndarray]) -> dict[str, Any]:
                     for c, condition in enumerate(("none", "dropout"))
                 },
             }
-            for n, values in results.items()
+            for n, values in by_size.items()
         ],
         "comparisons": [
             {"examples": n, **row}
-            for n, values in results.items()
+            for n, values in by_size.items()
             for row in study.paired(
                 list(NAMES.values()), values[0, :, :k], values[1, :, :k], margins
             )
         ],
         "largest_gain": {
-            "examples": list(results)[best],
+            "examples": list(by_size)[best],
             "above_the_gain_with": [
                 {"examples": n, **study.over_seeds(gains[best] - gain)}
-                for n, gain in zip(results, gains, strict=True)
-                if n != list(results)[best]
+                for n, gain in zip(by_size, gains, strict=True)
+                if n != list(by_size)[best]
             ],
         },
         "rank_correlation_of_gain_and_spread": study.over_seeds(correlations),
         "second_half": [
             {"examples": n, "condition": name, **study.over_seeds(values[c, :, k])}
-            for n, values in results.items()
+            for n, values in by_size.items()
             for c, name in enumerate(("none", "dropout"))
         ],
     }
@@ -258,15 +265,16 @@ def figures(values: dict[str, np.ndarray]) -> dict[str, Figure]:
 
 
 def main(folder: Path, size: Size) -> None:
-    """Run the study, write its record and print the predictions as judged."""
-    start = perf_counter()
-    results, chosen = run(size)
-    summary = summarise(results)
-    settings = {**asdict(size), "rate": RATE, "order_seed": ORDER_SEED, "learning_rates": chosen}
-    del settings["data_dir"]
-    values, seconds = {str(n): measured for n, measured in results.items()}, perf_counter() - start
-    judged = judge(summary)
-    record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
+    """Run the study with each grid, write the records and print the predictions as judged."""
+    for name, learning_rates in GRIDS.items():
+        start = perf_counter()
+        values, chosen = run(size, learning_rates)
+        settings = {"study": folder.name, **asdict(size), "rate": RATE, "order_seed": ORDER_SEED}
+        del settings["data_dir"]
+        settings["learning_rates"] = chosen
+        summary, seconds = summarise(values), perf_counter() - start
+        drawn, judged = figures(values), judge(summary)
+        record.write(folder / name, settings, summary, judged, drawn, seconds, values=values)
 
 
 if __name__ == "__main__":

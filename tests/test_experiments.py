@@ -44,17 +44,16 @@ def test_a_study_has_a_committed_record_of_small_files_and_a_line_in_the_index(n
     assert f"]({name}.py)" in (EXPERIMENTS / "README.md").read_text(encoding="utf-8")
 
 
-JUDGED_AGAIN = ["inflation", "rate_schedules", "rates", "reliance", "robustness", "second_domain"]
+JUDGED_AGAIN = ["data_size", "data_size/smaller_rates", "inflation", "rate_schedules", "rates"]
+JUDGED_AGAIN += ["reliance", "robustness", "second_domain"]
 
 
-@pytest.mark.parametrize("name", [*JUDGED_AGAIN, "data_size"])
+@pytest.mark.parametrize("name", JUDGED_AGAIN)
 def test_a_record_is_summarised_and_judged_again_without_training(name):
-    study = importlib.import_module(f"experiments.{name}")
-    committed = json.loads((study.RESULTS / "predictions.json").read_text())
-    values = values_of(study.RESULTS)
-    if name == "data_size":
-        values = {int(n): of_size for n, of_size in values.items()}
-    again = study.judge(study.summarise(values))
+    study = importlib.import_module(f"experiments.{name.partition('/')[0]}")
+    folder = EXPERIMENTS / "results" / name
+    committed = json.loads((folder / "predictions.json").read_text())
+    again = study.judge(study.summarise(values_of(folder)))
     assert [one["held"] for one in again] == [one["held"] for one in committed]
 
 
