@@ -69,10 +69,8 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
       evenly; single weights are spread less evenly.
     """
     baseline, *others = summary["conditions"]
-    same, layers = _same_as_baseline(summary), _layers_of(summary)
-    n_seeds = {
-        name: summary["conditions"][name]["n_compared"] for name in others if name not in same
-    }
+    compared, same = _compared(summary)
+    n_seeds = {name: summary["conditions"][name]["n_compared"] for name in compared}
     sentences = []
     for n in sorted({n for n in n_seeds.values() if 0 < n < MIN_SEEDS}):
         names = [name for name in n_seeds if n_seeds[name] == n]
@@ -82,7 +80,6 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
             f"p is {smallest_p(n):.2g}): no direction can be decided. Take at least {MIN_SEEDS} "
             "seeds."
         )
-    compared = {name: layers[name] if n else None for name, n in n_seeds.items()}
     groups = _group(compared)
     if len(groups) > 2:
         sentences.append(f"{_capitalise('; '.join(_short_clauses(compared)))}.")
@@ -107,14 +104,15 @@ def short_verdict(summary: Mapping[str, Any]) -> str:
     Example:
       >>> row = {"condition": "dropout", "layer": 0, "view": "entries", "measure": "gini"}
       >>> row |= {"verdict": "undecided", "difference": -0.1}
-      >>> print(short_verdict({"comparisons": [row]}))
+      >>> conditions = {"none": {}, "dropout": {"n_compared": 10}}
+      >>> print(short_verdict({"conditions": conditions, "comparisons": [row]}))
       with dropout, all is undecided
     """
-    conditions, same = summary.get("conditions", {}), _same_as_baseline(summary)
-    gone = {name for name, of in conditions.items() if of.get("n_compared") == 0}
-    layers = {n: None if n in gone else of for n, of in _layers_of(summary).items()}
-    as_baseline = f"with {_join(same)}, the networks are the baseline's" if same else ""
-    return "; ".join(filter(None, [*_short_clauses(layers), as_baseline]))
+    compared, same = _compared(summary)
+    clauses = [*_short_clauses(compared)]
+    if same:
+        clauses.append(f"with {_join(same)}, the networks are the baseline's")
+    return "; ".join(clauses)
 
 
 def _short_clauses(layers: Mapping[str, _Layers | None]) -> Iterator[str]:
@@ -130,21 +128,21 @@ def _short_clauses(layers: Mapping[str, _Layers | None]) -> Iterator[str]:
             yield f"with {_join(names)}, nothing can be compared"
 
 
-def _same_as_baseline(summary: Mapping[str, Any]) -> list[str]:
-    conditions = summary.get("conditions", {})
-    return [name for name, of in conditions.items() if of.get("same_as_baseline")]
-
-
-def _layers_of(summary: Mapping[str, Any]) -> dict[str, _Layers]:
-    """The verdicts on each condition whose networks differ from the baseline's."""
-    table, same = picture(summary), _same_as_baseline(summary)
-    verdicts = {}
-    for name in dict.fromkeys(name for name, _ in table if name not in same):
+def _compared(summary: Mapping[str, Any]) -> tuple[dict[str, _Layers | None], list[str]]:
+    """The verdicts on conditions, None where all diverged; and those that the baseline equals."""
+    table, verdicts, same = picture(summary), {}, []
+    _, *others = summary["conditions"].items()
+    for name, condition in others:
         layers = [cells for (of, _), cells in table.items() if of == name]
         work = (cells["contributions"].verdict for cells in layers if "contributions" in cells)
         weights = (cells["weights"].verdict for cells in layers)
-        verdicts[name] = _Layers(tuple(work), tuple(weights), "layers" not in summary)
-    return verdicts
+        if condition.get("same_as_baseline"):
+            same.append(name)
+        elif condition.get("n_compared") == 0:
+            verdicts[name] = None
+        else:
+            verdicts[name] = _Layers(tuple(work), tuple(weights), "layers" not in summary)
+    return verdicts, same
 
 
 def _group(values: Mapping[str, Hashable]) -> list[list[str]]:
