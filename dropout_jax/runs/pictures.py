@@ -46,10 +46,7 @@ def figures(result: Outcome, slides: bool = False) -> Figures:
     those of the first five conditions.
 
     Example:
-      >>> from dropout_jax.data import load_dataset
-      >>> from dropout_jax.networks.mlp import MLP
-      >>> from dropout_jax.runs.run import compare
-      >>> from dropout_jax.training.config import Config, Hparams
+      >>> from dropout_jax import MLP, Config, Hparams, compare, load_dataset
       >>> conditions = {"none": Hparams((0.0, 0.0)), "dropout": Hparams((0.0, 0.5))}
       >>> config, data = Config(MLP((4, 10)), epochs=1), load_dataset("digits")
       >>> result = compare(config, conditions, range(2), jax.random.key(0), data)

@@ -140,8 +140,7 @@ def compare(
         name of a condition that cannot be written (`folder.check_name`).
 
     Example:
-      >>> from dropout_jax.data import load_dataset
-      >>> from dropout_jax.networks.mlp import MLP
+      >>> from dropout_jax import load_dataset
       >>> config = Config(MLP((4, 10)), epochs=1)
       >>> conditions = {"none": Hparams((0.0, 0.0)), "dropout": Hparams((0.0, 0.5))}
       >>> result = compare(config, conditions, range(2), jax.random.key(0), load_dataset("digits"))

@@ -52,8 +52,7 @@ def load_run(folder: str | Path) -> Run:
     Example:
       >>> import tempfile
       >>> import jax
-      >>> from dropout_jax.data import load_dataset
-      >>> from dropout_jax.runs.run import compare
+      >>> from dropout_jax import compare, load_dataset
       >>> conditions = {"none": Hparams((0.0, 0.0)), "dropout": Hparams((0.0, 0.5))}
       >>> config, data = Config(MLP((4, 10)), epochs=1), load_dataset("digits")
       >>> result = compare(config, conditions, range(2), jax.random.key(0), data)
