@@ -1,10 +1,8 @@
 """`dropout-jax list`, `diff` and `figures`: runs that are done, from their folders."""
 
 import contextlib
-import json
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +12,7 @@ from dropout_jax.cli.arguments import Diff, Figures, List
 from dropout_jax.cli.errors import refuse_bad_input
 from dropout_jax.cli.tables import printable, printable_text
 from dropout_jax.io import writers
-from dropout_jax.runs.folder import MARK, read_mark
+from dropout_jax.runs.folder import MARK, read_mark, read_records
 from dropout_jax.runs.verdicts import short_verdict
 from dropout_jax.runs.wording import describe_condition, error_text, flat, picture
 
@@ -49,7 +47,7 @@ def _row(run: Path) -> tuple[str, ...]:
     mark = read_mark(run)
     unfinished = [_how_to_resume(run)] if mark and not mark.done else []
     try:
-        config, summary, environment = _read(run)
+        config, summary, environment = read_records(run)
     except _NO_RUN:
         if not mark or mark.done:
             raise
@@ -131,7 +129,7 @@ def _expect_results(*runs: Path) -> None:
 
 def _compared_facts(run: Path) -> list[dict[str, str]]:
     """What two runs can differ in, by name: settings, versions, test errors, verdicts."""
-    config, summary, environment = _read(run)
+    config, summary, environment = read_records(run)
     versions = {"python": environment.get("python"), **environment.get("versions", {})}
     errors = {name: of["test_error"]["mean"] for name, of in summary["conditions"].items()}
     raw, of_mlp = flat(config), "layers" not in summary
@@ -152,12 +150,4 @@ def _compared_facts(run: Path) -> list[dict[str, str]]:
             for (name, layer), cells in picture(summary).items()
             for view, cell in cells.items()
         },
-    ]
-
-
-def _read(run: Path) -> list[dict[str, Any]]:
-    """The configuration, the summary and the environment of a run."""
-    return [
-        dict(json.loads((run / f"{name}.json").read_text(encoding="utf-8")))
-        for name in ("config", "summary", "environment")
     ]

@@ -98,6 +98,14 @@ def read_mark(folder: Path) -> Mark | None:
     return mark if content.get("made_by") == _MADE_BY else None
 
 
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    """The configuration, the summary and the environment of a run; an error if one is missing."""
+    return [
+        dict(json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
+        for name in ("config", "summary", "environment")
+    ]
+
+
 def _write_mark(folder: Path, mark: Mark) -> None:
     mark = mark._replace(files=list(dict.fromkeys(mark.files)))  # each of them once
     content = {"made_by": _MADE_BY, "version": version("dropout_jax"), **mark._asdict()}

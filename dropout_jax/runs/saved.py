@@ -4,7 +4,6 @@ Shapes: C conditions, S seeds, P points of a learning curve.
 """
 
 import csv
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from dropout_jax.io.readers import one_line
 from dropout_jax.io.writers import as_text
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import Population
+from dropout_jax.runs.folder import read_records
 from dropout_jax.runs.run import Run
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import Curve, Metrics
@@ -75,10 +75,7 @@ def load_run(folder: str | Path) -> Run:
 
 def _read(folder: Path) -> Run:
     """`load_run`, with the errors of what reads the files."""
-    settings, summary, environment = (
-        json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("config", "summary", "environment")
-    )
+    settings, summary, environment = read_records(folder)
     weights = _load_tensors(folder / "weights.safetensors")
     profiles = _load_tensors(folder / "profiles.safetensors")
     conditions, features = summary["conditions"], (*settings["features"], settings["n_classes"])
