@@ -5,9 +5,9 @@ What can be measured is measured: a few networks of the very run in question are
 
 import os
 import shutil
+import timeit
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import jax
@@ -162,12 +162,8 @@ def _product_speed() -> float:
     n = 2048
     multiply = matrix_product(n)
     multiply()  # compiles
-    seconds = []
-    for _ in range(3):
-        start = perf_counter()
-        multiply()
-        seconds.append(perf_counter() - start)
-    return 2 * n**3 * len(jax.local_devices()) / min(seconds) / 1e9
+    seconds = min(timeit.repeat(multiply, repeat=3, number=1))
+    return 2 * n**3 * len(jax.local_devices()) / seconds / 1e9
 
 
 def check_speed(here: Machine, record: Machine = RECORD) -> Finding:
