@@ -11,13 +11,13 @@ import numpy as np
 
 from dropout_jax.analysis.trees import natural_key
 from dropout_jax.analysis.uniformity import Profile
+from dropout_jax.cli.file_tables import describe_sizes
 from dropout_jax.cli.tables import printable
 from dropout_jax.inspection import spread
 from dropout_jax.inspection.groups import common_layers
 from dropout_jax.inspection.measures import SIZE, Inspected, mean, whole_network
 from dropout_jax.inspection.size import Size
 from dropout_jax.runs.layers_page import InitialLaw, LayersShown, Table
-from dropout_jax.runs.wording import describe_sizes
 
 _VIEWS = {"entries": "all weights", "columns": "of one unit", "columns_shuffled": "shuffled"}
 _LONGEST = 28  # characters of a file's name in a legend

@@ -15,7 +15,7 @@ from dropout_jax.analysis.uniformity import MARGINS
 from dropout_jax.cli.tables import comparison_cells, or_dash, printable_text
 from dropout_jax.inspection import groups, spread
 from dropout_jax.inspection.measures import SIZE, Inspected, mean, whole_network
-from dropout_jax.runs.wording import GINI, describe_sizes, starts
+from dropout_jax.runs.wording import GINI, starts
 
 _LABELS = {"entries": "all", "columns": "unit"}  # of views
 _SHOWN = 8  # names of tensors that are skipped for one reason
@@ -34,9 +34,7 @@ def inspect_lines(
     The groups are compared in rows of `groups.compare_groups`; without any, files stand alone.
     """
     for remark in remarks:
-        text = _unbroken(remark)
-        text.stylize("yellow")
-        yield text
+        yield printable_text(remark, "yellow", no_wrap=True)
     skipped = [file.skipped for file in files]
     if compared:
         skipped.append(groups.common_layers(files)[1])
@@ -60,13 +58,22 @@ def written_lines(written: Mapping[str, Path | None]) -> Iterator[Any]:
     """Where each thing is that was asked for."""
     for what, path in written.items():
         if path:
-            yield _unbroken(f"{what}: {path}")
+            yield printable_text(f"{what}: {path}", no_wrap=True)
+
+
+def describe_sizes(of_run: bool) -> str:
+    """What the sizes of layers are; which units are constant is known of runs alone."""
+    constant = "constant, or " if of_run else ""
+    return (
+        "Norm: root of the sum of squares. Spectral norm: the most that a layer lengthens a "
+        f"vector. Stable rank: (norm / spectral norm)². Dead units: {constant}without a weight."
+    )
 
 
 def _file_lines(file: Inspected) -> Iterator[Any]:
     """Gini of every layer of a file, beside its value under the laws that weights start from."""
     law_ginis = {law: measures["gini"] for law, measures in spread.references().items()}
-    yield _unbroken(str(file.path))
+    yield printable_text(file.path, no_wrap=True)
     table = _table_of_layers("Gini of |w|: 0 is uniform")
     for heading in ("in → out", "weights", "start", "Gaussian", "by unit", "shuffled"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -128,13 +135,6 @@ def _sizes(files: Sequence[Inspected]) -> Iterator[Table]:
         yield table
 
 
-def _unbroken(line: str) -> Text:
-    """A line that is not folded, so that a name of a file can be copied."""
-    text = printable_text(line)
-    text.no_wrap = True
-    return text
-
-
 def _table_of_layers(title: str, first: str = "layer") -> Table:
     """A table with room for long names of layers, whatever the width of the terminal."""
     table = Table(title=printable_text(title), title_justify="left", box=box.SIMPLE)
@@ -146,7 +146,7 @@ def _side_by_side_lines(files: Sequence[Inspected]) -> Iterator[Any]:
     """Gini of every layer in several files, a few a table, and the difference between two."""
     names = list(dict.fromkeys(name for file in files for name in file.layers))
     for i, file in enumerate(files, start=1):
-        yield _unbroken(f"file {i}: {file.path}")
+        yield printable_text(f"file {i}: {file.path}", no_wrap=True)
     for start in range(0, len(files), _SIDE_BY_SIDE):
         shown = files[start : start + _SIDE_BY_SIDE]
         table = _table_of_layers("Gini of |w|: 0 is uniform")

@@ -46,7 +46,7 @@ def result_lines(
     """The answer in words and as a picture, and the numbers behind it."""
     if interrupted:
         compared = " and compared" if len(summary["conditions"]) > 1 else ""
-        done = f" {wording.seeds_are(summary['n_seeds'])} complete{compared}."
+        done = f" {_seeds_are(summary['n_seeds'])} complete{compared}."
         resume = " Go on with the same command and --resume --out FOLDER, the folder below."
         yield Text.assemble(("Interrupted:", "bold"), done, resume)
     if len(summary["conditions"]) > 1:
@@ -109,9 +109,13 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
                 (f"{len(diverged)} {networks} of {printable(name)} diverged:", "bold"),
                 f" {its} loss was not finite, or ten times that before training. "
                 f"Left out with {its} {seeds}, {', '.join(map(str, diverged))}; "
-                f"{wording.seeds_are(condition['n_compared'])} {'compared' if others else 'left'}. "
+                f"{_seeds_are(condition['n_compared'])} {'compared' if others else 'left'}. "
                 "Try a smaller --learning-rate.",
             )
+
+
+def _seeds_are(n: int) -> str:
+    return f"{wording.count_seeds(n)} {'is' if n == 1 else 'are'}"
 
 
 def _picture_table(picture: dict[tuple[str, int], dict[str, wording.Cell]], several: bool) -> Table:

@@ -23,9 +23,9 @@ def printable(text: object) -> str:
     )
 
 
-def printable_text(text: object, style: str = "") -> Text:
-    """A user's text, made printable, in a style."""
-    return Text(printable(text), style=style)
+def printable_text(text: object, style: str = "", no_wrap: bool | None = None) -> Text:
+    """A user's text, made printable; if `no_wrap`, a line that can be copied whole."""
+    return Text(printable(text), style=style, no_wrap=no_wrap)
 
 
 def or_dash(value: float, form: str) -> str:

@@ -92,20 +92,6 @@ def starts(ginis: Mapping[str, float]) -> str:
     return laws + (keras if "truncated normal" in ginis else "")
 
 
-def describe_sizes(of_run: bool) -> str:
-    """What the sizes of layers are; which units are constant is known of runs alone.
-
-    Example:
-      >>> print(describe_sizes(of_run=False).rpartition(". ")[2])
-      Dead units: without a weight.
-    """
-    constant = "constant, or " if of_run else ""
-    return (
-        "Norm: root of the sum of squares. Spectral norm: the most that a layer lengthens a "
-        f"vector. Stable rank: (norm / spectral norm)². Dead units: {constant}without a weight."
-    )
-
-
 def question(names: Sequence[str]) -> str:
     """The question that the conditions [C], the baseline first, answer.
 
@@ -197,16 +183,6 @@ def count_seeds(n_seeds: int) -> str:
       1 seed, 2 seeds
     """
     return "1 seed" if n_seeds == 1 else f"{n_seeds} seeds"
-
-
-def seeds_are(n_seeds: int) -> str:
-    """So many seeds as the subject of a sentence.
-
-    Example:
-      >>> print(seeds_are(1), "left;", seeds_are(2), "left")
-      1 seed is left; 2 seeds are left
-    """
-    return f"{count_seeds(n_seeds)} {'is' if n_seeds == 1 else 'are'}"
 
 
 def seeds_note(n_seeds: int) -> str:
