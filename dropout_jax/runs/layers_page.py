@@ -14,20 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from dropout_jax.analysis.uniformity import Profile
-from dropout_jax.runs import page_panels, panels
+from dropout_jax.runs import page_panels, panels, style
 from dropout_jax.runs.page import template
 from dropout_jax.runs.page_panels import PANEL_STYLE, Panel, new_panel
-from dropout_jax.runs.style import (
-    GREY,
-    STYLE,
-    Figure,
-    colour,
-    condition_numbers,
-    legend,
-    line,
-    marker,
-    short_names,
-)
 from dropout_jax.runs.svg import inline_svg
 from dropout_jax.runs.wording import GINI, describe_differences, starts
 
@@ -78,8 +67,8 @@ class LayersShown(NamedTuple):
     remarks: Sequence[str] = ()
 
 
-@mpl.rc_context(STYLE)
-def figures(shown: LayersShown) -> dict[str, Figure]:
+@mpl.rc_context(style.STYLE)
+def figures(shown: LayersShown) -> dict[str, style.Figure]:
     """The figures of layers by file name: Gini layer by layer, sorted, Lorenz curves, differences.
 
     Example:
@@ -100,13 +89,13 @@ def figures(shown: LayersShown) -> dict[str, Figure]:
       >>> print("kernel: Lorenz curve" in page(shown))
       True
     """
-    depth = Figure(figsize=(7.2, 1.4 + 0.2 * len(shown.starts)), layout="constrained")
+    depth = style.Figure(figsize=(7.2, 1.4 + 0.2 * len(shown.starts)), layout="constrained")
     axes = depth.subplots()
     _draw_depth(axes, shown)
-    handles = legend(list(shown.lines))
-    for handle, c in zip(handles, condition_numbers(shown.lines).values(), strict=True):
-        handle.set_marker(marker(c))
-    start = Line2D([], [], color=GREY, ls="--", marker="|", label="start: the usual law")
+    handles = style.legend(list(shown.lines))
+    for handle, c in zip(handles, style.condition_numbers(shown.lines).values(), strict=True):
+        handle.set_marker(style.marker(c))
+    start = Line2D([], [], color=style.GREY, ls="--", marker="|", label="start: the usual law")
     axes.legend(handles=[*handles, start], loc="upper left", bbox_to_anchor=(1, 1))
     depth.suptitle("Gini index of |w|, layers in the order of their names", size=10)
     drawn = {
@@ -115,19 +104,20 @@ def figures(shown: LayersShown) -> dict[str, Figure]:
         "lorenz": _plot_profiles(shown, "lorenz", "Lorenz curves of |w|: share of the sum"),
     }
     if shown.differences:
-        figure = Figure(figsize=(7.2, 1.2 + 0.24 * len(shown.differences)), layout="constrained")
+        height = 1.2 + 0.24 * len(shown.differences)
+        figure = style.Figure(figsize=(7.2, height), layout="constrained")
         _draw_differences(figure.subplots(), shown)
         figure.suptitle("Difference in Gini, against minus baseline; 95 % interval", size=10)
         drawn["differences"] = figure
     return drawn
 
 
-def _plot_profiles(shown: LayersShown, part: _Part, title: str) -> Figure:
+def _plot_profiles(shown: LayersShown, part: _Part, title: str) -> style.Figure:
     """A panel for each layer."""
-    n, labels, top = len(shown.starts), short_names(shown.starts), _largest_weight(shown)
+    n, labels, top = len(shown.starts), style.short_names(shown.starts), _largest_weight(shown)
     n_columns = min(n, _COLUMNS)
     n_rows = ceil(n / n_columns)
-    figure = Figure(figsize=(max(2.6 * n_columns, 4), 2.3 * n_rows + 1), layout="constrained")
+    figure = style.Figure(figsize=(max(2.6 * n_columns, 4), 2.3 * n_rows + 1), layout="constrained")
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
     for axes, layer in zip(grid.ravel(), shown.starts, strict=False):
         _draw_profiles(axes, shown, layer, part, top)
@@ -137,8 +127,9 @@ def _plot_profiles(shown: LayersShown, part: _Part, title: str) -> Figure:
     for axes in grid.ravel()[max(n - n_columns, 0) : n]:
         axes.set_xlabel("fraction, from the smallest")
         axes.tick_params(labelbottom=True)
-    start = Line2D([], [], color=GREY, ls="--", label="start: the usual law")
-    figure.legend(handles=[*legend(list(shown.groups)), start], loc="outside lower center", ncols=3)
+    start = Line2D([], [], color=style.GREY, ls="--", label="start: the usual law")
+    handles = [*style.legend(list(shown.groups)), start]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     figure.suptitle(title, size=10)
     return figure
 
@@ -160,7 +151,7 @@ def page(shown: LayersShown) -> str:
 @mpl.rc_context(PANEL_STYLE)
 def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
     """The small pictures of the page, with the same in words."""
-    left = min(0.35 + 0.064 * max(map(len, short_names(shown.starts).values())), _LEFT)
+    left = min(0.35 + 0.064 * max(map(len, style.short_names(shown.starts).values())), _LEFT)
     figure, axes = new_panel("", height=0.6 + 0.17 * len(shown.starts), left=left)
     _draw_depth(axes, shown)
     ginis = "; ".join(
@@ -191,14 +182,15 @@ def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
 
 def _draw_depth(ax: Axes, shown: LayersShown) -> None:
     """Draw the Gini index of each layer, from top to bottom: mean and range of each line."""
-    y, labels = np.arange(len(shown.starts)), short_names(shown.starts)
-    ax.plot([start.gini for start in shown.starts.values()], y, color=GREY, ls="--", marker="|")
-    for title, c in condition_numbers(shown.lines).items():
-        known = np.ma.masked_invalid(shown.lines[title])
+    y, labels = np.arange(len(shown.starts)), style.short_names(shown.starts)
+    usual = [start.gini for start in shown.starts.values()]
+    ax.plot(usual, y, color=style.GREY, ls="--", marker="|")
+    for title, c in style.condition_numbers(shown.lines).items():
+        colour, known = style.colour(c), np.ma.masked_invalid(shown.lines[title])
         low, high = (ends.filled(np.nan) for ends in (known.min(axis=0), known.max(axis=0)))
-        ax.fill_betweenx(y, low, high, color=colour(c), alpha=0.25, lw=0)
+        ax.fill_betweenx(y, low, high, color=colour, alpha=0.25, lw=0)
         mean = _mean_line(shown.lines[title])
-        ax.plot(mean, y, color=colour(c), ls=line(c), lw=1.2, marker=marker(c), ms=4)
+        ax.plot(mean, y, color=colour, ls=style.line(c), lw=1.2, marker=style.marker(c), ms=4)
     ax.set_yticks(y, list(labels.values()))
     ax.set_ylim(len(y) - 0.5, -0.5)
     ax.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
@@ -223,7 +215,7 @@ def _draw_profiles(ax: Axes, shown: LayersShown, layer: str, part: _Part, top: f
     start = np.asarray(getattr(shown.starts[layer].profile, part))
     draw = panels.draw_sorted if part == "relative" else panels.draw_lorenz
     draw(ax, curves)
-    ax.plot(np.linspace(0, 1, len(start)), start, color=GREY, lw=0.9, ls="--")
+    ax.plot(np.linspace(0, 1, len(start)), start, color=style.GREY, lw=0.9, ls="--")
     if not any(np.isfinite(values).any() for values in curves.values()):
         ax.text(0.95, 0.1, "not measured", transform=ax.transAxes, ha="right")
     ax.set_xlim(0, 1)
@@ -233,7 +225,7 @@ def _draw_profiles(ax: Axes, shown: LayersShown, layer: str, part: _Part, top: f
 
 def _draw_differences(ax: Axes, shown: LayersShown) -> None:
     """Draw differences of the group `against` with intervals."""
-    labels = short_names(row["layer"] for row in shown.differences)
+    labels = style.short_names(row["layer"] for row in shown.differences)
     rows = [{**row, "layer": labels[row["layer"]]} for row in shown.differences]
     panels.draw_differences(ax, rows, {"against": 1})
     ax.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))

@@ -14,21 +14,8 @@ import numpy as np
 from markupsafe import Markup
 
 from dropout_jax.analysis.uniformity import Profile
-from dropout_jax.runs import page_panels
+from dropout_jax.runs import page_panels, wording
 from dropout_jax.runs.verdicts import verdict
-from dropout_jax.runs.wording import (
-    ADJUSTED,
-    GINI,
-    SHOWN,
-    describe_condition,
-    explain_views,
-    flat,
-    legend,
-    picture,
-    sort_by_view,
-    view_name,
-    why_l2,
-)
 
 _STYLE = (  # of an answer that stands alone; a page has its own
     "<style>.picture .more-uniform { color: #00795a; font-weight: 600 } "
@@ -98,16 +85,16 @@ def render(contents: Contents) -> str:
     rows, own = summary["comparisons"], summary.get("own_metrics", ())
     return template("page").render(
         contents._asdict(),
-        views=[ADJUSTED, *explain_views(row["view"] for row in rows)],
-        view_name=view_name,
-        why_l2=why_l2(summary),
+        views=[wording.ADJUSTED, *wording.explain_views(row["view"] for row in rows)],
+        view_name=wording.view_name,
+        why_l2=wording.why_l2(summary),
         comparisons=[
-            row for name in names for row in sort_by_view(rows) if row["condition"] == name
+            row for name in names for row in wording.sort_by_view(rows) if row["condition"] == name
         ],
         names=names,
         of_mlp=of_mlp,
         described={
-            name: describe_condition(h, of_mlp) for name, h in summary["conditions"].items()
+            name: wording.describe_condition(h, of_mlp) for name, h in summary["conditions"].items()
         },
         answer_html=_answer(summary, contents.answer),
         swatches=page_panels.swatches(names),
@@ -133,8 +120,8 @@ def render(contents: Contents) -> str:
         ],
         weight_table=_weight_table(contents.magnitudes),
         measures=list(dict.fromkeys(row["measure"] for row in rows)),
-        settings=flat(contents.settings),
-        environment=flat(contents.environment),
+        settings=wording.flat(contents.settings),
+        environment=wording.flat(contents.environment),
     )
 
 
@@ -156,11 +143,11 @@ def _answer(summary: Mapping[str, Any], sentences: Sequence[str]) -> Markup:
     """The sentences and the picture-table."""
     html = template("answer").render(
         sentences=sentences,
-        picture=picture(summary),
-        headings=["weights"] if "layers" in summary else list(SHOWN.values()),
-        legend=legend(summary),
+        picture=wording.picture(summary),
+        headings=["weights"] if "layers" in summary else list(wording.SHOWN.values()),
+        legend=wording.legend(summary),
         kernels=summary.get("layers"),
-        gini=GINI,
+        gini=wording.GINI,
     )
     return Markup(html)
 

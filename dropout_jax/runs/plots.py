@@ -15,29 +15,17 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, Profile
-from dropout_jax.runs import panels
-from dropout_jax.runs.style import (
-    GREY,
-    SLIDE,
-    STYLE,
-    Figure,
-    colour,
-    condition_numbers,
-    draw_bands,
-    label,
-    legend,
-    marker,
-)
+from dropout_jax.runs import panels, style
 from dropout_jax.runs.wording import count_seeds, explain_views
 
 
-@mpl.rc_context(STYLE)
+@mpl.rc_context(style.STYLE)
 def plot_weights(
     magnitudes: Mapping[str, Mapping[str, np.ndarray]],
     gini: Mapping[str, Mapping[str, float]],
     changes: Mapping[str, Mapping[str, float]] | None = None,
     of_mlp: bool = True,
-) -> Figure:
+) -> style.Figure:
     """The lecture's plot: weight magnitude against weight index, conditions side by side.
 
     Args:
@@ -55,9 +43,10 @@ def plot_weights(
     """
     names = list(magnitudes)
     titles = list(magnitudes[names[0]])
-    numbers = condition_numbers(gini)
+    numbers = style.condition_numbers(gini)
     width = max(min(3.6, 13 / len(names)), 2.4)  # of a column
-    figure = Figure(figsize=(width * len(names), 1.9 * len(titles) + 0.7), layout="constrained")
+    size = (width * len(names), 1.9 * len(titles) + 0.7)
+    figure = style.Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(titles), len(names), sharey="row", squeeze=False)
     for row, title in zip(grid, titles, strict=True):
         top = panels.largest(magnitudes[name][title] for name in names)
@@ -85,7 +74,7 @@ def plot_weights(
     band = "middle 90 %, its upper edge black"
     handles = [
         Line2D([], [], color="black", lw=0.8, label="mean"),
-        Patch(fc=(GREY, panels.BAND), ec="black", lw=0.7, label=band),
+        Patch(fc=(style.GREY, panels.BAND), ec="black", lw=0.7, label=band),
     ]
     if changes:
         over_seeds = f"mean difference: from {names[0]}, over seeds"
@@ -94,8 +83,10 @@ def plot_weights(
     return figure
 
 
-@mpl.rc_context(STYLE)
-def plot_profiles(names: Sequence[str], profiles: Mapping[str, Profile], quantity: str) -> Figure:
+@mpl.rc_context(style.STYLE)
+def plot_profiles(
+    names: Sequence[str], profiles: Mapping[str, Profile], quantity: str
+) -> style.Figure:
     """Sorted magnitudes, Lorenz curves and their change; seeds are bands that show the range.
 
     The change is that from the first condition, seed by seed.
@@ -114,21 +105,21 @@ def plot_profiles(names: Sequence[str], profiles: Mapping[str, Profile], quantit
       / mean
     """
     n_seeds = np.shape(next(iter(profiles.values())).lorenz)[1]
-    width = max(3.2 * len(profiles) + 0.4, SLIDE[0])
-    figure = Figure(figsize=(width, 8.2), layout="constrained")
+    width = max(3.2 * len(profiles) + 0.4, style.SLIDE[0])
+    figure = style.Figure(figsize=(width, 8.2), layout="constrained")
     grid = figure.subplots(3, len(profiles), squeeze=False, sharex=True)
     for axes in grid[2, 1:]:
         axes.sharey(grid[2, 0])  # so that what is negligible looks so
         axes.tick_params(labelleft=False)
-    for column, (title, profile) in enumerate(profiles.items()):
+    for (title, profile), column in zip(profiles.items(), grid.T, strict=True):
         curves = np.asarray(profile.lorenz)
         drawn = (np.asarray(profile.relative), curves, curves - curves[:1])
         relative, lorenz, change = (dict(zip(names, values, strict=True)) for values in drawn)
-        sorted_axes, lorenz_axes, change_axes = grid[:, column]
+        sorted_axes, lorenz_axes, change_axes = column
         sorted_axes.set_title(_in_lines(title))
         panels.draw_sorted(sorted_axes, relative)
         panels.draw_lorenz(lorenz_axes, lorenz, shaded=True)
-        draw_bands(change_axes, np.linspace(0, 1, curves.shape[-1]), change)
+        style.draw_bands(change_axes, np.linspace(0, 1, curves.shape[-1]), change)
         change_axes.set_xlim(0, 1)
     n, x_label = len(profiles), "fraction, from the smallest"
     if n > 3:  # a slide has no room for a label below each
@@ -141,7 +132,7 @@ def plot_profiles(names: Sequence[str], profiles: Mapping[str, Profile], quantit
     grid[1, 0].set_ylabel("share\nof the sum")
     grid[2, 0].set_ylabel("difference\nin share")
     along = {"rotation": 45, "transform_rotates_text": True, "rotation_mode": "anchor"}
-    grid[1, 0].text(0.45, 0.47, "uniform", color=GREY, ha="center", va="bottom", **along)
+    grid[1, 0].text(0.45, 0.47, "uniform", color=style.GREY, ha="center", va="bottom", **along)
     _add_legend(figure, names)
     _add_title(
         figure,
@@ -158,23 +149,23 @@ def _in_lines(title: str) -> str:
     return title.replace(" (", "\n(")
 
 
-def _add_title(figure: Figure, title: str) -> None:
+def _add_title(figure: style.Figure, title: str) -> None:
     """A title, in lines that fit on a slide."""
-    n_letters = int(SLIDE[0] / 0.075)  # inches that a letter takes
+    n_letters = int(style.SLIDE[0] / 0.075)  # inches that a letter takes
     lines = (part for line in title.splitlines() for part in wrap(line, n_letters))
     figure.suptitle("\n".join(lines), size=10)
 
 
-def _add_legend(figure: Figure, names: Sequence[str]) -> None:
+def _add_legend(figure: style.Figure, names: Sequence[str]) -> None:
     """The legend of conditions, below all panels, where it hides nothing."""
-    handles = legend(names)
+    handles = style.legend(names)
     longest = max(len(line) for handle in handles for line in str(handle.get_label()).split("\n"))
-    n_columns = max(1, int(SLIDE[0] / (0.6 + 0.07 * longest)))  # inches: a line, letters
+    n_columns = max(1, int(style.SLIDE[0] / (0.6 + 0.07 * longest)))  # inches: a line, letters
     figure.legend(handles=handles, loc="outside lower center", ncols=n_columns)
 
 
-@mpl.rc_context(STYLE)
-def plot_differences(comparisons: Sequence[Mapping[str, Any]], measure: str) -> Figure:
+@mpl.rc_context(style.STYLE)
+def plot_differences(comparisons: Sequence[Mapping[str, Any]], measure: str) -> style.Figure:
     """Differences from the baseline with intervals, for every layer and view of one measure.
 
     Args:
@@ -190,12 +181,12 @@ def plot_differences(comparisons: Sequence[Mapping[str, Any]], measure: str) -> 
     """
     rows = [row for row in comparisons if row["measure"] == measure]
     baseline = rows[0]["baseline"]
-    shown = condition_numbers(dict.fromkeys([baseline, *(row["condition"] for row in rows)]))
+    shown = style.condition_numbers(dict.fromkeys([baseline, *(row["condition"] for row in rows)]))
     del shown[baseline]
     n_cells = len({(row["layer"], row["view"]) for row in rows})
     views = explain_views(row["view"] for row in rows)
     height = (0.12 * len(shown) + 0.12) * n_cells + 1.4 + 0.14 * len(views)
-    figure = Figure(figsize=(7.2, height), layout="constrained")
+    figure = style.Figure(figsize=(7.2, height), layout="constrained")
     axes = figure.subplots()
     panels.draw_differences(axes, rows, shown)
     name = measure.replace("_", " ").capitalize()
@@ -205,12 +196,14 @@ def plot_differences(comparisons: Sequence[Mapping[str, Any]], measure: str) -> 
     axes.text(0, 1.01, f"{less} uniform ← ", transform=above, ha="right", va="bottom")
     axes.text(0, 1.01, f" → {more} uniform", transform=above, ha="left", va="bottom")
     marks = [
-        Line2D([], [], color=colour(c), marker=marker(c), ls="", label=label(name))
+        Line2D(
+            [], [], color=style.colour(c), marker=style.marker(c), ls="", label=style.label(name)
+        )
         for name, c in shown.items()
     ]
-    fills = {"negligible": (GREY, panels.PALE), "undecided": "white"}
+    fills = {"negligible": (style.GREY, panels.PALE), "undecided": "white"}
     marks += [
-        Line2D([], [], color=GREY, marker="o", mfc=fill, ls="", label=verdict)
+        Line2D([], [], color=style.GREY, marker="o", mfc=fill, ls="", label=verdict)
         for verdict, fill in fills.items()
     ]
     axes.legend(handles=marks, loc="upper left", bbox_to_anchor=(1, 1))
@@ -221,17 +214,17 @@ def plot_differences(comparisons: Sequence[Mapping[str, Any]], measure: str) -> 
     if 0 in counts:
         heading += "\nno mark: too few live units in a seed, or diverged"
     figure.suptitle(heading, size=10)
-    figure.supxlabel("\n".join(views), size=9, x=0.02, ha="left", color=GREY)
+    figure.supxlabel("\n".join(views), size=9, x=0.02, ha="left", color=style.GREY)
     return figure
 
 
-@mpl.rc_context(STYLE)
+@mpl.rc_context(style.STYLE)
 def plot_curves(
     names: Sequence[str],
     epochs: np.ndarray,
     curves: Mapping[str, np.ndarray],
     own: Sequence[str] = (),
-) -> Figure:
+) -> style.Figure:
     """Learning curves: mean and range over seeds of each condition.
 
     Args:
@@ -249,7 +242,7 @@ def plot_curves(
       ['train loss', 'test loss', 'train error', 'test error']
     """
     n_rows, n_seeds = len(curves) // 2, next(iter(curves.values())).shape[1]
-    figure = Figure(figsize=(7.2, 2.7 * n_rows), layout="constrained")
+    figure = style.Figure(figsize=(7.2, 2.7 * n_rows), layout="constrained")
     grid = figure.subplots(n_rows, 2, sharex=True, squeeze=False)
     for axes, (name, values) in zip(grid.ravel(), curves.items(), strict=True):
         split, metric = name.split("_")

@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as _Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import Locator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 # Okabe & Ito's palette: colour-blind readers can tell the colours apart. The other five are darker.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -171,18 +171,15 @@ def legend(names: Sequence[str]) -> list[Line2D]:
     ]
 
 
-class _LogTicks(Locator):
+class _LogTicks(MaxNLocator):
     """Ticks at multiples of powers of ten; at some of the powers, 1 among them, if few fit.
 
     Where fewer than two of the multiples are, ticks are as on a linear axis.
     """
 
     def __init__(self, multiples: Sequence[float]) -> None:
+        super().__init__(4)
         self._multiples = multiples
-
-    def __call__(self) -> Any:
-        axis: Any = self.axis
-        return self.tick_values(*axis.get_view_interval())
 
     def tick_values(self, vmin: float, vmax: float) -> Any:
         """The ticks between two values."""
@@ -198,7 +195,7 @@ class _LogTicks(Locator):
         dense = np.outer(10**powers, self._multiples).ravel()
         if _within(dense, vmin, vmax).size > 1:
             return dense
-        return _within(np.asarray(MaxNLocator(4).tick_values(vmin, vmax)), vmin, vmax)
+        return _within(np.asarray(super().tick_values(vmin, vmax)), vmin, vmax)
 
 
 def _within(ticks: np.ndarray, low: float, high: float) -> np.ndarray:
