@@ -52,12 +52,8 @@ def layers_shown(
     else:
         lines = {title: _gini(first, names, view) for view, title in _VIEWS.items()}
     rows = [
-        {
-            **row,
-            "layer": printable(row["layer"]),
-            "view": _VIEWS[row["view"]],
-            "condition": "against",
-        }
+        row
+        | {"layer": printable(row["layer"]), "view": _VIEWS[row["view"]], "condition": "against"}
         for row in compared
     ]
     return LayersShown(

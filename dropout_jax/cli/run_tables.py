@@ -102,13 +102,11 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
         yield Text(line, "dim")
     for name, condition in conditions.items():
         if diverged := condition["diverged_seeds"]:
-            networks, its, seeds = "networks", "their", "seeds"
-            if len(diverged) == 1:
-                networks, its, seeds = "network", "its", "seed"
+            s, its = ("s", "their") if len(diverged) > 1 else ("", "its")
             yield Text.assemble(
-                (f"{len(diverged)} {networks} of {printable(name)} diverged:", "bold"),
+                (f"{len(diverged)} network{s} of {printable(name)} diverged:", "bold"),
                 f" {its} loss was not finite, or ten times that before training. "
-                f"Left out with {its} {seeds}, {', '.join(map(str, diverged))}; "
+                f"Left out with {its} seed{s}, {', '.join(map(str, diverged))}; "
                 f"{_seeds_are(condition['n_compared'])} {'compared' if others else 'left'}. "
                 "Try a smaller --learning-rate.",
             )
@@ -126,7 +124,6 @@ def _picture_table(picture: dict[tuple[str, int], dict[str, wording.Cell]], seve
     table.add_column("layer", justify="right")
     for view in views:
         table.add_column(view)
-    previous = None
     for (name, layer), cells in picture.items():
         drawn = [
             Text(f"{cell.mark} {cell.verdict:<12} {cell.text}", _STYLES.get(cell.verdict, "dim"))
@@ -134,9 +131,8 @@ def _picture_table(picture: dict[tuple[str, int], dict[str, wording.Cell]], seve
             else ""
             for view in views
         ]
-        first = [printable_text(name if name != previous else "")] if several else []
+        first = [printable_text("" if layer else name)] if several else []
         table.add_row(*first, str(layer), *drawn)
-        previous = name
     return table
 
 

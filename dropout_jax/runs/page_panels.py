@@ -170,10 +170,8 @@ def difference_panels(
         axes.set_xlim(-top, top)
         axes.xaxis.set_major_locator(MaxNLocator(3))  # whose labels fit on a phone
         caption = f"{name} minus {names[0]}"
-        svg = inline_svg(
-            figure, f"differences{c}", describe_differences(sort_by_view(shown), caption)
-        )
-        drawn.append(Panel(svg, caption, {}))
+        description = describe_differences(sort_by_view(shown), caption)
+        drawn.append(Panel(inline_svg(figure, f"differences{c}", description), caption, {}))
     return drawn
 
 

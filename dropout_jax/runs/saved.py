@@ -160,10 +160,9 @@ def _curve(path: Path, labels: list[str]) -> tuple[np.ndarray, Curve]:
     rows = _rows(path, labels)
     epochs = np.unique([int(row["epoch"]) for row in rows])
 
-    shape = (len(labels), -1, len(epochs))
-
     def column(name: str) -> Any:
-        return np.array([row[name] for row in rows], np.float32).reshape(shape)
+        numbers = np.array([row[name] for row in rows], np.float32)
+        return numbers.reshape(len(labels), -1, len(epochs))
 
     train, test = (
         Metrics(*(column(f"{split}_{metric}") for metric in Metrics._fields))
