@@ -9,11 +9,6 @@ import tyro
 PRNG = "threefry2x32"  # JAX's default, which an environment variable could change
 ROOT_SEED = 0
 RATES = (0.5,)  # of `compare`, unless others are given
-UNRECORDED_OPTIONS = (  # how a run is made, not what it is
-    *("out", "overwrite", "resume", "checkpoint_seconds", "tensorboard", "data_dir", "memory"),
-    *("all_views", "open"),
-    *("distributed", "coordinator", "num_processes", "process_id"),
-)
 
 
 def _by_default(what: str, metavar: str | None = None) -> Any:

@@ -11,21 +11,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dropout_jax.cli.arguments import (
-    PRNG,
-    RATES,
-    ROOT_SEED,
-    UNRECORDED_OPTIONS,
-    Compare,
-    Networks,
-    Train,
-)
+from dropout_jax.cli.arguments import PRNG, RATES, ROOT_SEED, Compare, Networks, Train
 from dropout_jax.cli.checks import as_typed, requirement
 
 if TYPE_CHECKING:
     from dropout_jax.data import Dataset
     from dropout_jax.training.config import Config, Hparams
 
+UNRECORDED_OPTIONS = (  # how a run is made, not what it is
+    *("out", "overwrite", "resume", "checkpoint_seconds", "tensorboard", "data_dir", "memory"),
+    *("all_views", "open"),
+    *("distributed", "coordinator", "num_processes", "process_id"),
+)
 _KEYS = ("rates", "learning_rate", "momentum", "weight_decay", "max_norm")
 _Value = float | tuple[float, ...]
 Conditions = dict[str, dict[str, _Value]]  # {name: {key: value}}, the baseline first

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from dropout_jax.analysis import statistics
-from dropout_jax.cli.arguments import PRNG, ROOT_SEED, UNRECORDED_OPTIONS, Compare
-from dropout_jax.cli.conditions import make_config, read_conditions, settings
+from dropout_jax.cli.arguments import PRNG, ROOT_SEED, Compare
+from dropout_jax.cli.conditions import UNRECORDED_OPTIONS, make_config, read_conditions, settings
 from dropout_jax.cli.main import run_command
 from dropout_jax.data import load_dataset
 from dropout_jax.inspection.measures import inspect
