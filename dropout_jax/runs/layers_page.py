@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.runs import page_panels, panels, style
-from dropout_jax.runs.page import template
+from dropout_jax.runs.page import TEMPLATES
 from dropout_jax.runs.page_panels import PANEL_STYLE, Panel, new_panel
 from dropout_jax.runs.svg import inline_svg
 from dropout_jax.runs.wording import GINI, describe_differences, starts
@@ -136,7 +136,7 @@ def _plot_profiles(shown: LayersShown, part: _Part, title: str) -> style.Figure:
 
 def page(shown: LayersShown) -> str:
     """All of it as one page of HTML that needs no other file."""
-    return template("layers").render(
+    return TEMPLATES.get_template("layers.html.jinja").render(
         shown._asdict() | {"tables": {table.name: table for table in shown.tables}},
         names=list(shown.groups),
         swatches=page_panels.swatches(list(shown.lines)) | page_panels.swatches(list(shown.groups)),

@@ -17,6 +17,11 @@ from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.runs import page_panels, wording
 from dropout_jax.runs.verdicts import verdict
 
+TEMPLATES = jinja2.Environment(  # of this folder
+    loader=jinja2.PackageLoader("dropout_jax.runs", ""),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+)
 _STYLE = (  # of an answer that stands alone; a page has its own
     "<style>.picture .more-uniform { color: #00795a; font-weight: 600 } "
     ".picture .less-uniform { color: #c04f00; font-weight: 600 }</style>"
@@ -83,7 +88,7 @@ def render(contents: Contents) -> str:
     summary, layers = contents.summary, list(contents.magnitudes)
     names, of_mlp = list(summary["conditions"]), "layers" not in summary
     rows, own = summary["comparisons"], summary.get("own_metrics", ())
-    return template("page").render(
+    return TEMPLATES.get_template("page.html.jinja").render(
         contents._asdict(),
         views=[wording.ADJUSTED, *wording.explain_views(row["view"] for row in rows)],
         view_name=wording.view_name,
@@ -141,7 +146,7 @@ def answer(summary: Mapping[str, Any]) -> str:
 
 def _answer(summary: Mapping[str, Any], sentences: Sequence[str]) -> Markup:
     """The sentences and the picture-table."""
-    html = template("answer").render(
+    html = TEMPLATES.get_template("answer.html.jinja").render(
         sentences=sentences,
         picture=wording.picture(summary),
         headings=["weights"] if "layers" in summary else list(wording.SHOWN.values()),
@@ -150,18 +155,6 @@ def _answer(summary: Mapping[str, Any], sentences: Sequence[str]) -> Markup:
         gini=wording.GINI,
     )
     return Markup(html)
-
-
-def template(name: str) -> jinja2.Template:
-    """A template of this folder; it escapes every name.
-
-    Example:
-      >>> print(template("script").render()[:8])
-      <script>
-    """
-    here = jinja2.PackageLoader("dropout_jax.runs", "")
-    environment = jinja2.Environment(loader=here, autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.get_template(f"{name}.html.jinja")
 
 
 def _most_changed_layer(rows: Sequence[Mapping[str, Any]]) -> int:
