@@ -136,7 +136,7 @@ def check(folder: Path, identity: dict[str, Any], overwrite: bool, resume: bool)
     if mark is None:
         raise ValueError(f"out must be a new or empty folder or an earlier run, got {folder}")
     if resume:
-        for name, value in json.loads(json.dumps(identity)).items():
+        for name, value in identity.items():
             if (earlier := mark.identity.get(name)) != value:
                 raise ValueError(f"{folder} holds another run: {name} was {earlier}, got {value}")
         return mark
