@@ -15,12 +15,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from dropout_jax.analysis.uniformity import Profile
-from dropout_jax.runs import panels
-from dropout_jax.runs.style import STYLE, colour, condition_numbers, line
+from dropout_jax.runs import panels, style
 from dropout_jax.runs.svg import inline_svg
 from dropout_jax.runs.wording import describe_differences, sort_by_view
 
-PANEL_STYLE = {**STYLE, "font.size": 8, "axes.labelpad": 6}  # a page may enlarge the text
+PANEL_STYLE = {**style.STYLE, "font.size": 8, "axes.labelpad": 6}  # a page may enlarge the text
 
 
 class Panel(NamedTuple):
@@ -64,9 +63,9 @@ def swatches(names: Sequence[str]) -> dict[str, Markup]:
       True
     """
     drawn = {}
-    for name, c in condition_numbers(names).items():
+    for name, c in style.condition_numbers(names).items():
         figure = Figure(figsize=(0.42, 0.11))
-        figure.add_artist(Line2D([0, 1], [0.5, 0.5], color=colour(c), ls=line(c)))
+        figure.add_artist(Line2D([0, 1], [0.5, 0.5], color=style.colour(c), ls=style.line(c)))
         drawn[name] = inline_svg(figure, f"swatch{c}")
     return drawn
 
@@ -91,7 +90,7 @@ def weight_panels(
     for l, (layer, of_conditions) in enumerate(magnitudes.items()):
         baseline, *_ = of_conditions
         top = panels.largest(of_conditions.values())
-        for name, c in condition_numbers(of_conditions).items():
+        for name, c in style.condition_numbers(of_conditions).items():
             a = of_conditions[name]
             figure, axes = new_panel("weight index", "|w|")
             panels.draw_weights(axes, a, top, c)
@@ -162,7 +161,7 @@ def difference_panels(
     ends = np.array([[row["ci_low"], row["ci_high"]] for row in rows], float)
     top = 1.05 * (panels.largest(np.abs(ends)) or 1.0)
     drawn = []
-    for name, c in list(condition_numbers(names).items())[1:]:
+    for name, c in list(style.condition_numbers(names).items())[1:]:
         shown = [row for row in rows if row["condition"] == name]
         x_label = "difference in Gini (left: more uniform)"
         figure, axes = new_panel(x_label, height=0.6 + 0.17 * len(shown), left=1.8)

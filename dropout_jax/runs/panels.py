@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from dropout_jax.runs.style import GREY, STRIPE, colour, draw_bands, log_scale, marker
+from dropout_jax.runs import style
 from dropout_jax.runs.wording import sort_by_view, view_name
 
 BAND = 0.3  # opacity of the band of weights, which lies on their points
@@ -39,8 +39,7 @@ def draw_weights(ax: Axes, magnitudes: np.ndarray, top: float, c: int) -> None:
     no unit is live.
 
     Example:
-      >>> from matplotlib.figure import Figure
-      >>> ax = Figure().subplots()
+      >>> ax = style.Figure().subplots()
       >>> draw_weights(ax, np.array([0.1, 0.3]), 0.3, 0)
       >>> print(*ax.lines[0].get_ydata())
       0.2 0.2
@@ -50,11 +49,11 @@ def draw_weights(ax: Axes, magnitudes: np.ndarray, top: float, c: int) -> None:
         windows = np.array_split(magnitudes, min(40, ceil(n / 50)))  # of about 50 weights or more
         low, high = np.transpose([np.quantile(window, (0.05, 0.95)) for window in windows])
         edges = np.cumsum([0, *map(len, windows)])
-        ax.stairs(high, edges, baseline=low, fill=True, color=GREY, alpha=BAND, zorder=1.5)
+        ax.stairs(high, edges, baseline=low, fill=True, color=style.GREY, alpha=BAND, zorder=1.5)
         ax.stairs(high, edges, baseline=None, color="black", lw=0.7, zorder=2)
     size = 0.5 if n > 20_000 else 2.5
     ax.scatter(  # not antialiased: as sharp, and the file is a third of the size
-        np.arange(n), magnitudes, s=size, color=colour(c), lw=0, aa=False, rasterized=True
+        np.arange(n), magnitudes, s=size, color=style.colour(c), lw=0, aa=False, rasterized=True
     )
     ax.axhline(magnitudes.mean() if n else np.nan, color="black", lw=0.8)
     if not np.isfinite(magnitudes).any():
@@ -69,16 +68,15 @@ def draw_sorted(ax: Axes, relative: Mapping[str, np.ndarray]) -> None:
     """Draw magnitudes in units of their mean, sorted, {condition: [S, Q]}; flat at 1 is uniform.
 
     Example:
-      >>> from matplotlib.figure import Figure
-      >>> ax = Figure().subplots()
+      >>> ax = style.Figure().subplots()
       >>> draw_sorted(ax, {"none": np.ones((3, 101))})  # seeds, fractions
       >>> print(ax.get_yscale())
       log
     """
     n_points = next(iter(relative.values())).shape[-1]
-    ax.axhline(1, color=GREY, lw=0.8, ls=":")
-    draw_bands(ax, np.linspace(0, 1, n_points), relative)
-    log_scale(ax, (1, 3))
+    ax.axhline(1, color=style.GREY, lw=0.8, ls=":")
+    style.draw_bands(ax, np.linspace(0, 1, n_points), relative)
+    style.log_scale(ax, (1, 3))
     shown = [values[..., n_points // 20 :] for values in relative.values()]  # the smallest go to 0
     low = min(np.nan_to_num(values, nan=1).min() for values in shown)
     ax.set_ylim(max(0.8 * low, 1e-2), 1.3 * largest(relative.values()))
@@ -91,18 +89,18 @@ def draw_lorenz(ax: Axes, lorenz: Mapping[str, np.ndarray], shaded: bool = False
     without the factor N/(N - 1).
 
     Example:
-      >>> from matplotlib.figure import Figure
-      >>> ax = Figure().subplots()
+      >>> ax = style.Figure().subplots()
       >>> draw_lorenz(ax, {"none": np.ones((3, 101))})  # seeds, fractions
       >>> print(len(ax.lines))  # the diagonal, and one of each condition
       2
     """
     first = next(iter(lorenz.values()))
     fractions = np.linspace(0, 1, first.shape[-1])
-    ax.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
-    draw_bands(ax, fractions, lorenz)
+    ax.plot([0, 1], [0, 1], color=style.GREY, lw=0.8, ls=":")
+    style.draw_bands(ax, fractions, lorenz)
     if shaded:
-        ax.fill_between(fractions, first.mean(axis=0), fractions, color=GREY, alpha=0.12, lw=0)
+        mean = first.mean(axis=0)
+        ax.fill_between(fractions, mean, fractions, color=style.GREY, alpha=0.12, lw=0)
     ax.set_ylim(0, 1)
 
 
@@ -118,10 +116,9 @@ def draw_differences(
       conditions: {name: its number c}, see `style.condition_numbers`.
 
     Example:
-      >>> from matplotlib.figure import Figure
       >>> row = {"condition": "dropout", "layer": 0, "view": "entries", "difference": -0.1}
       >>> row |= {"ci_low": -0.2, "ci_high": -0.05, "verdict": "more uniform"}
-      >>> ax = Figure().subplots()
+      >>> ax = style.Figure().subplots()
       >>> draw_differences(ax, [row], {"dropout": 1})
       >>> print(ax.get_yticklabels()[0].get_text())
       layer 0   weights
@@ -133,21 +130,22 @@ def draw_differences(
         y = cells.index((row["layer"], row["view"]))
         offset = 0.8 / n * (names.index(row["condition"]) - (n - 1) / 2)
         c, middle, verdict = conditions[row["condition"]], row["difference"], row["verdict"]
-        fill = (colour(c), PALE) if verdict.startswith("negligibl") else colour(c)
+        colour = style.colour(c)
+        fill = (colour, PALE) if verdict.startswith("negligibl") else colour
         ax.errorbar(
             middle,
             y + offset,
             xerr=np.maximum([[middle - row["ci_low"]], [row["ci_high"] - middle]], 0),  # rounded
-            fmt=marker(c),
+            fmt=style.marker(c),
             ms=5,
-            color=colour(c),
+            color=colour,
             mfc="white" if verdict == "undecided" else fill,
             capsize=2,
         )
     layers = list(dict.fromkeys(layer for layer, _ in cells))
     for y, (layer, _) in enumerate(cells):
         if layers.index(layer) % 2:
-            ax.axhspan(y - 0.5, y + 0.5, color=STRIPE, lw=0, zorder=-1)
+            ax.axhspan(y - 0.5, y + 0.5, color=style.STRIPE, lw=0, zorder=-1)
     titles = [f"layer {layer}" if isinstance(layer, int) else layer for layer, _ in cells]
     views = [view_name(view) for _, view in cells]
     ax.set_yticks(range(len(cells)), map("{}   {}".format, titles, views))
@@ -169,24 +167,24 @@ def draw_curve(
       own: whether the metric is another one, which has no unit.
 
     Example:
-      >>> from matplotlib.figure import Figure
-      >>> ax = Figure().subplots()
+      >>> ax = style.Figure().subplots()
       >>> draw_curve(ax, np.arange(4), {"none": np.ones((3, 4))}, "error")
       >>> print(ax.get_ylabel())
       %
     """
     if own:
-        draw_bands(ax, epochs, values)
+        style.draw_bands(ax, epochs, values)
         if metric == "loss" and min(losses.min() for losses in values.values()) > 0:
-            log_scale(ax, (1, 2, 5))
+            style.log_scale(ax, (1, 2, 5))
     elif metric == "loss":
-        draw_bands(ax, epochs, {name: np.maximum(losses, 1e-6) for name, losses in values.items()})
+        positive = {name: np.maximum(losses, 1e-6) for name, losses in values.items()}
+        style.draw_bands(ax, epochs, positive)
         if any(np.isfinite(losses).any() for losses in values.values()):  # else it has no log scale
-            log_scale(ax, (1, 2, 5))
+            style.log_scale(ax, (1, 2, 5))
         ax.set_ylabel("nats")
     else:
         per_cent = {name: 100 * errors for name, errors in values.items()}
-        draw_bands(ax, epochs, per_cent)
+        style.draw_bands(ax, epochs, per_cent)
         late = largest(errors[..., len(epochs) // 4 :] for errors in per_cent.values())
         whole = largest(per_cent.values())
         ax.set_ylim(0, max(1.05 * whole if whole < 3 * late else 1.3 * late, 1))
