@@ -29,6 +29,7 @@ _TRANSPOSED = {  # what names convolutions whose channels are the other way roun
     "out-in": r"(?i)transpose|deconv|up_?conv",  # PyTorch
 }
 _TO_HEADS = r"(query|key|value)(_dense)?"  # kernels of attention, [in, heads, size]
+_KERNEL_WORD = r"(kernel|weight|w)(?=([./](raw_)?value)?$)"  # the last one of a path
 _BIAS_OF = {"kernel": "bias", "weight": "bias", "w": "b"}
 
 
@@ -55,7 +56,6 @@ def kernels_in(params: Any, n_leading: int = 0) -> dict[str, Any]:
     kernels are. `n_leading` axes, such as conditions and seeds, lead in every array, and stay.
 
     Example:
-      >>> import numpy as np
       >>> convolution = {"kernel": np.ones((3, 3, 2, 8)), "bias": np.ones(8)}
       >>> found = kernels_in({"params": {"Conv_0": convolution}})
       >>> print({name: kernel.shape for name, kernel in found.items()})
@@ -99,27 +99,18 @@ def as_matrix(
     `n_leading` axes lead, and stay. `shapes` are those of all arrays beside it, by name.
 
     Example:
-      >>> import numpy as np
       >>> print(as_matrix("0.weight", np.ones((10, 64)), "out-in", {}).shape)  # PyTorch's
       (64, 10)
     """
     leading, shape = kernel.shape[:n_leading], kernel.shape[n_leading:]
-    bias = _shape_of_bias(name, shapes)
-    axes = _outputs_by_bias(shape, layout, bias) or _outputs_by_name(
-        shape, layout, name_parts(name)
-    )
+    beside = re.sub(_KERNEL_WORD, lambda found: _BIAS_OF[found[0]], name)
+    bias = shapes.get(beside, ()) if beside != name else ()
+    axes = _outputs_by_bias(shape, layout, bias) or _outputs_by_name(shape, layout, name)
     outputs = sorted(axis % len(shape) for axis in axes)
     inputs = [axis for axis in range(len(shape)) if axis not in outputs]
     order = (*range(n_leading), *(n_leading + axis for axis in (*inputs, *outputs)))
     n_in, n_out = (math.prod(shape[axis] for axis in axes) for axes in (inputs, outputs))
     return kernel.transpose(order).reshape(*leading, n_in, n_out)
-
-
-def _shape_of_bias(name: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape of the bias beside a kernel; () if there is none."""
-    last_word = r"(kernel|weight|w)(?=([./](raw_)?value)?$)"
-    bias = re.sub(last_word, lambda found: _BIAS_OF[found[0]], name)
-    return shapes.get(bias, ()) if bias != name else ()
 
 
 def _outputs_by_bias(
@@ -141,9 +132,10 @@ def _outputs_by_bias(
     return by_size.get(bias[0])
 
 
-def _outputs_by_name(shape: tuple[int, ...], layout: str, words: list[str]) -> tuple[int, ...]:
+def _outputs_by_name(shape: tuple[int, ...], layout: str, name: str) -> tuple[int, ...]:
     """The axes of the outputs that are usual for a kernel with such a path."""
     usual, other = _CHANNELS[layout]
+    words = name_parts(name)
     if layout == "in-out":
         by_channel = len(shape) > 2 and any("depthwise" in word.lower() for word in words)
         to_heads = words[-1] == "kernel" and re.fullmatch(_TO_HEADS, "".join(words[-2:-1]))
