@@ -3,7 +3,7 @@
 Shapes: C conditions, S seeds, L layers, n training examples, Q points of a profile.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dropout_jax.analysis.trees import layers_in
+from dropout_jax.analysis.trees import kernels_in
 from dropout_jax.analysis.uniformity import MEASURES, Profile
 from dropout_jax.analysis.views import LayerViews, Live, layer_views, measure_layer
 from dropout_jax.data import Array
@@ -50,29 +50,30 @@ def measure_member(model: MLP, params: Params, init_params: Params, x_train: Arr
       >>> print(sorted(found.values[0]))
       ['change', 'columns', 'contribution', 'entries', 'path_norm']
     """
-    return _measured(layer_views(model, params, x_train), layers(init_params))
+    init_kernels = [layer["kernel"] for layer in layers(init_params)]
+    return _measured(layer_views(model, params, x_train), init_kernels)
 
 
-@partial(jax.jit, static_argnames="model")
+@jax.jit
 def _measure_kernels(
-    model: Network, params: Params, init_params: Params, live_inputs: Sequence[jax.Array]
+    params: Params, init_params: Params, live_inputs: Sequence[jax.Array]
 ) -> Measured:
     """All measures of the kernels of one member of any network, without what needs activations.
 
     `live_inputs` says which inputs of each kernel count [in]; all its outputs do.
     """
     views = [
-        LayerViews(layer["kernel"], Live(inputs, jnp.ones(layer["kernel"].shape[1], bool)), {})
-        for layer, inputs in zip(layers_in(model, params), live_inputs, strict=True)
+        LayerViews(kernel, Live(inputs, jnp.ones(kernel.shape[1], bool)), {})
+        for kernel, inputs in zip(kernels_in(params).values(), live_inputs, strict=True)
     ]
-    return _measured(views, layers_in(model, init_params))
+    return _measured(views, kernels_in(init_params).values())
 
 
-def _measured(views: Sequence[LayerViews], init_layers: Sequence[dict[str, jax.Array]]) -> Measured:
+def _measured(views: Sequence[LayerViews], init_kernels: Iterable[jax.Array]) -> Measured:
     """All measures of the views of a member's layers."""
     values, profiles = {}, {}
-    for l, (layer, initial) in enumerate(zip(views, init_layers, strict=True)):
-        values[l], profiles[l] = measure_layer(layer, initial["kernel"])
+    for l, (layer, init_kernel) in enumerate(zip(views, init_kernels, strict=True)):
+        values[l], profiles[l] = measure_layer(layer, init_kernel)
     return Measured(values, profiles, [layer.live.inputs for layer in views])
 
 
@@ -97,13 +98,13 @@ def measure_population(
     members = (population.params, population.init_params)
     if isinstance(model, MLP):
         return map_members(measure_member, (model,), members, x_train, devices)
-    trees = (layers_in(model, params, 2) for params in members)
+    kernels = (kernels_in(params, n_leading=2).values() for params in members)
     moved = [
-        (after["kernel"] != before["kernel"]).any(axis=(1, 3)).all(axis=0)
-        for after, before in zip(*trees, strict=True)
+        (after != before).any(axis=(1, 3)).all(axis=0)
+        for after, before in zip(*kernels, strict=True)
     ]
     live = [inputs if inputs.any() else ~inputs for inputs in moved]  # a frozen kernel counts
-    return map_members(_measure_kernels, (model,), members, live, devices)
+    return map_members(_measure_kernels, (), members, live, devices)
 
 
 def tidy(
@@ -111,8 +112,7 @@ def tidy(
 ) -> Iterator[tuple[str, int, int | str, str, str, float]]:
     """Every number as (condition, seed, layer, view, measure, value); `dead` inputs are counted.
 
-    Those of whole networks come first, with an empty layer and view; `epochs` is among them if some
-    member was stopped early.
+    Those of whole networks come first, with an empty layer and view; `epochs` if one stopped early.
 
     Example:
       >>> from dropout_jax.training.epochs import Curve, Metrics
