@@ -172,7 +172,9 @@ def check_examples(
     if not any(jnp.issubdtype(y.dtype, kind) for kind in kinds):
         raise ValueError(f"y{suffix} must hold {hold}, got {y.dtype}{advice}")
     for name, array in (("x", x), ("y", y)):
-        if not _is_finite(array):
+        known = array.size and not isinstance(array, Tracer)
+        # Seen by the least and the largest, as XLA's CPU backend is slow at `all`.
+        if known and not (math.isfinite(array.min()) and math.isfinite(array.max())):
             raise ValueError(f"{name}{suffix} must be finite, got NaN or infinite entries")
     if n_classes is not None and not isinstance(y, Tracer):
         low, high = int(y.min()), int(y.max())
@@ -181,16 +183,6 @@ def check_examples(
                 f"y{suffix} must hold classes 0 … {n_classes - 1}, as many as the network has "
                 f"outputs, got {low} … {high}"
             )
-
-
-def _is_finite(array: Array) -> bool:
-    """Whether all numbers are finite, computed where the array is; True if it is traced or empty.
-
-    By the least and the largest, as XLA's CPU backend is slow at `all`.
-    """
-    if isinstance(array, Tracer) or not array.size:
-        return True
-    return math.isfinite(array.min()) and math.isfinite(array.max())
 
 
 def _as_examples(x: np.ndarray, y: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
