@@ -48,8 +48,7 @@ def measure(kernel: np.ndarray) -> dict[str, dict[str, float]]:
     `entries` are all weights; `columns` are those of one unit, measured and averaged over units.
     `columns_shuffled` is the same after the weights were shuffled over the layer, to at most 256
     units. But for chance it differs from `columns` only if some units have larger weights than
-    others, or a law of their own. A value is NaN where there is no distribution, as with a single
-    input.
+    others, or a law of their own. A value is NaN without a distribution, as with a single input.
 
     Example:
       >>> found = measure(np.array([[1.0, 10.0], [1.0, 10.0]], np.float32))
@@ -76,7 +75,7 @@ def profile_kernel(kernel: np.ndarray) -> Profile:
       >>> print(profile_kernel(kernel).lorenz[50])  # the smaller half has a quarter
       0.25
     """
-    return jax.tree.map(np.asarray, _profile(_padded(kernel), kernel.size))
+    return jax.device_get(_profile(_padded(kernel), kernel.size))
 
 
 def _padded_size(n: int, least: int) -> int:
@@ -136,8 +135,7 @@ def reference_profiles() -> dict[str, Profile]:
       >>> print(reference_profiles()["uniform"].lorenz[50].round(3))  # the smaller half: a quarter
       0.25
     """
-    laws = _quantiles_of_laws()
-    return {law: jax.tree.map(np.asarray, _profile(a, len(a))) for law, a in laws.items()}
+    return {law: jax.device_get(_profile(a, len(a))) for law, a in _quantiles_of_laws().items()}
 
 
 def _quantiles_of_laws() -> dict[str, jax.Array]:
