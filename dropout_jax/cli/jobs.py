@@ -8,7 +8,6 @@ import tempfile
 import zlib
 from datetime import datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ from dropout_jax.cli import backend
 from dropout_jax.cli.arguments import PRNG, ROOT_SEED, Networks, Training
 from dropout_jax.cli.conditions import Conditions, make_config, settings
 from dropout_jax.io import writers
-from dropout_jax.io.environment import n_cores
+from dropout_jax.io.environment import n_cores, versions
 from dropout_jax.populations import checkpoints, processes
 from dropout_jax.populations.memory import block_size
 from dropout_jax.populations.moment import Callback
@@ -114,9 +113,7 @@ def _identity(
     identity = {
         **record,
         **arrays,
-        "dropout_jax": version("dropout_jax"),
-        "jax": jax.__version__,
-        "jaxlib": version("jaxlib"),
+        **versions(),
         "backend": devices[0].platform,
         "device kind": devices[0].device_kind,
         "block": block_size(config, n_inputs, devices, arguments.memory_bytes),

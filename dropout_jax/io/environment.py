@@ -35,6 +35,16 @@ def n_cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
+def versions() -> dict[str, str]:
+    """The version of this package, and of each that numbers depend on.
+
+    Example:
+      >>> print(list(versions()))
+      ['dropout_jax', 'jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scipy']
+    """
+    return {name: version(name) for name in _PACKAGES}
+
+
 def environment(key: jax.Array) -> dict[str, Any]:
     """Versions, machine, devices and generator: what a number of this run depends on.
 
@@ -45,7 +55,7 @@ def environment(key: jax.Array) -> dict[str, Any]:
     processor, vector_bits = _processor()
     return {
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in _PACKAGES},
+        "versions": versions(),
         "machine": f"{processor}, {os.cpu_count()} cores",
         "vector_bits": vector_bits,
         "platform": platform.system(),
