@@ -15,7 +15,7 @@ Seen        A first run had the tables alone, fewer epochs, four learning rates 
             but for a run of this script at toy size.
 Command     python -m experiments.second_domain --fashion-dir DIR [--quick]
             DIR holds the four IDX files of Fashion-MNIST; without DIR, tables alone are used.
-Time        forty minutes on two CPU cores, beside other work
+Time        a quarter of an hour on two CPU cores, beside other work
 
 Scientific  data (Fashion-MNIST, the first 4,000 pictures to train on, the first 1,000 to test
             on; breast cancer, 30 features, 2 classes; wine, 13 features, 3 classes; a problem like
