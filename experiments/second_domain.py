@@ -134,8 +134,7 @@ def tune(config: Config, data: Dataset, n_hidden: int) -> tuple[dict[str, Hparam
             hparams._replace(learning_rate=rate)
             for hparams, rate in product(family, LEARNING_RATES)
         ]
-        loss, _ = study.validate(config, candidates, TUNING_SEEDS, data)
-        chosen[name] = candidates[int(np.nanargmin(loss))]
+        chosen[name], loss, _ = study.tune(config, candidates, TUNING_SEEDS, data)
         tuning[name] = {
             "learning_rate": chosen[name].learning_rate,
             "weight_decay": chosen[name].weight_decay,

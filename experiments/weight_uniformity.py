@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from dropout_jax.analysis.uniformity import MARGINS
-from dropout_jax.data import Dataset, load_dataset
+from dropout_jax.data import load_dataset
 from dropout_jax.io import writers
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.runs.run import Run, compare
@@ -53,32 +53,26 @@ class Size(study.Size):
 QUICK = Size("digits", (16, 16), epochs=2, seeds=3, tuning_seeds=2)
 
 
-def tune_l2(config: Config, base: Hparams, data: Dataset, size: Size) -> dict[str, Any]:
-    """Every candidate's mean validation loss and error, on a fifth of the training data."""
-    candidates = [base._replace(weight_decay=candidate) for candidate in L2_COEFFICIENTS]
-    loss, error = study.validate(config, candidates, size.tuning_seeds, data)
-    return {
-        "l2": L2_COEFFICIENTS[int(loss.argmin())],
-        "l2_candidates": L2_COEFFICIENTS,
-        "l2_validation_loss": loss.tolist(),
-        "l2_validation_error": error.tolist(),
-    }
-
-
 def run(size: Size = Size()) -> tuple[Run, dict[str, Any]]:
     """Tune the L2 coefficient, train all conditions on the same seeds, and compare."""
     data = load_dataset(size.dataset)
     config = Config(MLP((*size.features, data.n_classes)), epochs=size.epochs)
     n_hidden = len(size.features)
     none = Hparams(study.layer_rates(0.0, n_hidden))
-    tuning = tune_l2(config, none, data, size)
+    penalised = [none._replace(weight_decay=l2) for l2 in L2_COEFFICIENTS]
+    tuned, loss, error = study.tune(config, penalised, size.tuning_seeds, data)
     conditions = {
         "none": none,
         **{name: Hparams(study.layer_rates(rate, n_hidden)) for name, rate in RATES.items()},
-        "l2": none._replace(weight_decay=tuning["l2"]),
+        "l2": tuned,
     }
     result = compare(config, conditions, range(size.seeds), study.root_key(), data)
-    return result, tuning
+    return result, {
+        "l2": tuned.weight_decay,
+        "l2_candidates": L2_COEFFICIENTS,
+        "l2_validation_loss": loss.tolist(),
+        "l2_validation_error": error.tolist(),
+    }
 
 
 def values_of(result: Run) -> dict[str, Any]:

@@ -68,14 +68,17 @@ def with_test_digits(data: Dataset, folder: Path | None) -> Dataset:
     return data._replace(x_test=full.x_test, y_test=full.y_test)
 
 
-def validate(
+def tune(
     config: Config, candidates: Sequence[Hparams], n_seeds: int, data: Dataset
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean validation loss and error of each candidate, over seeds that no study compares."""
+) -> tuple[Hparams, np.ndarray, np.ndarray]:
+    """The candidate of least validation loss; mean validation loss and error of each.
+
+    Means are over seeds that no study compares. One that diverged is not chosen.
+    """
     seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + n_seeds)
     trained = fit_population(config, candidates, seeds, root_key(), validation_split(data))
     loss, error = (np.asarray(metric)[..., -1].mean(axis=1) for metric in trained.curve.test)
-    return loss, error
+    return candidates[int(np.nanargmin(loss))], loss, error
 
 
 def percent(fractions: jax.typing.ArrayLike) -> np.ndarray:
