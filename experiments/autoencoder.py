@@ -139,7 +139,7 @@ def summarise(measured: dict[str, np.ndarray]) -> dict[str, Any]:
         "n_seeds": values.shape[1],
         "conditions": {
             name: {
-                quantity: {"mean": float(v.mean()), "sd": float(v.std(ddof=1))}
+                quantity: study.mean_and_sd(v)
                 for quantity, v in zip(QUANTITIES, rows.T, strict=True)
             }
             for name, rows in zip(CONDITIONS, values, strict=True)

@@ -79,35 +79,21 @@ def run(size: Size) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     least = np.broadcast_to(measured["mean damage"].min(axis=0), measured["mean damage"].shape)
     measured |= map_members(at_matched_damage, (model,), (params, least), examined)
-    return {
-        name: {measure: values[c] for measure, values in measured.items()}
-        for c, name in enumerate(names)
-    }, conditions
+    return study.by_condition(names, measured), conditions
 
 
 def summarise(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
     """Means and sd of every measure and layer, and comparisons with none, measure by measure."""
-    names = list(values)
     n_seeds, n_layers = values["none"][MATCHED].shape
-    layers = [str(l) for l in range(n_layers)]
-    pairs = [("none", name) for name in names[1:]]
-    comparisons = []
-    for measure in values["none"]:
-        by_condition = {name: values[name][measure] for name in names}
-        rows = study.paired_conditions(pairs, layers, by_condition, MARGINS.get(measure, np.nan))
-        for row in rows:
-            layer = int(row.pop("quantity"))
-            comparisons.append({"quantity": measure, "layer": layer, **row})
+    layers = list(map(str, range(n_layers)))
+    pairs = [("none", name) for name in values if name != "none"]
     return {
         "n_seeds": n_seeds,
         "conditions": {
             name: [
                 {
                     "layer": l,
-                    **{
-                        measure: {"mean": float(v[:, l].mean()), "sd": float(v[:, l].std(ddof=1))}
-                        for measure, v in measures.items()
-                    },
+                    **{measure: study.mean_and_sd(v[:, l]) for measure, v in measures.items()},
                 }
                 for l in range(n_layers)
             ]
@@ -116,7 +102,16 @@ def summarise(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
         "largest interaction in logits, last hidden layer": {
             name: float(measures[IN_LOGITS][:, -1].max()) for name, measures in values.items()
         },
-        "comparisons": comparisons,
+        "comparisons": [
+            {"quantity": measure, "layer": int(row.pop("quantity")), **row}
+            for measure in values["none"]
+            for row in study.paired_conditions(
+                pairs,
+                layers,
+                {name: measures[measure] for name, measures in values.items()},
+                MARGINS.get(measure, np.nan),
+            )
+        ],
     }
 
 
@@ -131,19 +126,17 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     parts += (("K6", "Gaussian dropout", IN_LOGITS), ("K6", "Gaussian dropout", MATCHED))
     for prediction, condition, measure in parts:
         for l in range(n_layers - 1):
-            row = rows[condition, l, measure]
             claim = f"{measure}, layer {l}, is lower with {condition}"
-            held = study.shown(row, "lower")
-            judged.append(study.judged(prediction, claim, held, row))
+            row = rows[condition, l, measure]
+            judged.append(study.judged_by_verdict(prediction, claim, row, "lower"))
     for l in range(n_layers - 1):
-        row = rows["L2", l, IN_LOGITS]
-        held = study.shown(row, "higher", "negligible")
         claim = f"{IN_LOGITS}, layer {l}, is higher or negligibly different with L2"
-        judged.append(study.judged("K4", claim, held, row))
+        row = rows["L2", l, IN_LOGITS]
+        judged.append(study.judged_by_verdict("K4", claim, row, "higher", "negligible"))
     for l in range(n_layers):
-        row = rows["dropout", l, "Gini of effects on logits"]
         claim = f"Gini of effects on logits, layer {l}, differs negligibly with dropout"
-        judged.append(study.judged("K5", claim, study.shown(row, "negligible"), row))
+        row = rows["dropout", l, "Gini of effects on logits"]
+        judged.append(study.judged_by_verdict("K5", claim, row, "negligible"))
     return judged
 
 

@@ -23,11 +23,10 @@ Nuisance    which five networks: 50 a condition in 10 disjoint groups, the unit 
 Fixed       as in the main study; rate .5 on hidden layers; calibration in 15 bins
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -57,18 +56,7 @@ AT_ONCE = 50  # digits, each with all masks
 ALSO = (("scaled", "geometric mean"), ("scaled", "networks, dropout"))  # compared, not predicted
 
 
-class Prediction(NamedTuple):
-    """What is `wanted` of a quantity in a condition: a verdict, or a margin of the interval."""
-
-    author: str
-    claim: str
-    baseline: str
-    condition: str
-    quantity: str
-    wanted: str | float
-
-
-_PREDICTED = (  # in the order of `Prediction`
+PREDICTED = (  # by whom, the claim, the two compared, of what, and a verdict or a margin
     ("Baldi", "last layer: the geometric mean at .2", "exact", "largest gap", "last .2", ROUNDING),
     ("Baldi", "last layer: the geometric mean at .5", "exact", "largest gap", "last .5", ROUNDING),
     ("Baldi", "both: nearer geometric at .2", "to arithmetic", "to geometric", "both .2", "lower"),
@@ -86,7 +74,6 @@ _PREDICTED = (  # in the order of `Prediction`
     ("own", "networks with dropout are likelier", "networks", "networks, dropout", "nll", "lower"),
     ("own", "networks agree more than masks", "masks", "networks", "mutual information", "lower"),
 )
-PREDICTED = [Prediction(*fields) for fields in _PREDICTED]
 
 
 @dataclass(frozen=True)
@@ -171,7 +158,7 @@ def run_large(size: Size, data: Dataset) -> tuple[dict[str, Values], Values]:
     groups = log_probs.reshape(2, size.seeds, size.members, *log_probs.shape[2:])
     sizes = size.passes[: size.members]
     network_scores = map_members(scores, (sizes, arithmetic_mean), (groups,), data.y_test)
-    curves |= _by_condition(rates, network_scores)
+    curves |= study.by_condition(rates, network_scores)
     return {
         kind: {**values, "error": study.percent(values["error"])} for kind, values in curves.items()
     }, gaps
@@ -184,12 +171,7 @@ def run_small(size: Size, data: Dataset) -> dict[str, Values]:
     trained = fit_population(config, conditions, range(size.seeds), study.root_key(), data)
     rates = np.array(list(MASKED.values()), np.float32)[:, None].repeat(size.seeds, axis=1)
     values = map_members(enumerate_masks, (config.model,), (trained.params, rates), data.x_test)
-    return _by_condition(MASKED, values)
-
-
-def _by_condition(names: Iterable[str], values: Values) -> dict[str, Values]:
-    """Values [S, …] by condition, for values [C, S, …]."""
-    return {name: jax.tree.map(lambda leaf, c=c: leaf[c], values) for c, name in enumerate(names)}
+    return study.by_condition(MASKED, values)
 
 
 def sides(size: Size, curves: dict[str, Values], gaps: dict[str, Values]) -> dict[str, Values]:
@@ -215,14 +197,13 @@ def sides(size: Size, curves: dict[str, Values], gaps: dict[str, Values]) -> dic
 def summarise(size: Size, curves: dict[str, Values], gaps: dict[str, Values]) -> dict[str, Any]:
     """Mean and sd of everything, and the paired comparisons, a family for each pair of sides."""
     compared, comparisons = sides(size, curves, gaps), []
-    predicted = [(prediction.baseline, prediction.condition) for prediction in PREDICTED]
+    predicted = [(baseline, condition) for _, _, baseline, condition, _, _ in PREDICTED]
     for baseline, condition in dict.fromkeys([*predicted, *ALSO]):
         names = [name for name in compared[baseline] if name in compared[condition]]
-        both = (
+        one, other = (
             np.stack([compared[side][q] for q in names], axis=1) for side in (baseline, condition)
         )
-        margins = [MARGINS.get(name, np.nan) for name in names]
-        rows = study.paired(names, next(both), next(both), margins)
+        rows = study.paired(names, one, other, [MARGINS.get(name, np.nan) for name in names])
         comparisons += [{"baseline": baseline, "condition": condition, **row} for row in rows]
     everything = {**curves, **gaps}
     return {
@@ -237,22 +218,21 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Each prediction, and whether it held: by its verdict, or its interval within a margin."""
     rows = {(r["baseline"], r["condition"], r["quantity"]): r for r in summary["comparisons"]}
     judged = []
-    for prediction in PREDICTED:
-        row = rows[prediction.baseline, prediction.condition, prediction.quantity]
-        if isinstance(prediction.wanted, str):
-            held = study.shown(row, prediction.wanted)
+    for author, claim, baseline, condition, quantity, wanted in PREDICTED:
+        row = rows[baseline, condition, quantity]
+        if isinstance(wanted, str):
+            held = study.shown(row, wanted)
         else:
-            held = -prediction.wanted <= row["ci_low"] <= row["ci_high"] <= prediction.wanted
-        judged.append(study.judged(prediction.author, prediction.claim, held, row))
+            held = study.placed(row, -wanted, wanted) == "within"
+        judged.append(study.judged(author, claim, held, row))
     return judged
 
 
 def figures(values: dict[str, Any], size: Size = Size()) -> dict[str, Figure]:
     """Errors and likelihoods against what is averaged, and how far both means are."""
-    curves, gaps = values["curves"], values["gaps"]
     return {
-        "passes": plot_passes(size.passes, curves, size.seeds),
-        "gaps": plot_gaps(gaps, size.seeds),
+        "passes": plot_passes(size.passes, values["curves"], size.seeds),
+        "gaps": plot_gaps(values["gaps"], size.seeds),
     }
 
 

@@ -209,19 +209,18 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         if row["tested"] == least and row["trained"] != "0"
     ]
     claim = f"inflation over quadratic in [.9, 1.1] at rate {least}, trained with dropout"
-    held = all(row["ci_low"] >= 0.9 and row["ci_high"] <= 1.1 for row in first)
+    held = all(study.placed(row, 0.9, 1.1) == "within" for row in first)
     judged = [study.judged("I1", claim, held, first)]
     row = summary[half]
     held = row["ci_low"] > 2 or row["ci_high"] < 0.5
     judged.append(study.judged("I2", "inflation over λ Σ c² differs twofold", held, row))
     (row,) = summary["mean |ln(inflation / prediction)|"]
     claim = "the quadratic prediction errs less than λ Σ c² with one factor"
-    judged.append(study.judged("I3", claim, study.shown(row, "lower"), row))
+    judged.append(study.judged_by_verdict("I3", claim, row, "lower"))
     rows = {(r["rule"], r["width"]): r for r in summary["against width 256"]}
     fixed = [row for (rule, _), row in rows.items() if rule.startswith("λ")]
-    held = all(study.shown(row, "negligible") for row in fixed)
     claim = f"λ/r = 1/256: the change is within {SAME:g} of that at width 256"
-    judged.append(study.judged("I4", claim, held, fixed))
+    judged.append(study.judged_by_verdict("I4", claim, fixed, "negligible"))
     ends = [rows["rate .5", min(w for _, w in rows)], rows["rate .5", max(w for _, w in rows)]]
     held = any(row["ci_low"] > SAME or row["ci_high"] < -SAME for row in ends)
     claim = f"rate .5: at one of the end widths it differs by more than {SAME:g}"

@@ -168,8 +168,7 @@ def summarise(
         "n_seeds": values.shape[1],
         "conditions": {
             name: {
-                q: {"mean": float(v.mean()), "sd": float(v.std(ddof=1))}
-                for q, v in zip(measured, by_condition[name].T, strict=True)
+                q: study.mean_and_sd(v) for q, v in zip(measured, by_condition[name].T, strict=True)
             }
             for name in names
         },
@@ -190,16 +189,15 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     judged = []
     for quantity in (f"{v}, layer {l}" for v in ("contributions", "path norms") for l in hidden):
         row = rows["none", "L2", f"Gini of {quantity}"]
-        held = study.shown(row, "higher", "negligible")
         claim = f"{quantity}, do not become more uniform under L2"
-        judged.append(study.judged("P2", claim, held, row))
+        judged.append(study.judged_by_verdict("P2", claim, row, "higher", "negligible"))
     parts = {"N1": "Gini of contributions", "N2": "relative pair interaction"}
     for prediction, quantity in parts.items():
         for baseline, condition in PAIRS[2:]:
             for l in hidden:
                 row = rows[baseline, condition, f"{quantity}, layer {l}"]
                 claim = f"{quantity}, layer {l}, is lower with {condition} than under L2"
-                judged.append(study.judged(prediction, claim, study.shown(row, "lower"), row))
+                judged.append(study.judged_by_verdict(prediction, claim, row, "lower"))
     (equal, equal_distances), (different, different_distances) = summary["regression"].items()
     far, near = different_distances["dropout from L2"], equal_distances["dropout from L2"]
     claim = f"features of {equal}: dropout and L2 end within 2 %"

@@ -243,11 +243,7 @@ def _means(values: dict[str, np.ndarray], quantity: str, level: int) -> dict[str
 
 def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Each prediction, and whether it held; a claim about no cell does not hold."""
-
-    def all_of(name: str, claim: str, rows: list[dict[str, Any]], verdict: str) -> dict[str, Any]:
-        held = bool(rows) and all(study.shown(row, verdict) for row in rows)
-        return study.judged(name, claim, held, rows)
-
+    by_verdict = study.judged_by_verdict
     widest = max((row["width"] for row in summary["A2"]), default=0)
     reversed_ = [
         row
@@ -257,16 +253,18 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     ]
     negligible = [row["verdict"] for row in summary["A4"]]
     return [
-        all_of("A1", "SGD: lower at every width and level reached", summary["A1"], "lower"),
-        all_of("A2", "Adam, 1e-3, the widest, level .01: higher", reversed_, "higher"),
-        all_of("A3", "the difference rises from 1e-4 to 1e-3 at level .1", summary["A3"], "higher"),
+        by_verdict("A1", "SGD: lower at every width and level reached", summary["A1"], "lower"),
+        by_verdict("A2", "Adam, 1e-3, the widest, level .01: higher", reversed_, "higher"),
+        by_verdict(
+            "A3", "the difference rises from 1e-4 to 1e-3 at level .1", summary["A3"], "higher"
+        ),
         study.judged(
             "A4",
             "AdamW differs from Adam negligibly in every cell",
             bool(negligible) and all("negligibl" in verdict for verdict in negligible),
             {verdict: negligible.count(verdict) for verdict in dict.fromkeys(negligible)},
         ),
-        all_of("A5", "lower at loss .01 than after equal epochs", summary["A5"], "lower"),
+        by_verdict("A5", "lower at loss .01 than after equal epochs", summary["A5"], "lower"),
     ]
 
 

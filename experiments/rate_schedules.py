@@ -116,7 +116,7 @@ def summarise(results: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
         "n_seeds": len(halfway),
         "conditions": {
             name: {
-                quantity: {"mean": float(column.mean()), "sd": float(column.std(ddof=1))}
+                quantity: study.mean_and_sd(column)
                 for quantity, column in zip(quantities, last(name).T, strict=True)
             }
             for name in results

@@ -185,7 +185,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         _, view, layer = row["quantity"].split()
         prediction, verdict = _predicted(view, int(layer), n_layers)
         claim = f"Gini of {view} of layer {layer} from rate .1 to .5: {verdict}"
-        judged.append(study.judged(prediction, claim, study.shown(row, verdict), row))
+        judged.append(study.judged_by_verdict(prediction, claim, row, verdict))
     claim = f"no rate errs less than the chosen one by more than {COST:g} points"
     judged.append(study.judged_within("R4", claim, against, low=-COST))
     claim = f"dropout of pixels, .2, does not raise the error by more than {NO_RAISE:g} points"

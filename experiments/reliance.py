@@ -64,26 +64,14 @@ def run(size: Size) -> tuple[Values, dict[str, Any]]:
         name: np.stack([values[name] for values in layer_values], axis=2)
         for name in layer_values[0]
     }
-    return {
-        name: {measure: values[c] for measure, values in measured.items()}
-        for c, name in enumerate(names)
-    }, conditions
+    return study.by_condition(names, measured), conditions
 
 
 def summarise(values: Values) -> dict[str, Any]:
     """Means of every measure, comparisons with `none`, measure by measure, mean error curves."""
-    names = list(values)
     n_seeds, n_layers = values["none"]["curve"].shape[:2]
-    pairs = [(names[0], name) for name in names[1:]]
-    comparisons = []
-    for measure in MEASURES:
-        by_condition = {name: values[name][measure] for name in names}
-        margin = MARGINS.get(measure, np.nan)
-        for row in study.paired_conditions(
-            pairs, list(map(str, range(n_layers))), by_condition, margin
-        ):
-            layer = int(row.pop("quantity"))
-            comparisons.append({"layer": layer, "quantity": measure, **row})
+    layers = list(map(str, range(n_layers)))
+    pairs = [("none", name) for name in values if name != "none"]
     return {
         "n_seeds": n_seeds,
         "fractions": FRACTIONS.tolist(),
@@ -98,7 +86,16 @@ def summarise(values: Values) -> dict[str, Any]:
             ]
             for name, measures in values.items()
         },
-        "comparisons": comparisons,
+        "comparisons": [
+            {"layer": int(row.pop("quantity")), "quantity": measure, **row}
+            for measure in MEASURES
+            for row in study.paired_conditions(
+                pairs,
+                layers,
+                {name: measures[measure] for name, measures in values.items()},
+                MARGINS.get(measure, np.nan),
+            )
+        ],
     }
 
 
@@ -110,19 +107,17 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         for quantity in ("largest damage", "relative pair interaction"):
             row = rows["dropout", l, quantity]
             claim = f"{quantity} of layer {l} falls with dropout"
-            held = study.shown(row, "lower")
-            judged.append(study.judged("P4", claim, held, row))
+            judged.append(study.judged_by_verdict("P4", claim, row, "lower"))
             row = rows["L2", l, quantity]
             claim = f"{quantity} of layer {l} does not fall with L2"
-            held = study.shown(row, "higher", "negligible")
-            judged.append(study.judged("P4", claim, held, row))
+            judged.append(study.judged_by_verdict("P4", claim, row, "higher", "negligible"))
         curve = summary["conditions"]["dropout"][l]["error_curve"]
         half = float(np.interp(RATE, summary["fractions"], curve))
         claim = f"with dropout, error without half of layer {l} is less than twice the error"
         judged.append(study.judged("P5", claim, half < 2 * curve[0], [curve[0], half]))
         row = rows["dropout", l, "mean activation"]
         claim = f"the mean activation of layer {l} falls with dropout"
-        judged.append(study.judged("P6", claim, study.shown(row, "lower"), row))
+        judged.append(study.judged_by_verdict("P6", claim, row, "lower"))
     return judged
 
 

@@ -126,10 +126,7 @@ def run(size: Size) -> Values:
     keys = jnp.broadcast_to(seed_keys, (len(named), size.seeds))
     test = (data.x_test, data.y_test)
     measured = map_members(accuracies, (model,), (trained.params, keys), test)
-    return {
-        name: {kind: study.percent(accuracy[c]) for kind, accuracy in measured.items()}
-        for c, name in enumerate(named)
-    }
+    return study.by_condition(named, {kind: study.percent(a) for kind, a in measured.items()})
 
 
 def summarise(values: Values) -> dict[str, Any]:
@@ -187,9 +184,8 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     parts = (("B4", "intensity", 1 - SCALED, "higher"), ("B5", "background", SCALED, "lower"))
     for name, kind, least, verdict in parts:
         rows = [row for row in rows_of("dropout", kind) if row["strength"] > least - 1e-6]
-        held = all(study.shown(row, verdict) for row in rows)
         claim = f"{kind}: {verdict} accuracy with dropout at every strength from {least:g} on"
-        judged.append(study.judged(name, claim, held, rows))
+        judged.append(study.judged_by_verdict(name, claim, rows, verdict))
     return judged
 
 

@@ -184,11 +184,7 @@ def run(size: Size) -> tuple[Values, dict[str, Any]]:
         members = fit_population(
             config, list(conditions.values()), range(size.seeds), study.root_key(), data
         )
-        measured = measure(config, members, data)
-        values[name] = {
-            condition: {quantity: by_condition[c] for quantity, by_condition in measured.items()}
-            for c, condition in enumerate(conditions)
-        }
+        values[name] = study.by_condition(conditions, measure(config, members, data))
         print(name, flush=True)
     return values, tuning
 
@@ -210,10 +206,7 @@ def summarise(values: Values) -> dict[str, Any]:
         "n_seeds": len(values[data[0]]["none"][LAST]),
         "conditions": {
             name: {
-                condition: {
-                    quantity: {"mean": float(v.mean()), "sd": float(v.std(ddof=1))}
-                    for quantity, v in by_quantity.items()
-                }
+                condition: {quantity: study.mean_and_sd(v) for quantity, v in by_quantity.items()}
                 for condition, by_quantity in by_condition.items()
             }
             for name, by_condition in values.items()

@@ -25,6 +25,7 @@ Fixed       as in the main study; 30 seeds; 16 moments on a logarithmic scale, t
 """
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -176,8 +177,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         rows = summary[name]
         held = bool(rows) and all(study.shown(row, "negligible") for row in rows)
         largest = max(rows, key=lambda row: abs(row["difference"]), default=None)
-        verdicts = [row["verdict"] for row in rows]
-        evidence = {v: verdicts.count(v) for v in dict.fromkeys(verdicts)}
+        evidence = Counter(row["verdict"] for row in rows)
         claim = f"{conditions}: Gini of |w|, layer 0, within {SAME:g} of the law at every moment"
         judged.append(study.judged(name, claim, held, {"moments": evidence, "largest": largest}))
     end_rows = summary["above the law at the end, dropout .5"]

@@ -116,21 +116,19 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         claim = f"{view} of layer {layer} falls with the rate"
         evidence = {"gini_at_rates_0_.2_.5_.8": means, "comparisons": rate_rows}
         judged.append(study.judged("P1", claim, held, evidence))
-    row = rows["dropout", 0, "path_norm"]
-    held = study.shown(row, "less uniform")
-    judged.append(study.judged("P1b", "path_norm of layer 0 rises", held, row))
+    row, claim = rows["dropout", 0, "path_norm"], "path_norm of layer 0 rises"
+    judged.append(study.judged_by_verdict("P1b", claim, row, "less uniform"))
     for view, layer in itertools.product(("contribution", "path_norm"), range(last)):
         row = rows["l2", layer, view]
-        held = study.shown(row, "less uniform", "negligible")
         claim = f"{view} of layer {layer} does not fall under L2"
-        judged.append(study.judged("P2", claim, held, row))
+        judged.append(study.judged_by_verdict("P2", claim, row, "less uniform", "negligible"))
     row = rows["dropout", 0, "entries"]
     claim = f"|w| of layer 0 rises by more than {MARGIN:g}"
     judged.append(study.judged("P3", claim, row["ci_low"] > MARGIN, row))
     for layer in range(1, last):
         row = rows["dropout", layer, "entries"]
-        held = study.shown(row, "negligible")
-        judged.append(study.judged("P3", f"|w| of layer {layer} changes negligibly", held, row))
+        claim = f"|w| of layer {layer} changes negligibly"
+        judged.append(study.judged_by_verdict("P3", claim, row, "negligible"))
     row = rows["dropout", last, "entries"]
     claim = f"|w| of layer {last} falls by more than {MARGIN:g}"
     judged.append(study.judged("P3", claim, row["ci_high"] < -MARGIN, row))

@@ -3,7 +3,7 @@
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,21 @@ def paired_conditions(
     return [{"baseline": b, "condition": c} | r for (b, c), r in zip(row_pairs, rows, strict=True)]
 
 
+def by_condition(
+    names: Iterable[str], measured: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, np.ndarray]]:
+    """{condition: {quantity: [S, …]}} of what was measured of members, {quantity: [C, S, …]}."""
+    return {
+        name: {quantity: values[c] for quantity, values in measured.items()}
+        for c, name in enumerate(names)
+    }
+
+
+def mean_and_sd(values: np.ndarray) -> dict[str, float]:
+    """Mean and standard deviation of values [S]."""
+    return {"mean": float(values.mean()), "sd": float(values.std(ddof=1))}
+
+
 def over_seeds(values: np.ndarray) -> dict[str, float]:
     """Mean and 95 % interval of values [S]."""
     low, high = interval(values)
@@ -143,6 +158,21 @@ def shown(row: Mapping[str, Any], *directions: str) -> bool:
 def judged(prediction: str, claim: str, held: bool, evidence: Any) -> dict[str, Any]:
     """A prediction, or a part of one, and whether it held."""
     return {"prediction": prediction, "claim": claim, "held": bool(held), "evidence": evidence}
+
+
+def judged_by_verdict(
+    prediction: str,
+    claim: str,
+    evidence: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    *directions: str,
+) -> dict[str, Any]:
+    """A claim that holds if one of the directions is `shown` by a row, or by each of several.
+
+    A claim about no row does not hold.
+    """
+    rows = [evidence] if isinstance(evidence, Mapping) else evidence
+    held = bool(rows) and all(shown(row, *directions) for row in rows)
+    return judged(prediction, claim, held, evidence)
 
 
 def placed(row: Mapping[str, Any], low: float, high: float) -> str:
