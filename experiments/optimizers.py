@@ -27,6 +27,7 @@ Fixed       as in the main study, 30 epochs; 20 seeds
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,16 @@ RESULTS = study.RESULTS / "optimizers"
 RATE, MARGIN, LEAST_PAIRS = 0.5, 0.01, 6
 LEVELS = (0.3, 0.1, 0.03, 0.01)
 LOSS, GINI = "train loss", "contributions, last hidden layer"
+NAMES = {  # and how `course` calls them
+    GINI: "contributions, layer 1",
+    "path norms, last hidden layer": "path norms, layer 1",
+    "|w|, first layer": "|w|, layer 0",
+    "|w|, output layer": "|w|, layer 2",
+    "distance, first layer": "distance, layer 0",
+    "distance, output layer": "distance, layer 2",
+    LOSS: LOSS,
+    "test error, %": "test error, %",
+}
 
 
 def adamw(hparams: Hparams) -> optax.GradientTransformation:
@@ -108,19 +119,9 @@ def train(name: str, width: int, size: Size, data: Dataset) -> dict[Setting, dic
     steps = looks_at(size.epochs * (len(data.x_train) // config.batch_size))
     followed = min(N_FOLLOWED, len(data.x_train))
     numbers = map_members(numbers_of, (config, steps, followed), members, data)
-    named = {
-        GINI: "contributions, layer 1",
-        "path norms, last hidden layer": "path norms, layer 1",
-        "|w|, first layer": "|w|, layer 0",
-        "|w|, output layer": "|w|, layer 2",
-        "distance, first layer": "distance, layer 0",
-        "distance, output layer": "distance, layer 2",
-        LOSS: LOSS,
-        "test error, %": "test error, %",
-    }
     return {
         Setting(name, learning_rate, width): {
-            new: numbers[old][2 * r : 2 * r + 2] for new, old in named.items()
+            new: numbers[old][2 * r : 2 * r + 2] for new, old in NAMES.items()
         }
         for r, learning_rate in enumerate(learning_rates)
     }
@@ -139,105 +140,74 @@ def numbers_of(
     return course(config, steps, (1.0,), hparams, key, scale, data, n)[0].numbers
 
 
-def at_levels(values: dict[str, np.ndarray], quantity: str) -> np.ndarray:
-    """Values [levels, none and dropout, S] of a quantity when each level is reached."""
-    loss, value = values[LOSS], values[quantity]
-    return np.array(
-        [
-            [
-                [at_level(l, v, level) for l, v in zip(*rows, strict=True)]
-                for rows in zip(loss, value, strict=True)
-            ]
-            for level in LEVELS
-        ]
-    )
-
-
-def padded(columns: list[np.ndarray]) -> np.ndarray:
-    """Columns [S, K] of unlike lengths, with NaN below the shorter ones."""
-    n = max(map(len, columns))
-    return np.stack(
-        [np.append(column, np.full(n - len(column), np.nan)) for column in columns], axis=-1
-    )
+def at_levels(loss: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values [..., M] when the loss [..., M] first falls to each level [levels, ...]."""
+    levels = np.reshape(LEVELS, (-1, *[1] * (loss.ndim - 1)))
+    return np.vectorize(at_level, signature="(m),(m),()->()")(loss, values, levels)
 
 
 def compared(
-    labels: list[dict[str, Any]],
-    baseline: list[np.ndarray],
-    condition: list[np.ndarray],
-    margin: float,
+    cells: list[tuple[dict[str, Any], np.ndarray, np.ndarray]], margin: float = np.nan
 ) -> list[dict[str, Any]]:
-    """Comparisons of one family, for the cells that six pairs reach."""
-    pairs = [
-        np.isfinite(b - c).sum() >= LEAST_PAIRS for b, c in zip(baseline, condition, strict=True)
-    ]
-    if not any(pairs):
+    """Comparisons of one family of cells (label, baseline [S], condition [S]) that six reach."""
+    reached = [cell for cell in cells if np.isfinite(cell[1] - cell[2]).sum() >= LEAST_PAIRS]
+    if not reached:
         return []
-    first, second = (
-        padded(list(itertools.compress(columns, pairs))) for columns in (baseline, condition)
-    )
-    rows = study.paired([GINI] * len(first.T), first, second, margin)
-    return [{**t, **row} for t, row in zip(itertools.compress(labels, pairs), rows, strict=True)]
+    labels, *both = zip(*reached, strict=True)
+    baseline, condition = (np.stack(columns, axis=-1) for columns in both)
+    rows = study.paired([GINI] * len(labels), baseline, condition, margin)
+    return [{**label, **row} for label, row in zip(labels, rows, strict=True)]
 
 
 def summarise(results: dict[Setting, dict[str, np.ndarray]]) -> dict[str, Any]:
     """The families of the predictions, and what else differs at a level."""
-    ginis = {setting: at_levels(values, GINI) for setting, values in results.items()}
-    cells = [(setting, i) for setting in results for i in range(len(LEVELS))]
-
-    def label(setting: Setting, i: int) -> dict[str, Any]:
-        return {**setting._asdict(), "level": LEVELS[i]}
-
-    def family(selected: list[tuple[Setting, int]]) -> list[dict[str, Any]]:
-        values = [ginis[setting][i] for setting, i in selected]
-        return compared(
-            [label(*cell) for cell in selected],
-            [none for none, _ in values],
-            [dropout for _, dropout in values],
-            MARGIN,
-        )
-
-    def change(setting: Setting, i: int) -> np.ndarray:
-        none, dropout = ginis[setting][i]
-        return dropout - none
-
+    reached = {  # [levels, none and dropout, S]
+        setting: {name: at_levels(values[LOSS], values[name]) for name in values if name != LOSS}
+        for setting, values in results.items()
+    }
+    ginis = {
+        (setting, level): both
+        for setting, quantities in reached.items()
+        for level, both in zip(LEVELS, quantities[GINI], strict=True)
+    }
+    changes = {cell: dropout - none for cell, (none, dropout) in ginis.items()}
+    labels = {cell: {**cell[0]._asdict(), "level": cell[1]} for cell in ginis}
+    cells = {cell: (labels[cell], none, dropout) for cell, (none, dropout) in ginis.items()}
     wide = max(setting.width for setting in results)
-    slow, fast = (
-        [change(Setting(name, rate, wide), LEVELS.index(0.1)) for name in ("Adam", "AdamW")]
-        for rate in (1e-4, 1e-3)
-    )
-    adam_cells = [(setting, i) for setting, i in cells if setting.optimizer == "Adam"]
-    w = [change(setting._replace(optimizer="AdamW"), i) for setting, i in adam_cells]
-    fastest = [s for s in results if (s.optimizer, s.learning_rate) == ("Adam", 1e-3)]
-    ends = [results[s][GINI][1, :, -1] - results[s][GINI][0, :, -1] for s in fastest]
-    lowest = [change(s, len(LEVELS) - 1) for s in fastest]
+    learning_rates = []
+    for name in ("Adam", "AdamW"):
+        slow, fast = (changes[Setting(name, rate, wide), 0.1] for rate in (1e-4, 1e-3))
+        learning_rates.append(({"optimizer": name, "width": wide, "level": 0.1}, slow, fast))
+    weight_decay = [
+        (labels[setting, level], change, changes[setting._replace(optimizer="AdamW"), level])
+        for (setting, level), change in changes.items()
+        if setting.optimizer == "Adam"
+    ]
+    ends = [
+        (s._asdict(), values[GINI][1, :, -1] - values[GINI][0, :, -1], changes[s, LEVELS[-1]])
+        for s, values in results.items()
+        if (s.optimizer, s.learning_rate) == ("Adam", 1e-3)
+    ]
     return {
-        "A1": family([(setting, i) for setting, i in cells if setting.optimizer == "SGD"]),
-        "A2": family(cells),
-        "A3": compared(
-            [{"optimizer": name, "width": wide, "level": 0.1} for name in ("Adam", "AdamW")],
-            slow,
-            fast,
-            np.nan,
-        ),
-        "A4": compared(
-            [label(*cell) for cell in adam_cells], [change(*c) for c in adam_cells], w, MARGIN
-        ),
-        "A5": compared([s._asdict() for s in fastest], ends, lowest, np.nan),
+        "A1": compared([cell for (s, _), cell in cells.items() if s.optimizer == "SGD"], MARGIN),
+        "A2": compared(list(cells.values()), MARGIN),
+        "A3": compared(learning_rates),
+        "A4": compared(weight_decay, MARGIN),
+        "A5": compared(ends),
         "beside": [
-            {**label(setting, i), "quantity": name, **_means(results[setting], name, i)}
-            for setting, i in cells
-            for name in results[setting]
-            if name not in (LOSS, GINI)
+            {**labels[setting, level], "quantity": name, **pair_means(both[i])}
+            for setting, quantities in reached.items()
+            for i, level in enumerate(LEVELS)
+            for name, both in quantities.items()
+            if name != GINI
         ],
     }
 
 
-def _means(values: dict[str, np.ndarray], quantity: str, level: int) -> dict[str, Any]:
-    """Means over the pairs that reach a level, none and dropout, and how many pairs do."""
-    level_values = at_levels(values, quantity)[level]
-    pairs = np.isfinite(level_values).all(axis=0)
-    none, dropout = level_values[:, pairs].mean(axis=1).tolist() if pairs.any() else (None, None)
+def pair_means(both: np.ndarray) -> dict[str, Any]:
+    """Means of none and dropout [2, S] over the pairs that reach a level, and how many do."""
+    pairs = np.isfinite(both).all(axis=0)
+    none, dropout = both[:, pairs].mean(axis=1).tolist() if pairs.any() else (None, None)
     return {"n": int(pairs.sum()), "none": none, "dropout": dropout}
 
 
@@ -251,7 +221,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         if (row["optimizer"], row["learning_rate"]) == ("Adam", 1e-3)
         and (row["width"], row["level"]) == (widest, LEVELS[-1])
     ]
-    negligible = [row["verdict"] for row in summary["A4"]]
+    verdicts = Counter(row["verdict"] for row in summary["A4"])
     return [
         by_verdict("A1", "SGD: lower at every width and level reached", summary["A1"], "lower"),
         by_verdict("A2", "Adam, 1e-3, the widest, level .01: higher", reversed_, "higher"),
@@ -261,8 +231,8 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         study.judged(
             "A4",
             "AdamW differs from Adam negligibly in every cell",
-            bool(negligible) and all("negligibl" in verdict for verdict in negligible),
-            {verdict: negligible.count(verdict) for verdict in dict.fromkeys(negligible)},
+            bool(verdicts) and all("negligibl" in verdict for verdict in verdicts),
+            verdicts,
         ),
         by_verdict("A5", "lower at loss .01 than after equal epochs", summary["A5"], "lower"),
     ]
