@@ -51,6 +51,7 @@ TRAINED = (0.0, 0.2, 0.5, 0.8)
 TESTED = (0.05, 0.1, 0.2, 0.5, 0.8)
 N_EXAMPLES, N_MASKS, MASKS_SEED = 1_000, 500, 1
 RATIO = 1 / 256  # λ/r
+RULES = ("rate .5", "λ/r = 1/256")  # of the widths
 SAME = 0.03  # Gini
 GINI = "Gini of contributions, last hidden layer"
 Values = dict[str, Any]
@@ -118,21 +119,17 @@ def run_widths(size: Size, data: Dataset) -> dict[str, Values]:
     by_width = {}
     for width in size.widths:
         model = MLP((width, width, data.n_classes))
-        rates = {"none": 0.0, "rate .5": 0.5, "λ/r = 1/256": rate_at(width)}
+        rates = dict(zip(("none", *RULES), (0.0, 0.5, rate_at(width)), strict=True))
         conditions = [Hparams(study.layer_rates(rate, 2)) for rate in rates.values()]
         config, seeds = Config(model, epochs=size.epochs), range(size.seeds)
         members = fit_population(config, conditions, seeds, study.root_key(), data)
         measured = measure_population(model, members, data.x_train).values
-        by_width[str(width)] = {
-            name: {
-                GINI: np.asarray(measured[1]["contribution"]["gini"])[c],
-                "Gini of contributions, first hidden layer": np.asarray(
-                    measured[0]["contribution"]["gini"]
-                )[c],
-                "train loss": np.asarray(members.curve.train.loss)[c, :, -1],
-            }
-            for c, name in enumerate(rates)
+        quantities = {
+            GINI: measured[1]["contribution"]["gini"],
+            "Gini of contributions, first hidden layer": measured[0]["contribution"]["gini"],
+            "train loss": members.curve.train.loss[..., -1],
         }
+        by_width[str(width)] = study.by_condition(rates, quantities)
         print(width, flush=True)
     return by_width
 
@@ -152,32 +149,33 @@ def changes(widths: dict[str, Values], rule: str) -> dict[str, np.ndarray]:
     return {width: values[rule][GINI] - values["none"][GINI] for width, values in widths.items()}
 
 
+def over_rates(ratios: np.ndarray) -> list[dict[str, Any]]:
+    """`study.over_seeds` of ratios [trained rates, S, tested rates]."""
+    return [
+        {"trained": f"{trained:g}", "tested": f"{tested:g}", **study.over_seeds(ratio)}
+        for trained, by_rate in zip(TRAINED, ratios, strict=True)
+        for tested, ratio in zip(TESTED, by_rate.T, strict=True)
+    ]
+
+
 def summarise(values: Values) -> dict[str, Any]:
     """Ratios of what was realised to what was predicted; changes by width, against width 256."""
     rates, widths, errors = values["rates"], values["widths"], log_errors(values["rates"])
-    to_quadratic = rates["inflation"] / rates["quadratic"]
     to_squares = rates["inflation"] / rates["λ Σ c²"]
     folds = to_squares[TRAINED.index(0.5), :, 0] / to_squares[0, :, 0]
-    rows = []
-    for rule in ("rate .5", "λ/r = 1/256"):
-        by_width = changes(widths, rule)
-        others = [width for width in by_width if width != "256"]
-        reference = np.stack([by_width["256"]] * len(others), axis=-1)
-        columns = np.stack([by_width[width] for width in others], axis=-1)
-        for row in study.paired([GINI] * len(others), reference, columns, SAME):
-            rows.append({"rule": rule, "width": int(others[len(rows) % len(others)]), **row})
+    against_256 = []
+    for rule in RULES:
+        others = changes(widths, rule)
+        reference = others.pop("256")
+        references = np.stack([reference] * len(others), axis=-1)
+        columns = np.stack(list(others.values()), axis=-1)
+        rows = study.paired([GINI] * len(others), references, columns, SAME)
+        for width, row in zip(others, rows, strict=True):
+            against_256.append({"rule": rule, "width": int(width), **row})
     return {
         "n_seeds": len(folds),
-        "inflation over quadratic": [
-            {"trained": f"{trained:g}", "tested": f"{tested:g}", **study.over_seeds(ratio)}
-            for trained, by_rate in zip(TRAINED, to_quadratic, strict=True)
-            for tested, ratio in zip(TESTED, by_rate.T, strict=True)
-        ],
-        "inflation over λ Σ c²": [
-            {"trained": f"{trained:g}", "tested": f"{tested:g}", **study.over_seeds(ratio)}
-            for trained, by_rate in zip(TRAINED, to_squares, strict=True)
-            for tested, ratio in zip(TESTED, by_rate.T, strict=True)
-        ],
+        "inflation over quadratic": over_rates(rates["inflation"] / rates["quadratic"]),
+        "inflation over λ Σ c²": over_rates(to_squares),
         "largest standard error over inflation": float(
             np.max(rates["standard error"] / np.abs(rates["inflation"]))
         ),
@@ -189,10 +187,10 @@ def summarise(values: Values) -> dict[str, Any]:
         ),
         "change by width": [
             {"rule": rule, "width": int(width), **study.over_seeds(change)}
-            for rule in ("rate .5", "λ/r = 1/256")
+            for rule in RULES
             for width, change in changes(widths, rule).items()
         ],
-        "against width 256": rows,
+        "against width 256": against_256,
         "train loss": {
             width: {name: float(v["train loss"].mean()) for name, v in conditions.items()}
             for width, conditions in widths.items()
@@ -218,10 +216,10 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     claim = "the quadratic prediction errs less than λ Σ c² with one factor"
     judged.append(study.judged_by_verdict("I3", claim, row, "lower"))
     rows = {(r["rule"], r["width"]): r for r in summary["against width 256"]}
-    fixed = [row for (rule, _), row in rows.items() if rule.startswith("λ")]
+    fixed = [row for (rule, _), row in rows.items() if rule == RULES[1]]
     claim = f"λ/r = 1/256: the change is within {SAME:g} of that at width 256"
     judged.append(study.judged_by_verdict("I4", claim, fixed, "negligible"))
-    ends = [rows["rate .5", min(w for _, w in rows)], rows["rate .5", max(w for _, w in rows)]]
+    ends = [rows[RULES[0], end(width for _, width in rows)] for end in (min, max)]
     held = any(row["ci_low"] > SAME or row["ci_high"] < -SAME for row in ends)
     claim = f"rate .5: at one of the end widths it differs by more than {SAME:g}"
     return [*judged, study.judged("I5", claim, held, ends)]
@@ -229,7 +227,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
 
 def figures(values: Values) -> dict[str, Figure]:
     """Realised against predicted inflation, and the change of the Gini against width."""
-    changes_by_rule = {rule: changes(values["widths"], rule) for rule in ("rate .5", "λ/r = 1/256")}
+    changes_by_rule = {rule: changes(values["widths"], rule) for rule in RULES}
     return {"inflation": plot_inflation(values["rates"], TRAINED, changes_by_rule)}
 
 

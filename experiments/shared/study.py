@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from dropout_jax.analysis.paired import compare, interval
-from dropout_jax.data import Dataset, load_dataset, split
+from dropout_jax.data import Array, Dataset, load_dataset, split
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
 
@@ -122,11 +122,11 @@ def paired_conditions(
 
 
 def by_condition(
-    names: Iterable[str], measured: Mapping[str, np.ndarray]
+    names: Iterable[str], measured: Mapping[str, Array]
 ) -> dict[str, dict[str, np.ndarray]]:
     """{condition: {quantity: [S, …]}} of what was measured of members, {quantity: [C, S, …]}."""
     return {
-        name: {quantity: values[c] for quantity, values in measured.items()}
+        name: {quantity: np.asarray(values[c]) for quantity, values in measured.items()}
         for c, name in enumerate(names)
     }
 
