@@ -40,7 +40,7 @@ from matplotlib.figure import Figure
 from sklearn.datasets import load_breast_cancer, load_wine, make_classification
 
 from dropout_jax.analysis.members import measure_population
-from dropout_jax.data import Dataset, load_dataset, split
+from dropout_jax.data import Dataset, split
 from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.populations.population import Population, fit_population
 from dropout_jax.runs import style
@@ -52,7 +52,6 @@ RATE, MARGIN, TUNING_SEEDS = 0.5, 0.01, 3
 LEARNING_RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 L2_CANDIDATES = (1e-4, 1e-3, 1e-2, 3e-2)
 NAMES = ("Fashion-MNIST", "breast cancer", "wine", "like Madelon")
-N_PICTURES, N_TEST_PICTURES = 4_000, 1_000  # as many as of mnist5k
 LAST, OUTPUT, FIRST = (
     "Gini of contributions, last hidden layer",
     "Gini of |w|, output layer",
@@ -94,22 +93,14 @@ def domains(size: Size) -> dict[str, Domain]:
         random_state=0,
     )
     cancer, wine = cast(Any, load_breast_cancer()), cast(Any, load_wine())
-    folder = size.fashion_dir
-    pictures, *tables = NAMES
-    table_domains = (
+    found = [
         Domain(standardised(cancer.data, cancer.target), 32, 400),
         Domain(standardised(wine.data, wine.target), 16, 300),
         Domain(standardised(*madelon), min(128, size.made // 10), 120),
-    )
-    picture_domains = {pictures: Domain(clothes(folder), 128, 100)} if folder else {}
-    return picture_domains | dict(zip(tables, table_domains, strict=True))
-
-
-def clothes(folder: Path) -> Dataset:
-    """The first pictures of Fashion-MNIST, from a folder with its four IDX files."""
-    data = load_dataset("fashion_mnist", folder)
-    n, n_test = N_PICTURES, N_TEST_PICTURES
-    return Dataset(data.x_train[:n], data.y_train[:n], data.x_test[:n_test], data.y_test[:n_test])
+    ]
+    if size.fashion_dir:
+        found.insert(0, Domain(study.clothes(size.fashion_dir), 128, 100))
+    return dict(zip(NAMES[-len(found) :], found, strict=True))
 
 
 def standardised(x: np.ndarray, y: np.ndarray) -> Dataset:
@@ -192,14 +183,13 @@ def run(size: Size) -> tuple[Values, dict[str, Any]]:
 def summarise(values: Values) -> dict[str, Any]:
     """Means and sd, and comparisons with none over all data sets, quantity by quantity."""
     data, quantities = list(values), list(next(iter(values.values()))["none"])
-    comparisons = []
+    pairs, comparisons = [("none", "dropout"), ("none", "L2")], []
     for quantity in quantities:
         columns = {
             condition: np.stack([values[name][condition][quantity] for name in data], axis=-1)
             for condition in ("none", "dropout", "L2")
         }
         margin = MARGIN if quantity.startswith("Gini") else np.nan
-        pairs = [("none", "dropout"), ("none", "L2")]
         for row in study.paired_conditions(pairs, data, columns, margin):
             comparisons.append({"data": row.pop("quantity"), "quantity": quantity, **row})
     return {

@@ -68,6 +68,13 @@ def with_test_digits(data: Dataset, folder: Path | None) -> Dataset:
     return data._replace(x_test=full.x_test, y_test=full.y_test)
 
 
+def clothes(folder: Path | None) -> Dataset:
+    """The first pictures of Fashion-MNIST, as many as of `mnist5k`, from their folder."""
+    data = load_dataset("fashion_mnist", folder)
+    n, n_test = 4_000, 1_000
+    return Dataset(data.x_train[:n], data.y_train[:n], data.x_test[:n_test], data.y_test[:n_test])
+
+
 def tune(
     config: Config, candidates: Sequence[Hparams], n_seeds: int, data: Dataset
 ) -> tuple[Hparams, np.ndarray, np.ndarray]:

@@ -24,12 +24,12 @@ from dropout_jax.populations.devices import map_members
 from dropout_jax.training.config import Config, Hparams, sgd
 from dropout_jax.training.epochs import evaluate, train_epoch
 from dropout_jax.training.step import TrainState
+from experiments.shared import study
 from experiments.shared.members import fresh_members, measure
 
 RATE = 0.5
 N_FOLLOWED = 1_000  # training examples whose loss is followed
 LEVEL = 0.3  # nats of training loss; the slowest of a pilot, on seeds of its own, reached .24
-FASHION = (4_000, 1_000)  # examples to train on and to hold out, as many as of mnist5k
 INITIALIZERS = {
     "lecun": nn.initializers.lecun_normal(),
     "he": nn.initializers.he_normal(),
@@ -114,17 +114,6 @@ def universes(size: Size) -> list[Universe]:
     return [Universe(*choices) for choices in (*full, *wide)]
 
 
-def load(name: str, fashion_dir: Path | None) -> Dataset:
-    """A data set; of Fashion-MNIST the first examples."""
-    data = load_dataset(name, fashion_dir)
-    if name != "fashion_mnist":
-        return data
-    n, n_held_out = FASHION
-    return Dataset(
-        data.x_train[:n], data.y_train[:n], data.x_test[:n_held_out], data.y_test[:n_held_out]
-    )
-
-
 def keep(kept: Kept, params: Params, held_out: jax.Array, train_loss: jax.Array) -> Kept:
     """What is kept after an epoch with these losses on held-out and on training data."""
 
@@ -173,7 +162,8 @@ def member(
 def run_universe(universe: Universe, size: Size) -> dict[str, Any]:
     """Train a universe without and with dropout: values [C, S, T, Q, M], losses at the level."""
     start = perf_counter()
-    data = load(universe.data, size.fashion_dir)
+    clothes = universe.data == "fashion_mnist"
+    data = study.clothes(size.fashion_dir) if clothes else load_dataset(universe.data)
     model = MLP((*(universe.width,) * universe.depth, data.n_classes))
     make_optimizer, learning_rate = OPTIMIZERS[universe.optimizer]
     config = Config(model, epochs=size.epochs, make_optimizer=make_optimizer)
