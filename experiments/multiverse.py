@@ -208,46 +208,40 @@ def specify_all(values: dict[str, np.ndarray]) -> list[Row]:
     return rows
 
 
-def figures(values: dict[str, np.ndarray]) -> dict[str, Figure]:
-    """The figures from the values of a record."""
-    return draw(specify_all(values))
+def answers(rows: list[Row]) -> dict[str, list[Row]]:
+    """The universes of every question."""
+    return {q: of_question(rows, views, role) for q, (_, views, role) in QUESTIONS.items()}
 
 
 def draw(rows: list[Row]) -> dict[str, Figure]:
     """A specification curve for each question."""
-    return {
-        name: plot_curve(question.about, of_question(rows, question.views, question.role), MAIN)
-        for name, question in QUESTIONS.items()
-    }
+    return {q: plot_curve(QUESTIONS[q].about, answer, MAIN) for q, answer in answers(rows).items()}
+
+
+def figures(values: dict[str, np.ndarray]) -> dict[str, Figure]:
+    """The figures from the values of a record."""
+    return draw(specify_all(values))
 
 
 def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the answer."""
     trained = train_all(size)
     start = perf_counter()
-    values = {
-        " ".join(map(str, universe)): np.array(f["values"], float)
-        for universe, f in trained.items()
-    }
+    values = {" ".join(map(str, u)): np.array(f["values"], float) for u, f in trained.items()}
     rows = specify_all(values)
-    answers = {
-        name: of_question(rows, question.views, question.role)
-        for name, question in QUESTIONS.items()
-    }
+    by_question = answers(rows)
     summary = {
-        "trainings": [
-            training_record(universe, training) for universe, training in trained.items()
-        ],
+        "trainings": [training_record(*training) for training in trained.items()],
         "questions": {
             name: {
                 "said": say(QUESTIONS[name].about, answer),
                 "all": count(answer),
                 "by_choice": by_choice(answer),
             }
-            for name, answer in answers.items()
+            for name, answer in by_question.items()
         },
     }
-    tables = {name: table(answer) for name, answer in answers.items()}
+    tables = {name: table(answer) for name, answer in by_question.items()}
     seconds = sum(training["seconds"] for training in trained.values()) + perf_counter() - start
     settings = {**asdict(size), "fashion_dir": bool(size.fashion_dir), "level": LEVEL, "rate": RATE}
     del settings["cache"]
