@@ -20,16 +20,16 @@ from dropout_jax.training.objectives import cross_entropy
 N_EXAMPLES, N_PAIRS, N_UNITS = 250, 200, 64
 TEMPERATURES = np.geomspace(0.2, 8, 201).astype(np.float32)
 HALVINGS = 12  # of the interval that holds the strength
-MEASURES = {  # and their units
-    "relative interaction in logits": "",
-    "relative interaction in nats": "",
-    "Gini of effects on logits": "",
-    "Gini of damages": "",
-    "effective share, logits": "",
-    "effective share, nats": "",
-    "mean effect on logits": "",
-    "mean damage": "nats",
-}
+MEASURES = (
+    "relative interaction in logits",
+    "relative interaction in nats",
+    "Gini of effects on logits",
+    "Gini of damages",
+    "effective share, logits",
+    "effective share, nats",
+    "mean effect on logits",
+    "mean damage",
+)
 MATCHED = "relative interaction in nats, matched damage"
 LossFn = Callable[[jax.Array], jax.Array]
 
