@@ -107,7 +107,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Each prediction, and whether it held: whether the intervals lie where it says."""
 
     def judged(prediction: str, claim: str, rows: list[Row], low: float, high: float) -> Row:
-        held = all(low <= row["ci_low"] and row["ci_high"] <= high for row in rows)
+        held = all(study.placed(row, low, high) == "within" for row in rows)
         return study.judged(prediction, claim, held, rows)
 
     def rows_of(quantity: str) -> list[Row]:

@@ -40,8 +40,7 @@ def _against_rate(axes: Axes, exact: np.ndarray, trained: np.ndarray) -> None:
     for k, (line, points) in enumerate(zip(exact.T, np.moveaxis(trained, -1, 0), strict=True)):
         colour = COLOURS[k % len(COLOURS)]
         axes.plot(RATES, line, color=colour, lw=1)
-        for seed_values in points.T:
-            axes.plot(RATES, seed_values, "o", color=colour, **_POINTS)
+        axes.plot(RATES, points, "o", color=colour, **_POINTS)
     axes.set_xlabel("rate")
 
 
@@ -61,14 +60,11 @@ def _linear_network(results: Found) -> Figure:
     values.set(title="singular values of the product", ylim=(0, None))
     units.plot(RATES, results["units, exact"], color="black", lw=1)
     for u, unit_values in enumerate(np.moveaxis(results["units"], -1, 0)):
-        colour = COLOURS[u % len(COLOURS)]
-        for seed_values in unit_values.T:
-            units.plot([*RATES, 1.0], seed_values, "o", color=colour, **_POINTS)
+        units.plot([*RATES, 1.0], unit_values, "o", color=COLOURS[u % len(COLOURS)], **_POINTS)
     for axes in (values, units):
         axes.axvspan(0.9, 1.1, color="#f2f2f2", lw=0, zorder=-1)
-        axes.set_xticks(
-            [0.2, 0.4, 0.6, 0.8, 1.0], [".2", ".4", ".6", ".8", f"L2 {L2_OF_PRODUCT:g}"]
-        )
+        labels = [".2", ".4", ".6", ".8", f"L2 {L2_OF_PRODUCT:g}"]
+        axes.set_xticks([0.2, 0.4, 0.6, 0.8, 1.0], labels)
     for k, (line, points) in enumerate(zip(exact[-1], trained[-1].T, strict=True)):
         colour = COLOURS[k % len(COLOURS)]
         values.plot([0.94, 1.06], [line, line], color=colour, lw=1)
@@ -108,8 +104,7 @@ def _products(results: Found) -> Figure:
         zip(FACTOR_RATES, coefficients, results["exact"], strict=True)
     ):
         axes.plot(FACTORS, line, color=COLOURS[c], lw=1, label=f"(1 - {rate:g})ᵏ")
-        for seed_values in points.T:
-            axes.plot(FACTORS, seed_values, "o", color=COLOURS[c], **_POINTS)
+        axes.plot(FACTORS, points, "o", color=COLOURS[c], **_POINTS)
     log_scale(axes, (1, 2, 5))
     axes.set(xlabel="inputs k in the product", ylabel="coefficient", xticks=FACTORS)
     axes.legend()
