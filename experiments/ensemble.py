@@ -26,7 +26,7 @@ Fixed       as in the main study; rate .5 on hidden layers; calibration in 15 bi
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +56,18 @@ AT_ONCE = 50  # digits, each with all masks
 ALSO = (("scaled", "geometric mean"), ("scaled", "networks, dropout"))  # compared, not predicted
 
 
-PREDICTED = (  # by whom, the claim, the two compared, of what, and a verdict or a margin
+class Prediction(NamedTuple):
+    """What is `wanted` of a quantity in a condition: a verdict, or a margin of the interval."""
+
+    author: str
+    claim: str
+    baseline: str
+    condition: str
+    quantity: str
+    wanted: str | float
+
+
+_PREDICTED = (  # in the order of `Prediction`
     ("Baldi", "last layer: the geometric mean at .2", "exact", "largest gap", "last .2", ROUNDING),
     ("Baldi", "last layer: the geometric mean at .5", "exact", "largest gap", "last .5", ROUNDING),
     ("Baldi", "both: nearer geometric at .2", "to arithmetic", "to geometric", "both .2", "lower"),
@@ -74,6 +85,7 @@ PREDICTED = (  # by whom, the claim, the two compared, of what, and a verdict or
     ("own", "networks with dropout are likelier", "networks", "networks, dropout", "nll", "lower"),
     ("own", "networks agree more than masks", "masks", "networks", "mutual information", "lower"),
 )
+PREDICTED = [Prediction(*fields) for fields in _PREDICTED]
 
 
 @dataclass(frozen=True)
@@ -197,7 +209,7 @@ def sides(size: Size, curves: dict[str, Values], gaps: dict[str, Values]) -> dic
 def summarise(size: Size, curves: dict[str, Values], gaps: dict[str, Values]) -> dict[str, Any]:
     """Mean and sd of everything, and the paired comparisons, a family for each pair of sides."""
     compared, comparisons = sides(size, curves, gaps), []
-    predicted = [(baseline, condition) for _, _, baseline, condition, _, _ in PREDICTED]
+    predicted = [(prediction.baseline, prediction.condition) for prediction in PREDICTED]
     for baseline, condition in dict.fromkeys([*predicted, *ALSO]):
         names = [name for name in compared[baseline] if name in compared[condition]]
         one, other = (
