@@ -218,7 +218,6 @@ def _draw_profiles(ax: Axes, shown: LayersShown, layer: str, part: _Part, top: f
     ax.plot(np.linspace(0, 1, len(start)), start, color=style.GREY, lw=0.9, ls="--")
     if not any(np.isfinite(values).any() for values in curves.values()):
         ax.text(0.95, 0.1, "not measured", transform=ax.transAxes, ha="right")
-    ax.set_xlim(0, 1)
     if part == "relative":
         ax.set_ylim(0.05, 1.3 * top)  # the smallest go to 0
 

@@ -128,14 +128,12 @@ def profile_panels(
         key = f"{quantity.strip('|')}{l}"
         figure, axes = new_panel("fraction, from the smallest", f"{quantity} / mean")
         panels.draw_sorted(axes, dict(zip(names, relative[..., ::2], strict=True)))
-        axes.set_xlim(0, 1)
         description = f"{quantity} sorted, in units of its mean, {title}; largest: "
         svg = inline_svg(figure, f"sorted-{key}", description + _ends(names, relative))
         drawn.append(Panel(svg, title, {"layer": title}))
         figure, axes = new_panel("fraction, from the smallest", "share of the sum")
         some = lorenz[..., ::8]  # smooth curves need few points
         panels.draw_lorenz(axes, dict(zip(names, some, strict=True)), shaded=True)
-        axes.set_xlim(0, 1)
         half = lorenz[..., : lorenz.shape[-1] // 2 + 1]
         description = f"Lorenz curves of {quantity}, {title}; share of the smaller half: "
         svg = inline_svg(figure, f"lorenz-{key}", description + _ends(names, half))

@@ -79,6 +79,7 @@ def draw_sorted(ax: Axes, relative: Mapping[str, np.ndarray]) -> None:
     style.log_scale(ax, (1, 3))
     shown = [values[..., n_points // 20 :] for values in relative.values()]  # the smallest go to 0
     low = min(np.nan_to_num(values, nan=1).min() for values in shown)
+    ax.set_xlim(0, 1)
     ax.set_ylim(max(0.8 * low, 1e-2), 1.3 * largest(relative.values()))
 
 
@@ -101,6 +102,7 @@ def draw_lorenz(ax: Axes, lorenz: Mapping[str, np.ndarray], shaded: bool = False
     if shaded:
         mean = first.mean(axis=0)
         ax.fill_between(fractions, mean, fractions, color=style.GREY, alpha=0.12, lw=0)
+    ax.set_xlim(0, 1)
     ax.set_ylim(0, 1)
 
 

@@ -120,7 +120,6 @@ def plot_profiles(
         panels.draw_sorted(sorted_axes, relative)
         panels.draw_lorenz(lorenz_axes, lorenz, shaded=True)
         style.draw_bands(change_axes, np.linspace(0, 1, curves.shape[-1]), change)
-        change_axes.set_xlim(0, 1)
     n, x_label = len(profiles), "fraction, from the smallest"
     if n > 3:  # a slide has no room for a label below each
         grid[2, (n - 1) // 2].set_xlabel(x_label, x=0.5 if n % 2 else 1.2)  # in the middle of all
