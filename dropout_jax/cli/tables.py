@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 
@@ -61,9 +61,6 @@ class Finding(NamedTuple):
     def __rich__(self) -> Table:
         """As a terminal shows it."""
         mark, style = {None: (" ", ""), True: ("✓", "green"), False: ("!", "bold red")}[self.good]
-        grid = Table.grid(padding=(0, 1))
-        grid.add_column(width=1, style=style)
-        grid.add_column(width=9)
-        grid.add_column()
+        grid = Table.grid(Column(width=1, style=style), Column(width=9), "", padding=(0, 1))
         grid.add_row(mark, printable_text(self.about, style="bold"), printable_text(self.message))
         return grid
