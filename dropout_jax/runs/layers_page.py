@@ -92,7 +92,7 @@ def figures(shown: LayersShown) -> dict[str, style.Figure]:
     depth = style.Figure(figsize=(7.2, 1.4 + 0.2 * len(shown.starts)), layout="constrained")
     axes = depth.subplots()
     _draw_depth(axes, shown)
-    handles = style.legend(list(shown.lines))
+    handles = style.legend(shown.lines)
     for handle, c in zip(handles, style.condition_numbers(shown.lines).values(), strict=True):
         handle.set_marker(style.marker(c))
     start = Line2D([], [], color=style.GREY, ls="--", marker="|", label="start: the usual law")
@@ -128,7 +128,7 @@ def _plot_profiles(shown: LayersShown, part: _Part, title: str) -> style.Figure:
         axes.set_xlabel("fraction, from the smallest")
         axes.tick_params(labelbottom=True)
     start = Line2D([], [], color=style.GREY, ls="--", label="start: the usual law")
-    handles = [*style.legend(list(shown.groups)), start]
+    handles = [*style.legend(shown.groups), start]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     figure.suptitle(title, size=10)
     return figure
@@ -139,7 +139,7 @@ def page(shown: LayersShown) -> str:
     return TEMPLATES.get_template("layers.html.jinja").render(
         shown._asdict() | {"tables": {table.name: table for table in shown.tables}},
         names=list(shown.groups),
-        swatches=page_panels.swatches(list(shown.lines)) | page_panels.swatches(list(shown.groups)),
+        swatches=page_panels.swatches(shown.lines) | page_panels.swatches(shown.groups),
         compares=len(shown.groups) > 1,
         gini=GINI,
         laws=starts({start.law: start.gini for start in shown.starts.values()}),

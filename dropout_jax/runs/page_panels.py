@@ -3,7 +3,7 @@
 Shapes: C conditions, S seeds, N weights of a layer, Q points of a profile, P points of a curve.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -55,7 +55,7 @@ def _ends(names: Sequence[str], values: np.ndarray, unit: str = "") -> str:
     return ", ".join(f"{name} {end:.3g}{unit}" for name, end in zip(names, last, strict=True))
 
 
-def swatches(names: Sequence[str]) -> dict[str, Markup]:
+def swatches(names: Iterable[str]) -> dict[str, Markup]:
     """The line of each condition by name, for a legend.
 
     Example:

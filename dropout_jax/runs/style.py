@@ -158,7 +158,7 @@ def _last_words(name: str) -> str:
     return f"…{re.sub(r'^.*?[./](?=.)', '', end)}"
 
 
-def legend(names: Sequence[str]) -> list[Line2D]:
+def legend(names: Iterable[str]) -> list[Line2D]:
     """Handles of a legend of conditions [C] that `draw_bands` drew.
 
     Example:
