@@ -64,13 +64,13 @@ def run(size: Size) -> list[dict[str, Any]]:
     return rows
 
 
-def judge(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Whether coverage lies where it was predicted, law by law."""
 
     def judged(name: str, law: str, least_n: int, low: float) -> dict[str, Any]:
-        selected = [row for row in rows if row["law"] == law and row["n"] >= least_n]
+        rows = [r for r in summary["coverage"] if r["law"] == law and r["n"] >= least_n]
         claim = f"from {least_n} networks on, {100 * low:.0f} to 97 % under the law: {law}"
-        return laws.judge(name, claim, selected, low)
+        return laws.judge(name, claim, rows, low)
 
     return [
         judged("W1", "normal", W1_FROM, 0.93),
@@ -81,9 +81,9 @@ def judge(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def main(folder: Path, size: Size) -> None:
     """Simulate, write the record and print the predictions as judged."""
     start = perf_counter()
-    rows = run(size)
+    summary = {"coverage": run(size)}
     seconds = perf_counter() - start
-    record.write(folder, vars(size), {"coverage": rows}, judge(rows), {}, seconds)
+    record.write(folder, vars(size), summary, judge(summary), {}, seconds)
 
 
 if __name__ == "__main__":

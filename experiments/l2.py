@@ -56,7 +56,7 @@ PAIRS = (  # baseline and condition
 )
 RELIANCE = ("largest damage", "relative pair interaction")
 NEAR, FAR = 0.02, 0.2  # of the norm
-Quantities = dict[str, np.ndarray]  # {quantity: [C, S]}
+Quantities = dict[str, np.ndarray]  # {quantity: [C, S]}, or [S] of a condition
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ def measure(model: MLP, trained: Population, data: Dataset, size: Size) -> Quant
     return measured
 
 
-def run(size: Size) -> tuple[list[str], Quantities, dict[str, Any]]:
-    """Conditions, what was measured, and how they were matched."""
+def run(size: Size) -> tuple[dict[str, Quantities], dict[str, Any]]:
+    """What was measured by condition, and how conditions were matched."""
     data = load_dataset(size.dataset)
     model, n_hidden = MLP((*size.features, data.n_classes)), len(size.features)
     config, none = Config(model, epochs=size.epochs), Hparams(study.layer_rates(0.0, n_hidden))
@@ -141,7 +141,7 @@ def run(size: Size) -> tuple[list[str], Quantities, dict[str, Any]]:
     }
     members = list(conditions.values()), range(size.seeds), study.root_key()
     trained = fit_population(config, *members, data)
-    return list(conditions), measure(model, trained, data, size), matched
+    return study.by_condition(conditions, measure(model, trained, data, size)), matched
 
 
 def apart(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
@@ -150,35 +150,26 @@ def apart(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
     return study.over_seeds(far)
 
 
-def summarise(
-    names: list[str], measured: Quantities, linear: dict[str, regression.Weights]
-) -> dict[str, Any]:
+def summarise(values: dict[str, Any]) -> dict[str, Any]:
     """Means and sd, the paired comparisons, and how far apart the regressions end."""
-    values = np.stack(list(measured.values()), axis=-1)  # [C, S, K]
-    by_condition = dict(zip(names, values, strict=True))
-    distances = {
-        scales: {
-            "dropout from L2": apart(w["dropout"], w["L2"]),
-            "dropout from its closed form": apart(w["dropout"], w["dropout, closed form"]),
-            "L2 from its closed form": apart(w["L2"], w["L2, closed form"]),
-        }
-        for scales, w in linear.items()
-    }
+    matched, names = values["matched"], list(values["matched"]["none"])
+    columns = {name: np.stack(list(of.values()), axis=-1) for name, of in matched.items()}
+    margins = [MARGINS["gini"] if name.startswith("Gini") else np.nan for name in names]
     return {
-        "n_seeds": values.shape[1],
+        "n_seeds": len(columns["none"]),
         "conditions": {
-            name: {
-                q: study.mean_and_sd(v) for q, v in zip(measured, by_condition[name].T, strict=True)
-            }
-            for name in names
+            name: {quantity: study.mean_and_sd(v) for quantity, v in of.items()}
+            for name, of in matched.items()
         },
-        "comparisons": study.paired_conditions(
-            PAIRS,
-            list(measured),
-            by_condition,
-            [MARGINS["gini"] if name.startswith("Gini") else np.nan for name in measured],
-        ),
-        "regression": distances,
+        "comparisons": study.paired_conditions(PAIRS, names, columns, margins),
+        "regression": {
+            scales: {
+                "dropout from L2": apart(w["dropout"], w["L2"]),
+                "dropout from its closed form": apart(w["dropout"], w["dropout, closed form"]),
+                "L2 from its closed form": apart(w["L2"], w["L2, closed form"]),
+            }
+            for scales, w in values["regression"].items()
+        },
     }
 
 
@@ -244,13 +235,10 @@ def plot_matched(conditions: dict[str, Quantities]) -> Figure:
 def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the predictions as judged."""
     start = perf_counter()
-    names, measured, matched = run(size)
-    linear = regression.run(size.seeds, size.steps)
-    summary = summarise(names, measured, linear)
-    settings = {**size.__dict__, "rate": RATE, **matched}
-    by_condition = {name: {q: v[c] for q, v in measured.items()} for c, name in enumerate(names)}
-    values, judged = {"matched": by_condition, "regression": linear}, judge(summary)
-    seconds = perf_counter() - start
+    by_condition, matched = run(size)
+    values = {"matched": by_condition, "regression": regression.run(size.seeds, size.steps)}
+    summary, settings = summarise(values), {**vars(size), "rate": RATE, **matched}
+    judged, seconds = judge(summary), perf_counter() - start
     record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
 
 

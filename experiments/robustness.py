@@ -100,10 +100,9 @@ def accuracies(
     keys = jax.random.split(key, len(PERTURBATIONS))
     results = {}
     for key, (name, perturbation) in zip(keys, PERTURBATIONS.items(), strict=True):
-        at_strengths = jax.vmap(perturbation.move, (None, None, 0))
-        moved = jax.vmap(at_strengths, (0, 0, None))(
-            jax.random.split(key, len(x)), x, jnp.asarray(perturbation.strengths, jnp.float32)
-        )
+        at_strengths = jax.vmap(jax.vmap(perturbation.move, (None, None, 0)), (0, 0, None))
+        strengths = jnp.asarray(perturbation.strengths, jnp.float32)
+        moved = at_strengths(jax.random.split(key, len(x)), x, strengths)
         outputs = cast(jax.Array, model.apply(params, moved))  # [n, F, K]
         errors = jax.vmap(jax.vmap(error_rate, (0, None)))(outputs, y)
         results[name] = 1 - errors.mean(axis=0)
@@ -114,13 +113,8 @@ def run(size: Size) -> Values:
     """Accuracies in percent [S, F] of every condition under every perturbation."""
     data = load_dataset(size.dataset)
     model, named = MLP((*size.features, data.n_classes)), conditions(len(size.features))
-    trained = fit_population(
-        Config(model, epochs=size.epochs),
-        list(named.values()),
-        range(size.seeds),
-        study.root_key(),
-        data,
-    )
+    members = list(named.values()), range(size.seeds), study.root_key()
+    trained = fit_population(Config(model, epochs=size.epochs), *members, data)
     noise_root = jax.random.key(NOISE_SEED, impl=study.PRNG)
     seed_keys = jax.vmap(lambda seed: member_key(noise_root, seed))(np.arange(size.seeds))
     keys = jnp.broadcast_to(seed_keys, (len(named), size.seeds))
@@ -131,22 +125,21 @@ def run(size: Size) -> Values:
 
 def summarise(values: Values) -> dict[str, Any]:
     """Mean accuracies in percent, and paired comparisons with none at every strength above 0."""
-    names = list(values)
-    pairs = [(names[0], name) for name in names[1:]]
+    pairs = [("none", name) for name in values if name != "none"]
     comparisons = []
     for kind, (_, strengths, _) in PERTURBATIONS.items():
-        by_condition = {name: values[name][kind][:, 1:] for name in names}
+        by_condition = {name: accuracy[kind][:, 1:] for name, accuracy in values.items()}
         rows = study.paired_conditions(pairs, [kind] * (len(strengths) - 1), by_condition, MARGIN)
         for row, strength in zip(rows, [*strengths[1:]] * len(pairs), strict=True):
             comparisons.append({"strength": float(strength), **row})
     return {
-        "n_seeds": len(values[names[0]]["noise"]),
+        "n_seeds": len(values["none"]["noise"]),
         "strengths": {
             name: perturbation.strengths.tolist() for name, perturbation in PERTURBATIONS.items()
         },
         "accuracy_percent": {
-            name: {kind: accuracy.mean(axis=0).tolist() for kind, accuracy in values[name].items()}
-            for name in names
+            name: {kind: accuracy.mean(axis=0).tolist() for kind, accuracy in by_kind.items()}
+            for name, by_kind in values.items()
         },
         "comparisons": comparisons,
     }
@@ -169,13 +162,10 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         evidence = {"strengths": len(rows), "higher_at": higher, "lower_at": lower}
         return study.judged(name, f"{claim} under {kind}", held, evidence)
 
-    hidden, pixels = (
-        f"dropout of {target} is more accurate" for target in ("hidden units", "pixels")
-    )
-    judged = [accurate("P7", "dropout", kind, f"open: {hidden}") for kind in PERTURBATIONS]
-    judged += [
-        accurate("B1", "pixel dropout", kind, pixels) for kind in ("dropped pixels", "noise")
-    ]
+    claim = "open: dropout of hidden units is more accurate"
+    judged = [accurate("P7", "dropout", kind, claim) for kind in PERTURBATIONS]
+    claim = "dropout of pixels is more accurate"
+    judged += [accurate("B1", "pixel dropout", kind, claim) for kind in ("dropped pixels", "noise")]
     judged.append(accurate("B2", "L2", "noise", "L2 is more accurate"))
     shifts = [row for row in summary["comparisons"] if row["quantity"] == "shift"]
     largest = max(shifts, key=lambda row: row["ci_high"])
@@ -194,18 +184,10 @@ def figures(values: Values) -> dict[str, Figure]:
     """Accuracy against strength, a panel for every perturbation."""
     figure = Figure(figsize=(9, 6), layout="constrained")
     grid = figure.subplots(2, 3, sharey=True)
-    for axes, (kind, perturbation) in zip(grid.ravel(), PERTURBATIONS.items(), strict=True):
-        style.draw_bands(
-            axes,
-            perturbation.strengths,
-            {name: measured[kind] for name, measured in values.items()},
-        )
-        axes.set(
-            title=kind,
-            xlabel=perturbation.unit,
-            xlim=(0, perturbation.strengths[-1]),
-            ylim=(0, 100),
-        )
+    for axes, (kind, (_, strengths, unit)) in zip(grid.ravel(), PERTURBATIONS.items(), strict=True):
+        accuracies = {name: measured[kind] for name, measured in values.items()}
+        style.draw_bands(axes, strengths, accuracies)
+        axes.set(title=kind, xlabel=unit, xlim=(0, strengths[-1]), ylim=(0, 100))
     for row in grid:
         row[0].set_ylabel("test accuracy, %")
     grid[0, 0].legend(handles=style.legend(list(values)), loc="lower left")

@@ -41,10 +41,8 @@ def measure(config: Config, params: Params, start: Params, data: Dataset) -> Loo
     The distance is ‖w - w₀‖ / ‖w₀‖ over the inputs of the network that vary, and all of a hidden
     layer's.
     """
-    views, curve = (
-        layer_views(config.mlp, params, data.x_train),
-        learning_point(config, params, data),
-    )
+    views = layer_views(config.mlp, params, data.x_train)
+    curve = learning_point(config, params, data)
     numbers: dict[str, jax.Array] = {
         "train loss": curve.train.loss,
         "train error, %": 100 * curve.train.error,
