@@ -77,13 +77,10 @@ def run(size: Size) -> dict[str, dict[str, np.ndarray]]:
         results[name] = {
             "epochs": trained.epochs,
             ERROR: study.percent(trained.curve.test.error[0]),
-            **{
-                f"Gini of contributions, layer {l}": np.asarray(
-                    values[l]["contribution"]["gini"][0], np.float64
-                )
-                for l in range(n_hidden)
-            },
         }
+        for l in range(n_hidden):
+            ginis = values[l]["contribution"]["gini"][0]
+            results[name][f"Gini of contributions, layer {l}"] = np.asarray(ginis, np.float64)
     return results
 
 
@@ -92,18 +89,18 @@ def at_end(values: np.ndarray) -> np.ndarray:
     return values.reshape(len(values), -1)[:, -1]
 
 
-def summarise(results: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
+def summarise(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
     """Means and sd at the end, and paired comparisons."""
-    quantities = [name for name in results["none"] if name != "epochs"]
+    quantities = [name for name in values["none"] if name != "epochs"]
 
     def last(condition: str) -> np.ndarray:
-        return np.stack([at_end(results[condition][name]) for name in quantities], axis=-1)
+        return np.stack([at_end(values[condition][name]) for name in quantities], axis=-1)
 
     margins = [ERROR_MARGIN if name == ERROR else MARGINS["gini"] for name in quantities]
     comparisons = [
         {"baseline": baseline, "condition": name, **row}
         for baseline in ("none", "constant", "early")
-        for name in results
+        for name in values
         if name not in ("none", baseline)
         for row in study.paired(quantities, last(baseline), last(name), margins)
     ]
@@ -119,7 +116,7 @@ def summarise(results: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
                 quantity: study.mean_and_sd(column)
                 for quantity, column in zip(quantities, last(name).T, strict=True)
             }
-            for name in results
+            for name in values
         },
         "comparisons": comparisons,
     }
@@ -181,11 +178,11 @@ def figures(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Figure]:
 def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the predictions as judged."""
     start = perf_counter()
-    results = run(size)
-    summary = summarise(results)
+    values = run(size)
+    summary = summarise(values)
     settings = {**size.__dict__, "rate": RATE, "test_dir": bool(size.test_dir)}
     judged, seconds = judge(summary), perf_counter() - start
-    record.write(folder, settings, summary, judged, figures(results), seconds, values=results)
+    record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
 
 
 if __name__ == "__main__":

@@ -123,36 +123,32 @@ def run(size: Size) -> dict[str, np.ndarray]:
     return {name: np.asarray(values, np.float64) for name, values in results.items()}
 
 
-def summarise(results: dict[str, np.ndarray]) -> dict[str, Any]:
+def summarise(values: dict[str, np.ndarray]) -> dict[str, Any]:
     """Paired comparisons, means and sd."""
-    sweep = results["sweep"]
-    chosen = int(results["validation"].mean(axis=1).argmin())
+    sweep = values["sweep"]
+    chosen = int(values["validation"].mean(axis=1).argmin())
     rates, pixel_rates = ([f"{rate:g}" for rate in axis] for axis in (RATES, PIXEL_RATES))
-    ginis = [name for name in results if name.startswith("gini")]
+    ginis = [name for name in values if name.startswith("gini")]
     tenth, half = (
-        np.stack([results[name][RATES.index(rate)] for name in ginis], axis=-1)
+        np.stack([values[name][RATES.index(rate)] for name in ginis], axis=-1)
         for rate in (0.1, 0.5)
     )
-    fixed, wider = (results[name][-1][:, None] for name in ("fixed width", "width times keep"))
+    fixed, wider = (values[name][-1][:, None] for name in ("fixed width", "width times keep"))
     return {
         "n_seeds": sweep.shape[1],
-        "n_seeds_of_grid": results["grid"].shape[1],
-        "axes": {
-            "rates": RATES,
-            "grid": list(product(GRID, GRID)),
-            "pixel_rates": PIXEL_RATES,
-        },
+        "n_seeds_of_grid": values["grid"].shape[1],
+        "axes": {"rates": RATES, "grid": list(product(GRID, GRID)), "pixel_rates": PIXEL_RATES},
         "rate_of_least_validation_error": RATES[chosen],
         "error_against_chosen_by_validation": study.paired(
             rates, *_baseline_and_conditions(sweep, chosen), ERROR_MARGIN
         ),
         "pixels_against_none": study.paired(
-            pixel_rates, *_baseline_and_conditions(results["pixels"], 0), ERROR_MARGIN
+            pixel_rates, *_baseline_and_conditions(values["pixels"], 0), ERROR_MARGIN
         ),
         "gini_from_.1_to_.5": study.paired(ginis, tenth, half, MARGINS["gini"]),
         "widening_at_.9": study.paired(["test error, %"], fixed, wider, ERROR_MARGIN),
-        "means": {name: values.mean(axis=1).tolist() for name, values in results.items()},
-        "sds": {name: values.std(axis=1, ddof=1).tolist() for name, values in results.items()},
+        "means": {name: v.mean(axis=1).tolist() for name, v in values.items()},
+        "sds": {name: v.std(axis=1, ddof=1).tolist() for name, v in values.items()},
     }
 
 
@@ -215,12 +211,12 @@ def figures(values: dict[str, np.ndarray], size: Size = Size()) -> dict[str, Fig
 def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the predictions as judged."""
     start = perf_counter()
-    results = run(size)
-    summary = summarise(results)
+    values = run(size)
+    summary = summarise(values)
     settings = {**size.__dict__, "grid_seeds": GRID_SEEDS, "test_dir": bool(size.test_dir)}
     judged, seconds = judge(summary), perf_counter() - start
-    drawn = figures(results, size)
-    record.write(folder, settings, summary, judged, drawn, seconds, values=results)
+    drawn = figures(values, size)
+    record.write(folder, settings, summary, judged, drawn, seconds, values=values)
 
 
 if __name__ == "__main__":

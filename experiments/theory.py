@@ -73,12 +73,12 @@ def over_seeds_by_name(names: tuple[Any, ...], values: np.ndarray) -> dict[str, 
     return {f"{name:g}": study.over_seeds(row) for name, row in zip(names, values, strict=True)}
 
 
-def summarise(results: dict[str, Found]) -> dict[str, Any]:
+def summarise(values: dict[str, Found]) -> dict[str, Any]:
     """How far what was trained is from what is exact: means and intervals over seeds."""
-    linear, network, logistic = (results[name] for name in list(MODELS)[:3])
+    linear, network, logistic = (values[name] for name in list(MODELS)[:3])
     variation = network["units"].std(axis=-1) / network["units"].mean(axis=-1)  # [rates + L2, S]
-    added, predicted = np.moveaxis(results["last_layer"]["added"], -1, 0)
-    coefficients, exact = results["products"]["coefficients"], results["products"]["exact"]
+    added, predicted = np.moveaxis(values["last_layer"]["added"], -1, 0)
+    coefficients, exact = values["products"]["coefficients"], values["products"]["exact"]
     return {
         "n_seeds": variation.shape[1],
         "linear regression, distance": over_seeds_by_name(
@@ -98,7 +98,7 @@ def summarise(results: dict[str, Found]) -> dict[str, Any]:
         },
         "expected loss on copies": {
             name: {**study.over_seeds(losses), "least": float(losses.min())}
-            for name, losses in results["copies"].items()
+            for name, losses in values["copies"].items()
         },
     }
 
@@ -144,10 +144,10 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
 def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the predictions as judged."""
     start = perf_counter()
-    results = {name: model(size) for name, model in MODELS.items()}
-    summary, settings = summarise(results), {**size.__dict__, "rates": RATES}
+    values = {name: model(size) for name, model in MODELS.items()}
+    summary, settings = summarise(values), {**size.__dict__, "rates": RATES}
     judged, seconds = judge(summary), perf_counter() - start
-    record.write(folder, settings, summary, judged, figures(results), seconds, values=results)
+    record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
 
 
 if __name__ == "__main__":

@@ -44,21 +44,21 @@ def test_a_study_has_a_committed_record_of_small_files_and_a_line_in_the_index(n
     assert f"]({name}.py)" in (EXPERIMENTS / "README.md").read_text(encoding="utf-8")
 
 
-JUDGED_AGAIN = ["data_size", "data_size/smaller_rates", "inflation", "rate_schedules", "rates"]
-JUDGED_AGAIN += ["reliance", "robustness", "second_domain"]
+def studies_with(text):
+    return [s for s in STUDIES if text in (EXPERIMENTS / f"{s}.py").read_text(encoding="utf-8")]
 
 
-@pytest.mark.parametrize("name", JUDGED_AGAIN)
+SUMMARISED_AGAIN = [*studies_with("def summarise(values:"), "data_size", "data_size/smaller_rates"]
+SLOW = {"coadaptation": pytest.mark.slow}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=SLOW.get(n, ())) for n in SUMMARISED_AGAIN])
 def test_a_record_is_summarised_and_judged_again_without_training(name):
     study = importlib.import_module(f"experiments.{name.partition('/')[0]}")
     folder = EXPERIMENTS / "results" / name
     committed = json.loads((folder / "predictions.json").read_text())
     again = study.judge(study.summarise(values_of(folder)))
     assert [one["held"] for one in again] == [one["held"] for one in committed]
-
-
-def studies_with(text):
-    return [s for s in STUDIES if text in (EXPERIMENTS / f"{s}.py").read_text(encoding="utf-8")]
 
 
 @pytest.mark.parametrize("name", studies_with("def judge(summary:"))
