@@ -32,18 +32,22 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import jax
+import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from dropout_jax.analysis.paired import interval
 from dropout_jax.data import load_dataset
 from dropout_jax.io import writers
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.devices import map_members
+from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from experiments.shared import command, course_page, record, study
 from experiments.shared.courses import Look, course, law, moments
 from experiments.shared.members import paired_members
-from experiments.shared.time_course_figures import plot_course, plot_distance
 
 RESULTS = study.RESULTS / "time_course"
 RATES = {"none": 0.0, "dropout .2": 0.2, "dropout .5": 0.5, "dropout .8": 0.8}
@@ -195,9 +199,72 @@ def figures(summary: dict[str, Any], values: dict[str, Any]) -> dict[str, Figure
     """The figures, from a record."""
     numbers, steps = values["numbers"], np.array(summary["steps"])
     return {
-        "distance": plot_distance(numbers, values["stretched none"], NAMES, SCALES),
-        "course": plot_course(numbers, steps, NAMES, SCALES.index(1.0)),
+        "distance": plot_distance(numbers, values["stretched none"]),
+        "course": plot_course(numbers, steps),
     }
+
+
+@mpl.rc_context(style.STYLE)
+def plot_distance(values: Values, stretched: Values) -> Figure:
+    """Gini against distance: a row for each quantity, a column for each initial scale."""
+    last = max(int(name[-1]) for name in values if name.startswith("|w|"))
+    quantities = ("|w|, layer 0", f"|w|, layer {last}", f"contributions, layer {last - 1}")
+    figure = Figure(figsize=(9.6, 7.2), layout="constrained")
+    grid = figure.subplots(len(quantities), len(SCALES), sharey="row")
+    numbers = list(style.condition_numbers(NAMES).values())
+    for row, quantity in zip(grid, quantities, strict=True):
+        for s, axes in enumerate(row):
+            distance = values[f"distance, layer {quantity[-1]}"][s].mean(axis=1)[:, 1:]
+            gini = values[quantity][s].mean(axis=1)[:, 1:]
+            for c, x, y in zip(numbers, distance, gini, strict=True):
+                axes.plot(x, y, color=style.colour(c), ls=style.line(c), lw=1.3)
+                axes.plot(x[-1], y[-1], style.marker(c), color=style.colour(c), ms=4)
+            x = np.append(distance[0, -1], stretched[f"distance, layer {quantity[-1]}"][s])
+            y = np.append(gini[0, -1], stretched[quantity][s])
+            axes.plot(x, y, color="black", ls=":", lw=1)
+            axes.set_xscale("log")
+            axes.set_xlim(distance.min() / 1.1, 1.5 * distance.max())
+        row[0].set_ylabel(f"Gini of {quantity}")
+    for scale, axes in zip(SCALES, grid[0], strict=True):
+        axes.set_title(f"initial kernels × {scale:g}")
+    for axes in grid[-1]:
+        axes.set_xlabel("distance ‖w − w₀‖ / ‖w₀‖")
+    stretched_line = Line2D([], [], color="black", ls=":", label="none's last change, stretched")
+    handles = [*style.legend(NAMES), stretched_line]
+    figure.legend(handles=handles, loc="outside lower center", ncols=6)
+    n_seeds = values["train loss"].shape[2]
+    figure.suptitle(f"Gini against distance along training: means over {n_seeds} seeds", size=10)
+    return figure
+
+
+@mpl.rc_context(style.STYLE)
+def plot_course(values: Values, steps: np.ndarray) -> Figure:
+    """Differences from none along training at the usual initial scale, with 95 % intervals."""
+    scale, (_, *numbers) = SCALES.index(1.0), style.condition_numbers(NAMES).values()
+    quantities = [name for name in values if name[0] in "|c"]
+    figure = Figure(figsize=(9.6, 5.6), layout="constrained")
+    grid = figure.subplots(2, 3, sharex=True).ravel()
+    for axes, quantity in zip(grid, quantities, strict=False):
+        differences = values[quantity][scale, 1:] - values[quantity][scale, 0]
+        for c, difference in zip(numbers, differences, strict=True):
+            _draw_interval(axes, steps[1:], difference[:, 1:], c)
+        axes.axhline(0, color="black", lw=0.8)
+        axes.set(title=quantity, xscale="log")
+    for axes in grid[len(quantities) :]:
+        axes.set_axis_off()
+    figure.supxlabel("step of training", size=9)
+    figure.supylabel("difference in Gini from none (down: more uniform)", size=9)
+    grid[-1].legend(handles=style.legend(NAMES)[1:], loc="center")
+    n_seeds = values["train loss"].shape[2]
+    figure.suptitle(f"Time course: mean and 95 % interval of {n_seeds} seeds", size=10)
+    return figure
+
+
+def _draw_interval(axes: Axes, x: np.ndarray, values: np.ndarray, c: int) -> None:
+    """Draw means of values [S, len(x)] with their intervals as a band."""
+    low, high = np.transpose([interval(column) for column in values.T])
+    axes.fill_between(x, low, high, color=style.colour(c), alpha=0.3, lw=0)
+    axes.plot(x, values.mean(axis=0), color=style.colour(c), ls=style.line(c), lw=1.3)
 
 
 def main(folder: Path, size: Size) -> None:
