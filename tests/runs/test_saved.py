@@ -41,6 +41,19 @@ def result():
 
 
 @pytest.fixture(scope="module")
+def slides(result):
+    return figures(result, slides=True)
+
+
+@pytest.fixture(scope="module")
+def deep():
+    """A run of four layers, of which what is called an error is none."""
+    config = Config(MLP((3, 3, 3, 10)), 1, error_fn=lambda outputs, label: 50 + 0 * outputs[0])
+    conditions = {"none": Hparams((0.0,) * 4), "half": Hparams((0.0, 0.5, 0.5, 0.5))}
+    return compare(config, conditions, 2, jax.random.key(0), load_dataset("digits"))
+
+
+@pytest.fixture(scope="module")
 def folder(result, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     with undrawn():
@@ -138,11 +151,8 @@ def test_a_run_in_double_precision_is_saved_too(tmp_path):
     assert load_run(tmp_path / "run").verdict == result.verdict
 
 
-def test_errors_that_are_no_rates_have_an_interval_over_seeds():
-    config = dataclasses.replace(SMALL, error_fn=lambda outputs, label: 50 + 0 * outputs[0])
-    conditions = {"none": Hparams((0.0, 0.0)), "half": Hparams((0.0, 0.5))}
-    result = compare(config, conditions, 2, jax.random.key(0), load_dataset("digits"))
-    error = result.summary["conditions"]["half"]["test_error"]
+def test_errors_that_are_no_rates_have_an_interval_over_seeds(deep):
+    error = deep.summary["conditions"]["half"]["test_error"]
     assert (error["mean"], error["ci_low"], error["ci_high"]) == (50, 50, 50)
 
 
@@ -186,9 +196,11 @@ def test_a_notebook_shows_the_answer_and_names_stay_text(result):
 
 
 def test_a_notebook_shows_every_figure(result):
-    shown = result.figures._repr_html_()
-    assert shown.count("data:image/png;base64,") == len(result.figures) == 5
-    assert all(f"<figcaption>{name}</figcaption>" in shown for name in result.figures)
+    drawn = result.figures
+    small = type(drawn)({name: type(of)((1, 1)) for name, of in drawn.items()})  # cost less
+    shown = small._repr_html_()
+    assert shown.count("data:image/png;base64,") == len(drawn) == 5
+    assert all(f"<figcaption>{name}</figcaption>" in shown for name in drawn)
 
 
 def test_a_table_is_a_frame_or_rows(result):
@@ -221,8 +233,8 @@ def written_on(figure):
     return [(t, t.get_window_extent()) for t in texts if t not in ticks]
 
 
-def test_on_slides_letters_are_3_percent_of_the_height_and_hide_none(result):
-    for name, figure in figures(result, slides=True).items():
+def test_on_slides_letters_are_3_percent_of_the_height_and_hide_none(slides):
+    for name, figure in slides.items():
         width, height = figure.get_size_inches()
         assert abs(width / height - 16 / 9) < 0.01
         texts = written_on(figure)
@@ -237,13 +249,9 @@ def test_on_slides_letters_are_3_percent_of_the_height_and_hide_none(result):
             assert figure.bbox.y0 - 1 < box.y0 < box.y1 < figure.bbox.y1 + 1, text.get_text()
 
 
-def test_a_note_in_a_panel_does_not_hide_the_low_rows_of_a_slide(result):
-    rates = {"none": (0.0,) * 4, "half": (0.0, 0.5, 0.5, 0.5)}
-    conditions = {name: Hparams(of) for name, of in rates.items()}
-    config, data = Config(MLP((3, 3, 3, 10)), epochs=1), load_dataset("digits")
-    deep = compare(config, conditions, range(2), jax.random.key(0), data)
-    for shown, noted in ((result, True), (deep, False)):
-        figure = figures(shown, slides=True)["weights"]
+def test_a_note_in_a_panel_does_not_hide_the_low_rows_of_a_slide(slides, deep):
+    for drawn, noted in ((slides, True), (figures(deep, slides=True), False)):
+        figure = drawn["weights"]
         assert {bool(axes.texts) for axes in figure.axes} == {noted}
         legend = [text.get_text() for text in figure.legends[0].get_texts()]
         assert (legend[-1] == "mean difference: from none, over seeds") == noted
