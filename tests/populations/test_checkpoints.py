@@ -1,5 +1,4 @@
 import json
-import multiprocessing
 import os
 import random
 import resource
@@ -21,6 +20,7 @@ from dropout_jax.populations.moment import Moment
 from dropout_jax.populations.population import Interrupted, fit_population
 from dropout_jax.training.config import Config, Hparams
 from tests.drawn import json_values
+from tests.forked import PROCESSES
 
 CONFIG = Config(MLP((8, 3)), epochs=4, batch_size=16)
 CONDITIONS = [Hparams(rates=(0.0, 0.0)), Hparams(rates=(0.2, 0.5)), Hparams(rates=(0.0, 0.9))]
@@ -233,10 +233,6 @@ def fill_up(folder, one, two):
     except OSError as error:
         os._exit(7 if "could not be saved" in str(error) else 8)
     os._exit(9)
-
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload([__name__, "orbax.checkpoint"])
 
 
 def test_a_full_disk_is_an_error_and_keeps_the_last_checkpoint(whole, tmp_path):

@@ -1,13 +1,14 @@
 """Several processes, and other numbers of devices, against this process with its two devices."""
 
+import itertools
 import json
 import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import jax
@@ -16,60 +17,13 @@ import pytest
 
 from dropout_jax.cli.arguments import Compare
 from dropout_jax.cli.checks import check
-from dropout_jax.cli.main import run_command
+from dropout_jax.cli.main import main, run_command
 from dropout_jax.populations import processes
+from tests.forked import start
 from tests.populations.computed import SENT, compute
 from tests.undrawn import undrawn
 
-ROOT = Path(__file__).parents[2]
-WORKER = """
-import sys
-import jax
-import numpy as np
-from dropout_jax.populations import processes
-n_devices, port, n_processes, process, out = sys.argv[1:]
-jax.config.update("jax_num_cpu_devices", int(n_devices))
-if int(n_processes) > 1:
-    processes.connect(f"127.0.0.1:{port}", int(n_processes), int(process))
-assert jax.device_count() == int(n_devices) * int(n_processes)
-from tests.populations.computed import compute
-results = compute()
-if processes.is_first():
-    np.savez(out, *results)
-"""
-TALKER = """
-import os, sys
-import jax
-import numpy as np
-from pathlib import Path
-from dropout_jax.populations import processes
-port, told, process, out = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-jax.config.update("jax_num_cpu_devices", 1)
-processes.connect(f"127.0.0.1:{port}", told, process)
-links = [os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
-lines = [line.split() for of in ("tcp", "tcp6") for line in open(f"/proc/net/{of}").readlines()[1:]]
-mine = [line[1] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in links]
-print("listens at", *[address for address in mine if address.endswith(f":{port:04X}")])
-from tests.populations.computed import SENT
-found = processes.from_first_process(SENT if processes.is_first() else ["of no interest"])
-assert found[0] == SENT[0] and np.isnan(found[1].pop("nan"))
-assert found[1] == {"tuple": [1, 2], "text": "é", "none": None}
-np.savez(out, *(leaf for tree in found[2:] for leaf in [tree[0], *tree[1], tree[2], *tree[3]]))
-"""
-WAITER = """
-import signal
-import sys
-import jax
-from dropout_jax.populations import processes
-port, process = sys.argv[1:]
-signal.alarm(300)  # ends it if nobody is left who does
-jax.config.update("jax_num_cpu_devices", 1)
-processes.connect(f"127.0.0.1:{port}", 2, int(process))
-print("connected", flush=True)
-while not processes.anywhere(False):
-    pass
-"""
-LINE = "compare --dataset digits --features 8 --seeds 2 --epochs 8 --checkpoint-seconds 0"
+LINE = "compare --dataset digits --features 8 --seeds 2 --epochs 8"
 COMPARE = LINE.split()
 
 
@@ -79,16 +33,62 @@ def free_port() -> int:
         return of_system.getsockname()[1]
 
 
-def start(arguments: list[str]) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment, **pipes)
+def said(log: Path, name: str = "err") -> str:
+    return log.with_suffix(f".{name}").read_text("utf-8")
 
 
-def start_compare(out: Path, process: int, port: int, *more: str) -> subprocess.Popen:
+def start_compare(log: Path, out: Path, process: int, port: int) -> BaseProcess:
     at = f"--distributed --coordinator 127.0.0.1:{port} --num-processes 2 --process-id {process}"
-    code = "import sys; from dropout_jax.cli.main import main; main()"
-    return start(["-c", code, *COMPARE, "--out", str(out), *at.split(), *more])
+    return start(
+        log, command, [*COMPARE, "--out", str(out), "--checkpoint-seconds", "0", *at.split()]
+    )
+
+
+# In processes of their own
+
+
+def command(argv):
+    sys.argv = ["dropout-jax", *argv]
+    main()
+
+
+def work(n_devices, port, n_processes, process, out):
+    jax.config.update("jax_num_cpu_devices", n_devices)
+    if n_processes > 1:
+        processes.connect(f"127.0.0.1:{port}", n_processes, process)
+    assert jax.device_count() == n_devices * n_processes
+    results = compute()
+    if processes.is_first():
+        np.savez(out, *results)
+
+
+def talk(port, told, process, out):
+    jax.config.update("jax_num_cpu_devices", 1)
+    processes.connect(f"127.0.0.1:{port}", told, process)
+    links = [os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    tables = [Path(f"/proc/net/{of}").read_text().splitlines()[1:] for of in ("tcp", "tcp6")]
+    lines = [line.split() for line in itertools.chain(*tables)]
+    mine = [line[1] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in links]
+    print(
+        "listens at", *[address for address in mine if address.endswith(f":{port:04X}")], flush=True
+    )
+    found = processes.from_first_process(SENT if processes.is_first() else ["of no interest"])
+    assert found[0] == SENT[0]
+    assert np.isnan(found[1].pop("nan"))
+    assert found[1] == {"tuple": [1, 2], "text": "é", "none": None}
+    np.savez(out, *(leaf for tree in found[2:] for leaf in [tree[0], *tree[1], tree[2], *tree[3]]))
+
+
+def wait(port, process):
+    signal.alarm(300)  # ends it if nobody is left who does
+    jax.config.update("jax_num_cpu_devices", 1)
+    processes.connect(f"127.0.0.1:{port}", 2, process)
+    print("connected", flush=True)
+    while not processes.anywhere(False):
+        pass
+
+
+# In this one
 
 
 @pytest.fixture(scope="module")
@@ -112,43 +112,46 @@ def test_masks_batches_weights_and_metrics_are_the_same_bits(
     n_devices, n_processes, here, tmp_path
 ):
     port, out = free_port(), tmp_path / "results.npz"
+    logs = [tmp_path / str(process) for process in range(n_processes)]
     workers = [
-        start(["-c", WORKER, *map(str, (n_devices, port, n_processes, process, out))])
-        for process in range(n_processes)
+        start(log, work, n_devices, port, n_processes, process, out)
+        for process, log in enumerate(logs)
     ]
-    for worker in workers:
-        output = worker.communicate(timeout=120)[1]
-        assert worker.returncode == 0, output[-3000:]
+    for worker, log in zip(workers, logs, strict=True):
+        worker.join(120)
+        assert worker.exitcode == 0, said(log)[-3000:]
     with np.load(out) as there:
         assert_same_bits(here, there.values())
 
 
+def wait_until(done, *running):
+    until = time.monotonic() + 120
+    while not done():
+        assert time.monotonic() < until
+        assert all(process.is_alive() for process in running)
+        time.sleep(0.02)
+
+
 @pytest.mark.slow
-def test_where_the_first_process_dies_the_other_ends():
-    port = str(free_port())
-    first, other = [start(["-c", WAITER, port, str(process)]) for process in (0, 1)]
-    assert first.stdout is not None
-    while (line := first.stdout.readline()) != "connected\n":
-        assert line, first.communicate()
-    first.send_signal(signal.SIGKILL)
-    output = other.communicate(timeout=processes._HEARTBEAT_SECONDS + 30)[1]
-    first.communicate()
-    assert other.returncode not in (0, -signal.SIGKILL), output
+def test_where_the_first_process_dies_the_other_ends(tmp_path):
+    port, logs = free_port(), (tmp_path / "first", tmp_path / "other")
+    first, other = [start(log, wait, port, process) for process, log in enumerate(logs)]
+    wait_until(lambda: logs[0].with_suffix(".out").exists() and said(logs[0], "out"), first, other)
+    first.kill()
+    other.join(processes._HEARTBEAT_SECONDS + 30)
+    assert other.exitcode not in (None, 0, -signal.SIGKILL), said(logs[1])
 
 
 @pytest.mark.slow
 def test_where_another_process_dies_the_first_ends_and_the_run_goes_on(tmp_path):
-    folder, port = tmp_path / "run", free_port()
-    first, other = [start_compare(folder, process, port) for process in (0, 1)]
-    until = time.monotonic() + 120
-    while not list(folder.glob("checkpoint/*.json")):
-        assert time.monotonic() < until, first.communicate()
-        assert other.poll() is None, other.communicate()
-        time.sleep(0.02)
-    other.send_signal(signal.SIGKILL)
-    output = first.communicate(timeout=processes._HEARTBEAT_SECONDS + 30)[1]
-    other.communicate()
-    assert first.returncode not in (0, -signal.SIGKILL), output
+    folder, port, log = tmp_path / "run", free_port(), tmp_path / "first"
+    first = start_compare(log, folder, 0, port)
+    other = start_compare(tmp_path / "other", folder, 1, port)
+    wait_until(lambda: list(folder.glob("checkpoint/*.json")), first, other)
+    other.kill()
+    first.join(processes._HEARTBEAT_SECONDS + 30)
+    output = said(log)
+    assert first.exitcode not in (None, 0, -signal.SIGKILL), output
     assert not (folder / "summary.json").exists()
     assert "dropout-jax: lost another process; go on with the same commands and --resume" in output
     with undrawn():
@@ -163,10 +166,12 @@ def test_where_another_process_dies_the_first_ends_and_the_run_goes_on(tmp_path)
 def test_what_one_process_refuses_both_refuse_in_one_line(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "a file of somebody").touch()
-    port = free_port()
-    both = [start_compare(tmp_path / "run", process, port) for process in (0, 1)]
-    output = [[*one.communicate(timeout=120)[1].splitlines()] for one in both]
-    assert [one.returncode for one in both] == [2, 2]
+    port, logs = free_port(), (tmp_path / "first", tmp_path / "other")
+    both = [start_compare(log, tmp_path / "run", n, port) for n, log in enumerate(logs)]
+    for one in both:
+        one.join(120)
+    assert [one.exitcode for one in both] == [2, 2]
+    output = [said(log).splitlines() for log in logs]
     lines = [[line for line in of if line.startswith("dropout-jax:")] for of in output]
     assert [len(of) for of in lines] == [1, 1]
     assert "out must be a new or empty folder" in lines[0][0]
@@ -174,13 +179,19 @@ def test_what_one_process_refuses_both_refuse_in_one_line(tmp_path):
     assert not any("Traceback" in line for of in output for line in of)
 
 
-def talk(tmp_path, told: tuple[int, ...]) -> list[tuple[int, str, str]]:
+def talked(tmp_path, told: tuple[int, ...]) -> list[tuple[int | None, str, str]]:
     """Status, output and errors of processes that were told of so many."""
-    port = free_port()
-    arguments = [(port, n, i, tmp_path / f"{i}.npz") for i, n in enumerate(told)]
-    talkers = [start(["-c", TALKER, *map(str, given)]) for given in arguments]
-    output = [one.communicate(timeout=60) for one in talkers]
-    return [(one.returncode, *of) for one, of in zip(talkers, output, strict=True)]
+    port, logs = free_port(), [tmp_path / str(i) for i in range(len(told))]
+    given = [
+        (log, talk, port, n, i, f"{log}.npz")
+        for i, (n, log) in enumerate(zip(told, logs, strict=True))
+    ]
+    talkers = [start(*of) for of in given]
+    for one in talkers:
+        one.join(60)
+    return [
+        (one.exitcode, said(log, "out"), said(log)) for one, log in zip(talkers, logs, strict=True)
+    ]
 
 
 @pytest.mark.slow
@@ -188,7 +199,7 @@ def talk(tmp_path, told: tuple[int, ...]) -> list[tuple[int, str, str]]:
 def test_what_the_first_process_has_arrives_bit_for_bit_through_a_port_of_the_given_address(
     tmp_path,
 ):
-    (status, listens, output), (other_status, nowhere, other_output) = talk(tmp_path, (2, 2))
+    (status, listens, output), (other_status, nowhere, other_output) = talked(tmp_path, (2, 2))
     assert (status, other_status) == (0, 0), output + other_output
     here = re.findall(r"listens at(?: (\w+):\w+)?$", listens, re.MULTILINE)
     assert here in (["0100007F"], ["0000000000000000FFFF00000100007F"])  # 127.0.0.1, no more
@@ -203,7 +214,7 @@ def test_what_the_first_process_has_arrives_bit_for_bit_through_a_port_of_the_gi
 
 @pytest.mark.slow
 def test_a_number_of_processes_that_does_not_match_is_refused_by_all(tmp_path):
-    (status, _, output), (other_status, _, other_output) = talk(tmp_path, (2, 3))
+    (status, _, output), (other_status, _, other_output) = talked(tmp_path, (2, 3))
     assert (status, other_status) == (1, 1)  # of a traceback, as no command line catches it
     assert "ValueError: another process could not start, and says why" in output
     assert "ValueError: --num-processes must be 2, got 3" in other_output
