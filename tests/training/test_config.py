@@ -52,6 +52,7 @@ def dataset(n=8, n_inputs=5, n_classes=3):
             for wrong in ("adam", optax.adam(1e-3), None)
         ),
         ("loss_fn", "mse", "must be a function of"),
+        ("error_fn", "mae", "must be a function of .* got 'mae'"),
         ("rate_schedule", 0.5, "must be a function of progress, got 0.5"),
     ],
 )
@@ -290,43 +291,55 @@ def test_data_that_cannot_be_learnt_never_reaches_training(train, test):
     assert is_let_in(epochs.evaluate, CONFIG, {}, *train) == can_be_learnt(*train)
 
 
-def test_labels_of_another_loss_may_be_any_number():
-    given_data = dataset()._replace(y_train=np.linspace(-9, 9, 8), y_test=np.linspace(-9, 9, 8))
-    config = dataclasses.replace(CONFIG, loss_fn=lambda outputs, y: jnp.sum((outputs - y) ** 2))
-    check_training(config, given_data)
-    way_out = "; for labels that are no classes, give Config a loss_fn$"
-    with pytest.raises(ValueError, match=f"y_train must hold integer .*, got float64{way_out}"):
-        check_training(CONFIG, given_data)
-    columns = given_data._replace(y_train=given_data.y_train[:, None])
-    with pytest.raises(ValueError, match=rf"y_train one of \[n\] .* and \(8, 1\){way_out}"):
-        check_training(CONFIG, columns)
-    short = given_data._replace(y_train=given_data.y_train[:-1])
-    with pytest.raises(ValueError, match=r"got \(8, \d+\) and \(7,\)$"):  # no other loss helps
-        check_training(CONFIG, short)
+def squares(outputs, y):
+    return jnp.sum((outputs - y) ** 2)
 
 
-def test_labels_of_optax_cross_entropy_are_classes_too():
-    loss_fn = optax.softmax_cross_entropy_with_integer_labels
-    config, beyond = dataclasses.replace(CONFIG, loss_fn=loss_fn), dataset(n_classes=4)
-    with pytest.raises(ValueError, match=r"y_train must hold classes 0 … 2, .* got 0 … 3"):
-        check_training(config, beyond)
+def test_labels_of_another_loss_may_be_any_number_and_steps_as_many_as_are_counted():
+    y = np.linspace(-9, 9, 8)
+    config = dataclasses.replace(CONFIG, loss_fn=squares, epochs=2**30 - 1)
+    check_training(config, dataset()._replace(y_train=y, y_test=y))
 
 
-def test_labels_of_another_shape_for_testing_are_refused():
-    y = np.ones((8, 3), np.float32)
-    data = dataset()._replace(y_train=y, y_test=y[:, :1])
-    config = dataclasses.replace(CONFIG, loss_fn=lambda outputs, y: jnp.sum((outputs - y) ** 2))
-    with pytest.raises(
-        ValueError, match=r"y_test must have the same labels, got \(3,\) and \(1,\)"
-    ):
-        check_training(config, data)
+WAY_OUT = "; for labels that are no classes, give Config a loss_fn$"
+MANY = 2**24 + 1
 
 
-def test_a_training_of_more_steps_than_are_counted_is_refused():
-    config = dataclasses.replace(CONFIG, epochs=2**30)  # of 2 steps
-    with pytest.raises(ValueError, match=f"at most {2**31 - 1} steps, got {2**31}"):
-        check_training(config, dataset())
-    check_training(dataclasses.replace(CONFIG, epochs=2**30 - 1), dataset())
+@pytest.mark.parametrize(
+    ("config", "data", "message"),
+    [
+        ({}, {"y_train": np.zeros(8)}, f"y_train must hold integer .*, got float64{WAY_OUT}"),
+        (
+            {},
+            {"y_train": np.zeros((8, 1), int)},
+            rf"y_train one of \[n\] .* and \(8, 1\){WAY_OUT}",
+        ),
+        ({}, {"y_train": np.zeros(7, int)}, r"got \(8, \d+\) and \(7,\)$"),  # no other loss helps
+        (
+            {"loss_fn": optax.softmax_cross_entropy_with_integer_labels},
+            {"y_train": np.arange(8) % 4},
+            r"y_train must hold classes 0 … 2, .* got 0 … 3",
+        ),
+        (
+            {"loss_fn": squares},
+            {"y_train": np.ones((8, 3)), "y_test": np.ones((8, 1))},
+            r"y_test must have the same labels, got \(3,\) and \(1,\)",
+        ),
+        ({"epochs": 2**30}, {}, f"at most {2**31 - 1} steps, got {2**31}"),  # 2 an epoch
+        (
+            {},
+            {
+                "x_train": np.broadcast_to(np.float32(0), (MANY, 5)),
+                "y_train": np.broadcast_to(np.int32(0), MANY),
+            },
+            rf"at most 2\^24 training examples, got {MANY}",
+        ),
+    ],
+    ids=["real", "columns", "short", "no class", "other targets", "steps", "examples"],
+)
+def test_data_and_steps_that_a_training_cannot_take_are_refused(config, data, message):
+    with pytest.raises(ValueError, match=message):
+        check_training(dataclasses.replace(CONFIG, **config), dataset()._replace(**data))
 
 
 # Hyper-parameters
@@ -365,31 +378,33 @@ def test_hyper_parameters_are_numbers_and_rates_one_a_layer_or_refused(name, val
     assert let_in == good
 
 
-@pytest.mark.parametrize("name", ["learning_rate", "momentum", "weight_decay"])
-def test_none_is_no_number(name):
-    with pytest.raises(ValueError, match=f"^{name} must be one real number, got None"):
-        check_hparams(Hparams()._replace(**{name: None}))
+IN_RANGE = r"^rates must lie in \[0, 1\], got "
 
 
-def test_rates_are_checked_as_they_are_given_and_must_be_numbers():
-    with pytest.raises(
-        ValueError, match=r"rates must lie in \[0, 1\], got 1.000000001 for layer 0"
-    ):
-        check_hparams(Hparams((1 + 1e-9, 0.0)), 2)
-    with pytest.raises(TypeError, match=r"^rates must hold real numbers, got \('a', 'b'\)"):
-        check_hparams(Hparams(("a", "b")), 2)  # pyright: ignore[reportArgumentType]  text
-
-
-def test_more_examples_than_can_be_put_in_order_are_refused():
-    n = 2**24 + 1
-    data = Dataset(
-        np.broadcast_to(np.float32(0), (n, 1)),
-        np.broadcast_to(np.int32(0), n),
-        np.zeros((1, 1), np.float32),
-        np.zeros(1, np.int32),
-    )
-    with pytest.raises(ValueError, match=rf"at most 2\^24 training examples, got {n}"):
-        check_training(CONFIG, data)
+@pytest.mark.parametrize(
+    ("hparams", "error", "message"),
+    [
+        *(
+            (
+                Hparams()._replace(**{name: None}),
+                ValueError,
+                f"^{name} must be one real number, got",
+            )
+            for name in ("learning_rate", "momentum", "weight_decay")
+        ),
+        (Hparams((1 + 1e-9, 0.0)), ValueError, f"{IN_RANGE}1.000000001 for layer 0"),
+        *(
+            (Hparams(rates), ValueError, IN_RANGE)
+            for rate in (10**309, 1e300, -1e300)  # which no float32 holds
+            for rates in ((0.5, rate), [rate, 0.5])
+        ),
+        (Hparams(("a", "b")), TypeError, r"^rates must hold real numbers, got \('a', 'b'\)"),  # pyright: ignore[reportArgumentType]  text
+        ([Hparams()], TypeError, "^hparams must be Hparams, got list"),
+    ],
+)
+def test_what_are_no_hyper_parameters_is_refused_as_it_is_given(hparams, error, message):
+    with pytest.raises(error, match=message):
+        epochs.fit(CONFIG, hparams, KEY, dataset())
 
 
 def test_partials_are_equal_if_the_types_of_their_arguments_are():
@@ -400,18 +415,6 @@ def test_partials_are_equal_if_the_types_of_their_arguments_are():
     assert len({config(scale=scale) for scale in (1, True, 1.0)}) == 3
     assert config(scale=(1,)) != config(scale=(1.0,))
     assert config(scale=0.0) != config(scale=-0.0)
-
-
-def test_a_training_takes_one_setting_and_says_so_to_several():
-    with pytest.raises(TypeError, match="hparams must be Hparams, got list"):
-        epochs.fit(CONFIG, [Hparams()], KEY, dataset())  # pyright: ignore[reportArgumentType]  list
-
-
-@pytest.mark.parametrize("rate", [10**309, 1e300, -1e300])
-def test_a_rate_that_no_float32_holds_is_refused_as_any_other(rate):
-    for hparams in (Hparams(rates=(0.5, rate)), Hparams(rates=[rate, 0.5])):
-        with pytest.raises(ValueError, match=r"rates must lie in \[0, 1\], got"):
-            epochs.fit(CONFIG, hparams, KEY, dataset())
 
 
 @pytest.mark.parametrize(
