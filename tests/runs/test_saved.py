@@ -116,16 +116,26 @@ def test_a_run_is_saved_to_a_new_or_empty_folder_alone(result, folder):
 SMALL = Config(MLP((4, 10)), epochs=1)
 
 
-def test_what_cannot_be_compared_or_written_is_refused_before_training(monkeypatch):
+TWO = Hparams((0.0, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "seeds", "error", "message"),
+    [
+        *(
+            ({"none": TWO, name: TWO}, 2, ValueError, "the name of a condition must ")
+            for name in ("init", "rate/0.5", " ", "x" * 61, 0)
+        ),
+        ([TWO, TWO], 2, TypeError, r"must be a dict \{name: Hparams\}, got list"),
+        ({"none": TWO, "other": TWO}, 1, ValueError, "needs at least two seeds, got 1"),
+    ],
+)
+def test_what_cannot_be_compared_or_written_is_refused_before_training(
+    conditions, seeds, error, message, monkeypatch
+):
     monkeypatch.setattr(run, "fit_population", lambda *_, **__: pytest.fail("it trains"))
-    data, key, two = load_dataset("digits"), jax.random.key(0), Hparams((0.0, 0.5))
-    for name in ("init", "rate/0.5", " ", "x" * 61, 0):
-        with pytest.raises(ValueError, match="the name of a condition must "):
-            compare(SMALL, {"none": two, name: two}, 2, key, data)  # pyright: ignore[reportArgumentType]  0
-    with pytest.raises(TypeError, match=r"must be a dict \{name: Hparams\}, got list"):
-        compare(SMALL, [two, two], 2, key, data)  # pyright: ignore[reportArgumentType]  the test
-    with pytest.raises(ValueError, match="needs at least two seeds, got 1"):
-        compare(SMALL, {"none": two, "other": two}, 1, key, data)
+    with pytest.raises(error, match=message):
+        compare(SMALL, conditions, seeds, jax.random.key(0), load_dataset("digits"))
 
 
 @sketched()
