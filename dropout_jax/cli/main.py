@@ -2,7 +2,8 @@
 
 Exit status:
   0    The run is done.
-  1    The run could not be written, or more than half of the networks diverged.
+  1    More than half of the networks diverged, the run or the output could not be written,
+       another process was lost, or something unforeseen failed.
   2    The input was bad: one line says what, and nothing was written.
   130  The run was interrupted: what is done is kept.
 

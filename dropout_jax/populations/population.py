@@ -179,8 +179,8 @@ def _check_population_key(key: jax.Array, n_devices: int) -> None:
     impl = str(jax.random.key_impl(key))
     if impl not in _COUNTER_BASED:
         raise ValueError(
-            f"a population needs a counter-based key ({', '.join(_COUNTER_BASED)}), got {impl}, "
-            "which draws the bits of all members from the first key"
+            f"a population needs a key of {', '.join(_COUNTER_BASED)}, got {impl}: XLA does not "
+            "compile threefry4x32, and rbg draws the bits of all members from the first key"
         )
     if "philox" in impl and n_devices > 1:
         raise ValueError(
