@@ -73,14 +73,8 @@ def environment(record: dict[str, Any]) -> str:
     seconds = ", ".join(
         f"{part} {duration:.0f} s" for part, duration in record.get("seconds", {}).items()
     )
-    parts = [
-        record["machine"],
-        f"Python {record['python']}",
-        versions,
-        f"keys of {record['prng']}",
-        seconds,
-    ]
-    return "; ".join(filter(None, parts))
+    python, keys = f"Python {record['python']}", f"keys of {record['prng']}"
+    return "; ".join(filter(None, [record["machine"], python, versions, keys, seconds]))
 
 
 def verdict(judged: dict[str, Any]) -> str:
@@ -101,12 +95,12 @@ def predictions(judged: list[dict[str, Any]]) -> str:
     """What was predicted, whether it held, and by what that was judged."""
     lines = [
         [
-            str(cell(prediction["prediction"])),
-            str(cell(prediction["claim"])),
-            verdict(prediction),
-            evidence(prediction["evidence"]),
+            str(cell(one["prediction"])),
+            str(cell(one["claim"])),
+            verdict(one),
+            evidence(one["evidence"]),
         ]
-        for prediction in judged
+        for one in judged
     ]
     return markdown([["prediction", "claim", "verdict", "evidence"], *lines])
 
