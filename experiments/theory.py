@@ -24,7 +24,6 @@ Fixed       all examples a step, averaged over the second half of the steps wher
             Products: 10⁶ masks, the target 1 with noise of sd .3
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -38,27 +37,14 @@ from experiments.shared.theory_models import (
     FACTOR_RATES,
     FACTORS,
     HIDDEN_RATES,
+    MODELS,
     QUICK,
     RATES,
     Found,
     Size,
-    copies,
-    last_layer,
-    linear_network,
-    linear_regression,
-    logistic_regression,
-    products,
 )
 
 RESULTS = study.RESULTS / "theory"
-MODELS: dict[str, Callable[[Size], Found]] = {
-    "linear_regression": linear_regression,
-    "linear_network": linear_network,
-    "logistic_regression": logistic_regression,
-    "last_layer": last_layer,
-    "products": products,
-    "copies": copies,
-}
 Row = dict[str, Any]
 
 

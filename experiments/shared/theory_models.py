@@ -3,6 +3,7 @@
 Shapes: S seeds, D features, k factors of a product.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -221,3 +222,13 @@ def copies(size: Size) -> Found:
         train = partial(_train_on_copies, config, size.steps)
         losses[name] = np.asarray(jax.lax.map(train, keys_of(size.seeds)))
     return losses
+
+
+MODELS: dict[str, Callable[[Size], Found]] = {
+    "linear_regression": linear_regression,
+    "linear_network": linear_network,
+    "logistic_regression": logistic_regression,
+    "last_layer": last_layer,
+    "products": products,
+    "copies": copies,
+}
