@@ -17,7 +17,6 @@ def plot_levels(
     rows: Sequence[Row], learning_rates: Mapping[str, Sequence[float]], levels: Sequence[float]
 ) -> Figure:
     """Differences with intervals against the level of loss, a panel an optimizer and rate."""
-    panels = _rows_by_panel(rows)
     figure = Figure(figsize=(9.6, 5.8), layout="constrained")
     grid = figure.subplots(2, 4, sharex=True, sharey=True)
     places = {"SGD": 0, "Adam": 1, "AdamW": 5}
@@ -25,12 +24,13 @@ def plot_levels(
     handles: Any = ([], [])
     for axes in grid.ravel():
         axes.set_axis_off()
-    for (name, rate), panel_rows in panels.items():
+    for name, rate in dict.fromkeys((row["optimizer"], row["learning_rate"]) for row in rows):
         axes = grid.ravel()[places[name] + learning_rates[name].index(rate)]
         axes.set_axis_on()
         axes.axhline(0, color="black", lw=0.8)
         for c, width in enumerate(widths):
-            width_rows = [row for row in panel_rows if row["width"] == width]
+            cell = {"optimizer": name, "learning_rate": rate, "width": width}
+            width_rows = [row for row in rows if cell.items() <= row.items()]
             x = np.array([row["level"] for row in width_rows]) * 1.07 ** (c - 1)
             middle, low, high = (
                 np.array([row[key] for row in width_rows])
@@ -54,11 +54,3 @@ def plot_levels(
     title = f"Optimizer and learning rate: mean and 95 % interval, {seeds} seeds"
     figure.suptitle(title, size=10)
     return figure
-
-
-def _rows_by_panel(rows: Sequence[Row]) -> dict[tuple[str, float], list[Row]]:
-    """The rows of each optimizer and learning rate."""
-    panels: dict[tuple[str, float], list[Row]] = {}
-    for row in rows:
-        panels.setdefault((row["optimizer"], row["learning_rate"]), []).append(row)
-    return panels
