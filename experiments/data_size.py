@@ -60,7 +60,7 @@ from experiments.shared.data_size_figures import plot_sizes
 from experiments.shared.members import QUANTITIES, fresh_members, measure, trained
 
 RESULTS = study.RESULTS / "data_size"
-RATE = 0.5
+RATE, CONDITIONS = 0.5, ("none", "dropout")
 ORDER_SEED = 0  # of the examples that seeds draw
 GRIDS = {  # of learning rates, by the folder of the record
     ".": (0.01, 0.03, 0.1),
@@ -161,17 +161,15 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(ranks[0] @ ranks[1] / norm) if norm else 0.0
 
 
-def summarise(results: dict[str, np.ndarray]) -> dict[str, Any]:
+def summarise(values: dict[str, np.ndarray]) -> dict[str, Any]:
     """Means and sd by size, paired comparisons, and whether the spread follows the gain."""
-    names = [*NAMES.values(), *ALSO]
-    by_size = {int(n): values for n, values in results.items()}
-    falls = {
-        n: dict(zip(names, (values[0] - values[1]).T, strict=True)) for n, values in by_size.items()
-    }
-    gains = np.stack([fall[NAMES["error"]] for fall in falls.values()])  # [sizes, S]
-    best, spread = gains.mean(axis=1).argmax(), np.stack([fall[FOLLOWS] for fall in falls.values()])
-    correlations = np.array(list(map(rank_correlation, gains.T, spread.T)))
-    k, margins = len(NAMES), [ERROR_MARGIN, *[MARGINS["gini"]] * (len(NAMES) - 1)]
+    by_size = {int(n): of_size for n, of_size in values.items()}
+    compared, k = list(NAMES.values()), len(NAMES)
+    names, margins = [*compared, *ALSO], [ERROR_MARGIN, *[MARGINS["gini"]] * (k - 1)]
+    falls = np.stack([none - dropout for none, dropout in by_size.values()])  # [sizes, S, K]
+    gains, spreads = (falls[..., names.index(name)] for name in (NAMES["error"], FOLLOWS))
+    best = gains.mean(axis=1).argmax()
+    correlations = np.array(list(map(rank_correlation, gains.T, spreads.T)))
     return {
         "n_seeds": gains.shape[1],
         "sizes": [
@@ -179,20 +177,17 @@ def summarise(results: dict[str, np.ndarray]) -> dict[str, Any]:
                 "examples": n,
                 **{
                     condition: {
-                        name: {"mean": float(v.mean()), "sd": float(v.std(ddof=1))}
-                        for name, v in zip(names, values[c].T, strict=True)
+                        name: study.mean_and_sd(v) for name, v in zip(names, rows.T, strict=True)
                     }
-                    for c, condition in enumerate(("none", "dropout"))
+                    for condition, rows in zip(CONDITIONS, of_size, strict=True)
                 },
             }
-            for n, values in by_size.items()
+            for n, of_size in by_size.items()
         ],
         "comparisons": [
             {"examples": n, **row}
-            for n, values in by_size.items()
-            for row in study.paired(
-                list(NAMES.values()), values[0, :, :k], values[1, :, :k], margins
-            )
+            for n, of_size in by_size.items()
+            for row in study.paired(compared, of_size[0, :, :k], of_size[1, :, :k], margins)
         ],
         "largest_gain": {
             "examples": list(by_size)[best],
@@ -204,9 +199,9 @@ def summarise(results: dict[str, np.ndarray]) -> dict[str, Any]:
         },
         "rank_correlation_of_gain_and_spread": study.over_seeds(correlations),
         "second_half": [
-            {"examples": n, "condition": name, **study.over_seeds(values[c, :, k])}
-            for n, values in by_size.items()
-            for c, name in enumerate(("none", "dropout"))
+            {"examples": n, "condition": name, **study.over_seeds(rows[:, k])}
+            for n, of_size in by_size.items()
+            for name, rows in zip(CONDITIONS, of_size, strict=True)
         ],
     }
 
@@ -220,43 +215,24 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     above = {row["examples"]: row for row in best["above_the_gain_with"]}
     outside = [row for n, row in above.items() if not BETWEEN[0] <= n <= BETWEEN[1]]
     in_range = BETWEEN[0] <= best["examples"] <= BETWEEN[1]
-    units = [rows[n, FOLLOWS] for n in sizes]
-    return [
-        *(
-            study.judged(
-                "D1",
-                f"no gain with the {which}",
-                study.shown(row, "higher", "negligible"),
-                row,
-            )
-            for which, row in zip(("fewest examples", "second fewest"), smallest, strict=True)
-        ),
-        study.judged(
-            "D2",
-            "the gain is smaller with all than at its largest",
-            sizes[-1] in above and above[sizes[-1]]["ci_low"] > 0,
-            best,
-        ),
-        study.judged(
-            "D3",
-            "contributions of the last hidden layer are more uniform at every size",
-            all(study.shown(row, "lower") for row in units),
-            units,
-        ),
-        study.judged("D4", "the spread follows the gain", follows["ci_low"] > 0, follows),
-        study.judged_within(
-            "D5",
-            f"dropout does not raise the error with all examples by more than {ERROR_MARGIN:g}",
-            [rows[sizes[-1], NAMES["error"]]],
-            high=ERROR_MARGIN,
-        ),
-        study.judged(
-            "D6",
-            f"the gain is largest between {BETWEEN[0]:,} and {BETWEEN[1]:,} examples",
-            in_range and all(row["ci_low"] > 0 for row in outside),
-            best,
-        ),
+    judged = [
+        study.judged_by_verdict("D1", f"no gain with the {which}", row, "higher", "negligible")
+        for which, row in zip(("fewest examples", "second fewest"), smallest, strict=True)
     ]
+    claim = "the gain is smaller with all than at its largest"
+    held = sizes[-1] in above and above[sizes[-1]]["ci_low"] > 0
+    judged.append(study.judged("D2", claim, held, best))
+    claim = "contributions of the last hidden layer are more uniform at every size"
+    units = [rows[n, FOLLOWS] for n in sizes]
+    judged.append(study.judged_by_verdict("D3", claim, units, "lower"))
+    claim = "the spread follows the gain"
+    judged.append(study.judged("D4", claim, follows["ci_low"] > 0, follows))
+    claim = f"dropout does not raise the error with all examples by more than {ERROR_MARGIN:g}"
+    with_all = [rows[sizes[-1], NAMES["error"]]]
+    judged.append(study.judged_within("D5", claim, with_all, high=ERROR_MARGIN))
+    claim = f"the gain is largest between {BETWEEN[0]:,} and {BETWEEN[1]:,} examples"
+    held = in_range and all(row["ci_low"] > 0 for row in outside)
+    return [*judged, study.judged("D6", claim, held, best)]
 
 
 def figures(values: dict[str, np.ndarray]) -> dict[str, Figure]:

@@ -48,7 +48,7 @@ def studies_with(text):
     return [s for s in STUDIES if text in (EXPERIMENTS / f"{s}.py").read_text(encoding="utf-8")]
 
 
-SUMMARISED_AGAIN = [*studies_with("def summarise(values:"), "data_size", "data_size/smaller_rates"]
+SUMMARISED_AGAIN = [*studies_with("def summarise(values:"), "data_size/smaller_rates"]
 SLOW = {"coadaptation": pytest.mark.slow}
 
 
