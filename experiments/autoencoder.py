@@ -214,11 +214,9 @@ def main(folder: Path, size: Size) -> None:
         "filters": plot_filters(measured["filters"][:, 0]),
         "activations": plot_activations(measured),
     }
-    settings = dict(size.__dict__)
+    settings = {**vars(size), "conditions": CONDITIONS, "learning_rates": learning_rates}
     del settings["data_dir"]
-    settings |= {"conditions": CONDITIONS, "learning_rates": learning_rates}
-    seconds = perf_counter() - start
-    record.write(folder, settings, summary, judge(summary), figures, seconds)
+    record.write(folder, settings, summary, judge(summary), figures, start)
 
 
 if __name__ == "__main__":

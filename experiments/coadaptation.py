@@ -167,8 +167,7 @@ def main(folder: Path, size: Size) -> None:
     start = perf_counter()
     values, conditions = run(size)
     summary, settings = summarise(values), {**vars(size), **conditions}
-    judged, seconds = judge(summary), perf_counter() - start
-    record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
+    record.write(folder, settings, summary, judge(summary), figures(values), start, values=values)
 
 
 if __name__ == "__main__":

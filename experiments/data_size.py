@@ -248,9 +248,8 @@ def main(folder: Path, size: Size) -> None:
         settings = {"study": folder.name, **asdict(size), "rate": RATE, "order_seed": ORDER_SEED}
         del settings["data_dir"]
         settings["learning_rates"] = chosen
-        summary, seconds = summarise(values), perf_counter() - start
-        drawn, judged = figures(values), judge(summary)
-        record.write(folder / name, settings, summary, judged, drawn, seconds, values=values)
+        summary, drawn = summarise(values), figures(values)
+        record.write(folder / name, settings, summary, judge(summary), drawn, start, values=values)
 
 
 if __name__ == "__main__":

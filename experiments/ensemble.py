@@ -255,10 +255,10 @@ def main(folder: Path, size: Size) -> None:
     curves, large = run_large(size, data)
     gaps = {**run_small(size, data), "large .5": large}
     summary = summarise(size, curves, gaps)
-    settings = {**size.__dict__, "rate": RATE, "masked": MASKED, "passes_seed": PASSES_SEED}
-    seconds, values = perf_counter() - start, {"curves": curves, "gaps": gaps}
+    settings = {**vars(size), "rate": RATE, "masked": MASKED, "passes_seed": PASSES_SEED}
+    values = {"curves": curves, "gaps": gaps}
     drawn = figures(values, size)
-    record.write(folder, settings, summary, judge(summary), drawn, seconds, values=values)
+    record.write(folder, settings, summary, judge(summary), drawn, start, values=values)
 
 
 if __name__ == "__main__":

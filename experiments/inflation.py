@@ -272,8 +272,7 @@ def main(folder: Path, size: Size) -> None:
     values = {"rates": run_rates(size, data), "widths": run_widths(size, data)}
     summary = summarise(values)
     settings = {**vars(size), "masks": N_MASKS, "masks_seed": MASKS_SEED, "ratio": RATIO}
-    judged, seconds = judge(summary), perf_counter() - start
-    record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
+    record.write(folder, settings, summary, judge(summary), figures(values), start, values=values)
 
 
 if __name__ == "__main__":

@@ -89,8 +89,7 @@ def main(folder: Path, size: Size) -> None:
     """Simulate, write the record and print the predictions as judged."""
     start = perf_counter()
     summary = {"coverage": run(size)}
-    seconds = perf_counter() - start
-    record.write(folder, vars(size), summary, judge(summary), {}, seconds)
+    record.write(folder, vars(size), summary, judge(summary), {}, start)
 
 
 if __name__ == "__main__":

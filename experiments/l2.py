@@ -238,8 +238,7 @@ def main(folder: Path, size: Size) -> None:
     by_condition, matched = run(size)
     values = {"matched": by_condition, "regression": regression.run(size.seeds, size.steps)}
     summary, settings = summarise(values), {**vars(size), "rate": RATE, **matched}
-    judged, seconds = judge(summary), perf_counter() - start
-    record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
+    record.write(folder, settings, summary, judge(summary), figures(values), start, values=values)
 
 
 if __name__ == "__main__":

@@ -226,7 +226,7 @@ def figures(values: dict[str, np.ndarray]) -> dict[str, Figure]:
 def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the answer."""
     trained = train_all(size)
-    start = perf_counter()
+    start = perf_counter() - sum(training["seconds"] for training in trained.values())
     values = {" ".join(map(str, u)): np.array(f["values"], float) for u, f in trained.items()}
     rows = specify_all(values)
     by_question = answers(rows)
@@ -242,10 +242,9 @@ def main(folder: Path, size: Size) -> None:
         },
     }
     tables = {name: table(answer) for name, answer in by_question.items()}
-    seconds = sum(training["seconds"] for training in trained.values()) + perf_counter() - start
     settings = {**asdict(size), "fashion_dir": bool(size.fashion_dir), "level": LEVEL, "rate": RATE}
     del settings["cache"]
-    record.write(folder, settings, summary, judge(rows), draw(rows), seconds, tables, values)
+    record.write(folder, settings, summary, judge(rows), draw(rows), start, tables, values)
     for question in summary["questions"].values():
         print(question["said"])
 

@@ -258,8 +258,7 @@ def main(folder: Path, size: Size) -> None:
         "-".join(map(str, setting)): {name: quantities[name] for name in (LOSS, GINI)}
         for setting, quantities in results.items()
     }
-    judged, seconds = judge(summary), perf_counter() - start
-    record.write(folder, settings, summary, judged, figures(summary), seconds, values=values)
+    record.write(folder, settings, summary, judge(summary), figures(summary), start, values=values)
 
 
 if __name__ == "__main__":

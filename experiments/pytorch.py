@@ -168,9 +168,8 @@ def main(folder: Path, size: Size) -> None:
         f"{view}, layer {layer}, {name}": by_seed for (name, layer, view), by_seed in ginis.items()
     }
     versions = {"torch": importlib.import_module("torch").__version__}
-    settings = {**size.__dict__, "rates": RATES, **versions}
-    judged, seconds = judge(summary), perf_counter() - start
-    record.write(folder, settings, summary, judged, figures(summary), seconds, values=values)
+    settings = {**vars(size), "rates": RATES, **versions}
+    record.write(folder, settings, summary, judge(summary), figures(summary), start, values=values)
 
 
 if __name__ == "__main__":

@@ -180,9 +180,8 @@ def main(folder: Path, size: Size) -> None:
     start = perf_counter()
     values = run(size)
     summary = summarise(values)
-    settings = {**size.__dict__, "rate": RATE, "test_dir": bool(size.test_dir)}
-    judged, seconds = judge(summary), perf_counter() - start
-    record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
+    settings = {**vars(size), "rate": RATE, "test_dir": bool(size.test_dir)}
+    record.write(folder, settings, summary, judge(summary), figures(values), start, values=values)
 
 
 if __name__ == "__main__":

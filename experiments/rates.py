@@ -213,10 +213,9 @@ def main(folder: Path, size: Size) -> None:
     start = perf_counter()
     values = run(size)
     summary = summarise(values)
-    settings = {**size.__dict__, "grid_seeds": GRID_SEEDS, "test_dir": bool(size.test_dir)}
-    judged, seconds = judge(summary), perf_counter() - start
+    settings = {**vars(size), "grid_seeds": GRID_SEEDS, "test_dir": bool(size.test_dir)}
     drawn = figures(values, size)
-    record.write(folder, settings, summary, judged, drawn, seconds, values=values)
+    record.write(folder, settings, summary, judge(summary), drawn, start, values=values)
 
 
 if __name__ == "__main__":

@@ -202,8 +202,7 @@ def main(folder: Path, size: Size) -> None:
     values = run(size)
     summary = summarise(values)
     settings = {**vars(size), "l2": study.tuned_l2(), "noise_seed": NOISE_SEED}
-    judged, seconds = judge(summary), perf_counter() - start
-    record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
+    record.write(folder, settings, summary, judge(summary), figures(values), start, values=values)
 
 
 if __name__ == "__main__":

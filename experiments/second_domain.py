@@ -251,8 +251,7 @@ def main(folder: Path, size: Size) -> None:
     summary = summarise(values)
     settings = {**vars(size), "fashion_dir": bool(size.fashion_dir), "rate": RATE, "tuning": tuning}
     del settings["dataset"], settings["epochs"]
-    judged, seconds = judge(summary), perf_counter() - start
-    record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
+    record.write(folder, settings, summary, judge(summary), figures(values), start, values=values)
 
 
 if __name__ == "__main__":

@@ -131,9 +131,8 @@ def main(folder: Path, size: Size) -> None:
     """Run the study, write its record and print the predictions as judged."""
     start = perf_counter()
     values = {name: model(size) for name, model in MODELS.items()}
-    summary, settings = summarise(values), {**size.__dict__, "rates": RATES}
-    judged, seconds = judge(summary), perf_counter() - start
-    record.write(folder, settings, summary, judged, figures(values), seconds, values=values)
+    summary, settings = summarise(values), {**vars(size), "rates": RATES}
+    record.write(folder, settings, summary, judge(summary), figures(values), start, values=values)
 
 
 if __name__ == "__main__":

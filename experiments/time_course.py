@@ -273,8 +273,8 @@ def main(folder: Path, size: Size) -> None:
     found = run(size)
     summary, values = summarise(found), values_of(found)
     settings = {**vars(size), "scales": SCALES, "stretches": STRETCHES, "l2": study.tuned_l2()}
-    drawn, seconds = figures(summary, values), perf_counter() - start
-    record.write(folder, settings, summary, judge(summary), drawn, seconds, values=values)
+    drawn = figures(summary, values)
+    record.write(folder, settings, summary, judge(summary), drawn, start, values=values)
     page = course_page.page(summary, values, NAMES, SCALES)
     writers.write_text(folder / "time_course.html", page)
 

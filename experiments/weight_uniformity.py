@@ -182,7 +182,7 @@ def main(folder: Path, size: Size) -> None:
     result, tuning = run(size)
     settings = {
         "study": "weight_uniformity",
-        **size.__dict__,
+        **vars(size),
         **tuning,
         "root_seed": study.ROOT_SEED,
         "prng": study.PRNG,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 from types import MappingProxyType
 from typing import Any
 
@@ -23,15 +24,15 @@ def write(
     summary: Mapping[str, Any],
     predictions: Sequence[Mapping[str, Any]],
     figures: Mapping[str, Figure],
-    seconds: float,
+    start: float,
     tables: Mapping[str, tuple[Sequence[str], Iterable[Sequence[Any]]]] = MappingProxyType({}),
     values: Any = None,
 ) -> None:
     """Write the record of a study, its summary last, and print which predictions held.
 
-    `tables` are further files, {name: (header, rows)}. `values` is a tree of arrays with a number
-    for each seed, from which the figures can be drawn again; `values.json` holds it with seven
-    significant digits.
+    `start` is what `perf_counter` said when the study began. `tables` are further files, {name:
+    (header, rows)}. `values` is a tree of arrays with a number for each seed, from which the
+    figures can be drawn again; `values.json` holds it with seven significant digits.
     """
     config = {"study": folder.name, **settings, "root_seed": study.ROOT_SEED, "prng": study.PRNG}
     writers.write_json(folder / CONFIG, config)
@@ -41,7 +42,8 @@ def write(
         writers.write_table(folder / f"{name}.csv", header, rows)
     if values is not None:
         write_values(folder, values)
-    environment = {**environment_of(study.root_key()), "seconds": {"all": round(seconds, 1)}}
+    seconds = {"all": round(perf_counter() - start, 1)}
+    environment = {**environment_of(study.root_key()), "seconds": seconds}
     writers.write_json(folder / "environment.json", environment)
     writers.write_json(folder / "predictions.json", list(predictions))
     writers.write_json(folder / "summary.json", summary)
