@@ -41,8 +41,8 @@ from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
 from experiments.shared import command, record, study
-from experiments.shared.averages import Values, scores
 from experiments.shared.ensemble_figures import plot_gaps, plot_passes
+from experiments.shared.ensemble_scores import Values, scores
 
 RESULTS = study.RESULTS / "ensemble"
 RATE = 0.5

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dropout_jax.runs import style
-from experiments.shared.averages import QUANTITIES, Values
+from experiments.shared.ensemble_scores import QUANTITIES, Values
 
 _MEANS = ("arithmetic", "geometric")
 

@@ -24,7 +24,7 @@ from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
 from experiments.shared import recipes, study
-from experiments.shared.averages import scores
+from experiments.shared.ensemble_scores import scores
 from experiments.shared.published import ROWS, SCRIPT, SCRIPT_RANGES, TABLES, Row
 
 MOMENTUM, MAX_NORM, L2 = 0.95, 2.0, 1e-4
