@@ -249,14 +249,14 @@ def test_a_full_disk_is_an_error_and_keeps_the_last_checkpoint(whole, tmp_path):
 
 
 def save_two(folder, both):
-    """In a process of its own, which waits to be killed."""
+    """In a process of its own, which waits to be killed; nothing but a save changes files."""
     for one in both:
         save(folder, one)
     signal.pause()
 
 
 @pytest.mark.slow
-def test_ten_kills_at_random_moments_of_two_saves_change_no_bit(whole, tmp_path):
+def test_ten_kills_at_random_moments_change_no_bit(whole, tmp_path):
     rng, folder = random.Random(0), tmp_path / "c"
     for _ in range(10):
         before, later = set(folder.glob("*")), []
