@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.blocks import advance
 from dropout_jax.populations.checkpoints import Checkpoints, Saved, load, remove, save
 from dropout_jax.populations.moment import Moment
 from dropout_jax.populations.population import Interrupted, fit_population
 from dropout_jax.training.config import Config, Hparams
+from tests.blobs import blobs
 from tests.drawn import json_values
 from tests.forked import PROCESSES
 
@@ -26,15 +26,8 @@ CONFIG = Config(MLP((8, 3)), epochs=4, batch_size=16)
 CONDITIONS = [Hparams(rates=(0.0, 0.0)), Hparams(rates=(0.2, 0.5)), Hparams(rates=(0.0, 0.9))]
 
 
-def data() -> Dataset:
-    rng = np.random.default_rng(0)
-    y = rng.integers(0, 3, 70).astype(np.int32)
-    x = (rng.normal(size=(70, 5)) + 2 * np.eye(3, 5)[y]).astype(np.float32)
-    return Dataset(x[:50], y[:50], x[50:], y[50:])
-
-
 def train(**options):
-    return fit_population(CONFIG, CONDITIONS, range(3), jax.random.key(0), data(), **options)
+    return fit_population(CONFIG, CONDITIONS, range(3), jax.random.key(0), blobs(), **options)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +113,7 @@ def test_checkpoints_of_another_population_are_refused(whole):
                 CONDITIONS,
                 range(3),
                 jax.random.key(0),
-                data(),
+                blobs(),
                 checkpoints=Checkpoints(lambda _: None, saved),
             )
     with pytest.raises(ValueError, match="incomplete"):

@@ -19,6 +19,7 @@ from dropout_jax.populations.population import Interrupted, fit_population
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import fit
 from dropout_jax.training.step import init
+from tests.blobs import blobs
 from tests.drawn import anything
 from tests.refusals import (
     assert_advises_on_a_key,
@@ -35,14 +36,7 @@ L2 = Hparams(rates=(0.0, 0.0), weight_decay=1e-2)
 CONDITIONS = [NONE, DROPOUT, L2]
 
 
-def data() -> Dataset:
-    rng = np.random.default_rng(0)
-    y = rng.integers(0, 3, 70).astype(np.int32)
-    x = (rng.normal(size=(70, 5)) + 2 * np.eye(3, 5)[y]).astype(np.float32)
-    return Dataset(x[:50], y[:50], x[50:], y[50:])
-
-
-DATA = data()
+DATA = blobs()
 
 
 def root() -> jax.Array:

@@ -11,6 +11,7 @@ import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -96,14 +97,9 @@ def here():
     return compute()
 
 
-def assert_same_bits(here, there):
-    for mine, theirs in zip(here, there, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-
-
 @pytest.mark.slow
 def test_one_device_computes_the_same_bits_as_two(here):
-    assert_same_bits(here, compute(jax.devices()[:1]))
+    chex.assert_trees_all_equal(here, compute(jax.devices()[:1]))
 
 
 @pytest.mark.slow
@@ -121,7 +117,7 @@ def test_masks_batches_weights_and_metrics_are_the_same_bits(
         worker.join(120)
         assert worker.exitcode == 0, said(log)[-3000:]
     with np.load(out) as there:
-        assert_same_bits(here, there.values())
+        chex.assert_trees_all_equal(here, list(there.values()))
 
 
 def wait_until(done, *running):

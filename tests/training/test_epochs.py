@@ -20,17 +20,11 @@ from dropout_jax.training.batches import batch_indices
 from dropout_jax.training.config import Config, Hparams, sgd
 from dropout_jax.training.epochs import evaluate, fit, train_epoch
 from dropout_jax.training.step import _batch_loss, train_step
+from tests.blobs import blobs
 
 init = jax.jit(step.init, static_argnums=(0, 3))
 CONFIG = Config(MLP((8, 6, 3)), epochs=3, batch_size=16)
 RATES = (0.2, 0.5, 0.5)
-
-
-def blobs(n: int = 70, n_inputs: int = 5) -> Dataset:
-    rng = np.random.default_rng(0)
-    y = rng.integers(0, 3, n).astype(np.int32)
-    x = (rng.normal(size=(n, n_inputs)) + 2 * np.eye(3, n_inputs)[y]).astype(np.float32)
-    return Dataset(x[:50], y[:50], x[50:], y[50:])
 
 
 DATA = blobs()
