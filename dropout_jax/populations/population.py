@@ -7,8 +7,7 @@ one wave is in training at a time; `populations.store` keeps the trained members
 Shapes: C conditions, S seeds, N = S·C members, P points of a curve.
 """
 
-from collections.abc import Sequence
-from time import perf_counter
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -17,14 +16,14 @@ import numpy as np
 from dropout_jax.data import Dataset
 from dropout_jax.networks.protocol import Params
 from dropout_jax.noise import check_key
-from dropout_jax.populations.blocks import advance, curve_epochs, start, stop
+from dropout_jax.populations.blocks import Flight, advance, curve_epochs, start, stop
 from dropout_jax.populations.checkpoints import Checkpoints
 from dropout_jax.populations.devices import Device, device_mesh, shard_members, share
 from dropout_jax.populations.members import as_seeds, make_members, stack_conditions
 from dropout_jax.populations.memory import block_size
 from dropout_jax.populations.moment import Callback, Moment
-from dropout_jax.populations.processes import anywhere, fetch, from_first_process
-from dropout_jax.populations.resuming import pack, restore, unpack
+from dropout_jax.populations.processes import fetch, from_first_process
+from dropout_jax.populations.resuming import Kept
 from dropout_jax.populations.store import Allocate, Trained, make_store, write_rows
 from dropout_jax.training.checks import check_training
 from dropout_jax.training.config import Config, Hparams
@@ -128,49 +127,62 @@ def fit_population(
     _check_population_key(key, len(devices))
     stacked = stack_conditions(conditions, len(config.model.features))
     check_training(config, data, conditions[0])
-    members = make_members(stacked, seeds, key)
-    inputs = data.x_train.shape[1:]
-    n_conditions, n_members = len(conditions), len(conditions) * len(seeds)
-    n_epochs = n_members * config.epochs  # of all members together
+    inputs, n_members = data.x_train.shape[1:], len(conditions) * len(seeds)
     block = block_size(config, inputs, devices, memory) if block is None else block
     if block < 1:
         raise ValueError(f"block must be at least 1 member, got {block}")
     mesh = device_mesh(devices, -(-n_members // block))
-    shared, wave_size = share(mesh, data), block * mesh.size
-    store = make_store(config, inputs, n_conditions, len(seeds), allocate)
-    saved = checkpoints.saved if checkpoints else ()
-    n_resumed = n_saved = n_done = restore(store, saved)
-    flight, saved_at = None, perf_counter()
+    members, shared = make_members(stacked, seeds, key), share(mesh, data)
+    store = make_store(config, inputs, len(conditions), len(seeds), allocate)
+    kept, flight = Kept(store, checkpoints), None
     try:
-        for first in range(n_resumed, n_members, wave_size):
-            last = min(first + wave_size, n_members)
-            places = np.arange(first, first + wave_size) % n_members  # wraps, to fill the last wave
-            wave = jax.tree.map(lambda leaf, places=places: leaf[places], members)
-            hparams, keys = shard_members(mesh, wave)
-            if first == n_resumed:
-                flight = unpack(config, mesh, hparams, keys, shared, saved)
+        for wave in _waves(kept.n_done, block * mesh.size, len(conditions), seeds):
+            of_wave = jax.tree.map(lambda leaf, wave=wave: leaf[wave.places], members)
+            hparams, keys = shard_members(mesh, of_wave)
+            flight = kept.resume(config, mesh, hparams, keys, shared)
             flight = flight or start(config, mesh, hparams, keys, shared)
-            seed_index, wave_conditions = np.divmod(np.arange(first, last), n_conditions)
-            wave_seeds = np.array(seeds)[seed_index]
             while flight.epoch < config.epochs:
                 flight = advance(config, mesh, hparams, flight, shared)
-                done = first * config.epochs + len(wave_seeds) * flight.epoch
-                moment = Moment(done, n_epochs, wave_conditions, wave_seeds, flight)
-                flight = stop(flight, from_first_process(callback(moment)), len(wave_seeds))
-                if checkpoints and anywhere(perf_counter() - saved_at > checkpoints.seconds):
-                    checkpoints.save(pack(store, n_saved, n_done, flight))
-                    n_saved, saved_at = n_done, perf_counter()
+                moment = wave.moment(flight, config.epochs, n_members)
+                flight = stop(flight, from_first_process(callback(moment)), len(wave.seeds))
+                kept.save_if_due(flight)
             params = fetch(flight.state.params)
             trained = Trained(params, flight.init_params, flight.last_epoch, flight.curve)
-            write_rows(store, trained, first, last)
-            n_done, flight = last, None
+            write_rows(store, trained, wave.first, wave.last)
+            kept.n_done, flight = wave.last, None  # both at once, for an interruption
     except KeyboardInterrupt:
-        checkpoint = pack(store, n_saved, n_done, flight)
-        if checkpoints and (checkpoint.done or checkpoint.flight):  # else the one before says more
-            checkpoints.save(checkpoint)
-        n_seeds = n_done // n_conditions
+        kept.save(flight)
+        n_seeds = kept.n_done // len(conditions)
         raise Interrupted(_population(config, store, n_seeds) if n_seeds else None) from None
     return _population(config, store, len(seeds))
+
+
+class _Wave(NamedTuple):
+    """Members that are trained together: their numbers, conditions and seeds [N]."""
+
+    first: int
+    conditions: np.ndarray
+    seeds: np.ndarray
+    places: np.ndarray  # of the members that fill the devices: others follow the wave's own
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.seeds)
+
+    def moment(self, flight: Flight, n_epochs: int, n_members: int) -> Moment:
+        """The wave after an epoch; the waves before it are done."""
+        done = self.first * n_epochs + len(self.seeds) * flight.epoch
+        return Moment(done, n_members * n_epochs, self.conditions, self.seeds, flight)
+
+
+def _waves(first: int, size: int, n_conditions: int, seeds: Sequence[int]) -> Iterator[_Wave]:
+    """The waves from member `first` on, `size` members each; the last may have fewer."""
+    n_members = n_conditions * len(seeds)
+    for begin in range(first, n_members, size):
+        own = np.arange(begin, min(begin + size, n_members))
+        seed_index, conditions = np.divmod(own, n_conditions)
+        places = np.arange(begin, begin + size) % n_members  # wraps, to fill the last wave
+        yield _Wave(begin, conditions, np.array(seeds)[seed_index], places)
 
 
 def _check_population_key(key: jax.Array, n_devices: int) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import jax
@@ -11,9 +12,9 @@ from jax.sharding import Mesh
 
 from dropout_jax.data import Dataset
 from dropout_jax.populations.blocks import Flight, init_blocks
-from dropout_jax.populations.checkpoints import Saved
+from dropout_jax.populations.checkpoints import Checkpoints, Saved
 from dropout_jax.populations.devices import shard_members
-from dropout_jax.populations.processes import fetch
+from dropout_jax.populations.processes import anywhere, fetch
 from dropout_jax.populations.store import Trained, rows
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import Curve, Metrics
@@ -105,3 +106,32 @@ def unpack(
         for like, leaf in zip(leaves, last.flight, strict=True)
     )
     return flight._replace(epoch=last.epoch, state=shard_members(mesh, flight.state))
+
+
+class Kept:
+    """The members that are done, in the store, and when they were saved last."""
+
+    def __init__(self, store: Trained, checkpoints: Checkpoints | None) -> None:
+        """Fill the store with what was saved before."""
+        self._store, self._checkpoints = store, checkpoints
+        self._saved = checkpoints.saved if checkpoints else ()
+        self.n_done = self._n_saved = restore(store, self._saved)
+        self._saved_at = perf_counter()
+
+    def resume(self, config: Config, mesh: Mesh, *members_and_data: Any) -> Flight | None:
+        """`unpack` for the first wave; None for all others."""
+        saved, self._saved = self._saved, ()
+        return unpack(config, mesh, *members_and_data, saved)
+
+    def save_if_due(self, flight: Flight) -> None:
+        """Save if enough time has passed in any process."""
+        late = self._checkpoints and perf_counter() - self._saved_at > self._checkpoints.seconds
+        if self._checkpoints and anywhere(bool(late)):
+            self._checkpoints.save(pack(self._store, self._n_saved, self.n_done, flight))
+            self._n_saved, self._saved_at = self.n_done, perf_counter()
+
+    def save(self, flight: Flight | None) -> None:
+        """Save unless there is nothing new: the checkpoint before says more then."""
+        checkpoint = pack(self._store, self._n_saved, self.n_done, flight)
+        if self._checkpoints and (checkpoint.done or checkpoint.flight):
+            self._checkpoints.save(checkpoint)
