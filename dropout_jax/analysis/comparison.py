@@ -127,39 +127,21 @@ def summarise(
     """
     names, settings = list(conditions), differing_settings(conditions)
     counts = did_not_diverge(population)
-    comparisons = compare_conditions(names, measured, counts) if len(names) > 1 else []
     n_compared = (counts & counts[0]).sum(axis=1)
     fewest = min((int(n) for n in n_compared if n), default=0)
     every_n = sorted({int(n) for n in n_compared[1:] if n}, reverse=True) or [fewest]
-    n_train, n_test = n_examples or (np.inf, np.inf)
-
-    def errors(curves: Any, n: float, c: int) -> dict[str, float]:
-        last = np.asarray(curves, np.float64)[c, counts[c], -1]
-        if not len(last):
-            return dict.fromkeys(("mean", "sd", "ci_low", "ci_high"), np.nan)
-        low, high = error_interval(last, n) if len(last) > 1 else (np.nan, np.nan)
-        sd = float(last.std(ddof=1)) if len(last) > 1 else np.nan
-        return {"mean": float(last.mean()), "sd": sd, "ci_low": low, "ci_high": high}
-
-    def same_as_baseline(c: int) -> bool:
-        leaves = jax.tree.leaves(population.params) if c else []
-        return bool(leaves) and all(np.array_equal(w[c], w[0], equal_nan=True) for w in leaves)
-
-    def did_not_learn(c: int) -> bool:
-        loss = np.asarray(population.curve.train.loss, np.float64)[c, counts[c]]
-        first, last = loss.mean(axis=0)[[0, -1]] if len(loss) else (np.nan, np.nan)
-        return loss.shape[-1] > 1 and bool(first - last < _LEARNED * abs(first))
-
-    def stopped_early(c: int) -> dict[str, dict[str, int]]:
-        end, last_epoch = population.epochs[-1], population.last_epoch
-        epochs = end[None] if last_epoch is None else last_epoch[c]
-        n = int((epochs < end).sum())
-        return {"stopped_early": {"networks": n, "first": int(epochs.min())}} if n else {}
-
-    def dead_inputs(c: int) -> list[float]:
-        live = [np.asarray(inputs[c])[counts[c]] for inputs in measured.live_inputs]
-        return [float((~layer).sum(-1).mean()) if len(layer) else np.nan for layer in live]
-
+    no_rates = [0.0] * len(measured.values)
+    records = {}
+    for c, (name, hparams) in enumerate(conditions.items()):
+        rates = np.asarray(hparams.rates, float).tolist() if hparams.rates is not None else no_rates
+        records[name] = {
+            "rates": rates,
+            "weight_decay": float(hparams.weight_decay),
+            **settings[name],
+            **_record(c, seeds, counts[c], population, measured, n_examples or (np.inf, np.inf)),
+            "n_compared": int(n_compared[c]),
+            **_remarks(c, counts[c], population),
+        }
     return {
         "schema_version": 2,
         "n_seeds": len(seeds),
@@ -169,25 +151,54 @@ def summarise(
             "margins": MARGINS,
             "smallest_p": paired.smallest_p(fewest) if fewest else np.nan,
         },
-        "conditions": {
-            name: {
-                "rates": [0.0] * len(measured.values)
-                if hparams.rates is None
-                else np.asarray(hparams.rates, float).tolist(),
-                "weight_decay": float(hparams.weight_decay),
-                **settings[name],
-                "train_error": errors(population.curve.train.error, n_train, c),
-                "test_error": errors(population.curve.test.error, n_test, c),
-                "dead_inputs": dead_inputs(c),
-                "diverged_seeds": [
-                    seed for seed, ok in zip(seeds, counts[c], strict=True) if not ok
-                ],
-                "n_compared": int(n_compared[c]),
-                **({"same_as_baseline": True} if same_as_baseline(c) else {}),
-                **({"did_not_learn": True} if did_not_learn(c) else {}),
-                **stopped_early(c),
-            }
-            for c, (name, hparams) in enumerate(conditions.items())
-        },
-        "comparisons": comparisons,
+        "conditions": records,
+        "comparisons": compare_conditions(names, measured, counts) if len(names) > 1 else [],
     }
+
+
+def _record(
+    c: int,
+    seeds: Sequence[int],
+    counts: np.ndarray,
+    population: Population,
+    measured: Measured,
+    n_examples: tuple[float, float],
+) -> dict[str, Any]:
+    """What was measured of the members of condition c that count [S]."""
+    live = [np.asarray(inputs[c])[counts] for inputs in measured.live_inputs]
+    train, test = (
+        _error_record(np.asarray(metrics.error, np.float64)[c, counts, -1], n)
+        for metrics, n in zip(population.curve, n_examples, strict=True)
+    )
+    return {
+        "train_error": train,
+        "test_error": test,
+        "dead_inputs": [float((~of).sum(-1).mean()) if len(of) else np.nan for of in live],
+        "diverged_seeds": [seed for seed, ok in zip(seeds, counts, strict=True) if not ok],
+    }
+
+
+def _error_record(errors: np.ndarray, n_examples: float) -> dict[str, float]:
+    """Mean, deviation and interval of errors [S]; NaN where they are too few."""
+    if not len(errors):
+        return dict.fromkeys(("mean", "sd", "ci_low", "ci_high"), np.nan)
+    low, high = error_interval(errors, n_examples) if len(errors) > 1 else (np.nan, np.nan)
+    sd = float(errors.std(ddof=1)) if len(errors) > 1 else np.nan
+    return {"mean": float(errors.mean()), "sd": sd, "ci_low": low, "ci_high": high}
+
+
+def _remarks(c: int, counts: np.ndarray, population: Population) -> dict[str, Any]:
+    """What is unusual about condition c, as `summarise` says; empty if nothing is."""
+    found: dict[str, Any] = {}
+    leaves = jax.tree.leaves(population.params) if c else []
+    if leaves and all(np.array_equal(w[c], w[0], equal_nan=True) for w in leaves):
+        found["same_as_baseline"] = True
+    loss = np.asarray(population.curve.train.loss, np.float64)[c, counts]
+    first, last = loss.mean(axis=0)[[0, -1]] if len(loss) else (np.nan, np.nan)
+    if loss.shape[-1] > 1 and first - last < _LEARNED * abs(first):
+        found["did_not_learn"] = True
+    if population.last_epoch is not None:
+        last_epoch = population.last_epoch[c]
+        if n := int((last_epoch < population.epochs[-1]).sum()):
+            found["stopped_early"] = {"networks": n, "first": int(last_epoch.min())}
+    return found

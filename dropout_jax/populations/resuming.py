@@ -118,10 +118,12 @@ class Kept:
         self.n_done = self._n_saved = restore(store, self._saved)
         self._saved_at = perf_counter()
 
-    def resume(self, config: Config, mesh: Mesh, *members_and_data: Any) -> Flight | None:
+    def resume(
+        self, config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: Dataset
+    ) -> Flight | None:
         """`unpack` for the first wave; None for all others."""
         saved, self._saved = self._saved, ()
-        return unpack(config, mesh, *members_and_data, saved)
+        return unpack(config, mesh, hparams, keys, data, saved)
 
     def save_if_due(self, flight: Flight) -> None:
         """Save if enough time has passed in any process."""
