@@ -7,7 +7,7 @@ import difflib
 import math
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ Array = jax.Array | np.ndarray
 
 _NAMES = ("mnist5k", "digits", "mnist", "fashion_mnist")
 _OPENML = {"mnist": "mnist_784", "fashion_mnist": "Fashion-MNIST"}
+_NO_CLASSES = "; for labels that are no classes, give Config a loss_fn"
 _IDX = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 
 
@@ -152,24 +153,14 @@ def check_examples(
     Example:
       >>> check_examples(np.ones((2, 3), np.float32), np.array([0, 1]), 2)
     """
-    shape_x, shape_y = (getattr(array, "shape", type(array).__name__) for array in (x, y))
-    arrays = hasattr(x, "shape") and hasattr(y, "shape")
-    advice = ""
-    if n_classes is None:
-        shape, kinds, hold = "[n] or [n, K]", (jnp.floating, jnp.integer, jnp.bool_), "real numbers"
-    else:
-        shape, kinds, hold = "[n]", (jnp.integer,), "integer classes"
-        advice = "; for labels that are no classes, give Config a loss_fn"
-    inputs, ranked = ("D", len(shape_x) == 2) if vectors else ("…", len(shape_x) > 1)
-    fit = arrays and ranked and shape_y[:1] == shape_x[:1] and x.size
-    if not fit or len(shape_y) > (2 if n_classes is None else 1):
-        raise ValueError(
-            f"x{suffix} must be an array [n, {inputs}] and y{suffix} one of {shape} with n > 0, "
-            f"got {shape_x} and {shape_y}{advice if fit and len(shape_y) == 2 else ''}"
-        )
+    has_classes = n_classes is not None
+    _check_shapes(x, y, has_classes, suffix, vectors)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f"x{suffix} must hold floating-point numbers, got {x.dtype}")
+    kinds = (jnp.integer,) if has_classes else (jnp.floating, jnp.integer, jnp.bool_)
     if not any(jnp.issubdtype(y.dtype, kind) for kind in kinds):
+        hold = "integer classes" if has_classes else "real numbers"
+        advice = _NO_CLASSES if has_classes else ""
         raise ValueError(f"y{suffix} must hold {hold}, got {y.dtype}{advice}")
     for name, array in (("x", x), ("y", y)):
         known = array.size and not isinstance(array, Tracer)
@@ -183,6 +174,20 @@ def check_examples(
                 f"y{suffix} must hold classes 0 … {n_classes - 1}, as many as the network has "
                 f"outputs, got {low} … {high}"
             )
+
+
+def _check_shapes(x: Any, y: Any, has_classes: bool, suffix: str, vectors: bool) -> None:
+    """Raise what `check_examples` says it raises for shapes, and for what is no array."""
+    inputs, labels = "D" if vectors else "…", "[n]" if has_classes else "[n] or [n, K]"
+    wanted = f"x{suffix} must be an array [n, {inputs}] and y{suffix} one of {labels} with n > 0"
+    if not (hasattr(x, "shape") and hasattr(y, "shape")):
+        got = (getattr(array, "shape", type(array).__name__) for array in (x, y))
+        raise ValueError("{}, got {} and {}".format(wanted, *got))
+    ranked = len(x.shape) == 2 if vectors else len(x.shape) > 1
+    paired = ranked and x.size and y.shape[:1] == x.shape[:1]
+    if not paired or len(y.shape) > (1 if has_classes else 2):
+        advice = _NO_CLASSES if paired and len(y.shape) == 2 else ""
+        raise ValueError(f"{wanted}, got {x.shape} and {y.shape}{advice}")
 
 
 def _as_examples(x: np.ndarray, y: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:

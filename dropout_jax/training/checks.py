@@ -1,5 +1,6 @@
 """What is checked before a training: its hyper-parameters, its data, and what is traced of it."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,9 +11,22 @@ from jax.core import Tracer
 
 from dropout_jax.data import Dataset, check_dataset
 from dropout_jax.networks.mlp import MLP, check_rates
-from dropout_jax.networks.protocol import Params, checked_eval_shape, param_shapes, training_pass
+from dropout_jax.networks.protocol import (
+    Network,
+    Params,
+    checked_eval_shape,
+    param_shapes,
+    training_pass,
+)
 from dropout_jax.noise import check_rate
 from dropout_jax.training.config import OPTIMIZER, Config, Hparams, as_arrays, sgd
+
+_RANGES: dict[str, tuple[str, Callable[[Any], Any]]] = {  # of all hyper-parameters but the rates
+    "learning_rate": ("not be negative", lambda value: value >= 0),
+    "momentum": ("lie in [0, 1)", lambda value: 0 <= value < 1),
+    "weight_decay": ("not be negative", lambda value: value >= 0),
+    "max_norm": ("be positive", lambda value: value > 0),
+}
 
 
 def check_hparams(hparams: Hparams, n_layers: int | None = None) -> None:
@@ -37,20 +51,17 @@ def check_hparams(hparams: Hparams, n_layers: int | None = None) -> None:
             check_rate(hparams.rates, "rates")
         else:
             check_rates(hparams.rates, n_layers)
-    for name, value in list(hparams._asdict().items())[1:]:  # rates are checked
+    for name, (expected, fits) in _RANGES.items():
+        value = getattr(hparams, name)
         if isinstance(value, Tracer) or (value is None and name == "max_norm"):
             continue
         number = np.asarray(value)
         real = any(jnp.issubdtype(number.dtype, kind) for kind in (jnp.floating, jnp.integer))
-        if number.ndim or not real or number != number:
+        if number.ndim or not real or np.isnan(number):
             shown = f"shape {number.shape}" if number.ndim else value
             raise ValueError(f"{name} must be one real number, got {shown}")
-        if name == "momentum" and not 0 <= number < 1:
-            raise ValueError(f"momentum must lie in [0, 1), got {value}")
-        if name == "max_norm" and not number > 0:
-            raise ValueError(f"max_norm must be positive, got {value}")
-        if number < 0:
-            raise ValueError(f"{name} must not be negative, got {value}")
+        if not fits(number):
+            raise ValueError(f"{name} must {expected}, got {value}")
 
 
 def check_training(config: Config, data: Dataset, hparams: Hparams | None = None) -> None:
@@ -71,16 +82,32 @@ def check_training(config: Config, data: Dataset, hparams: Hparams | None = None
       >>> check_training(Config(MLP((4, 10)), batch_size=64), load_dataset("digits"))
     """
     check_dataset(data, config.n_classes, isinstance(config.model, MLP))
-    input_shape, n_outputs = data.x_train.shape[1:], config.model.features[-1]
+    input_shape = data.x_train.shape[1:]
     x, params = jnp.zeros(input_shape), param_shapes(config.model, input_shape)
-    failed = f"apply of the network failed on an example of shape {input_shape}:"
-    outputs = checked_eval_shape(failed, lambda params: config.model.apply(params, x), params)
-    if getattr(outputs, "shape", None) != (n_outputs,):
+    outputs = _check_outputs(config.model, params, x)
+    _check_functions(config, outputs, data.y_train[0])
+    if config.rate_schedule:
+        _check_schedule(config.rate_schedule)
+    _check_n_steps(config, len(data.x_train))
+    if hparams is not None:
+        _check_first_step(config, params, hparams, x)
+
+
+def _check_outputs(model: Network, params: Params, x: jax.Array) -> Any:
+    """The outputs [K] of an example x, traced; ValueError unless they are K."""
+    failed = f"apply of the network failed on an example of shape {x.shape}:"
+    outputs = checked_eval_shape(failed, lambda params: model.apply(params, x), params)
+    if getattr(outputs, "shape", None) != (model.features[-1],):
         raise ValueError(
-            f"a network must make {n_outputs} outputs, the last of its features, of an example of "
-            f"shape {input_shape}, got {getattr(outputs, 'shape', type(outputs).__name__)}"
+            f"a network must make {model.features[-1]} outputs, the last of its features, of an "
+            f"example of shape {x.shape}, got "
+            f"{getattr(outputs, 'shape', type(outputs).__name__)}"
         )
-    label = data.y_train[0]
+    return outputs
+
+
+def _check_functions(config: Config, outputs: Any, label: Any) -> None:
+    """Raise ValueError unless each function takes its arguments and gives one number."""
     example = f"outputs of shape {outputs.shape} and a label of shape {label.shape}"
     for name, takes, arguments in (
         ("loss_fn", example, (outputs, label)),
@@ -91,23 +118,28 @@ def check_training(config: Config, data: Dataset, hparams: Hparams | None = None
             number = checked_eval_shape(f"{name} must take {takes}, got", fn, *arguments)
             if getattr(number, "shape", None) != ():
                 raise ValueError(f"{name} must give one number, got {number}")
-    if config.rate_schedule:
-        progress = np.linspace(0, 1, 100, endpoint=False, dtype=np.float32)
-        with jax.ensure_compile_time_eval():  # a training may be traced
-            factors = np.asarray(jax.vmap(config.rate_schedule)(jnp.asarray(progress)))
-        wrong = ~((factors >= 0) & (factors <= 1))
-        if wrong.any():
-            got = f"{factors[wrong][0]:.4g} at {progress[wrong][0]:.2f}"
-            raise ValueError(f"rate_schedule must give factors in [0, 1], got {got}")
-    if (n := len(data.x_train)) < config.batch_size:
+
+
+def _check_schedule(rate_schedule: Callable[[jax.Array], jax.Array]) -> None:
+    """Raise ValueError unless its factors lie in [0, 1] at 100 points."""
+    progress = np.linspace(0, 1, 100, endpoint=False, dtype=np.float32)
+    with jax.ensure_compile_time_eval():  # a training may be traced
+        factors = np.asarray(jax.vmap(rate_schedule)(jnp.asarray(progress)))
+    wrong = ~((factors >= 0) & (factors <= 1))
+    if wrong.any():
+        got = f"{factors[wrong][0]:.4g} at {progress[wrong][0]:.2f}"
+        raise ValueError(f"rate_schedule must give factors in [0, 1], got {got}")
+
+
+def _check_n_steps(config: Config, n: int) -> None:
+    """Raise ValueError unless n examples fill a batch, and all steps can be counted."""
+    if n < config.batch_size:
         raise ValueError(f"batch_size asks for {config.batch_size} training examples, got {n}")
     if n > 2**24:  # which `batch_indices` can put in order
         raise ValueError(f"data must hold at most 2^24 training examples, got {n}")
     n_steps, most = config.epochs * (n // config.batch_size), 2**31 - 1  # counted in int32
     if n_steps > most:
         raise ValueError(f"a training must be of at most {most} steps, got {n_steps}")
-    if hparams is not None:
-        _check_first_step(config, params, hparams, x)
 
 
 def _check_first_step(config: Config, params: Params, hparams: Hparams, x: jax.Array) -> None:
