@@ -19,6 +19,7 @@ from dropout_jax.analysis.statistics import (
     Comparison,
     as_float64,
     describe_coverage,
+    hedges_g,
     judge,
     power_of_two,
     step_down,
@@ -157,10 +158,8 @@ def _effect_size(baseline: np.ndarray, condition: np.ndarray) -> float:
     baseline, condition = both[:n], both[n:]
     squares = (n - 1) * baseline.var(ddof=1) + (m - 1) * condition.var(ddof=1)
     pooled = math.sqrt(squares / (n + m - 2))
-    if pooled <= 1e-12 * np.abs(both).max():  # equal, but for rounding
-        return math.nan
     difference = float(condition.mean() - baseline.mean())
-    return difference / pooled * (1 - 3 / (4 * (n + m - 2) - 1))
+    return hedges_g(difference, pooled, n + m - 2, np.abs(both).max())
 
 
 def compare(

@@ -21,6 +21,7 @@ from dropout_jax.analysis.statistics import (
     Comparison,
     as_float64,
     describe_coverage,
+    hedges_g,
     judge,
     power_of_two,
     step_down,
@@ -202,9 +203,7 @@ def _effect_size(differences: np.ndarray) -> float:
         return math.nan
     differences = differences / power_of_two(differences)
     n, sd = len(differences), differences.std(ddof=1)
-    if n < 3 or sd <= 1e-12 * np.abs(differences).max():  # equal, but for rounding
-        return math.nan
-    return float(differences.mean() / sd * (1 - 3 / (4 * (n - 1) - 1)))
+    return hedges_g(differences.mean(), sd, n - 1, np.abs(differences).max()) if n > 2 else math.nan
 
 
 def smallest_p(n_seeds: int) -> float:

@@ -81,6 +81,20 @@ def power_of_two(values: np.ndarray) -> float:
     return float(np.ldexp(1.0, np.frexp(np.abs(values).max())[1] - 1))
 
 
+def hedges_g(difference: float, deviation: float, n_free: int, largest: float) -> float:
+    """A difference over its deviation of so many degrees of freedom: g = d · (1 - 3/(4 n - 1)).
+
+    It is NaN where the deviation is that of rounding numbers up to `largest`.
+
+    Example:
+      >>> print(hedges_g(3.0, 1.0, n_free=2, largest=4.0))
+      1.714
+    """
+    if deviation <= 1e-12 * largest:
+        return math.nan
+    return float(difference / deviation * (1 - 3 / (4 * n_free - 1)))
+
+
 def step_down(
     observed: np.ndarray, resampled: Iterable[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -24,7 +24,7 @@ from dropout_jax.populations.memory import block_size
 from dropout_jax.populations.moment import Callback, Moment
 from dropout_jax.populations.processes import fetch, from_first_process
 from dropout_jax.populations.resuming import Kept
-from dropout_jax.populations.store import Allocate, Trained, make_store, write_rows
+from dropout_jax.populations.store import Allocate, Trained, make_store, map_arrays, write_rows
 from dropout_jax.training.checks import check_training
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import Curve
@@ -203,12 +203,10 @@ def _check_population_key(key: jax.Array, n_devices: int) -> None:
 
 def _population(config: Config, store: Trained, n_seeds: int) -> Population:
     """The first seeds of the store, as views with axes [C, S, …]; nothing is copied."""
-    inits, members = store.init_params, store._replace(init_params=None)
-    members = jax.tree.map(lambda a: a[:n_seeds].swapaxes(0, 1), members)
-    n_conditions = len(members.last_epoch)
-    init_params = jax.tree.map(
-        lambda a: np.broadcast_to(a[:n_seeds], (n_conditions, n_seeds, *a.shape[1:])),
-        inits,
+    n_conditions = store.last_epoch.shape[1]
+    members = map_arrays(
+        store,
+        lambda a: a[:n_seeds].swapaxes(0, 1),
+        lambda init: np.broadcast_to(init[:n_seeds], (n_conditions, n_seeds, *init.shape[1:])),
     )
-    epochs = curve_epochs(config.epochs)
-    return Population(members.params, init_params, epochs, members.curve, members.last_epoch)
+    return Population(epochs=curve_epochs(config.epochs), **members._asdict())

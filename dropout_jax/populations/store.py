@@ -16,6 +16,7 @@ from dropout_jax.populations.blocks import curve_epochs
 from dropout_jax.training.config import Config
 from dropout_jax.training.epochs import Curve, Metrics
 
+_Map = Callable[[np.ndarray], Any]
 Allocate = Callable[[tuple[int, ...], np.dtype], np.ndarray]  # of a shape and a dtype
 
 
@@ -33,6 +34,18 @@ class Trained(NamedTuple):
     init_params: Params
     last_epoch: np.ndarray
     curve: Curve
+
+
+def map_arrays(trained: Trained, of_members: _Map, of_inits: _Map) -> Trained:
+    """The same with another array for each: inits, which a seed has once, by a map of their own.
+
+    Example:
+      >>> trained = Trained({"w": np.ones(4)}, {"w": np.ones(2)}, np.ones(4), np.ones(4))
+      >>> map_arrays(trained, len, lambda init: -len(init)).init_params
+      {'w': -2}
+    """
+    members = jax.tree.map(of_members, trained._replace(init_params=None))
+    return members._replace(init_params=jax.tree.map(of_inits, trained.init_params))
 
 
 def make_store(
@@ -68,9 +81,9 @@ def rows(store: Trained, first: int, last: int) -> Trained:
     """Views of the members first … last - 1 [n, …], and of the inits of the seeds they begin."""
     n_conditions = store.curve.train.loss.shape[1]
     begun = slice(-(-first // n_conditions), -(-last // n_conditions))
-    inits, members = store.init_params, store._replace(init_params=None)
-    members = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[first:last], members)
-    return members._replace(init_params=jax.tree.map(lambda a: a[begun], inits))
+    return map_arrays(
+        store, lambda a: a.reshape(-1, *a.shape[2:])[first:last], lambda init: init[begun]
+    )
 
 
 def write_rows(store: Trained, wave: Trained, first: int, last: int) -> None:
@@ -90,6 +103,5 @@ def write_rows(store: Trained, wave: Trained, first: int, last: int) -> None:
     """
     n, n_conditions = last - first, store.curve.train.loss.shape[1]
     begun = slice(-first % n_conditions, n, n_conditions)
-    inits = jax.tree.map(lambda leaf: leaf[begun], wave.init_params)
-    members = jax.tree.map(lambda leaf: leaf[:n], wave._replace(init_params=None))
-    jax.tree.map(np.copyto, rows(store, first, last), members._replace(init_params=inits))
+    done = map_arrays(wave, lambda leaf: leaf[:n], lambda init: init[begun])
+    jax.tree.map(np.copyto, rows(store, first, last), done)
