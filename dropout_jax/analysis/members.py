@@ -121,11 +121,7 @@ def tidy(
       >>> print(*next(tidy(["none"], [7], population, Measured({}, {}, []))))
       none 7   train_loss 1.0
     """
-    whole = {
-        f"{split}_{metric}": getattr(getattr(population.curve, split), metric)[..., -1]
-        for split in ("train", "test")
-        for metric in ("loss", "error")
-    }
+    whole = {name: values[..., -1] for name, values in population.curve.by_name().items()}
     if population.last_epoch is not None and (population.last_epoch < population.epochs[-1]).any():
         whole["epochs"] = population.last_epoch
     for c, name in enumerate(names):

@@ -197,6 +197,16 @@ def verdict(
     return "negligible" if negligible else "undecided"
 
 
+def is_negligible(verdict: str) -> bool:
+    """Whether a verdict says that a difference is negligible, with a direction or without.
+
+    Example:
+      >>> is_negligible("negligibly more uniform"), is_negligible("undecided")
+      (True, False)
+    """
+    return verdict in ("negligible", "negligibly more uniform", "negligibly less uniform")
+
+
 def judge(
     estimates: Sequence[Comparison],
     alone: np.ndarray,

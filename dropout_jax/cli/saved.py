@@ -14,7 +14,7 @@ from dropout_jax.cli.tables import printable, printable_text
 from dropout_jax.io import writers
 from dropout_jax.runs.folder import MARK, read_mark, read_records
 from dropout_jax.runs.verdicts import short_verdict
-from dropout_jax.runs.wording import describe_condition, error_text, flat, picture
+from dropout_jax.runs.wording import describe_condition, error_text, flat, of_mlp, picture
 
 _NO_RUN = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)  # reading it
 
@@ -57,9 +57,9 @@ def _row(run: Path) -> tuple[str, ...]:
         written, file = environment.get("written"), run / "summary.json"
         n, asked = summary["n_seeds"], config.get("seeds", summary["n_seeds"])
         seeds = f"{n}" if n == asked else f"{n} of {asked}"
-        of_mlp = "layers" not in summary
+        is_mlp = of_mlp(summary)
         conditions = [
-            f"{c}: {describe_condition(of, of_mlp)}" for c, of in summary["conditions"].items()
+            f"{c}: {describe_condition(of, is_mlp)}" for c, of in summary["conditions"].items()
         ]
         answers = [short_verdict(summary) or "nothing is compared", *unfinished]
     changed = datetime.fromtimestamp(file.stat().st_mtime)  # of which a copy may know nothing
@@ -132,11 +132,11 @@ def _compared_facts(run: Path) -> list[dict[str, str]]:
     config, summary, environment = read_records(run)
     versions = {"python": environment.get("python"), **environment.get("versions", {})}
     errors = {name: of["test_error"]["mean"] for name, of in summary["conditions"].items()}
-    raw, of_mlp = flat(config), "layers" not in summary
+    raw, is_mlp = flat(config), of_mlp(summary)
     return [
         {key: value for key, value in raw.items() if key.rpartition(".")[2] != "rates"},
         {
-            f"condition {name}": describe_condition(of, of_mlp)
+            f"condition {name}": describe_condition(of, is_mlp)
             for name, of in summary["conditions"].items()
         },
         {f"version of {name}": str(version) for name, version in versions.items()},

@@ -86,7 +86,7 @@ def render(contents: Contents) -> str:
       True
     """
     summary, layers = contents.summary, list(contents.magnitudes)
-    names, of_mlp = list(summary["conditions"]), "layers" not in summary
+    names, is_mlp = list(summary["conditions"]), wording.of_mlp(summary)
     rows, own = summary["comparisons"], summary.get("own_metrics", ())
     return TEMPLATES.get_template("page.html.jinja").render(
         contents._asdict(),
@@ -97,9 +97,9 @@ def render(contents: Contents) -> str:
             row for name in names for row in wording.sort_by_view(rows) if row["condition"] == name
         ],
         names=names,
-        of_mlp=of_mlp,
+        of_mlp=is_mlp,
         described={
-            name: wording.describe_condition(h, of_mlp) for name, h in summary["conditions"].items()
+            name: wording.describe_condition(h, is_mlp) for name, h in summary["conditions"].items()
         },
         answer_html=_answer(summary, contents.answer),
         swatches=page_panels.swatches(names),
@@ -149,7 +149,7 @@ def _answer(summary: Mapping[str, Any], sentences: Sequence[str]) -> Markup:
     html = TEMPLATES.get_template("answer.html.jinja").render(
         sentences=sentences,
         picture=wording.picture(summary),
-        headings=["weights"] if "layers" in summary else list(wording.SHOWN.values()),
+        headings=list(wording.SHOWN.values()) if wording.of_mlp(summary) else ["weights"],
         legend=wording.legend(summary),
         kernels=summary.get("layers"),
         gini=wording.GINI,

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from dropout_jax.analysis.statistics import is_negligible
 from dropout_jax.runs import style
 from dropout_jax.runs.wording import sort_by_view, view_name
 
@@ -133,7 +134,7 @@ def draw_differences(
         offset = 0.8 / n * (names.index(row["condition"]) - (n - 1) / 2)
         c, middle, verdict = conditions[row["condition"]], row["difference"], row["verdict"]
         colour = style.colour(c)
-        fill = (colour, PALE) if verdict.startswith("negligibl") else colour
+        fill = (colour, PALE) if is_negligible(verdict) else colour
         ax.errorbar(
             middle,
             y + offset,

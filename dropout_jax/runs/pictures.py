@@ -19,7 +19,7 @@ from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.page import Contents, render
 from dropout_jax.runs.style import SLIDE, Figures, short_names
 from dropout_jax.runs.verdicts import verdict
-from dropout_jax.runs.wording import SHOWN, question
+from dropout_jax.runs.wording import SHOWN, of_mlp, question
 
 
 def _sound_seeds(result: Outcome) -> Outcome:
@@ -69,7 +69,7 @@ def figures(result: Outcome, slides: bool = False) -> Figures:
         gini = {name: {} for name in gini}
     if slides:
         magnitudes = dict(islice(magnitudes.items(), 5))  # that can be seen side by side
-    drawn["weights"] = plots.plot_weights(magnitudes, gini, changes, "layers" not in result.summary)
+    drawn["weights"] = plots.plot_weights(magnitudes, gini, changes, of_mlp(result.summary))
     weights = _profiles(result, "entries", titles)
     drawn["profiles"] = plots.plot_profiles(names, weights, "|w|")
     rows = [
@@ -90,14 +90,10 @@ def figures(result: Outcome, slides: bool = False) -> Figures:
 
 def _curves(population: Population) -> dict[str, np.ndarray]:
     """Losses, and errors if there are any: labels that are no classes have none."""
-    curves = {
-        f"{split}_{metric}": getattr(getattr(population.curve, split), metric)
-        for metric in ("loss", "error")
-        for split in ("train", "test")
-    }
-    if np.isnan(population.curve.train.error).all():
-        del curves["train_error"], curves["test_error"]
-    return curves
+    curves, shown = population.curve.by_name(), ["train_loss", "test_loss"]
+    if not np.isnan(population.curve.train.error).all():
+        shown += ["train_error", "test_error"]
+    return {name: curves[name] for name in shown}
 
 
 def page(result: Outcome, settings: dict[str, Any], environment: dict[str, Any]) -> str:

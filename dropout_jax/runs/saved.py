@@ -19,6 +19,7 @@ from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import Population
 from dropout_jax.runs.folder import read_records
 from dropout_jax.runs.run import Run
+from dropout_jax.runs.wording import of_mlp
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import Curve, Metrics
 
@@ -80,7 +81,7 @@ def _read(folder: Path) -> Run:
     profiles = _load_tensors(folder / "profiles.safetensors")
     conditions, features = summary["conditions"], (*settings["features"], settings["n_classes"])
     names, labels = list(conditions), list(map(as_text, conditions))  # in tensors and in tables
-    is_mlp, n_layers = "layers" not in summary, len(summary.get("layers", features))
+    is_mlp, n_layers = of_mlp(summary), len(summary.get("layers", features))
     values, seeds, last_epoch = _values(folder / "metrics.csv", labels)
     parts = ("kernel", "bias") if is_mlp else ("kernel",)
     init_params = _params(weights, ["init"] * len(names), n_layers, parts)

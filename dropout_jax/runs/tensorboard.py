@@ -31,19 +31,14 @@ def write(folder: Path, result: Outcome) -> None:
 
     population = result.population
     last = int(population.epochs[-1])
-    curves = {
-        f"{split}/{metric}": values
-        for split, metrics in population.curve._asdict().items()
-        for metric, values in metrics._asdict().items()
-    }
     trees = [(0, layers(population.init_params)), (last, layers(population.params))]
     for c, name in enumerate(result.conditions):
         safe_name = re.sub(r"[^\w .-]", "_", name)  # in a path of any system
         for s, seed in enumerate(result.seeds):
             with SummaryWriter(str(folder / f"{c}-{safe_name}" / str(seed))) as writer:
-                for tag, values in curves.items():
+                for name, values in population.curve.by_name().items():
                     for epoch, value in zip(population.epochs, values[c, s], strict=True):
-                        writer.add_scalar(tag, float(value), int(epoch))
+                        writer.add_scalar(name.replace("_", "/"), float(value), int(epoch))
                 for epoch, tree in trees:
                     for l, layer in enumerate(tree):
                         kernel = np.asarray(layer["kernel"][c, s])

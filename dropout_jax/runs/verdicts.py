@@ -8,15 +8,18 @@ from typing import Any, NamedTuple
 
 from dropout_jax.analysis.paired import smallest_p
 from dropout_jax.analysis.statistics import MIN_SEEDS
-from dropout_jax.runs.wording import count_seeds, picture
+from dropout_jax.runs.wording import count_seeds, of_mlp, picture
 
 _SPREAD: dict[tuple[bool | None, bool | None], str] = {  # by work and weights; None if it is open
-    (True, True): "the work and the weights",
-    (True, False): "the work rather than the weights",
-    (False, True): "the weights rather than the work",
-    (False, False): "neither the work nor the weights",
+    (True, True): "{spread} the work and the weights",
+    (True, False): "{spread} the work rather than the weights",
+    (False, True): "{spread} the weights rather than the work",
+    (False, False): "{spread} neither the work nor the weights",
 }
-_WEIGHTS_SPREAD = {True: "the weights", False: "not the weights"}  # of other networks than an MLP
+_WEIGHTS_SPREAD = {  # of other networks than an MLP
+    True: "{spread} the weights",
+    False: "{do} not spread the weights",
+}
 _WEIGHTS_ALONE = (
     "Weights alone are compared: contributions and path norms need the activations of units, which "
     "are known for an MLP alone."
@@ -95,7 +98,7 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
             f"With {_join(same)}, the networks are those of {baseline}, bit for bit: the setting "
             "had no effect."
         )
-    return [*sentences, _WEIGHTS_ALONE] if "layers" in summary and others else sentences
+    return sentences if of_mlp(summary) or not others else [*sentences, _WEIGHTS_ALONE]
 
 
 def short_verdict(summary: Mapping[str, Any]) -> str:
@@ -141,7 +144,7 @@ def _compared(summary: Mapping[str, Any]) -> tuple[dict[str, _Layers | None], li
         elif condition.get("n_compared") == 0:
             verdicts[name] = None
         else:
-            verdicts[name] = _Layers(tuple(work), tuple(weights), "layers" not in summary)
+            verdicts[name] = _Layers(tuple(work), tuple(weights), of_mlp(summary))
     return verdicts, same
 
 
@@ -168,9 +171,9 @@ def _sentence(names: Sequence[str], layers: _Layers | None) -> str:
 
 
 def _spread_clause(names: Sequence[str], spread: str) -> str:
-    if spread == _WEIGHTS_SPREAD[False]:
-        return f"{_join(names)} {'does' if len(names) == 1 else 'do'} not spread the weights"
-    return f"{_join(names)} {'spreads' if len(names) == 1 else 'spread'} {spread}"
+    one = len(names) == 1
+    verbs = {"spread": "spreads" if one else "spread", "do": "does" if one else "do"}
+    return f"{_join(names)} {spread.format_map(verbs)}"
 
 
 def _capitalise(clause: str) -> str:

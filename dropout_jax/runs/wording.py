@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dropout_jax.analysis.paired import smallest_p
-from dropout_jax.analysis.statistics import MIN_SEEDS
+from dropout_jax.analysis.statistics import MIN_SEEDS, is_negligible
 
 
 class View(NamedTuple):
@@ -124,6 +124,16 @@ def flat(tree: Any, name: str = "") -> dict[str, str]:
     return {name: str(tree)}
 
 
+def of_mlp(summary: Mapping[str, Any]) -> bool:
+    """Whether the networks of a summary are MLPs; the layers of others have names.
+
+    Example:
+      >>> of_mlp({"layers": ["conv.kernel"]})
+      False
+    """
+    return "layers" not in summary
+
+
 def legend(summary: Mapping[str, Any]) -> str:
     """What the picture-table shows; of a network other than an MLP the weights alone.
 
@@ -131,12 +141,12 @@ def legend(summary: Mapping[str, Any]) -> str:
       >>> print(legend({"layers": ["params.Conv_0.kernel"]}).partition(";")[0])
       Differences of the Gini index
     """
-    if "layers" in summary:
+    if not of_mlp(summary):
         return " ".join([_LEGEND, *explain_views(["entries"])])
     return " ".join([_LEGEND, "Layer 0 is the first.", *explain_views(SHOWN)])
 
 
-def describe_condition(condition: Mapping[str, Any], of_mlp: bool = True) -> str:
+def describe_condition(condition: Mapping[str, Any], is_mlp: bool = True) -> str:
     """What was done to the networks of a condition, from its record in a summary.
 
     The first rate of an MLP is that of the pixels.
@@ -151,7 +161,7 @@ def describe_condition(condition: Mapping[str, Any], of_mlp: bool = True) -> str
     pixels, *hidden = (f"{float(rate):g}" for rate in condition["rates"])
     if not any(condition["rates"]):
         parts = ["no dropout"]
-    elif of_mlp:
+    elif is_mlp:
         parts = [f"pixels {pixels}"] + ([f"hidden {' '.join(hidden)}"] if hidden else [])
     else:
         parts = [f"rates {' '.join([pixels, *hidden])}"]
@@ -225,7 +235,7 @@ def picture(summary: Mapping[str, Any]) -> dict[tuple[str, int], dict[str, Cell]
     table: dict[tuple[str, int], dict[str, Cell]] = {}
     for row in summary["comparisons"]:
         if row["measure"] == "gini" and row["view"] in SHOWN:
-            verdict = "negligible" if "negligibl" in row["verdict"] else row["verdict"]
+            verdict = "negligible" if is_negligible(row["verdict"]) else row["verdict"]
             difference = row["difference"]
             if difference is None or math.isnan(difference):  # None of JSON
                 n_compared = summary["conditions"][row["condition"]]["n_compared"]

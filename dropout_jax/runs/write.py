@@ -97,15 +97,15 @@ def write(
 
 def _write_tables(folder: Path, result: Outcome) -> None:
     """Every number of every member, and the learning curves."""
-    names, curve = list(result.conditions), result.population.curve
+    names, curves = list(result.conditions), result.population.curve.by_name()
     header = ("condition", "seed", "layer", "view", "measure", "value")
     rows = tidy(names, result.seeds, result.population, result.measured)
     writers.write_table(folder / "metrics.csv", header, rows)
     writers.write_table(
         folder / "curves.csv",
-        ("condition", "seed", "epoch", "train_loss", "train_error", "test_loss", "test_error"),
+        ("condition", "seed", "epoch", *curves),
         (
-            (name, seed, int(epoch), *(float(x[c, s, p]) for x in (*curve.train, *curve.test)))
+            (name, seed, int(epoch), *(float(values[c, s, p]) for values in curves.values()))
             for c, name in enumerate(names)
             for s, seed in enumerate(result.seeds)
             for p, epoch in enumerate(result.population.epochs)

@@ -8,7 +8,7 @@ Shapes: B batch, D inputs, L layers, E epochs, n examples.
 """
 
 from functools import partial
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +42,14 @@ class Curve(NamedTuple):
 
     train: Metrics
     test: Metrics
+
+    def by_name(self) -> dict[str, Any]:
+        """{"train_loss": …, "train_error": …, "test_loss": …, "test_error": …}."""
+        return {
+            f"{split}_{metric}": values
+            for split, metrics in self._asdict().items()
+            for metric, values in metrics._asdict().items()
+        }
 
 
 def train_epoch(
