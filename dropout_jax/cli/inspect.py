@@ -19,41 +19,48 @@ from dropout_jax.io import writers
 
 def inspect(arguments: Inspect) -> int:
     """Measure the files, write all numbers if asked, and print a table; return the exit status."""
+    paths = (*arguments.files, *arguments.baseline, *arguments.against)
+    n_baseline, draws = len(arguments.baseline), bool(arguments.report or arguments.figures)
     with refuse_bad_input():
         backend.start()
-        paths = (*arguments.files, *arguments.baseline, *arguments.against)
-        figure = arguments.figures and arguments.figures / "depth.png"  # the first of them
-        # a file beside the folder that it is in would count as another network
-        _check_once("each file", ((p, one) for p in paths for one in tensors.input_files(p)[:1]))
-        if targets := [path for path in (arguments.csv, arguments.report, figure) if path]:
-            _check_once("each file to write", zip(targets, targets, strict=True))
-            inputs = [file for path in paths for file in tensors.input_files(path)]
-            for target in targets:
-                writers.check_target(target, inputs)
-        draws = arguments.report is not None or arguments.figures is not None
+        _check_paths(arguments, paths)
         with warnings.catch_warnings(action="ignore"):  # as other libraries do
             found = _measure(paths, arguments.layout, profiled=draws)
-        n_baseline = len(arguments.baseline)
         sides = found[:n_baseline], found[n_baseline:]
         compared = groups.compare_groups(*sides, arguments.paired) if n_baseline else []
         if arguments.csv:
             header = list(compared[0]) if compared else measures.Row._fields
             rows = [list(row.values()) for row in compared] or measures.tidy(found)
             writers.write_table(arguments.csv, header, rows)
-        remark = groups.shape_remark(found)
-        if compared:
-            remark = groups.too_few_remark(n_baseline, len(arguments.against), arguments.paired)
-        names = {path: _names_of_layers(path) for path in paths}
-        layers = [
-            f"{path}: {line}" if len(paths) > 1 else line for path, line in names.items() if line
-        ]
-        remarks = [line for line in (*measures.warning_lines(found), remark, *layers) if line]
+        remarks = _remarks(arguments, paths, found)
         if draws:
             _draw(arguments, found, compared, remarks)
     terminal.say(file_tables.inspect_lines(found, compared, n_baseline, arguments.paired, remarks))
     written = {"Table": arguments.csv, "Figures": arguments.figures, "To look at": arguments.report}
     terminal.say(file_tables.written_lines(written))
     return 0
+
+
+def _check_paths(arguments: Inspect, paths: Sequence[Path]) -> None:
+    """Raise ValueError or OSError if a path is given twice, or a file to write is in the way."""
+    # a file beside the folder that it is in would count as another network
+    _check_once("each file", ((p, one) for p in paths for one in tensors.input_files(p)[:1]))
+    figure = arguments.figures and arguments.figures / "depth.png"  # the first of them
+    if targets := [path for path in (arguments.csv, arguments.report, figure) if path]:
+        _check_once("each file to write", zip(targets, targets, strict=True))
+        inputs = [file for path in paths for file in tensors.input_files(path)]
+        for target in targets:
+            writers.check_target(target, inputs)
+
+
+def _remarks(arguments: Inspect, paths: Sequence[Path], found: Sequence[Inspected]) -> list[str]:
+    """What is to be known before the numbers are read."""
+    remark = groups.shape_remark(found)
+    if n_baseline := len(arguments.baseline):
+        remark = groups.too_few_remark(n_baseline, len(arguments.against), arguments.paired)
+    names = {path: line for path in paths if (line := _names_of_layers(path))}
+    layers = [f"{path}: {line}" if len(paths) > 1 else line for path, line in names.items()]
+    return [*measures.warning_lines(found), *([remark] if remark else []), *layers]
 
 
 def _check_once(what: str, files: Iterable[tuple[Path, Path]]) -> None:

@@ -61,7 +61,27 @@ def result_lines(
 
 def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[RenderableType]:
     """The errors, a table per condition, and the notes."""
-    conditions, statistics = summary["conditions"], summary["statistics"]
+    conditions = summary["conditions"]
+    yield from _error_lines(conditions)
+    if why_l2 := wording.why_l2(summary):
+        yield Text(why_l2, "dim")
+    _, *others = conditions
+    for name in others:
+        yield _gini_table(summary, name, all_views)
+    if others and all_views:
+        views = [row["view"] for row in summary["comparisons"] if row["view"] not in wording.SHOWN]
+        yield Text("\n".join(wording.explain_views(views)), "dim")
+    yield Text(_notes(summary), style="dim")
+    if others and not all_views:
+        line = "--all-views also prints other views, such as path norms and changes of |w|."
+        yield Text(line, "dim")
+    for name, condition in conditions.items():
+        if condition["diverged_seeds"]:
+            yield _diverged_line(name, condition, compared=bool(others))
+
+
+def _error_lines(conditions: Mapping[str, Mapping[str, Any]]) -> Iterator[Text]:
+    """The errors of each condition, one below the other."""
     width = max(8, *map(len, conditions))
     errors = [
         [or_dash(100 * one[of][part], ".2f") for of, part in _ERRORS] for one in conditions.values()
@@ -73,43 +93,38 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
             f"{name:>{width}}   train error {train} ± {train_sd} %   test error "
             f"{test} ± {test_sd} % [{low}, {high}]"
         )
-    if why_l2 := wording.why_l2(summary):
-        yield Text(why_l2, "dim")
-    _, *others = conditions
-    for name in others:
-        yield _gini_table(summary, name, all_views)
-    if others and all_views:
-        views = [row["view"] for row in summary["comparisons"] if row["view"] not in wording.SHOWN]
-        yield Text("\n".join(wording.explain_views(views)), "dim")
-    dead = [
-        of["dead_inputs"][0] for of in conditions.values() if of["dead_inputs"][0] >= 0
-    ]  # no NaN
-    inputs = f"{dead[0]:g} constant inputs and all" if dead else "All"
-    compared = (
-        f"{statistics['interval']}; p by sign flips.\n{wording.ADJUSTED}\nNegligible: two tests "
-        f"show that the Gini differs by less than {statistics['margins']['gini']:g}. Differences "
-        f"hold for these examples.\n{wording.GINI}"
-        if others
-        else "with one condition, nothing is compared."
-    )
-    yield Text(
+
+
+def _notes(summary: Mapping[str, Any]) -> str:
+    """How the numbers were computed, and what they hold for."""
+    conditions, statistics = summary["conditions"], summary["statistics"]
+    compared = "with one condition, nothing is compared."
+    if len(conditions) > 1:
+        compared = (
+            f"{statistics['interval']}; p by sign flips.\n{wording.ADJUSTED}\nNegligible: two "
+            f"tests show that the Gini differs by less than {statistics['margins']['gini']:g}. "
+            f"Differences hold for these examples.\n{wording.GINI}"
+        )
+    first_layers = [of["dead_inputs"][0] for of in conditions.values()]
+    dead = next((n for n in first_layers if n >= 0), None)  # NaN where all networks diverged
+    inputs = "All" if dead is None else f"{dead:g} constant inputs and all"
+    return (
         f"n = {wording.count_seeds(summary['n_seeds'])}; errors mean ± sd [95 % interval for new "
-        f"seeds and examples]; {compared}\n{inputs} dead units are left out.",
-        style="dim",
+        f"seeds and examples]; {compared}\n{inputs} dead units are left out."
     )
-    if others and not all_views:
-        line = "--all-views also prints other views, such as path norms and changes of |w|."
-        yield Text(line, "dim")
-    for name, condition in conditions.items():
-        if diverged := condition["diverged_seeds"]:
-            s, its = ("s", "their") if len(diverged) > 1 else ("", "its")
-            yield Text.assemble(
-                (f"{len(diverged)} network{s} of {printable(name)} diverged:", "bold"),
-                f" {its} loss was not finite, or ten times that before training. "
-                f"Left out with {its} seed{s}, {', '.join(map(str, diverged))}; "
-                f"{_seeds_are(condition['n_compared'])} {'compared' if others else 'left'}. "
-                "Try a smaller --learning-rate.",
-            )
+
+
+def _diverged_line(name: str, condition: Mapping[str, Any], compared: bool) -> Text:
+    """Which networks of a condition diverged, and what is left."""
+    diverged = condition["diverged_seeds"]
+    s, its = ("s", "their") if len(diverged) > 1 else ("", "its")
+    return Text.assemble(
+        (f"{len(diverged)} network{s} of {printable(name)} diverged:", "bold"),
+        f" {its} loss was not finite, or ten times that before training. "
+        f"Left out with {its} seed{s}, {', '.join(map(str, diverged))}; "
+        f"{_seeds_are(condition['n_compared'])} {'compared' if compared else 'left'}. "
+        "Try a smaller --learning-rate.",
+    )
 
 
 def _seeds_are(n: int) -> str:

@@ -12,7 +12,7 @@ import jax.monitoring
 import numpy as np
 
 from dropout_jax.analysis.comparison import summarise
-from dropout_jax.analysis.members import measure_population
+from dropout_jax.analysis.members import Measured, measure_population
 from dropout_jax.analysis.trees import kernels_in, natural_key
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
@@ -20,7 +20,8 @@ from dropout_jax.networks.protocol import param_shapes
 from dropout_jax.populations.checkpoints import Checkpoints
 from dropout_jax.populations.members import as_seeds
 from dropout_jax.populations.moment import Callback
-from dropout_jax.populations.population import Allocate, Interrupted, fit_population
+from dropout_jax.populations.population import Interrupted, Population, fit_population
+from dropout_jax.populations.store import Allocate
 from dropout_jax.runs.folder import check_name
 from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.verdicts import verdict
@@ -152,12 +153,13 @@ def compare(
     if not isinstance(conditions, dict):
         kind = type(conditions).__name__
         raise TypeError(f"conditions must be a dict {{name: Hparams}}, got {kind}")
-    model, seeds, interrupted = config.model, as_seeds(seeds), False
+    seeds = as_seeds(seeds)
     for name in conditions:
         check_name(name)
     if len(conditions) > 1 and len(seeds) < 2:
         raise ValueError(f"a comparison needs at least two seeds, got {len(seeds)}")
-    kernels = None if isinstance(model, MLP) else _kernel_names(config, data)
+    kernels = None if isinstance(config.model, MLP) else _kernel_names(config, data)
+    interrupted = False
     with _timed() as training:
         try:
             population = fit_population(
@@ -176,20 +178,8 @@ def compare(
                 raise
             population, seeds, interrupted = stop.partial, seeds[:n_complete], True
     with _timed() as analysis:
-        measured = measure_population(model, population, data.x_train)
-        of_rates = config.error_fn is None
-        n_examples = (len(data.x_train), len(data.x_test)) if of_rates else None
-        no_rates = (0.0,) * len(model.features)
-        with_rates = {
-            name: hparams._replace(rates=no_rates) if hparams.rates is None else hparams
-            for name, hparams in conditions.items()
-        }
-        summary = summarise(with_rates, seeds, population, measured, n_examples, kernels)
-        own = {"loss": config.loss_fn is not objectives.cross_entropy, "error": not of_rates}
-        if any(own.values()):
-            summary["own_metrics"] = [metric for metric in own if own[metric]]
-        if len(conditions) > 1:
-            summary["verdict"] = verdict(summary)
+        measured = measure_population(config.model, population, data.x_train)
+        summary = _summary(config, conditions, seeds, population, measured, data, kernels)
     seconds = {
         "compilation": training["compilation"] + analysis["compilation"],
         "training": training["rest"],
@@ -197,6 +187,32 @@ def compare(
     }
     prng = str(jax.random.key_impl(key))
     return Run(config, conditions, seeds, population, measured, summary, seconds, interrupted, prng)
+
+
+def _summary(
+    config: Config,
+    conditions: dict[str, Hparams],
+    seeds: Sequence[int],
+    population: Population,
+    measured: Measured,
+    data: Dataset,
+    kernels: Sequence[str] | None,
+) -> dict[str, Any]:
+    """What `summary.json` holds."""
+    of_rates = config.error_fn is None
+    n_examples = (len(data.x_train), len(data.x_test)) if of_rates else None
+    no_rates = (0.0,) * len(config.model.features)
+    with_rates = {
+        name: hparams._replace(rates=no_rates) if hparams.rates is None else hparams
+        for name, hparams in conditions.items()
+    }
+    summary = summarise(with_rates, seeds, population, measured, n_examples, kernels)
+    own = {"loss": config.loss_fn is not objectives.cross_entropy, "error": not of_rates}
+    if any(own.values()):
+        summary["own_metrics"] = [metric for metric in own if own[metric]]
+    if len(conditions) > 1:
+        summary["verdict"] = verdict(summary)
+    return summary
 
 
 def _describe(setting: Any) -> str:
