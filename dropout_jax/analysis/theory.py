@@ -14,7 +14,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from dropout_jax.analysis.ensemble import all_masks, mask_probabilities
-from dropout_jax.networks.mlp import MLP, Params, check_rates, layers
+from dropout_jax.networks.mlp import MLP, Params, as_rates, layers
 
 
 def variance(rate: ArrayLike) -> jax.Array:
@@ -56,7 +56,7 @@ def expected_loss(
     """
     if model.noise is not MLP.noise or model.noise_on_kernels:  # dropout, of inputs
         raise ValueError("the noise of the model must be dropout of inputs, got another")
-    check_rates(rates, len(model.features))
+    as_rates(rates, len(model.features))
     if max(rates) >= 1:
         raise ValueError(f"rates must be below 1 to enumerate what is kept, got {rates}")
     affine = layers(params)

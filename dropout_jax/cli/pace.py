@@ -9,9 +9,9 @@ import numpy as np
 
 from dropout_jax.data import Dataset
 from dropout_jax.populations.blocks import advance, curve_epochs, start
-from dropout_jax.populations.devices import device_mesh, shard_members, share
+from dropout_jax.populations.devices import shard_members, share
 from dropout_jax.populations.members import make_members, stack_conditions
-from dropout_jax.populations.memory import block_size
+from dropout_jax.populations.memory import wave_of_blocks
 from dropout_jax.training.config import Config, Hparams
 
 _ENOUGH_SECONDS = 5.0
@@ -39,9 +39,7 @@ def pace(
     The key is only folded into.
     """
     devices, n_members = jax.devices(), len(conditions) * n_seeds
-    block = block_size(config, data.x_train.shape[1], devices, memory)
-    mesh = device_mesh(devices, -(-n_members // block))
-    wave = block * mesh.size
+    mesh, wave = wave_of_blocks(config, data.x_train.shape[1], n_members, devices, memory)
     seeds = range(-(-wave // len(conditions)))
     members = make_members(stack_conditions(conditions), seeds, key)
     first_wave = jax.tree.map(lambda leaf: leaf[:wave], members)

@@ -157,17 +157,17 @@ def _draws(
         given, missing = ("a key", "rates") if rates is None else ("rates", "a key")
         raise ValueError(f"a stochastic pass needs a key and rates, got {given} without {missing}")
     check_key(key)
-    keys, rates = jax.random.split(key, n_layers), check_rates(rates, n_layers)
+    keys, rates = jax.random.split(key, n_layers), as_rates(rates, n_layers)
     return [(keys[l], rates[l]) for l in range(n_layers)]
 
 
-def check_rates(rates: ArrayLike | Sequence[float], n_layers: int) -> jax.Array:
+def as_rates(rates: ArrayLike | Sequence[float], n_layers: int) -> jax.Array:
     """The rates [L] as float32; ValueError unless there is one per layer, in [0, 1] if concrete.
 
     Raise TypeError if they are not real numbers.
 
     Example:
-      >>> print(check_rates((0.2, 0.5), 2))
+      >>> print(as_rates((0.2, 0.5), 2))
       [0.2 0.5]
     """
     try:

@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from dropout_jax.networks.protocol import param_shapes
-from dropout_jax.populations.devices import Device
+from dropout_jax.populations.devices import Device, device_mesh
 from dropout_jax.training.config import Config
 from dropout_jax.training.epochs import EVALUATION_BATCH
 
@@ -62,6 +63,31 @@ def _product_outputs(program: Any) -> int:
         if equation.primitive.name in ("dot_general", "conv_general_dilated"):
             n += sum(out.aval.size for out in equation.outvars)
     return n
+
+
+def wave_of_blocks(
+    config: Config,
+    inputs: int | tuple[int, ...],
+    n_members: int,
+    devices: Sequence[Device],
+    memory: float | None = None,
+    block: int | None = None,
+) -> tuple[Mesh, int]:
+    """The devices that train so many members, and how many of these at once: a block on each.
+
+    Arguments and errors are those of `fit_population`.
+
+    Example:
+      >>> from dropout_jax.networks.mlp import MLP
+      >>> mesh, n_at_once = wave_of_blocks(Config(MLP((10,))), 64, 3, jax.devices("cpu")[:1])
+      >>> mesh.size, n_at_once
+      (1, 1)
+    """
+    block = block_size(config, inputs, devices, memory) if block is None else block
+    if block < 1:
+        raise ValueError(f"block must be at least 1 member, got {block}")
+    mesh = device_mesh(devices, -(-n_members // block))
+    return mesh, block * mesh.size
 
 
 def block_size(

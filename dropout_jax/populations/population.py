@@ -18,9 +18,9 @@ from dropout_jax.networks.protocol import Params
 from dropout_jax.noise import check_key
 from dropout_jax.populations.blocks import Flight, advance, curve_epochs, start, stop
 from dropout_jax.populations.checkpoints import Checkpoints
-from dropout_jax.populations.devices import Device, device_mesh, shard_members, share
+from dropout_jax.populations.devices import Device, shard_members, share
 from dropout_jax.populations.members import as_seeds, make_members, stack_conditions
-from dropout_jax.populations.memory import block_size
+from dropout_jax.populations.memory import wave_of_blocks
 from dropout_jax.populations.moment import Callback, Moment
 from dropout_jax.populations.processes import fetch, from_first_process
 from dropout_jax.populations.resuming import Kept
@@ -128,15 +128,12 @@ def fit_population(
     stacked = stack_conditions(conditions, len(config.model.features))
     check_training(config, data, conditions[0])
     inputs, n_members = data.x_train.shape[1:], len(conditions) * len(seeds)
-    block = block_size(config, inputs, devices, memory) if block is None else block
-    if block < 1:
-        raise ValueError(f"block must be at least 1 member, got {block}")
-    mesh = device_mesh(devices, -(-n_members // block))
+    mesh, wave_size = wave_of_blocks(config, inputs, n_members, devices, memory, block)
     members, shared = make_members(stacked, seeds, key), share(mesh, data)
     store = make_store(config, inputs, len(conditions), len(seeds), allocate)
     kept, flight = Kept(store, checkpoints), None
     try:
-        for wave in _waves(kept.n_done, block * mesh.size, len(conditions), seeds):
+        for wave in _waves(kept.n_done, wave_size, len(conditions), seeds):
             of_wave = jax.tree.map(lambda leaf, wave=wave: leaf[wave.places], members)
             hparams, keys = shard_members(mesh, of_wave)
             flight = kept.resume(config, mesh, hparams, keys, shared)

@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 
 from dropout_jax.data import Dataset, check_dataset
-from dropout_jax.networks.mlp import MLP, check_rates
+from dropout_jax.networks.mlp import MLP, as_rates
 from dropout_jax.networks.protocol import (
     Network,
     Params,
@@ -50,7 +50,7 @@ def check_hparams(hparams: Hparams, n_layers: int | None = None) -> None:
         if n_layers is None:
             check_rate(hparams.rates, "rates")
         else:
-            check_rates(hparams.rates, n_layers)
+            as_rates(hparams.rates, n_layers)
     for name, (expected, fits) in _RANGES.items():
         value = getattr(hparams, name)
         if isinstance(value, Tracer) or (value is None and name == "max_norm"):
