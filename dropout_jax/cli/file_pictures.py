@@ -15,7 +15,8 @@ from dropout_jax.cli.file_tables import describe_sizes
 from dropout_jax.cli.tables import printable
 from dropout_jax.inspection import spread
 from dropout_jax.inspection.groups import common_layers
-from dropout_jax.inspection.measures import SIZE, Inspected, mean, whole_network
+from dropout_jax.inspection.measures import SIZE, Inspected, mean
+from dropout_jax.inspection.results import whole_network
 from dropout_jax.inspection.size import Size
 from dropout_jax.runs.layers_page import InitialLaw, LayersShown, Table
 

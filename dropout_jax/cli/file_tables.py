@@ -14,7 +14,8 @@ from dropout_jax.analysis.paired import describe_interval as paired_interval
 from dropout_jax.analysis.uniformity import MARGINS
 from dropout_jax.cli.tables import comparison_cells, or_dash, printable_text
 from dropout_jax.inspection import groups, spread
-from dropout_jax.inspection.measures import SIZE, Inspected, mean, whole_network
+from dropout_jax.inspection.measures import SIZE, Inspected, mean
+from dropout_jax.inspection.results import whole_network
 from dropout_jax.runs.wording import GINI, starts
 
 _LABELS = {"entries": "all", "columns": "unit"}  # of views

@@ -12,7 +12,7 @@ from dropout_jax.cli import backend, file_tables, terminal
 from dropout_jax.cli.arguments import Inspect
 from dropout_jax.cli.errors import refuse_bad_input
 from dropout_jax.cli.tables import printable
-from dropout_jax.inspection import groups, measures, tensors
+from dropout_jax.inspection import groups, measures, results, tensors
 from dropout_jax.inspection.measures import Inspected
 from dropout_jax.io import writers
 
@@ -29,8 +29,8 @@ def inspect(arguments: Inspect) -> int:
         sides = found[:n_baseline], found[n_baseline:]
         compared = groups.compare_groups(*sides, arguments.paired) if n_baseline else []
         if arguments.csv:
-            header = list(compared[0]) if compared else measures.Row._fields
-            rows = [list(row.values()) for row in compared] or measures.tidy(found)
+            header = list(compared[0]) if compared else results.Row._fields
+            rows = [list(row.values()) for row in compared] or results.tidy(found)
             writers.write_table(arguments.csv, header, rows)
         remarks = _remarks(arguments, paths, found)
         if draws:
@@ -60,7 +60,7 @@ def _remarks(arguments: Inspect, paths: Sequence[Path], found: Sequence[Inspecte
         remark = groups.too_few_remark(n_baseline, len(arguments.against), arguments.paired)
     names = {path: line for path in paths if (line := _names_of_layers(path))}
     layers = [f"{path}: {line}" if len(paths) > 1 else line for path, line in names.items()]
-    return [*measures.warning_lines(found), *([remark] if remark else []), *layers]
+    return [*results.warning_lines(found), *([remark] if remark else []), *layers]
 
 
 def _check_once(what: str, files: Iterable[tuple[Path, Path]]) -> None:

@@ -36,9 +36,9 @@ def write(folder: Path, result: Outcome) -> None:
         safe_name = re.sub(r"[^\w .-]", "_", name)  # in a path of any system
         for s, seed in enumerate(result.seeds):
             with SummaryWriter(str(folder / f"{c}-{safe_name}" / str(seed))) as writer:
-                for name, values in population.curve.by_name().items():
+                for curve, values in population.curve.by_name().items():
                     for epoch, value in zip(population.epochs, values[c, s], strict=True):
-                        writer.add_scalar(name.replace("_", "/"), float(value), int(epoch))
+                        writer.add_scalar(curve.replace("_", "/"), float(value), int(epoch))
                 for epoch, tree in trees:
                     for l, layer in enumerate(tree):
                         kernel = np.asarray(layer["kernel"][c, s])

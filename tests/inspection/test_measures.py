@@ -27,7 +27,7 @@ from dropout_jax.analysis.views import LayerViews, Live, measure_layer
 from dropout_jax.cli.file_pictures import layers_shown
 from dropout_jax.cli.file_tables import inspect_lines
 from dropout_jax.cli.main import run_command
-from dropout_jax.inspection import measures, spread
+from dropout_jax.inspection import measures, results, spread
 from dropout_jax.inspection.groups import compare_groups
 from dropout_jax.inspection.kernels import find_layers
 from dropout_jax.inspection.measures import inspect, inspect_params
@@ -284,7 +284,7 @@ def test_many_layers_with_nan_are_few_warnings_each_with_its_file():
     bad = np.full((2, 2), np.nan)
     params = {"good": {"kernel": DENSE}, **{f"{i}": {"kernel": bad} for i in range(10)}}
     found = inspect_params(params)
-    *lines, last = measures.warning_lines([found, found])
+    *lines, last = results.warning_lines([found, found])
     assert lines[0] == "Warning: params: 0.kernel holds NaN (4 of 4)"
     assert (len(lines), last) == (8, "Warning: 12 more like these")
 
@@ -608,7 +608,7 @@ def test_a_network_of_a_run_that_diverged_is_named_and_the_others_are_measured(t
     values = found.values["a/0/kernel"]["entries"]["gini"]
     np.testing.assert_array_equal(np.isnan(values), [False, True, False])
     assert measures.mean(values) == pytest.approx(measure(DENSE)["entries"]["gini"])
-    rows = measures.tidy([found])
+    rows = results.tidy([found])
     assert {row.seed for row in rows} == {0, 2}  # seeds keep their places
 
 
