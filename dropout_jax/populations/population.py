@@ -164,6 +164,7 @@ class _Wave(NamedTuple):
 
     @property
     def last(self) -> int:
+        """The number of the member after them."""
         return self.first + len(self.seeds)
 
     def moment(self, flight: Flight, n_epochs: int, n_members: int) -> Moment:

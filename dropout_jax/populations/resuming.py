@@ -127,8 +127,9 @@ class Kept:
 
     def save_if_due(self, flight: Flight) -> None:
         """Save if enough time has passed in any process."""
-        late = self._checkpoints and perf_counter() - self._saved_at > self._checkpoints.seconds
-        if self._checkpoints and anywhere(bool(late)):
+        if self._checkpoints is None:
+            return
+        if anywhere(perf_counter() - self._saved_at > self._checkpoints.seconds):
             self._checkpoints.save(pack(self._store, self._n_saved, self.n_done, flight))
             self._n_saved, self._saved_at = self.n_done, perf_counter()
 

@@ -108,7 +108,7 @@ def test_the_block_of_an_accelerator_is_the_same_however_many_members_there_are(
     def stop(devices, n_blocks):
         raise InterruptedError(n_blocks)
 
-    monkeypatch.setattr(population, "device_mesh", stop)
+    monkeypatch.setattr(memory, "device_mesh", stop)
     with pytest.raises(InterruptedError) as caught:
         fit_population(CONFIG, [NONE], range(n_members), root(), DATA, devices=[Accelerator()])
     assert caught.value.args == (-(-n_members // memory._BLOCK),)
