@@ -54,7 +54,7 @@ def pair_interactions(
 
 
 def effects(fn: _Fn, hidden: jax.Array, sets: jax.Array, strength: ArrayLike = 1.0) -> jax.Array:
-    """Fn without each set of units [A, k], minus fn with all units: [A, …].
+    """`fn` without each set of units [A, k], minus `fn` with all units: [A, …].
 
     16 sets are computed at once; `strength` is that of `damages`.
 

@@ -116,7 +116,7 @@ def as_matrix(
 def _outputs_by_bias(
     shape: tuple[int, ...], layout: str, bias: tuple[int, ...]
 ) -> tuple[int, ...] | None:
-    """The axes of the outputs: those that the bias has, too; None if they are not known by it."""
+    """The output axes, which the bias shares; None if the bias does not tell them."""
     if layout == "out-in" and len(bias) > 1:
         return (0,)  # Equinox's, [out, in, …] everywhere
     if 1 < len(bias) < len(shape) and shape[-len(bias) :] == bias:

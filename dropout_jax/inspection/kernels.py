@@ -141,6 +141,6 @@ def _in_float32(array: np.ndarray) -> tuple[np.ndarray, int]:
 def _alive(
     weights: np.ndarray, inputs: np.ndarray, outputs: np.ndarray | bool = True
 ) -> np.ndarray:
-    """The weights between live inputs and units; one without a weight from them is dead, too."""
+    """The weights between live inputs and units; a unit without a weight from them is dead."""
     units = outputs & weights.any(axis=0, where=inputs[:, None])
     return weights if inputs.all() and units.all() else weights[np.ix_(inputs, units)]

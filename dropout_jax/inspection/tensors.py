@@ -165,7 +165,7 @@ def _read_safetensors(
 
 def _from_npz(path: Path) -> list[Tensor]:
     return [
-        Tensor(name, header.shape, header.dtype.name, partial(readers.npz_member, path, name))
+        Tensor(name, header.shape, header.dtype.name, partial(readers.npz_array, path, name))
         for name, header in readers.npz_headers(path).items()
     ]
 

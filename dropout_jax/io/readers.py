@@ -1,8 +1,8 @@
 """Arrays from files of unknown origin: nothing is unpickled, and memory is bounded.
 
 A compressed file can unfold to a thousand times its size and more, and a header can promise any
-shape. So the memory that a promise takes at its peak is checked first, against `MAX_BYTES`. Then
-the file is read in pieces, no further than was promised. A pipe or a device is never opened.
+shape. So the memory that this takes at its peak is checked first, against `MAX_BYTES`. Then
+the file is read in pieces, no further than its header declares. A pipe or a device is never opened.
 """
 
 import gzip
@@ -43,20 +43,20 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The arrays `x` and `y` of an `.npz`.
 
     Raises:
-      ValueError: if there is no such file, it lacks one of them, holds objects or members that
+      ValueError: if there is no such file, it lacks one of them, holds objects or entries that
         NumPy does not write, or would take more than `MAX_BYTES` with the floats made of it.
     """
     if not path.is_file():
         raise ValueError(f"dataset must be an existing .npz file, got {path}")
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            if {"x", "y"} <= set(members):
-                x, y = members["x"], members["y"]
+            arrays = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            if {"x", "y"} <= set(arrays):
+                x, y = arrays["x"], arrays["y"]
                 n_bytes = sum(_header(archive, one).n_bytes(AS_DATA) for one in (x, y))
                 _check_memory(n_bytes, MAX_BYTES)
                 return _read_npy(archive, x), _read_npy(archive, y)
-            found = ", ".join(sorted(members)) or "none"
+            found = ", ".join(sorted(arrays)) or "none"
     except Exception as error:  # what a foreign file can make a reader raise has no end
         why = f"{path}: cannot be read as an .npz of plain arrays: {one_line(error)}"
         raise ValueError(why) from error
@@ -80,18 +80,18 @@ def npz_headers(path: Path) -> dict[str, _Header]:
     """The header of every array of an `.npz`, by name; no array is read.
 
     Raises:
-      ValueError: if a member is no array that NumPy writes.
+      ValueError: if an entry is no array that NumPy writes.
     """
     with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        for member in members:
-            if not member.filename.endswith(".npy"):
-                raise ValueError(f"an .npz must hold arrays alone, got {member.filename!r:.80}")
-        return {one.filename.removesuffix(".npy"): _header(archive, one) for one in members}
+        entries = archive.infolist()
+        for entry in entries:
+            if not entry.filename.endswith(".npy"):
+                raise ValueError(f"an .npz must hold arrays alone, got {entry.filename!r:.80}")
+        return {one.filename.removesuffix(".npy"): _header(archive, one) for one in entries}
 
 
-def npz_member(path: Path, name: str, row: int | None = None) -> np.ndarray:
-    """The member `name` alone, or a row of it; its size is bounded if it is compressed.
+def npz_array(path: Path, name: str, row: int | None = None) -> np.ndarray:
+    """The array `name` alone, or a row of it; its size is bounded if it is compressed.
 
     Raises:
       ValueError: if it takes more than `MAX_BYTES` as a layer, or is no array that NumPy writes.
@@ -101,13 +101,13 @@ def npz_member(path: Path, name: str, row: int | None = None) -> np.ndarray:
 
 
 def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Header:
-    """What is promised of an array, read from no more than its first bytes."""
+    """What the header of an array declares, read from no more than its first bytes."""
     name = info.filename
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name} must be stored or deflated, not compressed otherwise")
     # ignored: what NumPy warns of headers by Python 2 and of old types; they are checked below
-    with archive.open(info) as member, warnings.catch_warnings(action="ignore"):
-        start = io.BytesIO(member.read(_HEADER))
+    with archive.open(info) as entry, warnings.catch_warnings(action="ignore"):
+        start = io.BytesIO(entry.read(_HEADER))
         version = np.lib.format.read_magic(start)
         if version not in _READ_HEADER:
             raise ValueError(f"{name} must be of version 1.0 or 2.0, got {version}")
@@ -135,10 +135,10 @@ def _read_npy(
         skipped, after = skipped + row * header.n_bytes(), 0
     if more is not None and info.compress_type != zipfile.ZIP_STORED:
         _check_memory(header.n_bytes(more), MAX_BYTES)
-    with archive.open(info) as member:
-        while skipped > 0 and (piece := member.read(min(_PIECE, skipped))):
+    with archive.open(info) as entry:
+        while skipped > 0 and (piece := entry.read(min(_PIECE, skipped))):
             skipped -= len(piece)
-        raw = _read_at_most(member, header.n_bytes() + after)
+        raw = _read_at_most(entry, header.n_bytes() + after)
     if len(raw) != header.n_bytes():
         got = f"{len(raw):,}" + (" or more" if len(raw) > header.n_bytes() else "")
         raise ValueError(f"{info.filename} must hold {header.n_bytes():,} bytes, got {got}")

@@ -111,9 +111,9 @@ def test_half_precision_is_read(tmp_path):
 
 
 def test_one_tensor_is_read_and_no_other(tmp_path, monkeypatch):
-    read, whole = [], readers.npz_member
+    read, whole = [], readers.npz_array
     monkeypatch.setattr(
-        readers, "npz_member", lambda p, name, row: read.append(name) or whole(p, name, row)
+        readers, "npz_array", lambda p, name, row: read.append(name) or whole(p, name, row)
     )
     tensors = list_tensors(write_npz(tmp_path))
     assert read == []
