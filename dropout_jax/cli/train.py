@@ -30,6 +30,7 @@ def train(arguments: Training, given: Conditions, import_seconds: float) -> int:
         job = processes.together(lambda: jobs.prepare(arguments, given))
     with _guarded(job, arguments.resume):
         result = _execute(arguments, job, import_seconds)
+        jax.distributed.shutdown()  # waits; else JAX cuts off a process that is still reading
     if result is None:
         if processes.is_first():
             terminal.say_plainly(f"The run in {printable(job.folder)} is done.")

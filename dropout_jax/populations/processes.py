@@ -31,7 +31,9 @@ def connect(
     """Join the other processes, before JAX has started.
 
     JAX ends this process if the others do not join within two minutes, or if it is one too many.
-    On Slurm, Open MPI, Kubernetes and Cloud TPU, JAX finds all three arguments itself.
+    On Slurm, Open MPI, Kubernetes and Cloud TPU, JAX finds all three arguments itself. A program
+    should end with `jax.distributed.shutdown()`, which waits for the other processes: a process
+    that ends without it cuts off those that are still reading from it.
 
     Args:
       coordinator: HOST:PORT of process 0, which listens at this address alone; by default at all

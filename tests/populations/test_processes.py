@@ -61,6 +61,7 @@ def work(n_devices, port, n_processes, process, out):
     results = compute()
     if processes.is_first():
         np.savez(out, *results)
+    jax.distributed.shutdown()  # waits for the other
 
 
 def talk(port, told, process, out):
@@ -78,6 +79,7 @@ def talk(port, told, process, out):
     assert np.isnan(found[1].pop("nan"))
     assert found[1] == {"tuple": [1, 2], "text": "é", "none": None}
     np.savez(out, *(leaf for tree in found[2:] for leaf in [tree[0], *tree[1], tree[2], *tree[3]]))
+    jax.distributed.shutdown()  # waits for the others
 
 
 def wait(port, process):
