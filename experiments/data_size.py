@@ -22,7 +22,8 @@ Seen        D1 to D4 are from a first version, where all networks had one learni
             learning rates from .01 on, and chose the smallest in 11 of 12 cells; D2, D3, D5 and D6
             held. It is the record. The run with two smaller rates is beside it, in `smaller_rates`.
 Command     python -m experiments.data_size [--quick] [--data-dir DIR]
-Time        three quarters of an hour on two CPU cores beside other work; as long with five rates
+Time        three quarters of an hour on two CPU cores beside other work; then 25 minutes for five
+            rates
 
 Scientific  rate of hidden units (0, .5); training examples: 100, 500, 1,000, 5,000, 10,000, 60,000
             of full MNIST if its folder is given, else up to the 4,000 of mnist5k
