@@ -41,6 +41,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dropout_jax.analysis.paired import compare
+from dropout_jax.analysis.statistics import is_negligible
 from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MARGINS
 from experiments.shared import command, record, study
 from experiments.shared.members import CHOSEN, QUANTITIES
@@ -110,7 +111,7 @@ def specify(universe: Universe, values: np.ndarray) -> list[Row]:
             chosen = {"stopping": stopping, "measure": name, "view": view, "role": role}
             values_ = {"n": int(pairs.sum()), "baseline": comparison.baseline_mean}
             values_ |= {"percent": scale * comparison.difference, "low": low, "high": high}
-            verdict = "negligible" if "negligibl" in comparison.verdict else comparison.verdict
+            verdict = "negligible" if is_negligible(comparison.verdict) else comparison.verdict
             rows.append({**universe._asdict(), **chosen, **values_, "verdict": verdict})
     return rows
 

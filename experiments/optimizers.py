@@ -39,6 +39,7 @@ import numpy as np
 import optax
 from matplotlib.figure import Figure
 
+from dropout_jax.analysis.statistics import is_negligible
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.devices import map_members
@@ -150,11 +151,15 @@ def compared(
     cells: list[tuple[dict[str, Any], np.ndarray, np.ndarray]], margin: float = np.nan
 ) -> list[dict[str, Any]]:
     """Comparisons of one family of cells (label, baseline [S], condition [S]) that six reach."""
-    reached = [cell for cell in cells if np.isfinite(cell[1] - cell[2]).sum() >= LEAST_PAIRS]
+    reached = [
+        (label, baseline, condition)
+        for label, baseline, condition in cells
+        if np.isfinite(baseline - condition).sum() >= LEAST_PAIRS
+    ]
     if not reached:
         return []
-    labels, *both = zip(*reached, strict=True)
-    baseline, condition = (np.stack(columns, axis=-1) for columns in both)
+    labels, baselines, conditions = zip(*reached, strict=True)
+    baseline, condition = (np.stack(columns, axis=-1) for columns in (baselines, conditions))
     rows = study.paired([GINI] * len(labels), baseline, condition, margin)
     return [{**label, **row} for label, row in zip(labels, rows, strict=True)]
 
@@ -231,7 +236,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         study.judged(
             "A4",
             "AdamW differs from Adam negligibly in every cell",
-            bool(verdicts) and all("negligibl" in verdict for verdict in verdicts),
+            bool(verdicts) and all(map(is_negligible, verdicts)),
             verdicts,
         ),
         by_verdict("A5", "lower at loss .01 than after equal epochs", summary["A5"], "lower"),

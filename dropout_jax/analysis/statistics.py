@@ -204,7 +204,7 @@ def is_negligible(verdict: str) -> bool:
       >>> is_negligible("negligibly more uniform"), is_negligible("undecided")
       (True, False)
     """
-    return verdict in ("negligible", "negligibly more uniform", "negligibly less uniform")
+    return verdict.startswith("negligibl")
 
 
 def judge(

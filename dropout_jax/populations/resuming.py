@@ -135,6 +135,8 @@ class Kept:
 
     def save(self, flight: Flight | None) -> None:
         """Save unless there is nothing new: the checkpoint before says more then."""
+        if self._checkpoints is None:
+            return
         checkpoint = pack(self._store, self._n_saved, self.n_done, flight)
-        if self._checkpoints and (checkpoint.done or checkpoint.flight):
+        if checkpoint.done or checkpoint.flight:
             self._checkpoints.save(checkpoint)

@@ -30,7 +30,7 @@ def write(
 ) -> None:
     """Write the record of a study, its summary last, and print which predictions held.
 
-    `start` is what `perf_counter` said when the study began. `tables` are further files, {name:
+    Its seconds count from `start`, a time of `perf_counter`. `tables` are further files, {name:
     (header, rows)}. `values` is a tree of arrays with a number for each seed, from which the
     figures can be drawn again; `values.json` holds it with seven significant digits.
     """

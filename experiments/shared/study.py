@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from dropout_jax.analysis.paired import compare, interval
+from dropout_jax.analysis.statistics import is_negligible
 from dropout_jax.data import Array, Dataset, load_dataset, split
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
@@ -155,7 +156,7 @@ def shown(row: Mapping[str, Any], *directions: str) -> bool:
     A difference that is both significant and negligible is both.
     """
     return any(
-        "negligibl" in row["verdict"]
+        is_negligible(row["verdict"])
         if direction == "negligible"
         else row["verdict"].endswith(direction)
         for direction in directions

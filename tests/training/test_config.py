@@ -388,7 +388,7 @@ IN_RANGE = r"^rates must lie in \[0, 1\], got "
             (
                 Hparams()._replace(**{name: None}),
                 ValueError,
-                f"^{name} must be one real number, got",
+                f"^{name} must be one real number, got None",
             )
             for name in ("learning_rate", "momentum", "weight_decay")
         ),
