@@ -1,7 +1,8 @@
 """dropout_jax: does dropout really spread a network's weights?
 
 The public names are here: `from dropout_jax import MLP, Config, Hparams, fit_population`. Importing
-the package costs nothing; JAX is loaded with the first name. The rooms, from the bottom up::
+the package costs nothing; JAX is loaded with the first name. A room's docstring says which of its
+modules are public, too; all others are private, and may change. The rooms, from the bottom up::
 
   noise          masks; dropout, Gaussian dropout and DropConnect as pure functions of a key
   io             readers that trust nothing, writers that are atomic

@@ -48,7 +48,7 @@ from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.objectives import squared_error
 from dropout_jax.training.step import TrainState
-from experiments.shared import command, record, study
+from experiments.shared import command, differences, judging, record, study
 from experiments.shared.members import fresh_members, trained
 
 RESULTS = study.RESULTS / "autoencoder"
@@ -139,14 +139,15 @@ def summarise(measured: dict[str, np.ndarray]) -> dict[str, Any]:
         "n_seeds": values.shape[1],
         "conditions": {
             name: {
-                quantity: study.mean_and_sd(v)
+                quantity: differences.mean_and_sd(v)
                 for quantity, v in zip(QUANTITIES, rows.T, strict=True)
             }
             for name, rows in zip(CONDITIONS, values, strict=True)
         },
-        "comparisons": study.paired(QUANTITIES, *values),
+        "comparisons": differences.paired(QUANTITIES, *values),
         "ratios": {
-            name: study.over_seeds(ratio) for name, ratio in zip(QUANTITIES, ratios.T, strict=True)
+            name: differences.over_seeds(ratio)
+            for name, ratio in zip(QUANTITIES, ratios.T, strict=True)
         },
         "values": {name: measured[name].tolist() for name in QUANTITIES},
     }
@@ -160,10 +161,10 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     zeros, filters = rows["share of zeros"], rows["Gini of filters"]
     as_well = f"the squared error is at most {AS_WELL:g} times that without"
     return [
-        study.judged_within("E1", "the mean activation falls by half", [activation], high=0.5),
-        study.judged("E2", "more activations are 0", zeros["ci_low"] > 0, zeros),
-        study.judged_within("E3", as_well, [error], high=AS_WELL),
-        study.judged("E4", "filters are less uniform", filters["ci_low"] > 0, filters),
+        judging.judged_within("E1", "the mean activation falls by half", [activation], high=0.5),
+        judging.judged("E2", "more activations are 0", zeros["ci_low"] > 0, zeros),
+        judging.judged_within("E3", as_well, [error], high=AS_WELL),
+        judging.judged("E4", "filters are less uniform", filters["ci_low"] > 0, filters),
     ]
 
 

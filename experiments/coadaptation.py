@@ -37,8 +37,8 @@ from dropout_jax.data import load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.noise import gaussian_dropout
 from dropout_jax.populations.devices import map_members
-from dropout_jax.runs import style
-from experiments.shared import command, record, study
+from dropout_jax.runs import drawing, style
+from experiments.shared import command, differences, judging, record, study
 from experiments.shared.pairs import MATCHED, MEASURES, at_matched_damage, examination, together
 from experiments.shared.regularisers import train
 
@@ -79,7 +79,7 @@ def run(size: Size) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     least = np.broadcast_to(measured["mean damage"].min(axis=0), measured["mean damage"].shape)
     measured |= map_members(at_matched_damage, (model,), (params, least), examined)
-    return study.by_condition(names, measured), conditions
+    return differences.by_condition(names, measured), conditions
 
 
 def summarise(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
@@ -93,7 +93,9 @@ def summarise(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
             name: [
                 {
                     "layer": l,
-                    **{measure: study.mean_and_sd(v[:, l]) for measure, v in measures.items()},
+                    **{
+                        measure: differences.mean_and_sd(v[:, l]) for measure, v in measures.items()
+                    },
                 }
                 for l in range(n_layers)
             ]
@@ -105,7 +107,7 @@ def summarise(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
         "comparisons": [
             {"quantity": measure, "layer": int(row.pop("quantity")), **row}
             for measure in values["none"]
-            for row in study.paired_conditions(
+            for row in differences.paired_conditions(
                 pairs,
                 layers,
                 {name: measures[measure] for name, measures in values.items()},
@@ -121,22 +123,22 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     n_layers = 1 + max(layer for _, layer, _ in rows)
     rounding = summary["largest interaction in logits, last hidden layer"]
     claim = "in the last hidden layer logits add up, but for rounding"
-    judged = [study.judged("K1", claim, max(rounding.values()) < ROUNDING, rounding)]
+    judged = [judging.judged("K1", claim, max(rounding.values()) < ROUNDING, rounding)]
     parts = (("K2", "dropout", IN_LOGITS), ("K3", "dropout", MATCHED))
     parts += (("K6", "Gaussian dropout", IN_LOGITS), ("K6", "Gaussian dropout", MATCHED))
     for prediction, condition, measure in parts:
         for l in range(n_layers - 1):
             claim = f"{measure}, layer {l}, is lower with {condition}"
             row = rows[condition, l, measure]
-            judged.append(study.judged_by_verdict(prediction, claim, row, "lower"))
+            judged.append(judging.judged_by_verdict(prediction, claim, row, "lower"))
     for l in range(n_layers - 1):
         claim = f"{IN_LOGITS}, layer {l}, is higher or negligibly different with L2"
         row = rows["L2", l, IN_LOGITS]
-        judged.append(study.judged_by_verdict("K4", claim, row, "higher", "negligible"))
+        judged.append(judging.judged_by_verdict("K4", claim, row, "higher", "negligible"))
     for l in range(n_layers):
         claim = f"Gini of effects on logits, layer {l}, differs negligibly with dropout"
         row = rows["dropout", l, "Gini of effects on logits"]
-        judged.append(study.judged_by_verdict("K5", claim, row, "negligible"))
+        judged.append(judging.judged_by_verdict("K5", claim, row, "negligible"))
     return judged
 
 
@@ -150,7 +152,7 @@ def figures(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Figure]:
     grid = figure.subplots(len(shown), n_layers, sharex=True, sharey="row")
     for row, measure in zip(grid, shown, strict=True):
         for l, axes in enumerate(row):
-            style.draw_points(
+            drawing.draw_points(
                 axes, list(values), [measures[measure][:, l] for measures in values.values()]
             )
         row[0].set_ylim(bottom=0)

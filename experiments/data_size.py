@@ -56,7 +56,7 @@ from dropout_jax.populations.devices import map_members
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import evaluate
 from dropout_jax.training.step import TrainState
-from experiments.shared import command, record, study
+from experiments.shared import command, differences, judging, record, study
 from experiments.shared.data_size_figures import plot_sizes
 from experiments.shared.members import QUANTITIES, fresh_members, measure, trained
 
@@ -136,7 +136,7 @@ def run(
         rows = np.stack([rows[:, :n]] * len(rates))
         measured = np.asarray(map_members(member, (config,), (*members, rows), data), np.float64)
         errors = [0, len(NAMES)]
-        measured[..., errors] = study.percent(measured[..., errors])
+        measured[..., errors] = differences.percent(measured[..., errors])
         return measured
 
     n_kept = n_all - n_all // HELD_OUT
@@ -178,7 +178,8 @@ def summarise(values: dict[str, np.ndarray]) -> dict[str, Any]:
                 "examples": n,
                 **{
                     condition: {
-                        name: study.mean_and_sd(v) for name, v in zip(names, rows.T, strict=True)
+                        name: differences.mean_and_sd(v)
+                        for name, v in zip(names, rows.T, strict=True)
                     }
                     for condition, rows in zip(CONDITIONS, of_size, strict=True)
                 },
@@ -188,19 +189,19 @@ def summarise(values: dict[str, np.ndarray]) -> dict[str, Any]:
         "comparisons": [
             {"examples": n, **row}
             for n, of_size in by_size.items()
-            for row in study.paired(compared, of_size[0, :, :k], of_size[1, :, :k], margins)
+            for row in differences.paired(compared, of_size[0, :, :k], of_size[1, :, :k], margins)
         ],
         "largest_gain": {
             "examples": list(by_size)[best],
             "above_the_gain_with": [
-                {"examples": n, **study.over_seeds(gains[best] - gain)}
+                {"examples": n, **differences.over_seeds(gains[best] - gain)}
                 for n, gain in zip(by_size, gains, strict=True)
                 if n != list(by_size)[best]
             ],
         },
-        "rank_correlation_of_gain_and_spread": study.over_seeds(correlations),
+        "rank_correlation_of_gain_and_spread": differences.over_seeds(correlations),
         "second_half": [
-            {"examples": n, "condition": name, **study.over_seeds(rows[:, k])}
+            {"examples": n, "condition": name, **differences.over_seeds(rows[:, k])}
             for n, of_size in by_size.items()
             for name, rows in zip(CONDITIONS, of_size, strict=True)
         ],
@@ -217,23 +218,23 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     outside = [row for n, row in above.items() if not BETWEEN[0] <= n <= BETWEEN[1]]
     in_range = BETWEEN[0] <= best["examples"] <= BETWEEN[1]
     judged = [
-        study.judged_by_verdict("D1", f"no gain with the {which}", row, "higher", "negligible")
+        judging.judged_by_verdict("D1", f"no gain with the {which}", row, "higher", "negligible")
         for which, row in zip(("fewest examples", "second fewest"), smallest, strict=True)
     ]
     claim = "the gain is smaller with all than at its largest"
     held = sizes[-1] in above and above[sizes[-1]]["ci_low"] > 0
-    judged.append(study.judged("D2", claim, held, best))
+    judged.append(judging.judged("D2", claim, held, best))
     claim = "contributions of the last hidden layer are more uniform at every size"
     units = [rows[n, FOLLOWS] for n in sizes]
-    judged.append(study.judged_by_verdict("D3", claim, units, "lower"))
+    judged.append(judging.judged_by_verdict("D3", claim, units, "lower"))
     claim = "the spread follows the gain"
-    judged.append(study.judged("D4", claim, follows["ci_low"] > 0, follows))
+    judged.append(judging.judged("D4", claim, follows["ci_low"] > 0, follows))
     claim = f"dropout does not raise the error with all examples by more than {ERROR_MARGIN:g}"
     with_all = [rows[sizes[-1], NAMES["error"]]]
-    judged.append(study.judged_within("D5", claim, with_all, high=ERROR_MARGIN))
+    judged.append(judging.judged_within("D5", claim, with_all, high=ERROR_MARGIN))
     claim = f"the gain is largest between {BETWEEN[0]:,} and {BETWEEN[1]:,} examples"
     held = in_range and all(row["ci_low"] > 0 for row in outside)
-    return [*judged, study.judged("D6", claim, held, best)]
+    return [*judged, judging.judged("D6", claim, held, best)]
 
 
 def figures(values: dict[str, np.ndarray]) -> dict[str, Figure]:

@@ -40,7 +40,7 @@ from dropout_jax.networks.mlp import MLP, Params, layers
 from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import command, record, study
+from experiments.shared import command, differences, judging, record, study
 from experiments.shared.ensemble_figures import plot_gaps, plot_passes
 from experiments.shared.ensemble_scores import Values, scores
 
@@ -170,9 +170,10 @@ def run_large(size: Size, data: Dataset) -> tuple[dict[str, Values], Values]:
     groups = log_probs.reshape(2, size.seeds, size.members, *log_probs.shape[2:])
     sizes = size.passes[: size.members]
     network_scores = map_members(scores, (sizes, arithmetic_mean), (groups,), data.y_test)
-    curves |= study.by_condition(rates, network_scores)
+    curves |= differences.by_condition(rates, network_scores)
     return {
-        kind: {**values, "error": study.percent(values["error"])} for kind, values in curves.items()
+        kind: {**values, "error": differences.percent(values["error"])}
+        for kind, values in curves.items()
     }, gaps
 
 
@@ -183,7 +184,7 @@ def run_small(size: Size, data: Dataset) -> dict[str, Values]:
     trained = fit_population(config, conditions, range(size.seeds), study.root_key(), data)
     rates = np.array(list(MASKED.values()), np.float32)[:, None].repeat(size.seeds, axis=1)
     values = map_members(enumerate_masks, (config.model,), (trained.params, rates), data.x_test)
-    return study.by_condition(MASKED, values)
+    return differences.by_condition(MASKED, values)
 
 
 def sides(size: Size, curves: dict[str, Values], gaps: dict[str, Values]) -> dict[str, Values]:
@@ -215,7 +216,7 @@ def summarise(size: Size, curves: dict[str, Values], gaps: dict[str, Values]) ->
         one, other = (
             np.stack([compared[side][q] for q in names], axis=1) for side in (baseline, condition)
         )
-        rows = study.paired(names, one, other, [MARGINS.get(name, np.nan) for name in names])
+        rows = differences.paired(names, one, other, [MARGINS.get(name, np.nan) for name in names])
         comparisons += [{"baseline": baseline, "condition": condition, **row} for row in rows]
     everything = {**curves, **gaps}
     return {
@@ -233,10 +234,10 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     for author, claim, baseline, condition, quantity, wanted in PREDICTED:
         row = rows[baseline, condition, quantity]
         if isinstance(wanted, str):
-            held = study.shown(row, wanted)
+            held = judging.shown(row, wanted)
         else:
-            held = study.placed(row, -wanted, wanted) == "within"
-        judged.append(study.judged(author, claim, held, row))
+            held = judging.placed(row, -wanted, wanted) == "within"
+        judged.append(judging.judged(author, claim, held, row))
     return judged
 
 

@@ -46,7 +46,7 @@ from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.objectives import cross_entropy
-from experiments.shared import command, record, study
+from experiments.shared import command, differences, judging, record, study
 
 RESULTS = study.RESULTS / "inflation"
 TRAINED = (0.0, 0.2, 0.5, 0.8)
@@ -131,7 +131,7 @@ def run_widths(size: Size, data: Dataset) -> dict[str, Values]:
             "Gini of contributions, first hidden layer": measured[0]["contribution"]["gini"],
             "train loss": members.curve.train.loss[..., -1],
         }
-        by_width[str(width)] = study.by_condition(rates, quantities)
+        by_width[str(width)] = differences.by_condition(rates, quantities)
         print(width, flush=True)
     return by_width
 
@@ -152,9 +152,9 @@ def changes(widths: dict[str, Values], rule: str) -> dict[str, np.ndarray]:
 
 
 def over_rates(ratios: np.ndarray) -> list[dict[str, Any]]:
-    """`study.over_seeds` of ratios [trained rates, S, tested rates]."""
+    """`differences.over_seeds` of ratios [trained rates, S, tested rates]."""
     return [
-        {"trained": f"{trained:g}", "tested": f"{tested:g}", **study.over_seeds(ratio)}
+        {"trained": f"{trained:g}", "tested": f"{tested:g}", **differences.over_seeds(ratio)}
         for trained, by_rate in zip(TRAINED, ratios, strict=True)
         for tested, ratio in zip(TESTED, by_rate.T, strict=True)
     ]
@@ -171,7 +171,7 @@ def summarise(values: Values) -> dict[str, Any]:
         reference = others.pop("256")
         references = np.stack([reference] * len(others), axis=-1)
         columns = np.stack(list(others.values()), axis=-1)
-        rows = study.paired([GINI] * len(others), references, columns, SAME)
+        rows = differences.paired([GINI] * len(others), references, columns, SAME)
         for width, row in zip(others, rows, strict=True):
             against_256.append({"rule": rule, "width": int(width), **row})
     return {
@@ -181,14 +181,14 @@ def summarise(values: Values) -> dict[str, Any]:
         "largest standard error over inflation": float(
             np.max(rates["standard error"] / np.abs(rates["inflation"]))
         ),
-        "dropout .5 over none, of inflation over λ Σ c²": study.over_seeds(folds),
-        "mean |ln(inflation / prediction)|": study.paired(
+        "dropout .5 over none, of inflation over λ Σ c²": differences.over_seeds(folds),
+        "mean |ln(inflation / prediction)|": differences.paired(
             ["quadratic, and λ Σ c² with a factor"],
             errors["λ Σ c²"][:, None],
             errors["quadratic"][:, None],
         ),
         "change by width": [
-            {"rule": rule, "width": int(width), **study.over_seeds(change)}
+            {"rule": rule, "width": int(width), **differences.over_seeds(change)}
             for rule in RULES
             for width, change in changes(widths, rule).items()
         ],
@@ -209,22 +209,22 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         if row["tested"] == least and row["trained"] != "0"
     ]
     claim = f"inflation over quadratic in [.9, 1.1] at rate {least}, trained with dropout"
-    held = all(study.placed(row, 0.9, 1.1) == "within" for row in first)
-    judged = [study.judged("I1", claim, held, first)]
+    held = all(judging.placed(row, 0.9, 1.1) == "within" for row in first)
+    judged = [judging.judged("I1", claim, held, first)]
     row = summary[half]
     held = row["ci_low"] > 2 or row["ci_high"] < 0.5
-    judged.append(study.judged("I2", "inflation over λ Σ c² differs twofold", held, row))
+    judged.append(judging.judged("I2", "inflation over λ Σ c² differs twofold", held, row))
     (row,) = summary["mean |ln(inflation / prediction)|"]
     claim = "the quadratic prediction errs less than λ Σ c² with one factor"
-    judged.append(study.judged_by_verdict("I3", claim, row, "lower"))
+    judged.append(judging.judged_by_verdict("I3", claim, row, "lower"))
     rows = {(r["rule"], r["width"]): r for r in summary["against width 256"]}
     fixed = [row for (rule, _), row in rows.items() if rule == RULES[1]]
     claim = f"λ/r = 1/256: the change is within {SAME:g} of that at width 256"
-    judged.append(study.judged_by_verdict("I4", claim, fixed, "negligible"))
+    judged.append(judging.judged_by_verdict("I4", claim, fixed, "negligible"))
     ends = [rows[RULES[0], end(width for _, width in rows)] for end in (min, max)]
     held = any(row["ci_low"] > SAME or row["ci_high"] < -SAME for row in ends)
     claim = f"rate .5: at one of the end widths it differs by more than {SAME:g}"
-    return [*judged, study.judged("I5", claim, held, ends)]
+    return [*judged, judging.judged("I5", claim, held, ends)]
 
 
 @mpl.rc_context(style.STYLE)

@@ -38,9 +38,9 @@ from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP, Params, layers
 from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import Population, fit_population
-from dropout_jax.runs import style
+from dropout_jax.runs import drawing, style
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import command, record, regression, study
+from experiments.shared import command, differences, judging, record, regression, study
 from experiments.shared.removal import examination, reliance
 
 RESULTS = study.RESULTS / "l2"
@@ -141,13 +141,13 @@ def run(size: Size) -> tuple[dict[str, Quantities], dict[str, Any]]:
     }
     members = list(conditions.values()), range(size.seeds), study.root_key()
     trained = fit_population(config, *members, data)
-    return study.by_condition(conditions, measure(model, trained, data, size)), matched
+    return differences.by_condition(conditions, measure(model, trained, data, size)), matched
 
 
 def apart(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
     """Relative distances ‖one - other‖ / ‖other‖ over seeds: mean and interval."""
     far = np.linalg.norm(one - other, axis=-1) / np.linalg.norm(other, axis=-1)
-    return study.over_seeds(far)
+    return differences.over_seeds(far)
 
 
 def summarise(values: dict[str, Any]) -> dict[str, Any]:
@@ -158,10 +158,10 @@ def summarise(values: dict[str, Any]) -> dict[str, Any]:
     return {
         "n_seeds": len(columns["none"]),
         "conditions": {
-            name: {quantity: study.mean_and_sd(v) for quantity, v in of.items()}
+            name: {quantity: differences.mean_and_sd(v) for quantity, v in of.items()}
             for name, of in matched.items()
         },
-        "comparisons": study.paired_conditions(PAIRS, names, columns, margins),
+        "comparisons": differences.paired_conditions(PAIRS, names, columns, margins),
         "regression": {
             scales: {
                 "dropout from L2": apart(w["dropout"], w["L2"]),
@@ -181,25 +181,25 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     for quantity in (f"{v}, layer {l}" for v in ("contributions", "path norms") for l in hidden):
         row = rows["none", "L2", f"Gini of {quantity}"]
         claim = f"{quantity}, do not become more uniform under L2"
-        judged.append(study.judged_by_verdict("P2", claim, row, "higher", "negligible"))
+        judged.append(judging.judged_by_verdict("P2", claim, row, "higher", "negligible"))
     parts = {"N1": "Gini of contributions", "N2": "relative pair interaction"}
     for prediction, quantity in parts.items():
         for baseline, condition in PAIRS[2:]:
             for l in hidden:
                 row = rows[baseline, condition, f"{quantity}, layer {l}"]
                 claim = f"{quantity}, layer {l}, is lower with {condition} than under L2"
-                judged.append(study.judged_by_verdict(prediction, claim, row, "lower"))
+                judged.append(judging.judged_by_verdict(prediction, claim, row, "lower"))
     (equal, equal_distances), (different, different_distances) = summary["regression"].items()
     far, near = different_distances["dropout from L2"], equal_distances["dropout from L2"]
     claim = f"features of {equal}: dropout and L2 end within 2 %"
-    judged.append(study.judged("N3", claim, near["ci_high"] < NEAR, near))
+    judged.append(judging.judged("N3", claim, near["ci_high"] < NEAR, near))
     claim = f"features of {different}: dropout and L2 end at least 20 % apart"
-    judged.append(study.judged("N3", claim, far["ci_low"] > FAR, far))
+    judged.append(judging.judged("N3", claim, far["ci_low"] > FAR, far))
     for scales, distances in summary["regression"].items():
         for which in ("dropout", "L2"):
             row = distances[f"{which} from its closed form"]
             claim = f"features of {scales}: {which} ends within 2 % of its closed form"
-            judged.append(study.judged("N4", claim, row["ci_high"] < NEAR, row))
+            judged.append(judging.judged("N4", claim, row["ci_high"] < NEAR, row))
     return judged
 
 
@@ -222,7 +222,7 @@ def plot_matched(conditions: dict[str, Quantities]) -> Figure:
     n_columns = 4
     grid = figure.subplots(-(-len(quantities) // n_columns), n_columns, sharex=True)
     for axes, (quantity, values) in zip(grid.ravel(), quantities.items(), strict=False):
-        style.draw_points(axes, names, values)
+        drawing.draw_points(axes, names, values)
         axes.set_title(quantity.replace(", layer", "\nlayer"))
         axes.set_ylim(bottom=0)
     for axes in grid.ravel()[len(quantities) :]:

@@ -43,7 +43,7 @@ from matplotlib.figure import Figure
 from dropout_jax.analysis.paired import compare
 from dropout_jax.analysis.statistics import is_negligible
 from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, MARGINS
-from experiments.shared import command, record, study
+from experiments.shared import command, judging, record, study
 from experiments.shared.members import CHOSEN, QUANTITIES
 from experiments.shared.specifications import (
     DIRECTIONS,
@@ -134,28 +134,28 @@ def judge(rows: list[Row]) -> list[dict[str, Any]]:
     for prediction, view, role, verdict in expected:
         claim = f"{view}, {role} layer: {verdict} in at least 80 %"
         shares = counts[view, role]
-        judged.append(study.judged(prediction, claim, shares[verdict] >= MOST, shares))
+        judged.append(judging.judged(prediction, claim, shares[verdict] >= MOST, shares))
 
     last, middle = counts["contribution", "last"], counts["entries", "middle"]
     claim = "contribution, last layer: never less uniform"
-    judged.append(study.judged("M1", claim, last["less uniform"] == 0, last))
+    judged.append(judging.judged("M1", claim, last["less uniform"] == 0, last))
     claim = "entries, middle layers: neither direction in 80 %"
     neither = max(middle[verdict] for verdict in DIRECTIONS) < MOST
-    judged.append(study.judged("M2", claim, neither, middle))
+    judged.append(judging.judged("M2", claim, neither, middle))
 
     claim = "the optimizer matters more to entries, first layer, than to contribution, last layer"
     weights = optimizer_gap(cells["entries", "first"], "less uniform")
     units = optimizer_gap(cells["contribution", "last"], "more uniform")
     evidence = {"gap of shares, entries": weights, "gap of shares, contribution": units}
-    judged.append(study.judged("M3", claim, weights > units, evidence))
+    judged.append(judging.judged("M3", claim, weights > units, evidence))
     share = disagreement(rows, "gini", "cv")
     claim = "Gini and CV disagree about the direction in at most 10 %"
-    judged.append(study.judged("M4", claim, share <= 0.1, {"share": share}))
+    judged.append(judging.judged("M4", claim, share <= 0.1, {"share": share}))
     for view, role in (("entries", "first"), ("entries", "output"), ("contribution", "last")):
         claim = f"{view}, {role} layer: less at equal training loss than after the last epoch"
         medians = [median_of(cells[view, role], stop) for stop in (STOPS[2], STOPS[0])]
         evidence = {"medians, %": medians}
-        judged.append(study.judged("M5", claim, abs(medians[0]) < abs(medians[1]), evidence))
+        judged.append(judging.judged("M5", claim, abs(medians[0]) < abs(medians[1]), evidence))
     return judged
 
 

@@ -44,7 +44,7 @@ from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.devices import map_members
 from dropout_jax.training.config import Config, Hparams, sgd
-from experiments.shared import command, record, study
+from experiments.shared import command, differences, judging, record, study
 from experiments.shared.courses import at_level, course
 from experiments.shared.members import paired_members
 from experiments.shared.optimizers_figures import plot_levels
@@ -160,7 +160,7 @@ def compared(
         return []
     labels, baselines, conditions = zip(*reached, strict=True)
     baseline, condition = (np.stack(columns, axis=-1) for columns in (baselines, conditions))
-    rows = study.paired([GINI] * len(labels), baseline, condition, margin)
+    rows = differences.paired([GINI] * len(labels), baseline, condition, margin)
     return [{**label, **row} for label, row in zip(labels, rows, strict=True)]
 
 
@@ -218,7 +218,7 @@ def pair_means(both: np.ndarray) -> dict[str, Any]:
 
 def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Each prediction, and whether it held; a claim about no cell does not hold."""
-    by_verdict = study.judged_by_verdict
+    by_verdict = judging.judged_by_verdict
     widest = max((row["width"] for row in summary["A2"]), default=0)
     reversed_ = [
         row
@@ -233,7 +233,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         by_verdict(
             "A3", "the difference rises from 1e-4 to 1e-3 at level .1", summary["A3"], "higher"
         ),
-        study.judged(
+        judging.judged(
             "A4",
             "AdamW differs from Adam negligibly in every cell",
             bool(verdicts) and all(map(is_negligible, verdicts)),

@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.runs import style
-from experiments.shared import command, record, study
+from experiments.shared import command, differences, judging, record, study
 from experiments.shared.study import QUICK, Size
 
 RESULTS = study.RESULTS / "pytorch"
@@ -119,7 +119,7 @@ def summarise(ginis: Ginis) -> dict[str, Any]:
         row: dict[str, Any] = {"condition": condition, "layer": layer, "view": view}
         both = {"pytorch": values, "library": library[condition, layer, view]}
         for name, by_seed in both.items():
-            row[name] = {**study.over_seeds(np.array(by_seed)), "n": len(by_seed)}
+            row[name] = {**differences.over_seeds(np.array(by_seed)), "n": len(by_seed)}
         rows.append(row)
     return {"ginis": rows}
 
@@ -133,7 +133,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
             pytorch["ci_low"] <= library["ci_high"] and library["ci_low"] <= pytorch["ci_high"]
         )
         claim = f"{row['view']} of layer {row['layer']}, {row['condition']}: intervals overlap"
-        judged.append(study.judged("U1", claim, overlap, row))
+        judged.append(judging.judged("U1", claim, overlap, row))
     return judged
 
 

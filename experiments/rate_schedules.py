@@ -35,10 +35,10 @@ from dropout_jax.analysis.uniformity import MARGINS
 from dropout_jax.data import load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import fit_population
-from dropout_jax.runs import style
+from dropout_jax.runs import drawing, style
 from dropout_jax.training import schedules
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import command, record, study
+from experiments.shared import command, differences, judging, record, study
 
 RESULTS = study.RESULTS / "rate_schedules"
 RATE = 0.5
@@ -76,7 +76,7 @@ def run(size: Size) -> dict[str, dict[str, np.ndarray]]:
         values = measure_population(model, trained, data.x_train).values
         results[name] = {
             "epochs": trained.epochs,
-            ERROR: study.percent(trained.curve.test.error[0]),
+            ERROR: differences.percent(trained.curve.test.error[0]),
         }
         for l in range(n_hidden):
             ginis = values[l]["contribution"]["gini"][0]
@@ -102,18 +102,18 @@ def summarise(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
         for baseline in ("none", "constant", "early")
         for name in values
         if name not in ("none", baseline)
-        for row in study.paired(quantities, last(baseline), last(name), margins)
+        for row in differences.paired(quantities, last(baseline), last(name), margins)
     ]
     halfway = (last("none") + last("constant")) / 2
     comparisons += [
         {"baseline": "halfway from none to constant", "condition": "late", **row}
-        for row in study.paired(quantities, halfway, last("late"), margins)
+        for row in differences.paired(quantities, halfway, last("late"), margins)
     ]
     return {
         "n_seeds": len(halfway),
         "conditions": {
             name: {
-                quantity: study.mean_and_sd(column)
+                quantity: differences.mean_and_sd(column)
                 for quantity, column in zip(quantities, last(name).T, strict=True)
             }
             for name in values
@@ -131,21 +131,21 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     falls = [rows["none", name, gini] for name in dropped]
     below_early = [rows["early", name, gini] for name in dropped if name != "early"]
     return [
-        study.judged_within(
+        judging.judged_within(
             "T1",
             "early dropout ends no better than constant",
             [rows["constant", "early", ERROR]],
             low=0,
         ),
-        study.judged_within("T2", "late dropout gains at least half", [halfway], high=0),
-        study.judged_within(
+        judging.judged_within("T2", "late dropout gains at least half", [halfway], high=0),
+        judging.judged_within(
             "T3",
             "a curriculum is within .3 points of constant dropout",
             [rows["constant", "curriculum", ERROR]],
             low=-0.3,
             high=0.3,
         ),
-        study.judged(
+        judging.judged(
             "T4",
             "contributions of the last hidden layer are more uniform, least with early dropout",
             all(row["ci_high"] < 0 for row in falls + below_early),
@@ -162,13 +162,13 @@ def figures(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Figure]:
     figure = Figure(figsize=(7.2, 6), layout="constrained")
     along, *panels = figure.subplots(2, 2).ravel()
     errors = {name: values[name][ERROR] for name in names}
-    style.draw_bands(along, values["none"]["epochs"], errors)
+    drawing.draw_bands(along, values["none"]["epochs"], errors)
     all_errors = np.stack(list(errors.values()))
     low, high = 0.9 * all_errors.min(), 2 * np.median(all_errors[..., -1])
     along.set(xlabel="epoch", title=ERROR, ylim=(low, high))
     along.legend(handles=style.legend(names))
     for axes, name in zip(panels, quantities, strict=True):
-        style.draw_points(axes, names, [at_end(values[condition][name]) for condition in names])
+        drawing.draw_points(axes, names, [at_end(values[condition][name]) for condition in names])
         axes.set_title(f"{name}, at the end" if name == ERROR else name)
     n_seeds = all_errors.shape[1]
     figure.suptitle(f"When to drop: mean and range, or points, of {n_seeds} seeds", size=10)

@@ -43,7 +43,7 @@ from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import Population, fit_population
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import command, rate_figures, record, study
+from experiments.shared import command, differences, judging, rate_figures, record, study
 
 RESULTS = study.RESULTS / "rates"
 RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -80,7 +80,7 @@ def fit(
 
 def last_error(trained: Population) -> np.ndarray:
     """Test error at the end [C, S], in percent."""
-    return study.percent(trained.curve.test.error[..., -1])
+    return differences.percent(trained.curve.test.error[..., -1])
 
 
 def run(size: Size) -> dict[str, np.ndarray]:
@@ -139,14 +139,14 @@ def summarise(values: dict[str, np.ndarray]) -> dict[str, Any]:
         "n_seeds_of_grid": values["grid"].shape[1],
         "axes": {"rates": RATES, "grid": list(product(GRID, GRID)), "pixel_rates": PIXEL_RATES},
         "rate_of_least_validation_error": RATES[chosen],
-        "error_against_chosen_by_validation": study.paired(
+        "error_against_chosen_by_validation": differences.paired(
             rates, *_baseline_and_conditions(sweep, chosen), ERROR_MARGIN
         ),
-        "pixels_against_none": study.paired(
+        "pixels_against_none": differences.paired(
             pixel_rates, *_baseline_and_conditions(values["pixels"], 0), ERROR_MARGIN
         ),
-        "gini_from_.1_to_.5": study.paired(ginis, tenth, half, MARGINS["gini"]),
-        "widening_at_.9": study.paired(["test error, %"], fixed, wider, ERROR_MARGIN),
+        "gini_from_.1_to_.5": differences.paired(ginis, tenth, half, MARGINS["gini"]),
+        "widening_at_.9": differences.paired(["test error, %"], fixed, wider, ERROR_MARGIN),
         "means": {name: v.mean(axis=1).tolist() for name, v in values.items()},
         "sds": {name: v.std(axis=1, ddof=1).tolist() for name, v in values.items()},
     }
@@ -164,14 +164,16 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     (wider,) = summary["widening_at_.9"]
     (pixels,) = (r for r in summary["pixels_against_none"] if r["quantity"] == "0.2")
     judged = [
-        study.judged_within(
+        judging.judged_within(
             "R1",
             f"for rates .2 to .6 the error is at most {FLATNESS:g} points above the chosen rate's",
             [by_rate[rate] for rate in FLAT],
             high=FLATNESS,
         ),
-        study.judged_within("R2", "at rate .9 it is at least 1 point worse", [by_rate[0.9]], low=1),
-        study.judged(
+        judging.judged_within(
+            "R2", "at rate .9 it is at least 1 point worse", [by_rate[0.9]], low=1
+        ),
+        judging.judged(
             "R3", "with as many units kept, it is less bad at .9", wider["ci_high"] < 0, wider
         ),
     ]
@@ -181,11 +183,11 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         _, view, layer = row["quantity"].split()
         prediction, verdict = _predicted(view, int(layer), n_layers)
         claim = f"Gini of {view} of layer {layer} from rate .1 to .5: {verdict}"
-        judged.append(study.judged_by_verdict(prediction, claim, row, verdict))
+        judged.append(judging.judged_by_verdict(prediction, claim, row, verdict))
     claim = f"no rate errs less than the chosen one by more than {COST:g} points"
-    judged.append(study.judged_within("R4", claim, against, low=-COST))
+    judged.append(judging.judged_within("R4", claim, against, low=-COST))
     claim = f"dropout of pixels, .2, does not raise the error by more than {NO_RAISE:g} points"
-    judged.append(study.judged_within("R5", claim, [pixels], high=NO_RAISE))
+    judged.append(judging.judged_within("R5", claim, [pixels], high=NO_RAISE))
     return judged
 
 

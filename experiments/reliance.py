@@ -31,8 +31,8 @@ from dropout_jax.data import load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.noise import drop_connect, gaussian_dropout
 from dropout_jax.populations.devices import map_members
-from dropout_jax.runs import style
-from experiments.shared import command, record, study
+from dropout_jax.runs import drawing, style
+from experiments.shared import command, differences, judging, record, study
 from experiments.shared.regularisers import RATE, train
 from experiments.shared.removal import FRACTIONS, MEASURES, examination, reliance
 from experiments.shared.study import QUICK, Size
@@ -64,7 +64,7 @@ def run(size: Size) -> tuple[Values, dict[str, Any]]:
         name: np.stack([values[name] for values in layer_values], axis=2)
         for name in layer_values[0]
     }
-    return study.by_condition(names, measured), conditions
+    return differences.by_condition(names, measured), conditions
 
 
 def summarise(values: Values) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def summarise(values: Values) -> dict[str, Any]:
         "comparisons": [
             {"layer": int(row.pop("quantity")), "quantity": measure, **row}
             for measure in MEASURES
-            for row in study.paired_conditions(
+            for row in differences.paired_conditions(
                 pairs,
                 layers,
                 {name: measures[measure] for name, measures in values.items()},
@@ -107,17 +107,17 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         for quantity in ("largest damage", "relative pair interaction"):
             row = rows["dropout", l, quantity]
             claim = f"{quantity} of layer {l} falls with dropout"
-            judged.append(study.judged_by_verdict("P4", claim, row, "lower"))
+            judged.append(judging.judged_by_verdict("P4", claim, row, "lower"))
             row = rows["L2", l, quantity]
             claim = f"{quantity} of layer {l} does not fall with L2"
-            judged.append(study.judged_by_verdict("P4", claim, row, "higher", "negligible"))
+            judged.append(judging.judged_by_verdict("P4", claim, row, "higher", "negligible"))
         curve = summary["conditions"]["dropout"][l]["error_curve"]
         half = float(np.interp(RATE, summary["fractions"], curve))
         claim = f"with dropout, error without half of layer {l} is less than twice the error"
-        judged.append(study.judged("P5", claim, half < 2 * curve[0], [curve[0], half]))
+        judged.append(judging.judged("P5", claim, half < 2 * curve[0], [curve[0], half]))
         row = rows["dropout", l, "mean activation"]
         claim = f"the mean activation of layer {l} falls with dropout"
-        judged.append(study.judged_by_verdict("P6", claim, row, "lower"))
+        judged.append(judging.judged_by_verdict("P6", claim, row, "lower"))
     return judged
 
 
@@ -134,7 +134,7 @@ def plot_curves(values: Values) -> Figure:
     grid = figure.subplots(1, n_layers, sharey=True, squeeze=False)[0]
     for l, axes in enumerate(grid):
         curves = {name: 100 * measures["curve"][:, l] for name, measures in values.items()}
-        style.draw_bands(axes, FRACTIONS, curves)
+        drawing.draw_bands(axes, FRACTIONS, curves)
         axes.axvline(RATE, color=style.GREY, lw=0.8, ls=":")
         axes.set(title=f"units of layer {l}", xlabel="fraction taken out", xlim=(0, 1))
     grid[0].set(ylabel="test error, %", ylim=(0, 100))
@@ -151,7 +151,7 @@ def plot_measures(values: Values) -> Figure:
     grid = figure.subplots(len(MEASURES), n_layers, squeeze=False, sharey="row", sharex=True)
     for row, (measure, unit) in zip(grid, MEASURES.items(), strict=True):
         for l, axes in enumerate(row):
-            style.draw_points(
+            drawing.draw_points(
                 axes, list(values), [measures[measure][:, l] for measures in values.values()]
             )
         row[0].set_ylim(bottom=0)

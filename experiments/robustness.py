@@ -38,10 +38,10 @@ from dropout_jax.networks.mlp import MLP, Params
 from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.members import member_key
 from dropout_jax.populations.population import fit_population
-from dropout_jax.runs import style
+from dropout_jax.runs import drawing, style
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.objectives import error_rate
-from experiments.shared import command, record, study
+from experiments.shared import command, differences, judging, record, study
 from experiments.shared.study import QUICK, Size
 
 RESULTS = study.RESULTS / "robustness"
@@ -120,7 +120,9 @@ def run(size: Size) -> Values:
     keys = jnp.broadcast_to(seed_keys, (len(named), size.seeds))
     test = (data.x_test, data.y_test)
     measured = map_members(accuracies, (model,), (trained.params, keys), test)
-    return study.by_condition(named, {kind: study.percent(a) for kind, a in measured.items()})
+    return differences.by_condition(
+        named, {kind: differences.percent(a) for kind, a in measured.items()}
+    )
 
 
 def summarise(values: Values) -> dict[str, Any]:
@@ -129,7 +131,9 @@ def summarise(values: Values) -> dict[str, Any]:
     comparisons = []
     for kind, (_, strengths, _) in PERTURBATIONS.items():
         by_condition = {name: accuracy[kind][:, 1:] for name, accuracy in values.items()}
-        rows = study.paired_conditions(pairs, [kind] * (len(strengths) - 1), by_condition, MARGIN)
+        rows = differences.paired_conditions(
+            pairs, [kind] * (len(strengths) - 1), by_condition, MARGIN
+        )
         for row, strength in zip(rows, [*strengths[1:]] * len(pairs), strict=True):
             comparisons.append({"strength": float(strength), **row})
     return {
@@ -155,12 +159,12 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     def accurate(name: str, condition: str, kind: str, claim: str) -> dict[str, Any]:
         rows = rows_of(condition, kind)
         higher, lower = (
-            [row["strength"] for row in rows if study.shown(row, verdict)]
+            [row["strength"] for row in rows if judging.shown(row, verdict)]
             for verdict in ("higher", "lower")
         )
         held = 2 * len(higher) >= len(rows) and not lower
         evidence = {"strengths": len(rows), "higher_at": higher, "lower_at": lower}
-        return study.judged(name, f"{claim} under {kind}", held, evidence)
+        return judging.judged(name, f"{claim} under {kind}", held, evidence)
 
     claim = "open: dropout of hidden units is more accurate"
     judged = [accurate("P7", "dropout", kind, claim) for kind in PERTURBATIONS]
@@ -170,12 +174,12 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     shifts = [row for row in summary["comparisons"] if row["quantity"] == "shift"]
     largest = max(shifts, key=lambda row: row["ci_high"])
     claim = "nothing helps by more than 2 points in shifts"
-    judged.append(study.judged("B3", claim, largest["ci_high"] < 2, largest))
+    judged.append(judging.judged("B3", claim, largest["ci_high"] < 2, largest))
     parts = (("B4", "intensity", 1 - SCALED, "higher"), ("B5", "background", SCALED, "lower"))
     for name, kind, least, verdict in parts:
         rows = [row for row in rows_of("dropout", kind) if row["strength"] > least - 1e-6]
         claim = f"{kind}: {verdict} accuracy with dropout at every strength from {least:g} on"
-        judged.append(study.judged_by_verdict(name, claim, rows, verdict))
+        judged.append(judging.judged_by_verdict(name, claim, rows, verdict))
     return judged
 
 
@@ -186,7 +190,7 @@ def figures(values: Values) -> dict[str, Figure]:
     grid = figure.subplots(2, 3, sharey=True)
     for axes, (kind, (_, strengths, unit)) in zip(grid.ravel(), PERTURBATIONS.items(), strict=True):
         accuracies = {name: measured[kind] for name, measured in values.items()}
-        style.draw_bands(axes, strengths, accuracies)
+        drawing.draw_bands(axes, strengths, accuracies)
         axes.set(title=kind, xlabel=unit, xlim=(0, strengths[-1]), ylim=(0, 100))
     for row in grid:
         row[0].set_ylabel("test accuracy, %")

@@ -43,9 +43,9 @@ from dropout_jax.analysis.members import measure_population
 from dropout_jax.data import Dataset, split
 from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.populations.population import Population, fit_population
-from dropout_jax.runs import style
+from dropout_jax.runs import drawing, style
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import command, record, study
+from experiments.shared import command, differences, judging, record, study
 
 RESULTS = study.RESULTS / "second_domain"
 RATE, MARGIN, TUNING_SEEDS = 0.5, 0.01, 3
@@ -151,7 +151,7 @@ def measure(config: Config, members: Population, data: Dataset) -> dict[str, np.
         OUTPUT: measured[last]["entries"]["gini"],
         FIRST: measured[0]["entries"]["gini"],
         "Gini of path norms, last hidden layer": measured[last - 1]["path_norm"]["gini"],
-        "test error, %": study.percent(members.curve.test.error[..., -1]),
+        "test error, %": differences.percent(members.curve.test.error[..., -1]),
         "train loss": loss[..., -1],
         "change of the train loss in the last tenth, of the first": np.abs(
             loss[..., -1] - loss[..., tenth]
@@ -175,7 +175,7 @@ def run(size: Size) -> tuple[Values, dict[str, Any]]:
         members = fit_population(
             config, list(conditions.values()), range(size.seeds), study.root_key(), data
         )
-        values[name] = study.by_condition(conditions, measure(config, members, data))
+        values[name] = differences.by_condition(conditions, measure(config, members, data))
         print(name, flush=True)
     return values, tuning
 
@@ -190,13 +190,15 @@ def summarise(values: Values) -> dict[str, Any]:
             for condition in ("none", "dropout", "L2")
         }
         margin = MARGIN if quantity.startswith("Gini") else np.nan
-        for row in study.paired_conditions(pairs, data, columns, margin):
+        for row in differences.paired_conditions(pairs, data, columns, margin):
             comparisons.append({"data": row.pop("quantity"), "quantity": quantity, **row})
     return {
         "n_seeds": len(values[data[0]]["none"][LAST]),
         "conditions": {
             name: {
-                condition: {quantity: study.mean_and_sd(v) for quantity, v in by_quantity.items()}
+                condition: {
+                    quantity: differences.mean_and_sd(v) for quantity, v in by_quantity.items()
+                }
                 for condition, by_quantity in by_condition.items()
             }
             for name, by_condition in values.items()
@@ -217,9 +219,9 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     ):
         for data in NAMES:
             row = rows.get((data, condition, quantity), {"n": 0, "ci_low": np.nan, "verdict": ""})
-            held = study.shown(row, "lower") if lower else row["ci_low"] > -MARGIN
+            held = judging.shown(row, "lower") if lower else row["ci_low"] > -MARGIN
             claim = f"{data}: {quantity} is {'' if lower else 'not '}lower with {condition}"
-            judged.append(study.judged(name, claim, held, row))
+            judged.append(judging.judged(name, claim, held, row))
     return judged
 
 
@@ -231,7 +233,7 @@ def figures(values: Values) -> dict[str, Figure]:
     grid = figure.subplots(len(shown), len(values), sharex=True)
     for row, quantity in zip(grid, shown, strict=True):
         for axes, by_condition in zip(row, values.values(), strict=True):
-            style.draw_points(
+            drawing.draw_points(
                 axes, list(by_condition), [v[quantity] for v in by_condition.values()]
             )
             axes.set_ylim(0, 1.1 * max(v[quantity].max() for v in by_condition.values()) or 1)

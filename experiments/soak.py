@@ -31,7 +31,7 @@ from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import run as runs
 from dropout_jax.runs.write import write
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import command, study
+from experiments.shared import command, judging, study
 
 RESULTS = study.RESULTS / "soak"
 
@@ -118,10 +118,10 @@ def main(folder: Path, size: Size) -> None:
     growth = max(row["peak_mib"] for row in rows[1:]) / rows[0]["peak_mib"] - 1
     writers.write_json(folder / "environment.json", environment(jax.random.key(0)))
     claim = "the peak of memory grows by less than 5 % after the first tenth"
-    judged = study.judged("flat", claim, growth < 0.05, {"growth": growth})
+    judged = judging.judged("flat", claim, growth < 0.05, {"growth": growth})
     share = seconds["share of training"]
     short = "what follows the training of a comparison takes less than a tenth of it"
-    judged_short = study.judged("short", short, share < 0.1, {"share": share})
+    judged_short = judging.judged("short", short, share < 0.1, {"share": share})
     writers.write_json(folder / "predictions.json", [judged, judged_short])
     writers.write_json(
         folder / "summary.json", {"parts": rows, "growth": growth, "comparison": seconds}

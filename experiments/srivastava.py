@@ -61,8 +61,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from dropout_jax.data import load_dataset
-from dropout_jax.runs import style
-from experiments.shared import command, record, study
+from dropout_jax.runs import drawing, style
+from experiments.shared import command, differences, judging, record, study
 from experiments.shared.paper_rows import (
     AVERAGED,
     L2,
@@ -98,7 +98,7 @@ def place(here: Mapping[str, Any], paper: float, margin: float) -> str:
     """Where the interval of a row lies beside the paper's error; one of no width is `undecided`."""
     if here["ci_low"] == here["ci_high"]:
         return "undecided"
-    return study.placed(here, paper - margin, paper + margin)
+    return judging.placed(here, paper - margin, paper + margin)
 
 
 def summarise(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def summarise(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     rows = []
     for name, result in results.items():
         errors = np.array(result["errors"])
-        here = {**study.over_seeds(errors), "sd": float(errors.std(ddof=1)), "n": len(errors)}
+        here = {**differences.over_seeds(errors), "sd": float(errors.std(ddof=1)), "n": len(errors)}
         details = {key: result[key] for key in ("learning_rate", "updates")}
         versions = sorted({origin["versions"]["dropout_jax"] for origin in result["made"]})
         details |= {"versions": ", ".join(versions), "seconds a seed": np.mean(result["seconds"])}
@@ -118,7 +118,7 @@ def summarise(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
         {
             "better": order.better,
             "worse": order.worse,
-            **study.over_seeds(
+            **differences.over_seeds(
                 np.subtract(*both_errors(results[order.better], results[order.worse]))
             ),
         }
@@ -128,7 +128,8 @@ def summarise(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     passes = np.array(results[AVERAGED]["passes"])
     above = passes - np.array(results[AVERAGED]["errors"])[:, None]
     above_scaled = [
-        {"passes": n, **study.over_seeds(values)} for n, values in zip(PASSES, above.T, strict=True)
+        {"passes": n, **differences.over_seeds(values)}
+        for n, values in zip(PASSES, above.T, strict=True)
     ]
     return {"rows": rows, "orders": orders, "above_scaled": above_scaled}
 
@@ -147,19 +148,19 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         if paper_row.prediction == "J8":
             claim = f"{name}: more than {near:g} points above the paper's"
             held = placement == "outside" and here["mean"] > paper_row.paper
-        judged.append(study.judged(paper_row.prediction, claim, held, here or missing))
+        judged.append(judging.judged(paper_row.prediction, claim, held, here or missing))
     orders = {(row["better"], row["worse"]): row for row in summary["orders"]}
     for order in ORDERS:
         row = orders.get((order.better, order.worse))
         claim = f"{order.better} errs less than {order.worse}"
         held = row is not None and row["ci_high"] < 0
-        judged.append(study.judged(order.prediction, claim, held, row or missing))
+        judged.append(judging.judged(order.prediction, claim, held, row or missing))
     by_passes = {row["passes"]: row for row in summary["above_scaled"]}
     one, many = by_passes[1], by_passes[50]
     claim = "one pass errs more than the scaled network"
-    judged.append(study.judged("J3", claim, one["ci_low"] > 0, one))
+    judged.append(judging.judged("J3", claim, one["ci_low"] > 0, one))
     claim = f"50 passes match the scaled network to {MATCH:g} points"
-    judged.append(study.judged_within("J3", claim, [many], -MATCH, MATCH))
+    judged.append(judging.judged_within("J3", claim, [many], -MATCH, MATCH))
     return judged
 
 
@@ -198,13 +199,13 @@ def plot(results: dict[str, dict[str, Any]]) -> Figure:
         for axes, curve_names in zip(column, (usual, longer), strict=True):
             for name, c in style.condition_numbers(curve_names).items():
                 epochs, curve = np.array(results[name]["epochs"]), np.array(results[name]["curve"])
-                style.draw_band(axes, epochs[1:], curve[:, 1:], c)
+                drawing.draw_band(axes, epochs[1:], curve[:, 1:], c)
                 if ROWS[name].paper:
                     axes.axhline(ROWS[name].paper, color=style.colour(c), lw=0.8, ls=":")
             axes.legend(handles=style.legend(curve_names), loc="upper right", fontsize=7)
             axes.set(xlabel="epoch", ylabel="test error, %", xscale="log")
             axes.set_xticks(EPOCHS, [str(epoch) for epoch in EPOCHS])
-            style.log_scale(axes, (1, 2, 3, 5))
+            drawing.log_scale(axes, (1, 2, 3, 5))
             axes.set(xlim=(1.5, None), ylim=(0.95, 20))
             axes.xaxis.set_minor_locator(NullLocator())
         column[0].set_title(title)

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.shared import command, record, study
+from experiments.shared import command, differences, judging, record, study
 from experiments.shared.theory_figures import figures
 from experiments.shared.theory_models import (
     COPIES,
@@ -55,8 +55,10 @@ def apart(trained: np.ndarray, exact: np.ndarray) -> np.ndarray:
 
 
 def over_seeds_by_name(names: tuple[Any, ...], values: np.ndarray) -> dict[str, Row]:
-    """`study.over_seeds` of values [C, S], by name."""
-    return {f"{name:g}": study.over_seeds(row) for name, row in zip(names, values, strict=True)}
+    """`differences.over_seeds` of values [C, S], by name."""
+    return {
+        f"{name:g}": differences.over_seeds(row) for name, row in zip(names, values, strict=True)
+    }
 
 
 def summarise(values: dict[str, Found]) -> dict[str, Any]:
@@ -71,9 +73,9 @@ def summarise(values: dict[str, Found]) -> dict[str, Any]:
             RATES, apart(linear["trained"], linear["exact"])
         ),
         "linear network, distance": over_seeds_by_name(RATES, network["apart"][:-1]),
-        "linear network, distance under L2": study.over_seeds(network["apart"][-1]),
+        "linear network, distance under L2": differences.over_seeds(network["apart"][-1]),
         "units, coefficient of variation": over_seeds_by_name(RATES, variation[:-1]),
-        "units, coefficient of variation under L2": study.over_seeds(variation[-1]),
+        "units, coefficient of variation under L2": differences.over_seeds(variation[-1]),
         "logistic regression, distance": over_seeds_by_name(
             RATES, apart(logistic["trained"], logistic["exact"])
         ),
@@ -83,7 +85,7 @@ def summarise(values: dict[str, Found]) -> dict[str, Any]:
             for rate, fitted, e in zip(FACTOR_RATES, coefficients, exact, strict=True)
         },
         "expected loss on copies": {
-            name: {**study.over_seeds(losses), "least": float(losses.min())}
+            name: {**differences.over_seeds(losses), "least": float(losses.min())}
             for name, losses in values["copies"].items()
         },
     }
@@ -93,8 +95,8 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Each prediction, and whether it held: whether the intervals lie where it says."""
 
     def judged(prediction: str, claim: str, rows: list[Row], low: float, high: float) -> Row:
-        held = all(study.placed(row, low, high) == "within" for row in rows)
-        return study.judged(prediction, claim, held, rows)
+        held = all(judging.placed(row, low, high) == "within" for row in rows)
+        return judging.judged(prediction, claim, held, rows)
 
     def rows_of(quantity: str) -> list[Row]:
         return list(summary[quantity].values())
@@ -118,7 +120,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
             "A5", "masks add λ Σ c² within 2 %", rows_of("added by masks over λ Σ c²"), 0.98, 1.02
         ),
         judged("A6", "coefficients within 2 % of (1 - rate)^k", ratios, 0.98, 1.02),
-        study.judged(
+        judging.judged(
             "A7",
             "two copies: weights ≥ 0 stay at 4/3, the best of signed ones is below 1.05",
             least["weights ≥ 0"] > 4 / 3 - 1e-4 and least["signed"] < 1.05,

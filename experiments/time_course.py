@@ -45,7 +45,7 @@ from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.devices import map_members
 from dropout_jax.runs import style
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import command, course_page, record, study
+from experiments.shared import command, course_page, differences, judging, record, study
 from experiments.shared.courses import Look, course, law, moments
 from experiments.shared.members import paired_members
 
@@ -126,7 +126,7 @@ def family(
     if not cells:
         return []
     columns = np.stack([above[s, c, :, m] for s, c, m in cells], axis=-1)
-    rows = study.paired([quantity] * len(cells), np.zeros_like(columns), columns, SAME)
+    rows = differences.paired([quantity] * len(cells), np.zeros_like(columns), columns, SAME)
     return [
         {"scale": SCALES[s], "condition": NAMES[c], "step": steps[m], **row}
         for (s, c, m), row in zip(cells, rows, strict=True)
@@ -145,7 +145,7 @@ def summarise(found: Found) -> dict[str, Any]:
     for name in (output, units):
         at_end = above[name][:, NAMES.index("dropout .5"), :, -1]
         ends[name] = [
-            {"scale": scale, **study.over_seeds(differences[np.isfinite(differences)])}
+            {"scale": scale, **differences.over_seeds(differences[np.isfinite(differences)])}
             for scale, differences in zip(SCALES, at_end, strict=True)
             if np.isfinite(differences).sum() > 1
         ]
@@ -158,7 +158,7 @@ def summarise(found: Found) -> dict[str, Any]:
         "C2": family(first, above[first], others, rates, steps),
         "C5": family(first, above[first], [unscaled], l2, steps),
         "above the law at the end, dropout .5": ends,
-        "difference after one epoch minus half of that at the end": study.over_seeds(
+        "difference after one epoch minus half of that at the end": differences.over_seeds(
             change[:, epoch] - change[:, -1] / 2
         ),
     }
@@ -179,19 +179,19 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     judged = []
     for name, conditions in (("C1", "rates"), ("C2", "rates, other scales"), ("C5", "open: L2")):
         rows = summary[name]
-        held = bool(rows) and all(study.shown(row, "negligible") for row in rows)
+        held = bool(rows) and all(judging.shown(row, "negligible") for row in rows)
         largest = max(rows, key=lambda row: abs(row["difference"]), default=None)
         evidence = Counter(row["verdict"] for row in rows)
         claim = f"{conditions}: Gini of |w|, layer 0, within {SAME:g} of the law at every moment"
-        judged.append(study.judged(name, claim, held, {"moments": evidence, "largest": largest}))
+        judged.append(judging.judged(name, claim, held, {"moments": evidence, "largest": largest}))
     end_rows = summary["above the law at the end, dropout .5"]
     for name, (quantity, rows) in zip(("C3", "C4"), end_rows.items(), strict=True):
         claim = f"{quantity}: lower than the law by more than {LOWER:g} at the end, every scale"
         held = len(rows) == len(SCALES) and all(row["ci_high"] < -LOWER for row in rows)
-        judged.append(study.judged(name, claim, held, rows))
+        judged.append(judging.judged(name, claim, held, rows))
     row = summary["difference after one epoch minus half of that at the end"]
     claim = "after one epoch the contributions differ by at least half of what they do at the end"
-    judged.append(study.judged("C6", claim, row["ci_high"] < 0, row))
+    judged.append(judging.judged("C6", claim, row["ci_high"] < 0, row))
     return judged
 
 

@@ -34,7 +34,7 @@ from dropout_jax.runs.run import Run, compare
 from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.write import write
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import command, record, study
+from experiments.shared import command, judging, record, study
 from experiments.shared.regularisers import L2_COEFFICIENTS
 
 RESULTS = study.RESULTS / "weight_uniformity"
@@ -112,26 +112,26 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         rate_rows = [rows[name, layer, view] for name in by_rate]
         means = [rate_rows[0]["baseline_mean"], *(row["condition_mean"] for row in rate_rows)]
         falls = all(high > low for high, low in itertools.pairwise(means))
-        held = falls and all(study.shown(row, "more uniform") for row in rate_rows)
+        held = falls and all(judging.shown(row, "more uniform") for row in rate_rows)
         claim = f"{view} of layer {layer} falls with the rate"
         evidence = {"gini_at_rates_0_.2_.5_.8": means, "comparisons": rate_rows}
-        judged.append(study.judged("P1", claim, held, evidence))
+        judged.append(judging.judged("P1", claim, held, evidence))
     row, claim = rows["dropout", 0, "path_norm"], "path_norm of layer 0 rises"
-    judged.append(study.judged_by_verdict("P1b", claim, row, "less uniform"))
+    judged.append(judging.judged_by_verdict("P1b", claim, row, "less uniform"))
     for view, layer in itertools.product(("contribution", "path_norm"), range(last)):
         row = rows["l2", layer, view]
         claim = f"{view} of layer {layer} does not fall under L2"
-        judged.append(study.judged_by_verdict("P2", claim, row, "less uniform", "negligible"))
+        judged.append(judging.judged_by_verdict("P2", claim, row, "less uniform", "negligible"))
     row = rows["dropout", 0, "entries"]
     claim = f"|w| of layer 0 rises by more than {MARGIN:g}"
-    judged.append(study.judged("P3", claim, row["ci_low"] > MARGIN, row))
+    judged.append(judging.judged("P3", claim, row["ci_low"] > MARGIN, row))
     for layer in range(1, last):
         row = rows["dropout", layer, "entries"]
         claim = f"|w| of layer {layer} changes negligibly"
-        judged.append(study.judged_by_verdict("P3", claim, row, "negligible"))
+        judged.append(judging.judged_by_verdict("P3", claim, row, "negligible"))
     row = rows["dropout", last, "entries"]
     claim = f"|w| of layer {last} falls by more than {MARGIN:g}"
-    judged.append(study.judged("P3", claim, row["ci_high"] < -MARGIN, row))
+    judged.append(judging.judged("P3", claim, row["ci_high"] < -MARGIN, row))
     return judged
 
 

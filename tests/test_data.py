@@ -6,7 +6,6 @@ import pickle
 import warnings
 import zipfile
 from http.client import IncompleteRead
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dropout_jax.data import Dataset, check_dataset, check_examples, load_dataset, split
+from dropout_jax.data import Dataset, load_dataset, split
+from dropout_jax.training.examples import check_dataset
 from tests.drawn import anything
 from tests.refusals import outcome
 
@@ -313,12 +313,6 @@ def test_a_failed_download_is_one_line_with_advice(monkeypatch, error):
         r"^mnist: could not be fetched .*(route|Incomplete).*; download its four .* --data-dir$"
     ):
         load_dataset("mnist")
-
-
-def test_lists_are_no_arrays_of_examples():
-    lists: Any = [[1.0]], [0]
-    with refused(r"x must be an array \[n, …\] .*, got list and list"):
-        check_examples(*lists)
 
 
 @given(

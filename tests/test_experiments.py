@@ -9,8 +9,9 @@ import pytest
 
 from experiments.run_all import OPTIONAL, STUDIES, run_all
 from experiments.shared.command import start
+from experiments.shared.judging import judged_within
 from experiments.shared.record import values_of
-from experiments.shared.study import Size, judged_within
+from experiments.shared.study import Size
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 

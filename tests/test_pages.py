@@ -363,7 +363,7 @@ def test_the_page_says_what_each_dependency_is_for():
 
 
 def test_the_views_are_called_and_explained_as_the_command_does():
-    from dropout_jax.runs.wording import VIEWS
+    from dropout_jax.runs.views import VIEWS
 
     for view, (name, meaning) in VIEWS.items():
         escaped = meaning.replace("|", r"\|")

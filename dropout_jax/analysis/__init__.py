@@ -1,1 +1,5 @@
-"""Measures of trained networks, their statistics, and what theory says."""
+"""Measures of trained networks, their statistics, and what theory says.
+
+Public are `uniformity`, `views`, `units`, `members`, `statistics`, `paired`, `groups`,
+`comparison`, `ablation`, `ensemble`, `perturbations` and `theory`.
+"""

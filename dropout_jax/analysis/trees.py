@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dropout_jax.networks.kernel_names import kernel_layout, name_parts
 from dropout_jax.networks.mlp import MLP, layers
-from dropout_jax.networks.protocol import Network, Params, kernel_layout, name_parts
+from dropout_jax.networks.protocol import Network, Params
 
 _FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 _BIASES = ("bias", "b", "scale", "offset", "mean", "var")  # also where they have axes of 1

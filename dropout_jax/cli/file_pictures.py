@@ -13,11 +13,12 @@ from dropout_jax.analysis.trees import natural_key
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.cli.file_tables import describe_sizes
 from dropout_jax.cli.tables import printable
-from dropout_jax.inspection import spread
 from dropout_jax.inspection.groups import common_layers
+from dropout_jax.inspection.laws import reference_profiles, references
 from dropout_jax.inspection.measures import SIZE, Inspected, mean
 from dropout_jax.inspection.results import whole_network
 from dropout_jax.inspection.size import Size
+from dropout_jax.inspection.spread import N_POINTS
 from dropout_jax.runs.layers_page import InitialLaw, LayersShown, Table
 
 _VIEWS = {"entries": "all weights", "columns": "of one unit", "columns_shuffled": "shuffled"}
@@ -43,8 +44,8 @@ def layers_shown(
         names = sorted(
             {name for (part,) in groups.values() for name in part.layers}, key=natural_key
         )
-    profiles, references = spread.reference_profiles(), spread.references()
-    ginis = {law: measures["gini"] for law, measures in references.items()}
+    profiles = reference_profiles()
+    ginis = {law: measures["gini"] for law, measures in references().items()}
     every_file = [file for files in groups.values() for file in files]
     laws = {name: layer.law for file in every_file for name, layer in file.layers.items()}
     (first, *others) = groups.values()
@@ -98,7 +99,7 @@ def _profile(files: Sequence[Inspected], layer: str) -> Profile:
     profiles = [file.profiles[layer] for file in files if layer in file.profiles]
     if len(files) > 1:
         profiles = [jax.tree.map(lambda leaf: leaf.mean(0, keepdims=True), one) for one in profiles]
-    nothing: Any = np.full((1, spread.N_POINTS), np.nan)
+    nothing: Any = np.full((1, N_POINTS), np.nan)
     profiles = profiles or [Profile(nothing, nothing)]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *profiles)
 

@@ -14,6 +14,7 @@ from dropout_jax.analysis.paired import describe_interval as paired_interval
 from dropout_jax.analysis.uniformity import MARGINS
 from dropout_jax.cli.tables import comparison_cells, or_dash, printable_text
 from dropout_jax.inspection import groups, spread
+from dropout_jax.inspection.laws import references
 from dropout_jax.inspection.measures import SIZE, Inspected, mean
 from dropout_jax.inspection.results import whole_network
 from dropout_jax.runs.wording import GINI, starts
@@ -73,7 +74,7 @@ def describe_sizes(of_run: bool) -> str:
 
 def _file_lines(file: Inspected) -> Iterator[Any]:
     """Gini of every layer of a file, beside its value under the laws that weights start from."""
-    law_ginis = {law: measures["gini"] for law, measures in spread.references().items()}
+    law_ginis = {law: measures["gini"] for law, measures in references().items()}
     yield printable_text(file.path, no_wrap=True)
     table = _table_of_layers("Gini of |w|: 0 is uniform")
     for heading in ("in → out", "weights", "start", "Gaussian", "by unit", "shuffled"):

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from dropout_jax.analysis.comparison import differing_settings
 from dropout_jax.cli.tables import comparison_cells, or_dash, printable, printable_text
-from dropout_jax.runs import wording
+from dropout_jax.runs import picture_table, wording
 from dropout_jax.runs.verdicts import verdict
+from dropout_jax.runs.views import SHOWN, explain_views, sort_by_view, view_name
 from dropout_jax.training.config import Hparams
 
 _STYLES = {"more uniform": "bold green", "less uniform": "bold yellow"}  # others are dim
@@ -52,9 +53,9 @@ def result_lines(
     if len(summary["conditions"]) > 1:
         yield printable_text(wording.question(list(summary["conditions"])), style="bold")
         yield from map(printable_text, verdict(summary))
-        if picture := wording.picture(summary):
+        if picture := picture_table.picture(summary):
             yield _picture_table(picture, len(summary["conditions"]) > 2)
-            yield Text(wording.legend(summary), style="dim")
+            yield Text(picture_table.legend(summary), style="dim")
         yield ""
     yield from run_lines(summary, all_views)
 
@@ -69,8 +70,8 @@ def run_lines(summary: dict[str, Any], all_views: bool = False) -> Iterator[Rend
     for name in others:
         yield _gini_table(summary, name, all_views)
     if others and all_views:
-        views = [row["view"] for row in summary["comparisons"] if row["view"] not in wording.SHOWN]
-        yield Text("\n".join(wording.explain_views(views)), "dim")
+        views = [row["view"] for row in summary["comparisons"] if row["view"] not in SHOWN]
+        yield Text("\n".join(explain_views(views)), "dim")
     yield Text(_notes(summary), style="dim")
     if others and not all_views:
         line = "--all-views also prints other views, such as path norms and changes of |w|."
@@ -131,9 +132,11 @@ def _seeds_are(n: int) -> str:
     return f"{wording.count_seeds(n)} {'is' if n == 1 else 'are'}"
 
 
-def _picture_table(picture: dict[tuple[str, int], dict[str, wording.Cell]], several: bool) -> Table:
+def _picture_table(
+    picture: dict[tuple[str, int], dict[str, picture_table.Cell]], several: bool
+) -> Table:
     """Layers × views: a mark, a colour and the difference in Gini."""
-    table, views = Table(box=box.SIMPLE, pad_edge=False), wording.SHOWN.values()
+    table, views = Table(box=box.SIMPLE, pad_edge=False), SHOWN.values()
     if several:
         table.add_column("condition")
     table.add_column("layer", justify="right")
@@ -163,9 +166,9 @@ def _gini_table(summary: dict[str, Any], name: str, all_views: bool) -> Table:
     for heading in ("difference\n[95 % interval]", "p"):  # whole numbers, also in 80 columns
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for row in wording.sort_by_view(summary["comparisons"]):
-        shown = all_views or row["view"] in wording.SHOWN
+    for row in sort_by_view(summary["comparisons"]):
+        shown = all_views or row["view"] in SHOWN
         if (row["condition"], row["measure"]) == (name, "gini") and shown:
-            view = wording.view_name(row["view"])
+            view = view_name(row["view"])
             table.add_row(str(row["layer"]), view, *comparison_cells(row))
     return table

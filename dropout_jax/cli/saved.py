@@ -13,8 +13,9 @@ from dropout_jax.cli.errors import refuse_bad_input
 from dropout_jax.cli.tables import printable, printable_text
 from dropout_jax.io import writers
 from dropout_jax.runs.folder import MARK, read_mark, read_records
+from dropout_jax.runs.picture_table import picture
 from dropout_jax.runs.verdicts import short_verdict
-from dropout_jax.runs.wording import describe_condition, error_text, flat, of_mlp, picture
+from dropout_jax.runs.wording import describe_condition, error_text, flat, of_mlp
 
 _NO_RUN = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)  # reading it
 

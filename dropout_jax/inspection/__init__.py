@@ -1,1 +1,4 @@
-"""Files of any networks: read as tensors, told apart as kernels, measured."""
+"""Files of any networks: read as tensors, told apart as kernels, measured.
+
+Public is `measures`.
+"""

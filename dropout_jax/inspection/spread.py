@@ -10,7 +10,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
 
 from dropout_jax.analysis.uniformity import MEASURES, Profile, profile
 from dropout_jax.analysis.views import Live, measure_columns
@@ -21,7 +20,6 @@ _BLOCK = 64  # units measured at once
 _LEAST_ENTRIES, _LEAST_INPUTS = 1 << 14, 64  # fewer are padded: it takes under a millisecond
 # Measures that sort share the sort; all six in one program would take eight times the memory.
 _TOGETHER = (("gini", "top10_share"), ("cv", "hoyer"), ("entropy", "participation"))
-_N_QUANTILES = 100_000
 N_POINTS = 101  # of a profile
 
 
@@ -110,40 +108,3 @@ def _shuffled(kernel: np.ndarray) -> np.ndarray:
     shape = (n_inputs, min(n_units, _N_SHUFFLED))
     drawn = np.random.default_rng(0).choice(kernel.size, shape[0] * shape[1], replace=False)
     return kernel[drawn // n_units, drawn % n_units].reshape(shape)
-
-
-def references() -> dict[str, dict[str, float]]:
-    """{law: {measure: value}} of |w| for the usual laws of weights, from their quantiles.
-
-    PyTorch's layers start uniform, those of Flax from a normal law truncated at two deviations.
-
-    Example:
-      >>> print({law: round(of["gini"], 3) for law, of in references().items()})
-      {'uniform': 0.333, 'truncated normal': 0.392, 'Gaussian': 0.414}
-    """
-    found = {}
-    for law, a in _quantiles_of_laws().items():
-        values = _measure_entries(tuple(MEASURES), a, len(a))
-        found[law] = {name: float(values[name]) for name in MEASURES}
-    return found
-
-
-def reference_profiles() -> dict[str, Profile]:
-    """{law: its magnitudes, sorted, and their Lorenz curve at 101 fractions}.
-
-    Example:
-      >>> print(reference_profiles()["uniform"].lorenz[50].round(3))  # the smaller half: a quarter
-      0.25
-    """
-    return {law: jax.device_get(_profile(a, len(a))) for law, a in _quantiles_of_laws().items()}
-
-
-def _quantiles_of_laws() -> dict[str, jax.Array]:
-    """Quantiles of |w| under each law; the scale does not matter."""
-    u = (np.arange(_N_QUANTILES) + 0.5) / _N_QUANTILES
-    laws = {
-        "uniform": u,
-        "truncated normal": stats.truncnorm.ppf(u, 0, 2),
-        "Gaussian": stats.halfnorm.ppf(u),
-    }
-    return {law: jnp.asarray(a, jnp.float32) for law, a in laws.items()}

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from dropout_jax.networks.protocol import param_shapes
+from dropout_jax.networks.calls import param_shapes
 from dropout_jax.populations.devices import Device, device_mesh
 from dropout_jax.training.config import Config
 from dropout_jax.training.epochs import EVALUATION_BATCH

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from dropout_jax.networks.protocol import Params, param_shapes
+from dropout_jax.networks.calls import param_shapes
+from dropout_jax.networks.protocol import Params
 from dropout_jax.populations.blocks import curve_epochs
 from dropout_jax.training.config import Config
 from dropout_jax.training.epochs import Curve, Metrics

@@ -1,9 +1,12 @@
 """A comparison from start to finish: trained, put into words, drawn, and kept in a folder.
 
+Public are `run` and `saved`.
+
 `run` trains and compares; its `outcome` is what all others show. `verdicts` gives the answer in
-sentences, `wording` the words for the rest. `pictures` hands its arrays to `plots`, which makes
-figures, and to `page`, which makes HTML of the `page_panels`. `layers_page` makes both of the
-layers of any files. All of them draw with `panels` and `style`; `svg` puts a figure into a page.
-`write` writes the `folder` of a run, and `saved` reads it back. `tensorboard` writes it for
+sentences, `picture_table` the table with its marks, `views` the names of views, and `wording` the
+words for the rest. `pictures` hands the arrays to `plots`, which makes figures, and to `page`,
+which makes HTML of the `page_panels`. `layers_page` makes both of the layers of any files. All of
+them draw with `panels`, `drawing` and `style`; `notebook` shows a figure, and `svg` puts it into a
+page. `write` writes the `folder` of a run, and `saved` reads it back. `tensorboard` writes it for
 TensorBoard.
 """

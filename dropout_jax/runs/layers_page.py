@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from dropout_jax.analysis.uniformity import Profile
-from dropout_jax.runs import page_panels, panels, style
+from dropout_jax.runs import notebook, page_panels, panels, style, wording
 from dropout_jax.runs.page import TEMPLATES
 from dropout_jax.runs.page_panels import PANEL_STYLE, Panel, new_panel
 from dropout_jax.runs.svg import inline_svg
@@ -68,7 +68,7 @@ class LayersShown(NamedTuple):
 
 
 @mpl.rc_context(style.STYLE)
-def figures(shown: LayersShown) -> dict[str, style.Figure]:
+def figures(shown: LayersShown) -> dict[str, notebook.Figure]:
     """The figures of layers by file name: Gini layer by layer, sorted, Lorenz curves, differences.
 
     Example:
@@ -89,7 +89,7 @@ def figures(shown: LayersShown) -> dict[str, style.Figure]:
       >>> print("kernel: Lorenz curve" in page(shown))
       True
     """
-    depth = style.Figure(figsize=(7.2, 1.4 + 0.2 * len(shown.starts)), layout="constrained")
+    depth = notebook.Figure(figsize=(7.2, 1.4 + 0.2 * len(shown.starts)), layout="constrained")
     axes = depth.subplots()
     _draw_depth(axes, shown)
     handles = style.legend(shown.lines)
@@ -105,19 +105,21 @@ def figures(shown: LayersShown) -> dict[str, style.Figure]:
     }
     if shown.differences:
         height = 1.2 + 0.24 * len(shown.differences)
-        figure = style.Figure(figsize=(7.2, height), layout="constrained")
+        figure = notebook.Figure(figsize=(7.2, height), layout="constrained")
         _draw_differences(figure.subplots(), shown)
         figure.suptitle("Difference in Gini, against minus baseline; 95 % interval", size=10)
         drawn["differences"] = figure
     return drawn
 
 
-def _plot_profiles(shown: LayersShown, part: _Part, title: str) -> style.Figure:
+def _plot_profiles(shown: LayersShown, part: _Part, title: str) -> notebook.Figure:
     """A panel for each layer."""
-    n, labels, top = len(shown.starts), style.short_names(shown.starts), _largest_weight(shown)
+    n, labels, top = len(shown.starts), wording.short_names(shown.starts), _largest_weight(shown)
     n_columns = min(n, _COLUMNS)
     n_rows = ceil(n / n_columns)
-    figure = style.Figure(figsize=(max(2.6 * n_columns, 4), 2.3 * n_rows + 1), layout="constrained")
+    figure = notebook.Figure(
+        figsize=(max(2.6 * n_columns, 4), 2.3 * n_rows + 1), layout="constrained"
+    )
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
     for axes, layer in zip(grid.ravel(), shown.starts, strict=False):
         _draw_profiles(axes, shown, layer, part, top)
@@ -151,7 +153,7 @@ def page(shown: LayersShown) -> str:
 @mpl.rc_context(PANEL_STYLE)
 def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
     """The small pictures of the page, with the same in words."""
-    left = min(0.35 + 0.064 * max(map(len, style.short_names(shown.starts).values())), _LEFT)
+    left = min(0.35 + 0.064 * max(map(len, wording.short_names(shown.starts).values())), _LEFT)
     figure, axes = new_panel("", height=0.6 + 0.17 * len(shown.starts), left=left)
     _draw_depth(axes, shown)
     ginis = "; ".join(
@@ -182,7 +184,7 @@ def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
 
 def _draw_depth(ax: Axes, shown: LayersShown) -> None:
     """Draw the Gini index of each layer, from top to bottom: mean and range of each line."""
-    y, labels = np.arange(len(shown.starts)), style.short_names(shown.starts)
+    y, labels = np.arange(len(shown.starts)), wording.short_names(shown.starts)
     usual = [start.gini for start in shown.starts.values()]
     ax.plot(usual, y, color=style.GREY, ls="--", marker="|")
     for title, c in style.condition_numbers(shown.lines).items():
@@ -224,7 +226,7 @@ def _draw_profiles(ax: Axes, shown: LayersShown, layer: str, part: _Part, top: f
 
 def _draw_differences(ax: Axes, shown: LayersShown) -> None:
     """Draw differences of the group `against` with intervals."""
-    labels = style.short_names(row["layer"] for row in shown.differences)
+    labels = wording.short_names(row["layer"] for row in shown.differences)
     rows = [{**row, "layer": labels[row["layer"]]} for row in shown.differences]
     panels.draw_differences(ax, rows, {"against": 1})
     ax.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))

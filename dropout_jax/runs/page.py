@@ -14,8 +14,9 @@ import numpy as np
 from markupsafe import Markup
 
 from dropout_jax.analysis.uniformity import Profile
-from dropout_jax.runs import page_panels, wording
+from dropout_jax.runs import page_panels, picture_table, wording
 from dropout_jax.runs.verdicts import verdict
+from dropout_jax.runs.views import SHOWN, explain_views, sort_by_view, view_name
 
 TEMPLATES = jinja2.Environment(  # of this folder
     loader=jinja2.PackageLoader("dropout_jax.runs", ""),
@@ -90,11 +91,11 @@ def render(contents: Contents) -> str:
     rows, own = summary["comparisons"], summary.get("own_metrics", ())
     return TEMPLATES.get_template("page.html.jinja").render(
         contents._asdict(),
-        views=[wording.ADJUSTED, *wording.explain_views(row["view"] for row in rows)],
-        view_name=wording.view_name,
+        views=[wording.ADJUSTED, *explain_views(row["view"] for row in rows)],
+        view_name=view_name,
         why_l2=wording.why_l2(summary),
         comparisons=[
-            row for name in names for row in wording.sort_by_view(rows) if row["condition"] == name
+            row for name in names for row in sort_by_view(rows) if row["condition"] == name
         ],
         names=names,
         of_mlp=is_mlp,
@@ -148,9 +149,9 @@ def _answer(summary: Mapping[str, Any], sentences: Sequence[str]) -> Markup:
     """The sentences and the picture-table."""
     html = TEMPLATES.get_template("answer.html.jinja").render(
         sentences=sentences,
-        picture=wording.picture(summary),
-        headings=list(wording.SHOWN.values()) if wording.of_mlp(summary) else ["weights"],
-        legend=wording.legend(summary),
+        picture=picture_table.picture(summary),
+        headings=list(SHOWN.values()) if wording.of_mlp(summary) else ["weights"],
+        legend=picture_table.legend(summary),
         kernels=summary.get("layers"),
         gini=wording.GINI,
     )

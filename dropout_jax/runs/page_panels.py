@@ -17,7 +17,8 @@ from matplotlib.ticker import MaxNLocator
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.runs import panels, style
 from dropout_jax.runs.svg import inline_svg
-from dropout_jax.runs.wording import describe_differences, sort_by_view
+from dropout_jax.runs.views import sort_by_view
+from dropout_jax.runs.wording import describe_differences
 
 PANEL_STYLE = {**style.STYLE, "font.size": 8, "axes.labelpad": 6}  # a page may enlarge the text
 

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from dropout_jax.analysis.statistics import is_negligible
-from dropout_jax.runs import style
-from dropout_jax.runs.wording import sort_by_view, view_name
+from dropout_jax.runs import drawing, style
+from dropout_jax.runs.views import sort_by_view, view_name
 
 BAND = 0.3  # opacity of the band of weights, which lies on their points
 PALE = 0.35  # opacity of what is shown to be negligible
@@ -40,7 +40,8 @@ def draw_weights(ax: Axes, magnitudes: np.ndarray, top: float, c: int) -> None:
     no unit is live.
 
     Example:
-      >>> ax = style.Figure().subplots()
+      >>> from matplotlib.figure import Figure
+      >>> ax = Figure().subplots()
       >>> draw_weights(ax, np.array([0.1, 0.3]), 0.3, 0)
       >>> print(*ax.lines[0].get_ydata())
       0.2 0.2
@@ -69,15 +70,16 @@ def draw_sorted(ax: Axes, relative: Mapping[str, np.ndarray]) -> None:
     """Draw magnitudes in units of their mean, sorted, {condition: [S, Q]}; flat at 1 is uniform.
 
     Example:
-      >>> ax = style.Figure().subplots()
+      >>> from matplotlib.figure import Figure
+      >>> ax = Figure().subplots()
       >>> draw_sorted(ax, {"none": np.ones((3, 101))})  # seeds, fractions
       >>> print(ax.get_yscale())
       log
     """
     n_points = next(iter(relative.values())).shape[-1]
     ax.axhline(1, color=style.GREY, lw=0.8, ls=":")
-    style.draw_bands(ax, np.linspace(0, 1, n_points), relative)
-    style.log_scale(ax, (1, 3))
+    drawing.draw_bands(ax, np.linspace(0, 1, n_points), relative)
+    drawing.log_scale(ax, (1, 3))
     shown = [values[..., n_points // 20 :] for values in relative.values()]  # the smallest go to 0
     low = min(np.nan_to_num(values, nan=1).min() for values in shown)
     ax.set_xlim(0, 1)
@@ -91,7 +93,8 @@ def draw_lorenz(ax: Axes, lorenz: Mapping[str, np.ndarray], shaded: bool = False
     without the factor N/(N - 1).
 
     Example:
-      >>> ax = style.Figure().subplots()
+      >>> from matplotlib.figure import Figure
+      >>> ax = Figure().subplots()
       >>> draw_lorenz(ax, {"none": np.ones((3, 101))})  # seeds, fractions
       >>> print(len(ax.lines))  # the diagonal, and one of each condition
       2
@@ -99,7 +102,7 @@ def draw_lorenz(ax: Axes, lorenz: Mapping[str, np.ndarray], shaded: bool = False
     first = next(iter(lorenz.values()))
     fractions = np.linspace(0, 1, first.shape[-1])
     ax.plot([0, 1], [0, 1], color=style.GREY, lw=0.8, ls=":")
-    style.draw_bands(ax, fractions, lorenz)
+    drawing.draw_bands(ax, fractions, lorenz)
     if shaded:
         mean = first.mean(axis=0)
         ax.fill_between(fractions, mean, fractions, color=style.GREY, alpha=0.12, lw=0)
@@ -121,7 +124,8 @@ def draw_differences(
     Example:
       >>> row = {"condition": "dropout", "layer": 0, "view": "entries", "difference": -0.1}
       >>> row |= {"ci_low": -0.2, "ci_high": -0.05, "verdict": "more uniform"}
-      >>> ax = style.Figure().subplots()
+      >>> from matplotlib.figure import Figure
+      >>> ax = Figure().subplots()
       >>> draw_differences(ax, [row], {"dropout": 1})
       >>> print(ax.get_yticklabels()[0].get_text())
       layer 0   weights
@@ -170,24 +174,25 @@ def draw_curve(
       own: whether the metric is another one, which has no unit.
 
     Example:
-      >>> ax = style.Figure().subplots()
+      >>> from matplotlib.figure import Figure
+      >>> ax = Figure().subplots()
       >>> draw_curve(ax, np.arange(4), {"none": np.ones((3, 4))}, "error")
       >>> print(ax.get_ylabel())
       %
     """
     if own:
-        style.draw_bands(ax, epochs, values)
+        drawing.draw_bands(ax, epochs, values)
         if metric == "loss" and min(losses.min() for losses in values.values()) > 0:
-            style.log_scale(ax, (1, 2, 5))
+            drawing.log_scale(ax, (1, 2, 5))
     elif metric == "loss":
         positive = {name: np.maximum(losses, 1e-6) for name, losses in values.items()}
-        style.draw_bands(ax, epochs, positive)
+        drawing.draw_bands(ax, epochs, positive)
         if any(np.isfinite(losses).any() for losses in values.values()):  # else it has no log scale
-            style.log_scale(ax, (1, 2, 5))
+            drawing.log_scale(ax, (1, 2, 5))
         ax.set_ylabel("nats")
     else:
         per_cent = {name: 100 * errors for name, errors in values.items()}
-        style.draw_bands(ax, epochs, per_cent)
+        drawing.draw_bands(ax, epochs, per_cent)
         late = largest(errors[..., len(epochs) // 4 :] for errors in per_cent.values())
         whole = largest(per_cent.values())
         ax.set_ylim(0, max(1.05 * whole if whole < 3 * late else 1.3 * late, 1))

@@ -15,11 +15,13 @@ from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.population import Population
 from dropout_jax.runs import plots
+from dropout_jax.runs.notebook import Figures
 from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.page import Contents, render
-from dropout_jax.runs.style import SLIDE, Figures, short_names
+from dropout_jax.runs.style import SLIDE
 from dropout_jax.runs.verdicts import verdict
-from dropout_jax.runs.wording import SHOWN, of_mlp, question
+from dropout_jax.runs.views import SHOWN
+from dropout_jax.runs.wording import of_mlp, question, short_names
 
 
 def _sound_seeds(result: Outcome) -> Outcome:

@@ -15,8 +15,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from dropout_jax.analysis.uniformity import HIGHER_IS_UNIFORM, Profile
-from dropout_jax.runs import panels, style
-from dropout_jax.runs.wording import count_seeds, explain_views
+from dropout_jax.runs import drawing, notebook, panels, style
+from dropout_jax.runs.views import explain_views
+from dropout_jax.runs.wording import count_seeds
 
 
 @mpl.rc_context(style.STYLE)
@@ -25,7 +26,7 @@ def plot_weights(
     gini: Mapping[str, Mapping[str, float]],
     changes: Mapping[str, Mapping[str, float]] | None = None,
     of_mlp: bool = True,
-) -> style.Figure:
+) -> notebook.Figure:
     """The lecture's plot: weight magnitude against weight index, conditions side by side.
 
     Args:
@@ -46,7 +47,7 @@ def plot_weights(
     numbers = style.condition_numbers(gini)
     width = max(min(3.6, 13 / len(names)), 2.4)  # of a column
     size = (width * len(names), 1.9 * len(titles) + 0.7)
-    figure = style.Figure(figsize=size, layout="constrained")
+    figure = notebook.Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(titles), len(names), sharey="row", squeeze=False)
     for row, title in zip(grid, titles, strict=True):
         top = panels.largest(magnitudes[name][title] for name in names)
@@ -86,7 +87,7 @@ def plot_weights(
 @mpl.rc_context(style.STYLE)
 def plot_profiles(
     names: Sequence[str], profiles: Mapping[str, Profile], quantity: str
-) -> style.Figure:
+) -> notebook.Figure:
     """Sorted magnitudes, Lorenz curves and their change; seeds are bands that show the range.
 
     The change is that from the first condition, seed by seed.
@@ -106,7 +107,7 @@ def plot_profiles(
     """
     n_seeds = np.shape(next(iter(profiles.values())).lorenz)[1]
     width = max(3.2 * len(profiles) + 0.4, style.SLIDE[0])
-    figure = style.Figure(figsize=(width, 8.2), layout="constrained")
+    figure = notebook.Figure(figsize=(width, 8.2), layout="constrained")
     grid = figure.subplots(3, len(profiles), squeeze=False, sharex=True)
     for axes in grid[2, 1:]:
         axes.sharey(grid[2, 0])  # so that what is negligible looks so
@@ -119,7 +120,7 @@ def plot_profiles(
         sorted_axes.set_title(_in_lines(title))
         panels.draw_sorted(sorted_axes, relative)
         panels.draw_lorenz(lorenz_axes, lorenz, shaded=True)
-        style.draw_bands(change_axes, np.linspace(0, 1, curves.shape[-1]), change)
+        drawing.draw_bands(change_axes, np.linspace(0, 1, curves.shape[-1]), change)
     n, x_label = len(profiles), "fraction, from the smallest"
     if n > 3:  # a slide has no room for a label below each
         grid[2, (n - 1) // 2].set_xlabel(x_label, x=0.5 if n % 2 else 1.2)  # in the middle of all
@@ -148,14 +149,14 @@ def _in_lines(title: str) -> str:
     return title.replace(" (", "\n(")
 
 
-def _add_title(figure: style.Figure, title: str) -> None:
+def _add_title(figure: notebook.Figure, title: str) -> None:
     """A title, in lines that fit on a slide."""
     n_letters = int(style.SLIDE[0] / 0.075)  # inches that a letter takes
     lines = (part for line in title.splitlines() for part in wrap(line, n_letters))
     figure.suptitle("\n".join(lines), size=10)
 
 
-def _add_legend(figure: style.Figure, names: Sequence[str]) -> None:
+def _add_legend(figure: notebook.Figure, names: Sequence[str]) -> None:
     """The legend of conditions, below all panels, where it hides nothing."""
     handles = style.legend(names)
     longest = max(len(line) for handle in handles for line in str(handle.get_label()).split("\n"))
@@ -164,7 +165,7 @@ def _add_legend(figure: style.Figure, names: Sequence[str]) -> None:
 
 
 @mpl.rc_context(style.STYLE)
-def plot_differences(comparisons: Sequence[Mapping[str, Any]], measure: str) -> style.Figure:
+def plot_differences(comparisons: Sequence[Mapping[str, Any]], measure: str) -> notebook.Figure:
     """Differences from the baseline with intervals, for every layer and view of one measure.
 
     Args:
@@ -185,7 +186,7 @@ def plot_differences(comparisons: Sequence[Mapping[str, Any]], measure: str) -> 
     n_cells = len({(row["layer"], row["view"]) for row in rows})
     views = explain_views(row["view"] for row in rows)
     height = (0.12 * len(shown) + 0.12) * n_cells + 1.4 + 0.14 * len(views)
-    figure = style.Figure(figsize=(7.2, height), layout="constrained")
+    figure = notebook.Figure(figsize=(7.2, height), layout="constrained")
     axes = figure.subplots()
     panels.draw_differences(axes, rows, shown)
     name = measure.replace("_", " ").capitalize()
@@ -223,7 +224,7 @@ def plot_curves(
     epochs: np.ndarray,
     curves: Mapping[str, np.ndarray],
     own: Sequence[str] = (),
-) -> style.Figure:
+) -> notebook.Figure:
     """Learning curves: mean and range over seeds of each condition.
 
     Args:
@@ -241,7 +242,7 @@ def plot_curves(
       ['train loss', 'test loss', 'train error', 'test error']
     """
     n_rows, n_seeds = len(curves) // 2, next(iter(curves.values())).shape[1]
-    figure = style.Figure(figsize=(7.2, 2.7 * n_rows), layout="constrained")
+    figure = notebook.Figure(figsize=(7.2, 2.7 * n_rows), layout="constrained")
     grid = figure.subplots(n_rows, 2, sharex=True, squeeze=False)
     for axes, (name, values) in zip(grid.ravel(), curves.items(), strict=True):
         split, metric = name.split("_")

@@ -15,8 +15,8 @@ from dropout_jax.analysis.comparison import summarise
 from dropout_jax.analysis.members import Measured, measure_population
 from dropout_jax.analysis.trees import kernels_in, natural_key
 from dropout_jax.data import Dataset
+from dropout_jax.networks.calls import param_shapes
 from dropout_jax.networks.mlp import MLP
-from dropout_jax.networks.protocol import param_shapes
 from dropout_jax.populations.checkpoints import Checkpoints
 from dropout_jax.populations.members import as_seeds
 from dropout_jax.populations.moment import Callback
@@ -31,7 +31,7 @@ from dropout_jax.training.checks import check_training
 from dropout_jax.training.config import Config, Hparams
 
 if TYPE_CHECKING:
-    from dropout_jax.runs.style import Figures
+    from dropout_jax.runs.notebook import Figures
 
 
 class Run(Outcome):

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from dropout_jax.analysis.paired import smallest_p
 from dropout_jax.analysis.statistics import MIN_SEEDS
-from dropout_jax.runs.wording import count_seeds, of_mlp, picture
+from dropout_jax.runs.picture_table import picture
+from dropout_jax.runs.wording import count_seeds, of_mlp
 
 _SPREAD: dict[tuple[bool | None, bool | None], str] = {  # by work and weights; None if it is open
     (True, True): "{spread} the work and the weights",

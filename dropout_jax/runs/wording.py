@@ -1,33 +1,15 @@
 """The words for what a run shows, the same in terminal, page and figures; see also `verdicts`."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from itertools import compress, zip_longest
+from typing import Any
 
 from dropout_jax.analysis.paired import smallest_p
-from dropout_jax.analysis.statistics import MIN_SEEDS, is_negligible
+from dropout_jax.analysis.statistics import MIN_SEEDS
+from dropout_jax.runs.views import view_name
 
-
-class View(NamedTuple):
-    """What readers call a view, and what it holds; files have names of their own."""
-
-    name: str
-    meaning: str
-
-
-VIEWS = {  # in the order in which those of a layer are shown
-    "contribution": View("contributions", "rms(h) · ‖w_out‖ of each hidden unit, what it sends on"),
-    "entries": View("weights", "the magnitudes |w| of a layer"),
-    "columns": View("weights of a unit", "|w| into one unit; the measure is averaged over units"),
-    "change": View("changes", "|w − w₀|, how far each weight moved in training"),
-    "path_norm": View("path norms", "‖(w_in, b)‖ · ‖w_out‖ of each hidden unit"),
-}
-SHOWN = {view: VIEWS[view].name for view in ("contribution", "entries")}  # always
-_MARKS = {"more uniform": "▲", "less uniform": "▼", "negligible": "≈", "undecided": "?"}
-_LEGEND = (
-    "Differences of the Gini index; below 0 is more uniform. ≈ is negligible, “about as evenly”, "
-    "also where a small direction is shown (“negligibly less uniform”)."
-)
 ADJUSTED = (
     "An interval is of one difference alone; p and verdicts are adjusted over all conditions, "
     "layers and views. So an undecided difference may have an interval without 0."
@@ -35,49 +17,7 @@ ADJUSTED = (
 GINI = (
     "Gini index with the factor N/(N - 1): 0 if all N magnitudes are equal, 1 if all but one are 0."
 )
-
-
-def view_name(view: str) -> str:
-    """What readers call a view; one that is not in `VIEWS` keeps its name.
-
-    Example:
-      >>> print(view_name("path_norm"), view_name("all weights"), sep=", ")
-      path norms, all weights
-    """
-    return VIEWS[view].name if view in VIEWS else view
-
-
-def explain_views(views: Iterable[str]) -> list[str]:
-    """A sentence for each view that has one, in the order in which they are shown.
-
-    Example:
-      >>> print(*explain_views(["entries", "all weights"]))
-      Weights: the magnitudes |w| of a layer.
-    """
-    views = set(views)
-    shown = (VIEWS[view] for view in VIEWS if view in views)
-    return [f"{name.capitalize()}: {meaning}." for name, meaning in shown]
-
-
-def sort_by_view(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Rows of comparisons, those of a layer in the order of its views.
-
-    Example:
-      >>> rows = [{"layer": 0, "view": view} for view in ("entries", "contribution")]
-      >>> print([row["view"] for row in sort_by_view([*rows, {"layer": 1, "view": "entries"}])])
-      ['contribution', 'entries', 'entries']
-    """
-    rows, ranks = list(rows), {view: rank for rank, view in enumerate(VIEWS)}
-    layers = list(dict.fromkeys(row["layer"] for row in rows))
-    return sorted(rows, key=lambda row: (layers.index(row["layer"]), ranks.get(row["view"], 0)))
-
-
-class Cell(NamedTuple):
-    """What a picture-table shows of one layer and view."""
-
-    verdict: str  # on the difference from the baseline
-    mark: str  # of the verdict
-    text: str  # the difference in Gini with its sign, or why there is none
+_LONGEST = 34  # characters of the last words of a layer's name, beside an axis
 
 
 def starts(ginis: Mapping[str, float]) -> str:
@@ -132,18 +72,6 @@ def of_mlp(summary: Mapping[str, Any]) -> bool:
       False
     """
     return "layers" not in summary
-
-
-def legend(summary: Mapping[str, Any]) -> str:
-    """What the picture-table shows; of a network other than an MLP the weights alone.
-
-    Example:
-      >>> print(legend({"layers": ["params.Conv_0.kernel"]}).partition(";")[0])
-      Differences of the Gini index
-    """
-    if not of_mlp(summary):
-        return " ".join([_LEGEND, *explain_views(["entries"])])
-    return " ".join([_LEGEND, "Layer 0 is the first.", *explain_views(SHOWN)])
 
 
 def describe_condition(condition: Mapping[str, Any], is_mlp: bool = True) -> str:
@@ -223,30 +151,6 @@ def why_l2(summary: Mapping[str, Any]) -> str:
     )
 
 
-def picture(summary: Mapping[str, Any]) -> dict[tuple[str, int], dict[str, Cell]]:
-    """The picture-table: for each condition and layer, the verdict on each view that is shown.
-
-    Example:
-      >>> row = {"condition": "dropout", "layer": 0, "view": "entries", "measure": "gini"}
-      >>> row |= {"verdict": "negligibly more uniform", "difference": -0.001}
-      >>> print(picture({"comparisons": [row]})["dropout", 0]["weights"].mark)
-      ≈
-    """
-    table: dict[tuple[str, int], dict[str, Cell]] = {}
-    for row in summary["comparisons"]:
-        if row["measure"] == "gini" and row["view"] in SHOWN:
-            verdict = "negligible" if is_negligible(row["verdict"]) else row["verdict"]
-            difference = row["difference"]
-            if difference is None or math.isnan(difference):  # None of JSON
-                n_compared = summary["conditions"][row["condition"]]["n_compared"]
-                text = "too few live units in a seed" if n_compared > 1 else "diverged"
-            else:
-                text = f"{difference:+.3f}"
-            cell = Cell(verdict, _MARKS[verdict], text)
-            table.setdefault((row["condition"], row["layer"]), {})[SHOWN[row["view"]]] = cell
-    return table
-
-
 def describe_differences(rows: Sequence[Mapping[str, Any]], which: str) -> str:
     """What a figure of differences in Gini shows, for those who cannot see it.
 
@@ -261,3 +165,31 @@ def describe_differences(rows: Sequence[Mapping[str, Any]], which: str) -> str:
         number = "none" if math.isnan(row["difference"]) else f"{row['difference']:+.3f}"
         parts.append(f"{layer} {view_name(row['view'])} {number}, {row['verdict']}")
     return f"Difference in Gini, {which}: {'; '.join(parts)}"
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """A label for each name: its last words, and before them those that tell it from similar names.
+
+    Example:
+      >>> names = [f"Block_{b}.MultiHeadDotProductAttention_0.key.kernel" for b in (0, 1)]
+      >>> print(*short_names(["head.kernel", *names]).values(), sep=", ")
+      head.kernel, Block_0…key.kernel, Block_1…key.kernel
+    """
+    names = list(names)
+    alike: dict[str, dict[str, list[str]]] = {}
+    for name in names:
+        alike.setdefault(_last_words(name), {})[name] = re.split("[./]", name)[::-1]
+    labels = {}
+    for end, words in alike.items():
+        differs = [len(set(column)) > 1 for column in zip_longest(*words.values())]
+        for name, parts in words.items():
+            labels[name] = ".".join([*compress(parts, differs)][::-1]) + end
+    return {name: labels[name] for name in names}
+
+
+def _last_words(name: str) -> str:
+    """The last words of a name for which there is room."""
+    if len(name) <= _LONGEST:
+        return name
+    end = name[1 - _LONGEST :]
+    return f"…{re.sub(r'^.*?[./](?=.)', '', end)}"

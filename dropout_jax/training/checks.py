@@ -9,17 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from dropout_jax.data import Dataset, check_dataset
+from dropout_jax.data import Dataset
+from dropout_jax.networks.calls import checked_eval_shape, param_shapes, training_pass
 from dropout_jax.networks.mlp import MLP, as_rates
-from dropout_jax.networks.protocol import (
-    Network,
-    Params,
-    checked_eval_shape,
-    param_shapes,
-    training_pass,
-)
+from dropout_jax.networks.protocol import Network, Params
 from dropout_jax.noise import check_rate
 from dropout_jax.training.config import OPTIMIZER, Config, Hparams, as_arrays, sgd
+from dropout_jax.training.examples import check_dataset
 
 _RANGES: dict[str, tuple[str, Callable[[Any], Any]]] = {  # of all hyper-parameters but the rates
     "learning_rate": ("not be negative", lambda value: value >= 0),

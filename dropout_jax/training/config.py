@@ -13,8 +13,10 @@ import numpy as np
 import optax
 
 from dropout_jax.data import Array
+from dropout_jax.networks.calls import check_network
+from dropout_jax.networks.kernel_names import kernel_layout
 from dropout_jax.networks.mlp import MLP, check_features
-from dropout_jax.networks.protocol import Network, check_network, kernel_layout
+from dropout_jax.networks.protocol import Network
 from dropout_jax.training import objectives
 
 OPTIMIZER = (
@@ -51,7 +53,7 @@ class Hparams(NamedTuple):
 def sgd(hparams: Hparams) -> optax.GradientTransformation:
     """Stochastic gradient descent with momentum; the weight decay is added to the gradient (L2).
 
-    Kernels decay: arrays of two axes or more that are named so (`networks.protocol.kernel_layout`).
+    Kernels decay: arrays of two axes or more that are named so (`networks.kernel_names`).
 
     Example:
       >>> optimizer = sgd(Hparams(learning_rate=0.1, weight_decay=0.5))
@@ -95,7 +97,7 @@ class Config:
 
     Raises:
       ValueError: unless the widths, the epochs and the batch size are positive integers.
-      TypeError: if the model is no network (`protocol.check_network`), or a function is none; a
+      TypeError: if the model is no network (`calls.check_network`), or a function is none; a
         transformation such as `optax.adam(1e-3)` is none.
 
     Example:

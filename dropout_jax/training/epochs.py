@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
-from dropout_jax.data import Array, Dataset, check_examples
+from dropout_jax.data import Array, Dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.networks.protocol import Params
 from dropout_jax.noise import check_key
@@ -21,6 +21,7 @@ from dropout_jax.training import objectives
 from dropout_jax.training.batches import batch_indices
 from dropout_jax.training.checks import check_hparams, check_training
 from dropout_jax.training.config import Config, Hparams, as_arrays
+from dropout_jax.training.examples import check_examples
 from dropout_jax.training.step import TrainState, init, train_step, vary_like
 
 EVALUATION_BATCH = 1_000  # examples

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import optax
 
 from dropout_jax.data import Array
+from dropout_jax.networks.calls import training_pass
 from dropout_jax.networks.mlp import layers
-from dropout_jax.networks.protocol import Params, training_pass
+from dropout_jax.networks.protocol import Params
 from dropout_jax.noise import check_key
 from dropout_jax.training.config import Config, Hparams, as_arrays
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from dropout_jax.analysis.paired import interval
-from dropout_jax.runs import style
+from dropout_jax.runs import drawing, style
 
 
 @mpl.rc_context(style.STYLE)
@@ -20,8 +20,8 @@ def plot_sizes(values: Mapping[str, np.ndarray], quantities: Sequence[str], rate
     sizes, results = np.array([int(n) for n in values]), np.stack(list(values.values()))
     conditions = ["none", f"dropout {rate:g}"]
     errors = results[..., 0].transpose(1, 2, 0)  # of [sizes, C, S, K]
-    style.draw_bands(error, sizes, dict(zip(conditions, errors, strict=True)))
-    style.log_scale(error, (1, 2, 5))
+    drawing.draw_bands(error, sizes, dict(zip(conditions, errors, strict=True)))
+    drawing.log_scale(error, (1, 2, 5))
     error.set(title="test error, %", ylabel="%")
     error.legend(handles=style.legend(conditions))
     changes = results[:, 1] - results[:, 0]

@@ -6,7 +6,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from dropout_jax.runs import style
+from dropout_jax.runs import drawing, style
 from experiments.shared.ensemble_scores import QUANTITIES, Values
 
 _MEANS = ("arithmetic", "geometric")
@@ -23,7 +23,7 @@ def plot_passes(sizes: Sequence[int], curves: dict[str, Values], n_groups: int) 
         for kind, values in curves.items():
             differences[kind][:, : values[quantity].shape[1]] = values[quantity] - scaled
         axes.axhline(0, color=style.GREY, lw=0.8, ls=":")
-        style.draw_bands(axes, np.array(sizes), differences)
+        drawing.draw_bands(axes, np.array(sizes), differences)
         axes.set(title=quantity, xscale="log")
         axes.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
         axes.minorticks_off()
@@ -43,7 +43,7 @@ def plot_gaps(gaps: dict[str, Values], n_seeds: int) -> Figure:
     figure = Figure(figsize=(8.4, 3.2), layout="constrained")
     grid = figure.subplots(1, len(gaps), sharey=True)
     for axes, (label, gap) in zip(grid, gaps.items(), strict=True):
-        style.draw_points(axes, _MEANS, [gap[f"to {mean}"] for mean in _MEANS])
+        drawing.draw_points(axes, _MEANS, [gap[f"to {mean}"] for mean in _MEANS])
         axes.set(title=label, yscale="log")
         axes.minorticks_off()
     grid[0].set_ylabel("total variation, mean over digits")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.shared import study
+from experiments.shared import judging
 
 Law = Callable[[np.random.Generator, int], np.ndarray]
 LAWS: dict[str, tuple[Law, float]] = {  # how to draw n numbers, and their true mean
@@ -35,10 +35,10 @@ def judge(prediction: str, claim: str, rows: list[dict[str, Any]], low: float) -
     def within(row: dict[str, Any]) -> bool:
         coverage, half = row["coverage"], 1.96 * row["standard_error"]
         interval = {"ci_low": coverage - half, "ci_high": coverage + half}
-        return study.placed(interval, low, 0.97) == "within"
+        return judging.placed(interval, low, 0.97) == "within"
 
     ends = [end(rows, key=lambda row: row["coverage"]) for end in (min, max)]
-    return study.judged(prediction, claim, all(map(within, rows)), ends)
+    return judging.judged(prediction, claim, all(map(within, rows)), ends)
 
 
 def table(rows: list[dict[str, Any]]) -> dict[int, tuple[float, float]]:

@@ -23,7 +23,7 @@ from dropout_jax.populations import checkpoints
 from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import recipes, study
+from experiments.shared import differences, recipes, study
 from experiments.shared.ensemble_scores import scores
 from experiments.shared.published import ROWS, SCRIPT, SCRIPT_RANGES, TABLES, Row
 
@@ -113,13 +113,13 @@ def train(name: str, seeds: list[int], rate: float, size: Size, data: Dataset) -
         passes_key = jax.random.key(PASSES_SEED, impl=study.PRNG)
         keys = jax.random.split(passes_key, (1, size.seeds))[:, np.array(seeds)]
         pass_errors = map_members(average_passes, (config.model,), (trained.params, keys), data)
-        passes = {"passes": study.percent(pass_errors)[0].tolist()}
-    errors = study.percent(trained.curve.test.error)[0]
+        passes = {"passes": differences.percent(pass_errors)[0].tolist()}
+    errors = differences.percent(trained.curve.test.error)[0]
     training_environment = environment(root)
     return {
         "errors": errors[:, -1].tolist(),
         "curve": errors.tolist(),
-        "curve_train": study.percent(trained.curve.train.error)[0].tolist(),
+        "curve_train": differences.percent(trained.curve.train.error)[0].tolist(),
         **passes,
         "made": [{k: training_environment[k] for k in ("versions", "machine")}] * len(seeds),
         "seconds": [round((perf_counter() - start) / len(seeds), 1)] * len(seeds),

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dropout_jax.runs import style
+from dropout_jax.runs import drawing, style
 
 _TITLES = {
     "entries": "Gini of |w|",
@@ -25,7 +25,7 @@ def plot_sweep(results: Results, rates: Sequence[float]) -> Figure:
     grid = figure.subplots(2, 2, sharex=True)
     error, *panels = grid.ravel()
     _draw(error, rates, results, {"sweep": "test", "validation": "validation"})
-    style.log_scale(error, _TICKS)
+    drawing.log_scale(error, _TICKS)
     error.set(title="error, %", xlim=(0, rates[-1]))
     for axes, (view, title) in zip(panels, _TITLES.items(), strict=True):
         names = [name for name in results if name.startswith(f"gini {view}")]
@@ -41,7 +41,7 @@ def plot_sweep(results: Results, rates: Sequence[float]) -> Figure:
 def _draw(axes: Axes, rates: Sequence[float], results: Results, labels: Mapping[str, str]) -> None:
     """The results that have a label as bands, and a legend."""
     shown = {label: results[name].T for name, label in labels.items()}
-    style.draw_bands(axes, np.array(rates), shown)
+    drawing.draw_bands(axes, np.array(rates), shown)
     axes.legend(handles=style.legend(list(labels.values())), loc="upper left")
 
 
@@ -80,9 +80,9 @@ def plot_width(
     widths, pixels = figure.subplots(1, 2)
     labels = {"fixed width": f"{kept} units", "width times keep": f"{kept} units kept on average"}
     _draw(widths, rates, results, labels)
-    style.log_scale(widths, _TICKS)
+    drawing.log_scale(widths, _TICKS)
     widths.set(xlabel="rate of both hidden layers", ylabel="test error, %", title="width")
-    style.draw_bands(pixels, np.array(pixel_rates), {"test": results["pixels"].T})
+    drawing.draw_bands(pixels, np.array(pixel_rates), {"test": results["pixels"].T})
     pixels.set(xlabel="rate of pixels, beside .5 of units", title="pixels", ylim=(0, None))
     n_seeds = results["pixels"].shape[1]
     figure.suptitle(f"Test error: mean and range over {n_seeds} seeds", size=10)

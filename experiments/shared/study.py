@@ -1,19 +1,14 @@
-"""What all studies share: the setting, and paired differences and claims about them."""
+"""What all studies share: the setting, the key, the data and how a strength is tuned."""
 
-import itertools
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
-from dropout_jax.analysis.paired import compare, interval
-from dropout_jax.analysis.statistics import is_negligible
-from dropout_jax.data import Array, Dataset, load_dataset, split
+from dropout_jax.data import Dataset, load_dataset, split
 from dropout_jax.populations.population import fit_population
 from dropout_jax.training.config import Config, Hparams
 
@@ -21,7 +16,6 @@ ROOT_SEED = 0
 PRNG = "threefry2x32"  # JAX's default, which an environment variable could change
 RESULTS = Path(__file__).parent.parent / "results"
 FIRST_TUNING_SEED = 1000  # the seeds compared stay below
-_DIRECTIONS = {"more uniform": "lower", "less uniform": "higher"}
 
 
 @dataclass(frozen=True)
@@ -87,119 +81,3 @@ def tune(
     trained = fit_population(config, candidates, seeds, root_key(), validation_split(data))
     loss, error = (np.asarray(metric)[..., -1].mean(axis=1) for metric in trained.curve.test)
     return candidates[int(np.nanargmin(loss))], loss, error
-
-
-def percent(fractions: jax.typing.ArrayLike) -> np.ndarray:
-    """Errors in percent, to four digits, so that rounding in float32 does not untie equal ones."""
-    return np.round(100 * np.asarray(fractions, np.float64), 4)
-
-
-def paired(
-    names: Sequence[str],
-    baseline: np.ndarray,
-    condition: np.ndarray,
-    margin: float | Sequence[float] = math.nan,
-) -> list[dict[str, Any]]:
-    """Condition minus baseline for quantities [S, K] of one family, on the same seeds.
-
-    A seed whose difference is not finite is left out of that quantity. The verdict is `higher` or
-    `lower`, with `negligibly` before it if the difference is shown to be within the margin (in the
-    units of the quantity; one number, or K); or else `negligible` or `undecided`.
-    """
-    counts = np.isfinite(baseline) & np.isfinite(condition)
-    rows = [row._asdict() for row in compare(baseline, condition, margin=margin, counts=counts)]
-    for row, (uniform, direction) in itertools.product(rows, _DIRECTIONS.items()):
-        row["verdict"] = row["verdict"].replace(uniform, direction)
-    return [{"quantity": name, **row} for name, row in zip(names, rows, strict=True)]
-
-
-def paired_conditions(
-    pairs: Sequence[tuple[str, str]],
-    names: Sequence[str],
-    values: Mapping[str, np.ndarray],
-    margin: float | Sequence[float] = math.nan,
-) -> list[dict[str, Any]]:
-    """`paired` for pairs (baseline, condition) of values [S, K]: all of them are one family."""
-    baseline, condition = (
-        np.concatenate([values[pair[i]] for pair in pairs], axis=1) for i in (0, 1)
-    )
-    margins = np.tile(np.broadcast_to(margin, len(names)), len(pairs)).tolist()
-    rows = paired(list(names) * len(pairs), baseline, condition, margins)
-    row_pairs = [pair for pair in pairs for _ in names]
-    return [{"baseline": b, "condition": c} | r for (b, c), r in zip(row_pairs, rows, strict=True)]
-
-
-def by_condition(
-    names: Iterable[str], measured: Mapping[str, Array]
-) -> dict[str, dict[str, np.ndarray]]:
-    """{condition: {quantity: [S, …]}} of what was measured of members, {quantity: [C, S, …]}."""
-    return {
-        name: {quantity: np.asarray(values[c]) for quantity, values in measured.items()}
-        for c, name in enumerate(names)
-    }
-
-
-def mean_and_sd(values: np.ndarray) -> dict[str, float]:
-    """Mean and standard deviation of values [S]."""
-    return {"mean": float(values.mean()), "sd": float(values.std(ddof=1))}
-
-
-def over_seeds(values: np.ndarray) -> dict[str, float]:
-    """Mean and 95 % interval of values [S]."""
-    low, high = interval(values)
-    return {"mean": float(np.mean(values)), "ci_low": low, "ci_high": high}
-
-
-def shown(row: Mapping[str, Any], *directions: str) -> bool:
-    """Whether the verdict of a comparison is one of `higher`, `lower` and `negligible`.
-
-    A difference that is both significant and negligible is both.
-    """
-    return any(
-        is_negligible(row["verdict"])
-        if direction == "negligible"
-        else row["verdict"].endswith(direction)
-        for direction in directions
-    )
-
-
-def judged(prediction: str, claim: str, held: bool, evidence: Any) -> dict[str, Any]:
-    """A prediction, or a part of one, and whether it held."""
-    return {"prediction": prediction, "claim": claim, "held": bool(held), "evidence": evidence}
-
-
-def judged_by_verdict(
-    prediction: str,
-    claim: str,
-    evidence: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-    *directions: str,
-) -> dict[str, Any]:
-    """A claim that holds if one of the directions is `shown` by a row, or by each of several.
-
-    A claim about no row does not hold.
-    """
-    rows = [evidence] if isinstance(evidence, Mapping) else evidence
-    held = bool(rows) and all(shown(row, *directions) for row in rows)
-    return judged(prediction, claim, held, evidence)
-
-
-def placed(row: Mapping[str, Any], low: float, high: float) -> str:
-    """Whether the interval of a row lies `within` [low, high] or `outside`, or is `undecided`."""
-    if low <= row["ci_low"] and row["ci_high"] <= high:
-        return "within"
-    return "outside" if row["ci_high"] < low or row["ci_low"] > high else "undecided"
-
-
-def judged_within(
-    prediction: str,
-    claim: str,
-    rows: Sequence[Mapping[str, Any]],
-    low: float = -np.inf,
-    high: float = np.inf,
-) -> dict[str, Any]:
-    """A claim that differences lie in [low, high]; it holds if all of their intervals do.
-
-    The evidence says whether each interval lies `within` or `outside`, or is `undecided`.
-    """
-    evidence = [{**row, "interval": placed(row, low, high)} for row in rows]
-    return judged(prediction, claim, all(e["interval"] == "within" for e in evidence), evidence)

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dropout_jax.runs.style import COLOURS, GREY, STYLE, log_scale
+from dropout_jax.runs.drawing import log_scale
+from dropout_jax.runs.style import COLOURS, GREY, STYLE
 from experiments.shared.theory_models import (
     COPIES,
     FACTOR_RATES,

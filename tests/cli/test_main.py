@@ -31,7 +31,7 @@ from dropout_jax.cli.main import run_command
 from dropout_jax.io import writers
 from dropout_jax.io.environment import versions
 from dropout_jax.populations import population
-from dropout_jax.runs import folder, run, wording, write
+from dropout_jax.runs import folder, run, views, wording, write
 from tests.undrawn import sketched, undrawn
 
 jax.devices()  # conftest's devices start before the command asks for one per core
@@ -246,7 +246,7 @@ def test_the_other_views_are_printed_if_they_are_asked_for(tmp_path, capsys):
     assert run_command([*TOY, "--all-views", "--out", str(tmp_path / "run")]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     for view in VIEWS:
-        name, of = wording.VIEWS[view]
+        name, of = views.VIEWS[view]
         assert re.search(rf"\d {name} \d", shown)
         assert f"{name.capitalize()}: {of}." in shown
     said = json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))["verdict"]

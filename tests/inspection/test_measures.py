@@ -30,8 +30,9 @@ from dropout_jax.cli.main import run_command
 from dropout_jax.inspection import measures, results, spread
 from dropout_jax.inspection.groups import compare_groups
 from dropout_jax.inspection.kernels import find_layers
+from dropout_jax.inspection.laws import references
 from dropout_jax.inspection.measures import inspect, inspect_params
-from dropout_jax.inspection.spread import VIEWS, measure, references
+from dropout_jax.inspection.spread import VIEWS, measure
 from dropout_jax.inspection.tensors import list_tensors
 from dropout_jax.io import figures
 from dropout_jax.runs import layers_page

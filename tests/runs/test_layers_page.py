@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.runs.layers_page import InitialLaw, LayersShown, Table, figures, page
-from dropout_jax.runs.style import short_names
 from dropout_jax.runs.svg import inline_svg
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -113,44 +112,6 @@ def test_long_names_are_cut_between_their_words():
     axes = figures(layers_shown())["depth"].axes[0]
     titles = [label.get_text() for label in axes.get_yticklabels()]
     assert titles == ["first.kernel", EVIL, "…2.attention.projection.kernel"]
-
-
-@pytest.mark.parametrize(
-    ("names", "labels"),
-    [
-        (
-            [
-                f"{part}.{b}.MultiHeadDotProductAttention_0.key.kernel"
-                for part in "ab"
-                for b in "01"
-            ],
-            ["a.0…key.kernel", "a.1…key.kernel", "b.0…key.kernel", "b.1…key.kernel"],
-        ),
-        (
-            [
-                f"Block_{b}.MultiHeadDotProductAttention_0.{part}.kernel"
-                for b in "01"
-                for part in ("key", "out")
-            ],
-            [
-                "Block_0…key.kernel",
-                "Block_0…out.kernel",
-                "Block_1…key.kernel",
-                "Block_1…out.kernel",
-            ],
-        ),
-        (
-            [f"transformer/h{b}/multi_head_attention/query_heads/w" for b in range(2)],
-            ["h0…query_heads/w", "h1…query_heads/w"],
-        ),
-        (
-            [f"{'x' * n}.{'y' * 30}.kernel" for n in (1, 2)] + [f"{'y' * 30}.kernel"],
-            ["x…kernel", "xx…kernel", "…kernel"],
-        ),
-    ],
-)
-def test_names_that_are_cut_alike_also_show_the_words_that_tell_them_apart(names, labels):
-    assert list(short_names(names).values()) == labels
 
 
 @pytest.mark.parametrize("compared", [True, False])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dropout_jax.analysis.uniformity import MEASURES, Profile
-from dropout_jax.runs import layers_page, page_panels, wording
+from dropout_jax.runs import layers_page, page_panels, views, wording
 from dropout_jax.runs.page import Contents, render
 from tests.runs.test_layers_page import layers_shown
 
@@ -153,7 +153,7 @@ def test_every_view_is_explained_and_has_one_name_for_readers(read):
     text = " ".join(read.text.split())
     assert wording.ADJUSTED in text
     for view in ("entries", "columns", "change"):
-        name, of = wording.VIEWS[view]
+        name, of = views.VIEWS[view]
         assert f"{name.capitalize()}: {of}." in text
         assert f"layer 1 {name} " in "".join(a.get("aria-label") or "" for _, a in read.tags)
         assert ("td", {"data-value": view}) in read.tags  # in the table that is saved

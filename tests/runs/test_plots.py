@@ -3,15 +3,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from dropout_jax.analysis.members import VIEWS
 from dropout_jax.analysis.statistics import VERDICTS
 from dropout_jax.analysis.uniformity import Profile
 from dropout_jax.io import figures
-from dropout_jax.runs import panels, plots, style, wording
+from dropout_jax.runs import panels, plots, style, views
 
 NAMES = ("none", "dropout", "l2")
 N_SEEDS = 5
@@ -216,11 +214,11 @@ def test_differences_show_every_interval_of_the_measure_and_fill_what_is_decided
         assert fill == (
             "white" if row["verdict"] == "undecided" else pale if negligible else colour
         )
-        assert labels[round(y)] == f"layer {row['layer']}   {wording.view_name(row['view'])}"
+        assert labels[round(y)] == f"layer {row['layer']}   {views.view_name(row['view'])}"
     assert axes.get_xlabel() == "difference in Gini from none"
     assert legend_of(axes) == ["dropout", "l2", "negligible", "undecided"]
     below: Any = axes.figure
-    assert below.get_supxlabel().splitlines() == wording.explain_views(VIEWS)
+    assert below.get_supxlabel().splitlines() == views.explain_views(VIEWS)
 
 
 def test_the_title_of_differences_says_how_many_seeds_each_is_of():
@@ -317,33 +315,6 @@ def test_legends_and_titles_of_any_conditions_fit_on_a_slide(names):
     assert (said in drawn[-1].get_suptitle()) == (names is SWEEP)
 
 
-@given(
-    st.lists(st.sampled_from(["none", "dropout", "dropout .5", "l2", "L2", "a", "b"]), unique=True)
-)
-def test_conditions_differ_in_colour_and_the_usual_ones_keep_theirs(names):
-    colours = {handle.get_label(): handle.get_color() for handle in style.legend(names)}
-    assert len(set(colours.values())) == len(names) or len(names) > len(style.COLOURS)
-    for c, (name, other) in enumerate((("none", ""), ("dropout", "dropout .5"), ("l2", "L2"))):
-        if (name in names) != (other in names):
-            assert colours[name if name in names else other] == style.COLOURS[c]
-
-
-def test_no_condition_of_a_long_sweep_has_the_colour_of_another():
-    colours = {h.get_label(): h.get_color() for h in style.legend([*SWEEP, "max-norm"])}
-    assert len(set(list(colours.values())[:11])) == 11
-    assert list(colours.values()).count(colours["none"]) == 1
-    assert list(colours.values()).count(colours["l2"]) == 1
-
-
-def test_a_rate_of_the_lecture_has_one_colour_in_every_sweep():
-    whole = style.condition_numbers(["none", "dropout 0.2", "dropout 0.5", "dropout 0.8", "l2"])
-    for name, c in whole.items():
-        assert style.condition_numbers(["none", name])[name] == c
-        assert (
-            style.condition_numbers(["none", name.replace("0.", ".")])[name.replace("0.", ".")] == c
-        )
-
-
 def test_the_lines_and_marks_of_all_figures_have_the_colours_of_the_legend():
     names = ["none", "dropout 0.2", "dropout 0.5", "l2"]
     colours = {handle.get_label(): handle.get_color() for handle in style.legend(names)}
@@ -361,26 +332,3 @@ def test_the_lines_and_marks_of_all_figures_have_the_colours_of_the_legend():
     rows = [row | {"condition": n, "ci_low": 0, "ci_high": 0, "verdict": ""} for n in names[1:]]
     marks: Any = plots.plot_differences(rows, "gini").axes[0].containers
     assert [mark.lines[0].get_color() for mark in marks] == list(colours.values())[1:]
-
-
-def labels_of_logarithmic_axis(bottom, top, height):
-    """The numbers within an axis, which do not overlap."""
-    figure = Figure(figsize=(3, height))
-    axes = figure.subplots()
-    axes.plot([bottom, top])
-    style.log_scale(axes, (1, 2, 5))
-    figure.draw_without_rendering()
-    seen = [t for t in axes.get_yticklabels() if bottom <= t.get_position()[1] <= top]
-    ends = [t.get_window_extent() for t in seen]
-    assert all(low.y1 <= high.y0 for low, high in pairwise(ends))
-    return [t.get_text() for t in seen]
-
-
-@pytest.mark.parametrize("height", [1, 1.5, 2, 3, 5])
-def test_labels_of_a_logarithmic_axis_do_not_overlap_and_1_is_among_them(height):
-    assert "1" in labels_of_logarithmic_axis(0.02, 20, height)
-
-
-@pytest.mark.parametrize("ends", [(1.42, 2.43), (2.2, 4.8), (0.31, 0.34)])
-def test_a_short_logarithmic_axis_has_two_numbers_or_more(ends):
-    assert len(labels_of_logarithmic_axis(*ends, height=2)) > 1
