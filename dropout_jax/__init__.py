@@ -8,11 +8,11 @@ modules are public, too; all others are private, and may change. The rooms, from
   io             readers that trust nothing, writers that are atomic
   data           data sets as four arrays
   networks       the MLP in Flax Linen and NNX, and a Dropout layer
-  training       one network: Config and Hparams, then batch, step, epoch, fit
-  populations    conditions × seeds: fit_population, its blocks, devices, memory and checkpoints
-  analysis       measures of uniformity, units, statistics, comparisons, theory
+  training       one network: Config and Hparams, then step, epoch and fit
+  populations    conditions × seeds trained together: fit_population
+  analysis       measures of uniformity, such as Gini; units, statistics, comparisons, theory
   inspection     files of any networks: tensors, kernels, measures
-  runs           a comparison as a folder: words, plots, page
+  runs           a comparison from start to finish: its answer in words, plots, page, folder
   cli            the commands, and all that prints
 """
 

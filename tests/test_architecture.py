@@ -179,6 +179,12 @@ def test_the_help_of_the_package_names_every_room():
     assert [name for name in ROOMS if f"\n  {name}" not in dropout_jax.__doc__] == []
 
 
+@pytest.mark.parametrize("name", sorted(ROOMS.keys() - set(MODULES)))
+def test_the_docstring_of_a_room_names_its_modules(name):
+    told = set(re.findall(r"`(\w+)`", ast.get_docstring(TREES[f"{name}.__init__"]) or ""))
+    assert {module.partition(".")[2] for module in MODULES if room(module) == name} <= told
+
+
 @pytest.mark.parametrize("module", BEFORE_JAX)
 def test_the_command_line_imports_jax_only_inside_functions(module):
     at_once = [node for node in TREES[module].body if isinstance(node, ast.Import | ast.ImportFrom)]

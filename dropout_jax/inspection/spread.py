@@ -1,4 +1,4 @@
-"""How evenly the weights of one kernel are spread, and references to set the numbers beside.
+"""How evenly the weights of one kernel are spread.
 
 A kernel is padded with zeros to one of a few sizes, as each size is compiled anew, which takes
 seconds. To save memory, two measures of all entries are computed at a time, and 64 units at a time.

@@ -1,4 +1,8 @@
 """The MLP in Flax Linen and in NNX, and a Dropout layer with a rate that may be traced.
 
-Public are `mlp`, `linen`, `nnx` and `protocol`, which says what other networks need.
+Public are `mlp`, `linen`, `nnx` and `protocol`.
+
+`mlp` is the network under study. `linen` has a Dropout layer for Linen, `nnx` the MLP and Dropout
+for NNX. `protocol` says what any other network needs, and `calls` calls it. `kernel_names` infers
+from its name whether a parameter is a kernel.
 """
