@@ -1,15 +1,16 @@
 """dropout_jax: does dropout really spread a network's weights?
 
 The public names are here: `from dropout_jax import MLP, Config, Hparams, fit_population`. Importing
-the package costs nothing; JAX is loaded with the first name. A room's docstring says which of its
-modules are public, too; all others are private, and may change. The rooms, from the bottom up::
+the package costs nothing; JAX is loaded with the first name. The rooms below are folders or single
+files. `noise` and `data` are public, too; the docstring of another room says which of its modules
+are. All others are private, and may change. From the bottom up::
 
   noise          masks; dropout, Gaussian dropout and DropConnect as pure functions of a key
   io             readers that trust nothing, writers that are atomic
   data           data sets as four arrays
   networks       the MLP in Flax Linen and NNX, and a Dropout layer
   training       one network: Config and Hparams, then step, epoch and fit
-  populations    conditions × seeds trained together: fit_population
+  populations    members (conditions × seeds) trained together: fit_population
   analysis       measures of uniformity, such as Gini; units, statistics, comparisons, theory
   inspection     files of any networks: tensors, kernels, measures
   runs           a comparison from start to finish: its answer in words, plots, page, folder

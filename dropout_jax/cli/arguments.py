@@ -85,7 +85,9 @@ class Compare(Training):
     """probability of dropping a hidden unit; or one for the inputs of each layer, pixels first"""
     pixels: Annotated[float | None, _by_default("0", "FLOAT")] = None
     """probability of dropping a pixel; give it with a single --rates value or with --sweep"""
-    sweep: Annotated[tuple[float, ...] | None, _by_default("none", "[FLOAT [FLOAT ...]]")] = None
+    sweep: Annotated[tuple[float, ...] | None, _by_default("no sweep", "[FLOAT [FLOAT ...]]")] = (
+        None
+    )
     """rates for all hidden layers, a condition each, in place of `dropout`; `none` and `l2` stay"""
     weight_decay: float = 1e-3
     """µ of the penalty ½ µ Σ w² of l2; the default is a third of 0.003, which a study tuned"""
@@ -105,9 +107,9 @@ class Train(Training):
         tyro.conf.UseAppendAction,
         tyro.conf.arg(metavar="NAME [KEY=VALUE …]"),
     ] = ()
-    """a condition, such as `half rates=0,0.5,0.5 weight_decay=1e-4`; repeat the option for each"""
+    """a condition, such as `half rates=0,0.5,0.5 weight_decay=1e-4`; once for each"""
     conditions: Annotated[Path | None, _by_default("none", "PATH")] = None
-    """TOML file with a table for each condition, in place of --condition"""
+    """TOML file with a table for each condition, in place of --condition; one of the two is needed"""
 
 
 @dataclass(frozen=True)

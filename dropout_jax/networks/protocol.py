@@ -18,8 +18,8 @@ class Network(Protocol):
     attributes are. A pass is stochastic if and only if it is given a key and rates.
 
     Parameters with two axes or more are kernels if their names say so (`kernel_names`):
-    `kernel` or `w`, read as [in, out], or `weight`, read as [out, in]. Weight decay acts on them,
-    and comparisons measure them.
+    `kernel` or `w`, read as [in, out], or `weight`, read as [out, in]. Weight decay acts on all of
+    these; comparisons measure those that are no embeddings.
 
     Parameters may hold other collections of Flax beside `params`, such as `batch_stats`. A pass of
     training then changes them: it is given their names as `mutable`, and returns outputs and their

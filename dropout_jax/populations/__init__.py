@@ -3,7 +3,7 @@
 Public are `population`, `members`, `moment`, `devices` and `checkpoints`.
 
 `population` has `fit_population`, which trains waves of members, epoch by epoch. `members` makes
-their keys. A wave is `blocks`, one on each of the `devices`, of a size that `memory` allows. A
-callback is told a `moment`. `checkpoints` keep a training, `resuming` goes on with it, and `store`
-holds what is trained. `processes` train together.
+their keys. `blocks` trains a wave, a block of members on each of the `devices`, of a size that
+`memory` allows. A callback is told a `moment`. `checkpoints` keep a training, `resuming` goes on
+with it, and `store` holds what is trained. `processes` lets several processes train together.
 """

@@ -146,10 +146,10 @@ def learning_point(config: Config, params: Params, data: Dataset) -> Curve:
 def fit(
     config: Config, hparams: Hparams, key: jax.Array, data: Dataset
 ) -> tuple[TrainState, Curve]:
-    """Train one member from the first epoch to the last: its state, and its metrics [E].
+    """Train one network alone from the first epoch to the last: its state, and its metrics [E].
 
     `key` is the member's, `fold_in(root, seed)` in a population; it is consumed. The metrics are
-    measured after every epoch.
+    measured after every epoch. Populations do not call it: there `populations.blocks` trains.
 
     Raises:
       TypeError: if `key` is not a typed key, `hparams` no `Hparams`, `data` no `Dataset`, or rates
