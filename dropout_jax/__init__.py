@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from dropout_jax.runs.run import compare
     from dropout_jax.runs.saved import load_run
     from dropout_jax.training.config import Config, Hparams
-    from dropout_jax.training.epochs import evaluate, fit
+    from dropout_jax.training.epochs import fit
+    from dropout_jax.training.evaluation import evaluate
 
 __all__ = [
     "MLP",
@@ -80,7 +81,8 @@ _HOMES = {
     "networks.mlp": ("MLP",),
     "networks.linen": ("Dropout",),
     "training.config": ("Config", "Hparams"),
-    "training.epochs": ("evaluate", "fit"),
+    "training.epochs": ("fit",),
+    "training.evaluation": ("evaluate",),
     "populations.population": ("Population", "fit_population"),
     "analysis.uniformity": ("gini",),
     "analysis.views": ("ginis",),

@@ -1,4 +1,4 @@
-"""Data sets as four arrays, from packages, IDX files or an .npz.
+"""Data sets as four arrays, from packages, OpenML, IDX files or an .npz.
 
 What is no data set is refused here, in one line. Shapes: n examples, D inputs.
 """
@@ -54,8 +54,9 @@ def load_dataset(name: str | Path, data_dir: str | Path | None = None) -> Datase
     (`io.readers.MAX_BYTES`).
 
     Raises:
-      ValueError: if the name is unknown, a file is missing, truncated, malformed or too large, an
-        input is not finite, or the labels are not the classes 0 … K - 1.
+      ValueError: if the name is unknown, or the data cannot be fetched. Also if a file is missing,
+        truncated, malformed or too large, an input is not finite, or the labels are not the classes
+        0 … K - 1.
 
     Example:
       >>> data = load_dataset("digits")
@@ -149,7 +150,7 @@ def _fetch_openml(name: str) -> Dataset:
     except Exception as error:  # of the network, of the server, of the cache on disk
         raise ValueError(
             f"{name}: could not be fetched from OpenML ({readers.one_line(error)}); "
-            "download its four IDX files and give their folder as --data-dir"
+            "download its four IDX files and give their folder as data_dir or --data-dir"
         ) from error
     x, y = _as_examples(x / 255, y.astype(np.int32), name)
     return Dataset(x[:60_000], y[:60_000], x[60_000:], y[60_000:])
@@ -179,5 +180,5 @@ def _idx_file(folder: Path, stem: str) -> Path:
     candidates = [folder / (n + suffix) for n in names for suffix in (".gz", "")]
     path = next((p for p in candidates if p.is_file()), None)
     if path is None:
-        raise ValueError(f"data-dir must hold {names[0]} or {names[0]}.gz, got {folder} without it")
+        raise ValueError(f"data_dir must hold {names[0]} or {names[0]}.gz, got {folder} without it")
     return path

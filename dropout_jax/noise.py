@@ -73,8 +73,8 @@ def as_typed_key(key: jax.Array) -> jax.Array:
       >>> print(as_typed_key(jax.random.PRNGKey(3)) == jax.random.key(3))
       True
     """
-    is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    return key if is_typed else jax.random.wrap_key_data(key)
+    is_legacy = getattr(key, "dtype", None) == jnp.uint32
+    return jax.random.wrap_key_data(key) if is_legacy else key
 
 
 def _check_arguments(key: jax.Array, rate: ArrayLike, x: jax.Array | None = None) -> None:
@@ -225,8 +225,8 @@ def dropout(
 
 
 def _scale(x: jax.Array, factor: jax.Array) -> jax.Array:
-    """The product in the type of x, computed in a wide one."""
-    return (x.astype(_compute_dtype(x)) * factor.astype(_compute_dtype(x))).astype(x.dtype)
+    """The product in the type of x, computed in that of the factor, which is wide."""
+    return (x.astype(factor.dtype) * factor).astype(x.dtype)
 
 
 def gaussian_dropout(key: jax.Array, x: ArrayLike, rate: ArrayLike) -> jax.Array:
@@ -246,7 +246,7 @@ def gaussian_dropout(key: jax.Array, x: ArrayLike, rate: ArrayLike) -> jax.Array
     variance = rate * _inverse_keep(rate)
     # The slope of sqrt is infinite at 0, so sqrt is not evaluated there.
     deviation = jnp.where(variance == 0, 0, jnp.sqrt(jnp.where(variance == 0, 1, variance)))
-    noise = 1 + deviation * jax.random.normal(key, x.shape, dtype=jnp.float32)
+    noise = 1 + deviation * jax.random.normal(key, x.shape, rate.dtype)
     return _scale(jnp.where(rate == 1, 0, x), noise)
 
 

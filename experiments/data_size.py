@@ -54,7 +54,7 @@ from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.devices import map_members
 from dropout_jax.training.config import Config, Hparams
-from dropout_jax.training.epochs import evaluate
+from dropout_jax.training.evaluation import evaluate
 from dropout_jax.training.step import TrainState
 from experiments.shared import command, differences, judging, record, study
 from experiments.shared.data_size_figures import plot_sizes

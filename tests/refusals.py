@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dropout_jax.populations import population
-from dropout_jax.training import epochs
+from dropout_jax.training import epochs, evaluation
 
 # Made in the tests: a process that imports this may have yet to say what devices it has.
 ADVICE = r"; make one with jax\.random\.key\(seed\), or .*wrap_key_data"
@@ -68,7 +68,11 @@ def is_let_in(function, *args, **kwargs):
         raise ReachedError
 
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((epochs, "_fit"), (epochs, "_evaluate"), (population, "make_store")):
+        for module, name in (
+            (epochs, "_fit"),
+            (evaluation, "_evaluate"),
+            (population, "make_store"),
+        ):
             patch.setattr(module, name, reached)
         try:
             assert outcome(function, *args, **kwargs) is None, "it did not end at the gate"

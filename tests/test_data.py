@@ -176,11 +176,11 @@ def test_an_unknown_name_is_refused_with_those_that_are_known(name):
 def test_missing_files_are_refused_by_name(tmp_path):
     with refused(r"^dataset must be an existing .npz file, got nowhere\.npz$"):
         load_dataset("nowhere.npz")
-    with refused(r"^data-dir must hold train-images-idx3-ubyte or .*\.gz, got .* without it$"):
+    with refused(r"^data_dir must hold train-images-idx3-ubyte or .*\.gz, got .* without it$"):
         load_dataset("mnist", tmp_path)
     write_idx(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
-    with refused("^data-dir must hold t10k-labels-idx1-ubyte"):
+    with refused("^data_dir must hold t10k-labels-idx1-ubyte"):
         load_dataset("mnist", tmp_path)
 
 

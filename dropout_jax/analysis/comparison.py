@@ -30,7 +30,7 @@ def did_not_diverge(population: Population) -> np.ndarray:
     times its size.
 
     Example:
-      >>> from dropout_jax.training.epochs import Curve, Metrics
+      >>> from dropout_jax.training.evaluation import Curve, Metrics
       >>> losses = np.array([[[2.3, 0.5], [2.3, np.nan]]])  # condition, seeds, points of the curve
       >>> curve = Curve(Metrics(losses, None), Metrics(losses, None))
       >>> print(did_not_diverge(Population({}, {}, np.arange(2), curve)))
@@ -118,7 +118,7 @@ def summarise(
       kernels: the names of the layers' kernels, for a network other than an MLP.
 
     Example:
-      >>> from dropout_jax.training.epochs import Curve, Metrics
+      >>> from dropout_jax.training.evaluation import Curve, Metrics
       >>> metrics = Metrics(np.ones((1, 3, 2)), np.full((1, 3, 2), 0.5))  # a condition, three seeds
       >>> population = Population({}, {}, np.arange(2), Curve(metrics, metrics))
       >>> found = summarise({"none": Hparams()}, range(3), population, Measured({}, {}, []), (9, 9))

@@ -115,7 +115,7 @@ def tidy(
     Those of whole networks come first, with an empty layer and view; `epochs` if one stopped early.
 
     Example:
-      >>> from dropout_jax.training.epochs import Curve, Metrics
+      >>> from dropout_jax.training.evaluation import Curve, Metrics
       >>> metrics = Metrics(np.ones((1, 1, 2)), np.zeros((1, 1, 2)))  # a condition, a seed
       >>> population = Population({}, {}, np.arange(2), Curve(metrics, metrics))
       >>> print(*next(tidy(["none"], [7], population, Measured({}, {}, []))))

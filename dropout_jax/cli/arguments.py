@@ -109,7 +109,7 @@ class Train(Training):
     ] = ()
     """a condition, such as `half rates=0,0.5,0.5 weight_decay=1e-4`; once for each"""
     conditions: Annotated[Path | None, _by_default("none", "PATH")] = None
-    """TOML file with a table for each condition, in place of --condition; one of the two is needed"""
+    """TOML file with a table for each condition; it or --condition is needed"""
 
 
 @dataclass(frozen=True)

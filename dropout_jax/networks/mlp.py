@@ -88,7 +88,8 @@ class MLP(nn.Module):
           ValueError: if the widths are not positive integers, x has another number of inputs than
             the parameters, only one of `key` and `rates` is given, or `rates` has another length
             than L or a concrete value outside [0, 1].
-          TypeError: if `key` is not a typed key, or x not an array of numbers.
+          TypeError: if `key` is not a typed key, rates are not real numbers, or x is not an array
+            of numbers, which must be floating-point if they are dropped.
         """
         check_features(self.features)
         x = jnp.asarray(x)
@@ -200,8 +201,8 @@ def layers(params: Params) -> list[dict[str, jax.Array]]:
     """
     try:
         tree = params["params"]
-        return [tree[f"layer_{l}"] for l in range(len(tree))]
-    except (KeyError, TypeError):
+        return [tree[f"layer_{l}"] for l in range(max(1, len(tree)))]
+    except (KeyError, TypeError, IndexError):
         tree = params.get("params", params) if isinstance(params, dict) else params
         shown = sorted(map(str, tree)) if isinstance(tree, dict) else type(tree).__name__
         raise ValueError(

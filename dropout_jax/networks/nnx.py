@@ -1,4 +1,7 @@
-"""The multilayer perceptron and dropout for Flax NNX, and conversions from and to Linen."""
+"""The multilayer perceptron and dropout for Flax NNX, and conversions from and to Linen.
+
+Shapes: B batch, D inputs, U units of the last layer.
+"""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -12,7 +15,7 @@ from jax.typing import ArrayLike
 
 from dropout_jax.networks import mlp
 from dropout_jax.networks.mlp import Noise, Params, layers
-from dropout_jax.noise import as_typed_key, dropout, never_drops
+from dropout_jax.noise import as_typed_key, drop_connect, dropout, never_drops
 
 
 class MLP(nnx.Module):
@@ -41,8 +44,16 @@ class MLP(nnx.Module):
         kernel_init: Callable[..., jax.Array] = mlp.MLP.kernel_init,
         noise: Noise = dropout,
     ) -> None:
-        """Make fresh layers of these widths; each draws two keys, for kernel and bias."""
+        """Make fresh layers of these widths; each draws two keys, for kernel and bias.
+
+        Raises:
+          ValueError: if a width is not positive, or `noise` is `drop_connect`, which acts on
+            kernels.
+        """
         widths = (n_inputs, *features)
+        mlp.check_features(widths)
+        if noise is drop_connect:
+            raise ValueError("noise must act on inputs, as dropout does, got drop_connect")
         self.layers = nnx.List(
             [nnx.Linear(i, o, kernel_init=kernel_init, rngs=rngs) for i, o in pairwise(widths)]
         )
@@ -88,7 +99,7 @@ class Dropout(nnx.Dropout):
             stream that the module was made with.
 
         Raises:
-          TypeError: if `rngs` is none of these.
+          TypeError: if `rngs` is none of these, or inputs that are dropped are not floating-point.
           ValueError: if nothing says whether to drop, there is no key, or a concrete rate lies
             outside [0, 1].
         """

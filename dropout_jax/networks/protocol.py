@@ -22,8 +22,8 @@ class Network(Protocol):
     these; comparisons measure those that are no embeddings.
 
     Parameters may hold other collections of Flax beside `params`, such as `batch_stats`. A pass of
-    training then changes them: it is given their names as `mutable`, and returns outputs and their
-    new values, as `apply` of a Linen module does.
+    training then changes them. It is given their names as `mutable`, and returns outputs and new
+    values, as `apply` of a Linen module does.
 
     Example:
       >>> import flax.linen as nn

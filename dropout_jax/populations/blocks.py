@@ -20,7 +20,8 @@ from dropout_jax.networks.protocol import Params
 from dropout_jax.populations.devices import map_over_devices, shard_members
 from dropout_jax.populations.processes import fetch
 from dropout_jax.training.config import Config, Hparams
-from dropout_jax.training.epochs import Curve, learning_point, train_epoch
+from dropout_jax.training.epochs import train_epoch
+from dropout_jax.training.evaluation import Curve, learning_point
 from dropout_jax.training.step import TrainState, init
 
 
@@ -74,18 +75,17 @@ def train_blocks(
         trained, _ = train_epoch(config, hparams, state, data.x_train, data.y_train)
         if stopped is None:
             return trained
-        keys = {"shuffle_key": None, "dropout_key": None}  # which never change
-        kept = jax.tree.map(
-            partial(jnp.where, stopped), state._replace(**keys), trained._replace(**keys)
-        )
-        return kept._replace(shuffle_key=trained.shuffle_key, dropout_key=trained.dropout_key)
+        # Not the keys: they never change, and a choice between two would consume them.
+        before, now = ((s.params, s.opt_state, s.step) for s in (state, trained))
+        params, opt_state, step = jax.tree.map(partial(jnp.where, stopped), before, now)
+        return trained._replace(params=params, opt_state=opt_state, step=step)
 
     return map_over_devices(mesh, one, (hparams, state, stopped), data)
 
 
 @partial(jax.jit, static_argnames=("config", "mesh"))
 def _evaluate_blocks(config: Config, mesh: Mesh, params: Params, data: Dataset) -> Curve:
-    """`training.epochs.learning_point` of params [D·M, …]: metrics [D·M]."""
+    """`training.evaluation.learning_point` of params [D·M, …]: metrics [D·M]."""
     return map_over_devices(mesh, partial(learning_point, config), (params,), data)
 
 

@@ -48,6 +48,20 @@ class Checkpoints(NamedTuple):
       saved: all that `save` was given in an earlier run of the same arguments, in order. Only
         shapes are compared: the caller has to see that the arguments are the same.
       seconds: the time between two saves, at least.
+
+    Example:
+      >>> import tempfile
+      >>> from functools import partial
+      >>> from dropout_jax import MLP, Config, Hparams, fit_population, load_dataset
+      >>> config, data = Config(MLP((4, 10)), epochs=2), load_dataset("digits")
+      >>> def train(folder):  # from the start, or from the last checkpoint
+      ...     kept = Checkpoints(partial(save, folder), load(folder), seconds=0)
+      ...     key = jax.random.key(0)
+      ...     return fit_population(config, [Hparams()], 1, key, data, checkpoints=kept)
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     trained, again = train(Path(folder, "way")), train(Path(folder, "way"))
+      >>> print(np.array_equal(trained.curve.test.loss, again.curve.test.loss))
+      True
     """
 
     save: Callable[[Saved], None]

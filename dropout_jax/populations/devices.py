@@ -22,7 +22,7 @@ def device_mesh(devices: Sequence[Device] | None = None, n_blocks: int | None = 
 
     A single process takes at most `n_blocks` of them; of several processes each has to take part.
     """
-    devices = list(devices or jax.devices())
+    devices = list(jax.devices() if devices is None else devices)
     if jax.process_count() == 1:
         devices = devices[:n_blocks]
     return Mesh(np.array(devices), ("members",))

@@ -11,9 +11,9 @@ from jax.sharding import Mesh
 from dropout_jax.networks.calls import param_shapes
 from dropout_jax.populations.devices import Device, device_mesh
 from dropout_jax.training.config import Config
-from dropout_jax.training.epochs import EVALUATION_BATCH
+from dropout_jax.training.evaluation import EVALUATION_BATCH
 
-_BLOCK = 32  # members that keep an accelerator busy, of 256 units a layer
+_BLOCK = 32  # on an accelerator: a guess, not measured
 
 
 def n_parameters(config: Config, inputs: int | tuple[int, ...]) -> int:
@@ -31,10 +31,11 @@ def member_bytes(config: Config, inputs: int | tuple[int, ...]) -> int:
     """The bytes of device memory that a member in training takes beyond the shared data.
 
     It is an upper bound for optimizers with one moment, such as `sgd`. It counts the parameters
-    four times (with momentum, gradient and update), and the larger of two: three times the inputs
-    and the outputs of products and convolutions for a batch in training, or twice these outputs for
-    all examples that are evaluated at once. The factors were measured, for an MLP, a convolutional
-    network and a transformer, by the memory that XLA says a further member takes.
+    four times, with momentum, gradient and update. To these it adds the larger of two numbers. In
+    training it is three times the inputs, and outputs of products and convolutions, of a batch. In
+    evaluation it is twice these outputs, of all examples that are evaluated at once. The factors
+    were measured, for an MLP, a convolutional network and a transformer, by the memory that XLA
+    says a further member takes.
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
@@ -99,7 +100,8 @@ def block_size(
     """The members that a device trains at once: 1 on a CPU, 32 on an accelerator, or what fits.
 
     XLA's CPU backend runs a batched product as a loop of small ones, so a wider block only costs
-    cache. An accelerator takes about as long for a few members as for a block.
+    cache. An accelerator should take about as long for a few members as for a block, which was not
+    measured.
 
     The last bits of a member depend on the block of an accelerator. So the block does not depend on
     the number of members: a population can grow without changing its earlier members.
@@ -108,15 +110,13 @@ def block_size(
       memory: bytes that members may take on a device, beside the data; by default .8 of its own.
 
     Raises:
-      ValueError: if `memory` does not hold one member, or there is no device.
+      ValueError: if `memory` does not hold one member.
 
     Example:
       >>> from dropout_jax.networks.mlp import MLP
       >>> print(block_size(Config(MLP((8, 10))), 64, jax.devices("cpu")))
       1
     """
-    if not devices:
-        raise ValueError("devices must hold at least one, got none")
     on_cpu = devices[0].platform == "cpu"
     if on_cpu and memory is None:
         return 1  # at once: to know what a member needs, its network is traced

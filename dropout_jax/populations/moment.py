@@ -12,7 +12,7 @@ import numpy as np
 from dropout_jax.networks.protocol import Params
 from dropout_jax.populations.blocks import Flight
 from dropout_jax.populations.processes import fetch
-from dropout_jax.training.epochs import Curve
+from dropout_jax.training.evaluation import Curve
 
 
 class Moment(NamedTuple):

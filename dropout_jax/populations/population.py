@@ -27,7 +27,7 @@ from dropout_jax.populations.resuming import Kept
 from dropout_jax.populations.store import Allocate, Trained, make_store, map_arrays, write_rows
 from dropout_jax.training.checks import check_training
 from dropout_jax.training.config import Config, Hparams
-from dropout_jax.training.epochs import Curve
+from dropout_jax.training.evaluation import Curve
 
 # threefry4x32 is not among them: XLA's CPU backend does not come to an end with its chained splits.
 _COUNTER_BASED = ("threefry2x32", "philox2x32", "philox4x32")
@@ -91,12 +91,13 @@ def fit_population(
       data: put once on every device and shared by the members there.
       devices: all by default, those of other processes too. Each process makes the same call and
         gets the whole population.
-      block: members that a device trains at once; by default `memory.block_size`.
+      block: members that a device trains at once; by default 1 on a CPU, and on an accelerator 32
+        or what fits.
       memory: bytes that members may take on a device, beside the data, if `block` is not given.
       allocate: makes the arrays that hold the trained members, from a shape and a dtype. Arrays
         mapped to files hold a population that is larger than memory.
       checkpoints: how to save the population on its way, and what to resume from. A resumed run
-        ends with the bits of a run that never stopped.
+        ends with the bits of a run that never stopped; on an accelerator this was not tried.
       callback: called after every epoch of a wave with a `moment.Moment`: parameters, curve, how
         much is done. It may return which members of the wave to stop for good, a bool each: they
         keep their parameters, and their curves stay flat. Of several processes, the first decides.
@@ -104,11 +105,12 @@ def fit_population(
     Raises:
       TypeError: for a legacy key, conditions that are no `Hparams`, rates that are not real, data
         that are no `Dataset`, or a callback that is no function.
-      ValueError: for no seed or a repeated one, conditions that `stack_conditions` refuses, data
-        that cannot be trained on, a network or an optimizer that does not take the conditions
-        (`checks.check_training`), block or memory for less than one member, a checkpoint of members
-        of other shapes, a key of another generator, or a callback that returns anything but None or
-        a bool for each member of the wave.
+      ValueError: for no seed or a repeated one, or conditions that `stack_conditions` refuses. For
+        data that cannot be trained on, or a network or an optimizer that does not take the
+        conditions. For no device, or a block or memory for less than one member. For a checkpoint
+        of members of other shapes, or a key of another generator. For a callback that returns
+        anything but None or a bool for each member of the wave.
+      OSError: if a checkpoint cannot be saved.
       Interrupted: on Ctrl-C, with the seeds completed so far.
 
     Example:
@@ -123,7 +125,9 @@ def fit_population(
     """
     if not callable(callback):
         raise TypeError(f"callback must be a function of a Moment, got {callback!r:.80}")
-    seeds, devices = as_seeds(seeds), list(devices or jax.devices())
+    seeds, devices = as_seeds(seeds), list(jax.devices() if devices is None else devices)
+    if not devices:
+        raise ValueError("devices must hold at least one, got none")
     _check_population_key(key, len(devices))
     stacked = stack_conditions(conditions, len(config.model.features))
     check_training(config, data, conditions[0])
@@ -148,14 +152,20 @@ def fit_population(
             write_rows(store, trained, wave.first, wave.last)
             kept.n_done, flight = wave.last, None  # both at once, for an interruption
     except KeyboardInterrupt:
-        kept.save(flight)
         n_seeds = kept.n_done // len(conditions)
-        raise Interrupted(_population(config, store, n_seeds) if n_seeds else None) from None
+        interrupted = Interrupted(_population(config, store, n_seeds) if n_seeds else None)
+        try:
+            kept.save(flight)
+        except OSError as error:
+            if n_seeds:  # which are not lost with the disk
+                raise interrupted from error
+            raise
+        raise interrupted from None
     return _population(config, store, len(seeds))
 
 
 class _Wave(NamedTuple):
-    """Members that are trained together: their numbers, conditions and seeds [N]."""
+    """Members that are trained together: the number of the first, conditions and seeds [n]."""
 
     first: int
     conditions: np.ndarray

@@ -1,8 +1,8 @@
 """Several processes, each with its own devices, that train one population together.
 
 All processes run the same program on the same arguments and data. Between two epochs they exchange
-metrics and whether to save; training itself communicates nothing. In a single process every
-function here is the identity, or nearly.
+metrics, which members stop, and whether to save; training itself communicates nothing. In a single
+process all but `connect` do nothing, or nearly.
 
 JAX neither encrypts messages nor checks who joins, so use a private network. Messages are JSON and
 numbers; no code in them is ever run.

@@ -17,7 +17,9 @@ from dropout_jax.populations.devices import shard_members
 from dropout_jax.populations.processes import anywhere, fetch
 from dropout_jax.populations.store import Trained, rows
 from dropout_jax.training.config import Config, Hparams
-from dropout_jax.training.epochs import Curve, Metrics
+from dropout_jax.training.evaluation import Curve, Metrics
+
+_OTHER = "the checkpoints are incomplete, or of another population"
 
 
 def _is_key(leaf: Any) -> bool:
@@ -52,7 +54,7 @@ def restore(store: Trained, saved: Sequence[Saved]) -> int:
             last = one.first + len(one.done[-1])  # the last leaf is a metric [n, P]
             arrays = [a for a in jax.tree.leaves(rows(store, one.first, last)) if a.size]
             if one.first > n_done or [a.shape for a in arrays] != [a.shape for a in one.done]:
-                raise ValueError("the checkpoints are incomplete, or of another population")
+                raise ValueError(_OTHER)
             jax.tree.map(np.copyto, arrays, one.done)
             n_done = max(n_done, last)
     return n_done
@@ -96,14 +98,14 @@ def unpack(
         for leaf in jax.tree.leaves((state, state.params))
     ]
     if [leaf.shape for leaf in last.flight[: len(like)]] != [leaf.shape for leaf in like]:
-        raise ValueError("the checkpoints are incomplete, or of another population")
-    metrics = Metrics(state.step, state.step)
+        raise ValueError(_OTHER)
+    metrics = Metrics(state.step, state.step)  # any leaf: only the structure counts
     flight = Flight(0, state, state.params, Curve(metrics, metrics), state.step)
     leaves, structure = jax.tree.flatten(flight._replace(epoch=()))
     impl = jax.random.key_impl(keys)
     flight = structure.unflatten(
-        jax.random.wrap_key_data(jnp.asarray(leaf), impl=impl) if _is_key(like) else leaf
-        for like, leaf in zip(leaves, last.flight, strict=True)
+        jax.random.wrap_key_data(jnp.asarray(array), impl=impl) if _is_key(leaf) else array
+        for leaf, array in zip(leaves, last.flight, strict=True)
     )
     return flight._replace(epoch=last.epoch, state=shard_members(mesh, flight.state))
 

@@ -15,7 +15,7 @@ from dropout_jax.networks.calls import param_shapes
 from dropout_jax.networks.protocol import Params
 from dropout_jax.populations.blocks import curve_epochs
 from dropout_jax.training.config import Config
-from dropout_jax.training.epochs import Curve, Metrics
+from dropout_jax.training.evaluation import Curve, Metrics
 
 _Map = Callable[[np.ndarray], Any]
 Allocate = Callable[[tuple[int, ...], np.dtype], np.ndarray]  # of a shape and a dtype

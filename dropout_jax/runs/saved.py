@@ -21,7 +21,7 @@ from dropout_jax.runs.folder import read_records
 from dropout_jax.runs.run import Run
 from dropout_jax.runs.wording import of_mlp
 from dropout_jax.training.config import Config, Hparams
-from dropout_jax.training.epochs import Curve, Metrics
+from dropout_jax.training.evaluation import Curve, Metrics
 
 _Tensors = dict[str, np.ndarray]
 _Values = dict[int, dict[str, dict[str, Any]]]  # {layer: {view: {measure: [C, S]}}}

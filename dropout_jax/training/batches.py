@@ -10,19 +10,13 @@ import jax.numpy as jnp
 def batch_indices(key: jax.Array, n: int, batch_size: int) -> jax.Array:
     """The batches of one epoch [n // batch_size, batch_size]: a random permutation of 0 … n - 1.
 
-    Examples that do not fill a batch are left out of the epoch. The key is consumed.
-
-    Raises:
-      ValueError: if `batch_size` is not positive, or n negative or larger than 2^24.
+    Examples that do not fill a batch are left out of the epoch. n is at most 2^24, as
+    `checks.check_training` asks. The key is consumed.
 
     Example:
       >>> print(sorted(batch_indices(jax.random.key(0), 6, 2).ravel().tolist()))
       [0, 1, 2, 3, 4, 5]
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    if not 0 <= n <= 2**24:
-        raise ValueError(f"n must lie in 0 … 2^24, got {n}")
     n_batches = n // batch_size
     return _permutation(key, n)[: n_batches * batch_size].reshape(n_batches, batch_size)
 

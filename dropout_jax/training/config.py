@@ -1,4 +1,7 @@
-"""The settings of a training: `Config` is static, `Hparams` are arrays that vmap runs over."""
+"""The settings of a training: `Config` is static, `Hparams` are arrays that vmap runs over.
+
+Shapes: L layers, K outputs.
+"""
 
 import reprlib
 from collections.abc import Callable, Sequence

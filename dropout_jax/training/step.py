@@ -88,8 +88,8 @@ def _batch_loss(
 def clip_columns(kernel: jax.Array, max_norm: float | Array) -> jax.Array:
     """A kernel [D, U] with every column scaled down to Euclidean norm `max_norm`, if it is longer.
 
-    A column whose norm overflows, in float32 beyond some 10¹⁹, becomes 0, or NaN if `max_norm` is
-    infinite.
+    A column whose norm overflows, in float32 beyond some 10¹⁹, may become 0, or NaN if `max_norm`
+    is infinite.
 
     Example:
       >>> print(clip_columns(jnp.array([[3.0, 0.3], [4.0, 0.4]]), 1.0).round(2))

@@ -15,7 +15,7 @@ from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import Params, layers
 from dropout_jax.training.batches import batch_indices
 from dropout_jax.training.config import Config, Hparams
-from dropout_jax.training.epochs import learning_point
+from dropout_jax.training.evaluation import learning_point
 from dropout_jax.training.step import TrainState, init, train_step
 
 POINTS = 41  # of a profile

@@ -23,7 +23,7 @@ from dropout_jax.networks.mlp import MLP
 from dropout_jax.noise import keep_mask
 from dropout_jax.populations.devices import device_mesh, map_over_devices, shard_members, share
 from dropout_jax.populations.population import Population
-from dropout_jax.training.epochs import Curve, Metrics
+from dropout_jax.training.evaluation import Curve, Metrics
 from dropout_jax.training.step import NARROW
 from experiments.shared.contenders import LIBRARY
 

@@ -22,7 +22,8 @@ from dropout_jax.io import writers
 from dropout_jax.networks.mlp import MLP, Params
 from dropout_jax.populations.devices import map_members
 from dropout_jax.training.config import Config, Hparams, sgd
-from dropout_jax.training.epochs import evaluate, train_epoch
+from dropout_jax.training.epochs import train_epoch
+from dropout_jax.training.evaluation import evaluate
 from dropout_jax.training.step import TrainState
 from experiments.shared import study
 from experiments.shared.members import fresh_members, measure

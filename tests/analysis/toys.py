@@ -8,7 +8,7 @@ import numpy as np
 from dropout_jax.analysis.members import VIEWS, Measured
 from dropout_jax.analysis.uniformity import MEASURES
 from dropout_jax.populations.population import Population
-from dropout_jax.training.epochs import Curve, Metrics
+from dropout_jax.training.evaluation import Curve, Metrics
 
 WIDTHS = (6, 5, 4, 3)
 NAMES = ["none", "dropout", "l2"]

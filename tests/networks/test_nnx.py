@@ -77,6 +77,18 @@ def test_only_one_of_key_and_rates_is_refused_as_by_linen():
         MLP(4, (5, 3), rngs=nnx.Rngs(0))(X, key=jax.random.key(0))
 
 
+@pytest.mark.parametrize(
+    ("features", "options", "message"),
+    [
+        ((0, 2), {}, "features must hold integers in 1"),
+        ((3, 2), {"noise": drop_connect}, "noise must act on inputs, .* got drop_connect"),
+    ],
+)
+def test_what_no_pass_could_take_is_refused_when_it_is_made(features, options, message):
+    with pytest.raises(ValueError, match=message):
+        MLP(4, features, rngs=nnx.Rngs(0), **options)
+
+
 def test_noise_on_kernels_is_refused():
     model = mlp.MLP((5, 3), noise=drop_connect, noise_on_kernels=True)
     with pytest.raises(ValueError, match="noise_on_kernels must be False, got True"):

@@ -1,4 +1,5 @@
 import inspect
+import math
 from typing import Any, cast
 
 import chex
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.populations import blocks, devices, memory, population
+from dropout_jax.populations.checkpoints import Checkpoints, Saved
 from dropout_jax.populations.members import as_seeds, member_key, stack_conditions
 from dropout_jax.populations.memory import block_size, member_bytes
 from dropout_jax.populations.moment import Moment
@@ -290,6 +292,21 @@ def test_an_interrupt_keeps_the_seeds_that_are_complete(trained):
     chex.assert_trees_all_equal(caught.value.partial.params, expected)
 
 
+def test_on_a_full_disk_an_interrupt_still_keeps_the_seeds_that_are_complete():
+    def stop(moment: Moment) -> None:
+        if moment.done > 8 * CONFIG.epochs:
+            raise KeyboardInterrupt
+
+    def fill_up(_: Saved) -> None:
+        raise OSError("no space left")
+
+    full = Checkpoints(fill_up, seconds=math.inf)
+    with pytest.raises(Interrupted) as caught:
+        fit_population(CONFIG, CONDITIONS, range(3), root(), DATA, callback=stop, checkpoints=full)
+    assert caught.value.partial is not None
+    assert "no space left" in str(caught.value.__cause__)
+
+
 def test_an_interrupt_before_the_first_seed_keeps_nothing():
     def stop(moment: Moment) -> None:
         raise KeyboardInterrupt
@@ -330,6 +347,7 @@ A_LAYER, NUMBER = "one rate per layer, 2 in all, got shape", cast(Any, 0.5)
             "a key of .*, got threefry4x32: XLA does not compile",
         ),
         ({"config": Config(MLP((8, 3)), batch_size=51)}, "51 training examples, got 50"),
+        ({"devices": []}, "devices must hold at least one, got none"),
     ],
 )
 def test_bad_arguments_are_refused_in_one_line_before_anything_is_allocated(change, message):

@@ -18,7 +18,7 @@ from dropout_jax.runs.pictures import figures, page
 from dropout_jax.runs.run import compare
 from dropout_jax.runs.saved import load_run
 from dropout_jax.training.config import Config, Hparams
-from dropout_jax.training.epochs import Curve
+from dropout_jax.training.evaluation import Curve
 from tests.undrawn import sketched
 
 pytestmark = pytest.mark.slow  # a run is trained, written and drawn

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations import population
-from dropout_jax.training import epochs, step
+from dropout_jax.training import epochs, evaluation, step
 from dropout_jax.training.checks import check_hparams, check_training
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.objectives import squared_error
@@ -288,7 +288,7 @@ def test_data_that_cannot_be_learnt_never_reaches_training(train, test):
     assert is_let_in(epochs.fit, CONFIG, hparams, KEY, given_data) == good
     let_in = is_let_in(population.fit_population, CONFIG, [hparams], [0], KEY, given_data)
     assert let_in == good
-    assert is_let_in(epochs.evaluate, CONFIG, {}, *train) == can_be_learnt(*train)
+    assert is_let_in(evaluation.evaluate, CONFIG, {}, *train) == can_be_learnt(*train)
 
 
 def squares(outputs, y):

@@ -18,7 +18,8 @@ from dropout_jax.populations.members import stack_conditions
 from dropout_jax.training import config, objectives, schedules, step
 from dropout_jax.training.batches import batch_indices
 from dropout_jax.training.config import Config, Hparams, sgd
-from dropout_jax.training.epochs import evaluate, fit, train_epoch
+from dropout_jax.training.epochs import fit, train_epoch
+from dropout_jax.training.evaluation import evaluate
 from dropout_jax.training.step import _batch_loss, train_step
 from tests.blobs import blobs
 
