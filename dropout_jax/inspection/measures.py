@@ -139,7 +139,12 @@ def inspect_params(params: Any, layout: str | None = None) -> Inspected:
     if isinstance(params, str | Path):
         raise TypeError(f"params must be a tree of arrays, got {params}: a file is for inspect")
     tensors = [
-        Tensor(name or "array", leaf.shape, leaf.dtype.name, lambda _, leaf=leaf: np.asarray(leaf))
+        Tensor(
+            name or "array",
+            leaf.shape,
+            leaf.dtype.name,
+            lambda row, leaf=leaf: np.asarray(leaf if row is None else leaf[row]),
+        )
         for name, leaf in arrays_of(params).items()
     ]
     return _inspected(Path("params"), tensors, layout)

@@ -311,6 +311,14 @@ def test_parameters_in_memory_are_measured_as_those_of_a_file(tmp_path):
     assert of_tree.skipped == of_file.skipped
 
 
+def test_the_tensors_of_a_run_are_measured_in_memory_as_those_of_its_file(tmp_path):
+    run = {"none/0/kernel": np.stack([DENSE, DENSE**2]), "none/0/live_inputs": np.ones((2, 6))}
+    save_file(run, tmp_path / "weights.safetensors")
+    of_file, of_tree = inspect(tmp_path), inspect_params(run)
+    np.testing.assert_equal(of_tree.values, of_file.values)
+    assert len(of_tree.values["none/0/kernel"]["entries"]["gini"]) == 2
+
+
 @pytest.mark.parametrize(
     ("params", "layout", "why"),
     [
