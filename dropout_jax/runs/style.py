@@ -68,13 +68,13 @@ def line(c: int) -> Any:
 
 
 def marker(c: int) -> str:
-    """The mark of condition c.
+    """The mark of condition c; with `colour`, 21 conditions can be told apart.
 
     Example:
       >>> print(marker(1), marker(2))
       o s
     """
-    return _MARKERS[c % len(_MARKERS)]
+    return _MARKERS[(c + 2 * (c // len(COLOURS))) % len(_MARKERS)]
 
 
 def label(name: str) -> str:

@@ -1,5 +1,6 @@
 """The colours, lines and marks of conditions."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,11 @@ def test_no_condition_of_a_long_sweep_has_the_colour_of_another():
     assert len(set(list(colours.values())[:11])) == 11
     assert list(colours.values()).count(colours["none"]) == 1
     assert list(colours.values()).count(colours["l2"]) == 1
+
+
+@pytest.mark.parametrize(("look", "n"), [(style.line, 39), (style.marker, 21)])
+def test_conditions_are_told_apart_by_colour_and_line_or_mark(look, n):
+    assert len({(style.colour(c), look(c)) for c in range(n)}) == n
 
 
 def test_a_rate_of_the_lecture_has_one_colour_in_every_sweep():
