@@ -27,7 +27,8 @@ def training_lines(conditions: dict[str, Hparams], n_seeds: int) -> Iterator[Ren
     for name, h in conditions.items():
         shown = {"rates": h.rates, "weight_decay": h.weight_decay, **own[name]}
         described.append(f"{name} ({wording.describe_condition(shown)})")
-    yield printable_text(f"Training {n_seeds} networks each of {'; '.join(described)}.")
+    networks = f"network{'s' * (n_seeds != 1)}{' each' * (len(conditions) > 1)}"
+    yield printable_text(f"Training {n_seeds} {networks} of {'; '.join(described)}.")
     if len(conditions) > 1:
         yield Text(f"{wording.seeds_note(n_seeds)}\n", "dim")
 

@@ -32,6 +32,7 @@ from dropout_jax.io import writers
 from dropout_jax.io.environment import versions
 from dropout_jax.populations import population
 from dropout_jax.runs import folder, run, views, wording, write
+from dropout_jax.training.config import Hparams
 from tests.undrawn import sketched, undrawn
 
 jax.devices()  # conftest's devices start before the command asks for one per core
@@ -239,6 +240,15 @@ def test_the_command_prints_errors_tables_and_the_answer(tmp_path, capsys, train
     )
     assert "3 seeds the smallest adjusted p is 0.25, so no direction can be decided" in first
     assert " path norm" not in output.replace("as path norms", "")
+
+
+@pytest.mark.parametrize(
+    ("n_seeds", "names", "said"),
+    [(1, "a", "1 network"), (3, "a", "3 networks"), (3, "ab", "3 networks each")],
+)
+def test_what_is_trained_is_said_of_one_network_and_of_more(n_seeds, names, said):
+    line, *_ = run_tables.training_lines(dict.fromkeys(names, Hparams((0.0,))), n_seeds)
+    assert str(line).startswith(f"Training {said} of a (")
 
 
 @pytest.mark.usefixtures("already_trained")

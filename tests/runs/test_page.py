@@ -208,6 +208,7 @@ def test_what_is_incomplete_is_said():
     assert f"2 networks of {EVIL} diverged (seeds 1, 2)" in text
     assert "with their seeds; 1 seed is compared." in text
     assert "Interrupted: only the seeds that were complete are compared." in text
+    assert "digits, 3 networks each of none (" in text
     alone = render(contents(("only",), (5,), 9)._replace(interrupted=True))
     assert "only the seeds that were complete are shown." in " ".join(Reader(alone).text.split())
 
@@ -224,6 +225,9 @@ def test_one_condition_makes_a_page_without_differences():
     alone.summary["conditions"]["only"] |= {"diverged_seeds": [3], "n_compared": 2}
     page = render(alone)
     assert "nothing is compared" in page
+    assert "3 networks of <b>only</b>" in page
+    one = alone._replace(summary={**alone.summary, "n_seeds": 1})
+    assert "1 network of <b>only</b>" in render(one)
     assert 'id="differences"' not in page
     left_out = "1 network of only diverged (seed 3): left out with its seed; 2 seeds are left."
     assert left_out in page
