@@ -101,7 +101,7 @@ def _deals(n: int, m: int) -> Iterator[np.ndarray]:
         yield rng.permuted(np.tile(observed, (_CHUNK, 1)), axis=1)
 
 
-def _negligible_test(baseline: np.ndarray, condition: np.ndarray, margin: ArrayLike) -> np.ndarray:
+def _negligible_test(baseline: np.ndarray, condition: np.ndarray, margin: np.ndarray) -> np.ndarray:
     """Adjusted p-values [K] that differences of groups lie within ± margin, as in `paired`."""
     _, adjusted = permutation_test(
         np.concatenate([-baseline, baseline], axis=1),
@@ -174,7 +174,8 @@ def compare(
 
     Raises:
       TypeError: if they are not real numbers.
-      ValueError: if there are fewer than two networks in a group, or not K quantities in both.
+      ValueError: if there are fewer than two networks in a group, not K quantities in both, or the
+        margin is no number and not one for each of K.
 
     Example:
       >>> (one,) = compare(np.full((5, 1), 0.5), np.full((4, 1), 0.4), margin=0.01)
@@ -188,6 +189,7 @@ def compare(
             "baseline and condition must both be [networks, comparisons], got "
             f"{baseline.shape} and {condition.shape}"
         )
+    margin = as_float64(margin, "margin", each=baseline.shape[1])
     estimates = [_estimate(x, y) for x, y in zip(baseline.T, condition.T, strict=True)]
     alone, adjusted = permutation_test(baseline, condition)
     negligible = _negligible_test(baseline, condition, margin)

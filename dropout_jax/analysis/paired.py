@@ -147,7 +147,7 @@ def _sign_flips(differences: np.ndarray, two_sided: bool) -> tuple[np.ndarray, n
 
 
 def negligible_test(differences: np.ndarray, margin: ArrayLike) -> np.ndarray:
-    """Adjusted p-values [K] that mean differences [S, K] lie within ± margin: equivalence.
+    """Adjusted p-values [K] of equivalence: mean differences [S, K] within ± a margin, one or [K].
 
     Two one-sided tests (Schuirmann 1987): the mean is below the margin, and above its negative. All
     2 K are one family of `sign_flip_test`, whose errors it raises. So a true difference at the
@@ -158,14 +158,14 @@ def negligible_test(differences: np.ndarray, margin: ArrayLike) -> np.ndarray:
       >>> print(negligible_test(d[:, None], 1.0))  # 1 of 64 patterns
       [0.015625]
     """
-    return _negligible_test(_checked(differences, 2), margin)
+    differences = _checked(differences, 2)
+    return _negligible_test(differences, as_float64(margin, "margin", each=differences.shape[1]))
 
 
-def _negligible_test(differences: np.ndarray, margin: ArrayLike) -> np.ndarray:
-    """`negligible_test` of differences [S, K] that were checked."""
+def _negligible_test(differences: np.ndarray, margin: np.ndarray) -> np.ndarray:
+    """`negligible_test` of what was checked."""
     both = np.concatenate([margin - differences, differences + margin], axis=1)
-    _, adjusted = _sign_flips(_checked(both, 2), two_sided=False)  # a margin can have any shape
-    return np.maximum(*np.split(adjusted, 2))
+    return np.maximum(*np.split(_sign_flips(both, two_sided=False)[1], 2))
 
 
 def _sign_patterns(n: int) -> Iterator[np.ndarray]:
@@ -250,7 +250,7 @@ def compare(
 
     Raises:
       TypeError: if they are not real numbers, or `counts` not booleans.
-      ValueError: if the shapes differ or there are fewer than two seeds.
+      ValueError: if the shapes differ, the margin has another, or there are fewer than two seeds.
 
     Example:
       >>> (one,) = compare(np.full((8, 1), 0.5), np.full((8, 1), 0.4), margin=0.01)
@@ -264,6 +264,7 @@ def compare(
             "baseline and condition must both be [seeds, comparisons] with at least two seeds, got "
             f"{baseline.shape} and {condition.shape}"
         )
+    margin = as_float64(margin, "margin", each=baseline.shape[1])
     counted = np.asarray(True if counts is None else counts)
     if counted.dtype != bool:  # integers would be taken for indices
         raise TypeError(f"counts must hold booleans, got {counted.dtype}")

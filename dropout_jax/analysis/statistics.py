@@ -48,12 +48,12 @@ class Comparison(NamedTuple):
     verdict: str = "undecided"
 
 
-def as_float64(values: ArrayLike, name: str, least: int) -> np.ndarray:
-    """Values [S, …] as float64.
+def as_float64(values: ArrayLike, name: str, least: int = 0, each: int | None = None) -> np.ndarray:
+    """Values [S, …] as float64; with `each`, a number or one for each of so many quantities.
 
     Raises:
       TypeError: if they are not real numbers.
-      ValueError: if there are fewer than `least`.
+      ValueError: if there are fewer than `least`, or not one or `each`.
 
     Example:
       >>> print(as_float64([1, 2], "values", least=2))
@@ -62,7 +62,10 @@ def as_float64(values: ArrayLike, name: str, least: int) -> np.ndarray:
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got {array.dtype}")
-    if not array.ndim or len(array) < least:
+    if each is not None and array.shape not in ((), (each,)):
+        wanted = f"a number or one for each of the {each} quantities"
+        raise ValueError(f"{name} must be {wanted}, got shape {array.shape}")
+    if each is None and (not array.ndim or len(array) < least):
         raise ValueError(
             f"{name} must hold {least} or more on its first axis, got shape {array.shape}"
         )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import stats
 
-from dropout_jax.analysis import paired
+from dropout_jax.analysis import groups, paired
 from dropout_jax.analysis.paired import (
     compare,
     describe_interval,
@@ -384,7 +384,6 @@ def test_what_counts_is_told_by_booleans():
         (sign_flip_test, (6,), r"be \[S, K\], got shape \(6,\)"),
         (sign_flip_test, (0, 2), r"hold 1 or more on its first axis, got shape \(0, 2\)"),
         (lambda d: negligible_test(d, 0.1), (6,), r"be \[S, K\], got shape \(6,\)"),
-        (lambda d: negligible_test(d, d[None]), (6, 2), r"be \[S, K\], got shape \(1, 12, 2\)"),
         (interval, (6, 2), r"be a vector, got shape \(6, 2\)"),
         (effect_size, (1,), r"hold 2 or more on its first axis, got shape \(1,\)"),
     ],
@@ -396,9 +395,24 @@ def test_differences_of_another_shape_are_refused(test, shape, message):
 
 def test_a_comparison_checks_its_arrays_but_not_each_quantity(monkeypatch):
     checked, real = [], paired.as_float64
-    monkeypatch.setattr(paired, "as_float64", lambda *a: checked.append(a[1]) or real(*a))
+    monkeypatch.setattr(paired, "as_float64", lambda *a, **n: checked.append(a[1]) or real(*a, **n))
     compare(normal(6, 4), normal(6, 4, seed=1), margin=1.0)
-    assert checked == ["baseline", "condition", "differences"]  # the last with the margin
+    assert checked == ["baseline", "condition", "margin"]
+
+
+@pytest.mark.parametrize("shape", [(3,), (1,), (6, 2)])
+@pytest.mark.parametrize(
+    "compared",
+    [
+        lambda x, margin: paired.compare(x, -x, margin=margin),
+        lambda x, margin: groups.compare(x, -x, margin=margin),
+        negligible_test,
+    ],
+)
+def test_a_margin_is_a_number_or_one_for_each_quantity(compared, shape):
+    message = r"margin must be a number or one for each of the 2 quantities, got shape \("
+    with pytest.raises(ValueError, match=message):
+        compared(normal(6, 2), np.ones(shape))
 
 
 def test_beyond_16_seeds_the_smallest_p_value_is_a_bound():
