@@ -41,22 +41,12 @@ COVERAGE = {
 _CHUNK = 2**11  # deals held at once
 
 
-def permutation_test(
+def _permutation_test(
     baseline: np.ndarray, condition: np.ndarray, two_sided: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """p-values [K] of differences of groups [S, K], [S', K]: alone, and adjusted over the family.
+    """p-values [K] of groups [S, K], [S', K], alone and adjusted, as `compare` says.
 
-    Under the hypothesis the networks may be dealt anew into two groups, all K values of a network
-    together. The statistic is the difference of means over the deviation of both groups together,
-    which deals do not change; one-sided tests ask whether the condition's mean is larger. The
-    p-value alone is the share of deals whose statistic is as large (Fisher 1935), the adjusted one
-    is that of `statistics.step_down`. Both are exact for up to 2^15 deals; else so many random ones
-    and the observed one are counted. A value that is not finite makes its column NaN.
-
-    Example:
-      >>> alone, _ = permutation_test(np.arange(4.0)[:, None], np.arange(4.0)[:, None] + 10)
-      >>> print(np.round(70 * alone))  # 2 of 70 ways to deal them
-      [2.]
+    One-sided tests ask whether the condition's mean is larger.
     """
     both = np.concatenate([baseline, condition])
     known = np.isfinite(both).all(axis=0)
@@ -103,7 +93,7 @@ def _deals(n: int, m: int) -> Iterator[np.ndarray]:
 
 def _negligible_test(baseline: np.ndarray, condition: np.ndarray, margin: np.ndarray) -> np.ndarray:
     """Adjusted p-values [K] that differences of groups lie within ± margin, as in `paired`."""
-    _, adjusted = permutation_test(
+    _, adjusted = _permutation_test(
         np.concatenate([-baseline, baseline], axis=1),
         np.concatenate([margin - condition, condition + margin], axis=1),
         two_sided=False,
@@ -142,6 +132,8 @@ def describe_interval(n: int, m: int) -> str:
       95 % Welch interval (with 4 in the smaller group it covered 94.4 % of normal differences in
       simulation, and 88.8 % of the worst law tried)
     """
+    if min(n, m) < min(COVERAGE):
+        return "no interval"
     return f"95 % Welch interval ({describe_coverage(COVERAGE, min(n, m), 'in the smaller group')})"
 
 
@@ -170,7 +162,12 @@ def compare(
 ) -> list[Comparison]:
     """Compare K quantities of one family in networks [S, K] with those in others [S', K].
 
-    Intervals are Welch's, p-values those of `permutation_test`; the effect size is Hedges' g.
+    Intervals are Welch's; the effect size is Hedges' g. For p-values the networks are dealt anew
+    into two groups, all K values of a network together. The statistic is the difference of means
+    over the deviation of both groups together, which deals do not change. The p-value alone is the
+    share of deals whose statistic is as large (Fisher 1935), the adjusted one is that of
+    `statistics.step_down`. Both are exact for up to 2^15 deals; else so many random ones and the
+    observed one are counted. A value that is not finite leaves its quantity undecided.
 
     Raises:
       TypeError: if they are not real numbers.
@@ -191,7 +188,7 @@ def compare(
         )
     margin = as_float64(margin, "margin", each=baseline.shape[1])
     estimates = [_estimate(x, y) for x, y in zip(baseline.T, condition.T, strict=True)]
-    alone, adjusted = permutation_test(baseline, condition)
+    alone, adjusted = _permutation_test(baseline, condition)
     negligible = _negligible_test(baseline, condition, margin)
     return judge(estimates, alone, adjusted, negligible, higher_is_uniform)
 

@@ -17,11 +17,12 @@ def test_the_coverage_that_is_said_is_that_of_the_record():
     said = groups.describe_interval(9, 3)
     assert f"with 3 in the smaller group it covered {100 * normal_3:.1f} % of normal" in said
     assert f"and {100 * least_3:.1f} % of the worst law tried" in said
+    assert groups.describe_interval(1, 3) == "no interval"
 
 
 def p_of(x, y, **how):
     """The p-value of one column."""
-    (alone,), (adjusted,) = groups.permutation_test(x[:, None], y[:, None], **how)
+    (alone,), (adjusted,) = groups._permutation_test(x[:, None], y[:, None], **how)
     assert alone == adjusted or np.isnan(alone)
     return alone
 
@@ -59,7 +60,7 @@ def test_many_networks_are_dealt_at_random_and_p_is_never_0():
 def test_a_family_of_groups_is_adjusted_over_its_columns():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(5, 3)), rng.normal(size=(5, 3)) + np.array([0, 9, 0])
-    alone, adjusted = groups.permutation_test(x, y)
+    alone, adjusted = groups._permutation_test(x, y)
     assert np.all(adjusted >= alone)
     assert adjusted[1] == pytest.approx(2 / 252)  # the smallest, whatever the family
     assert [one.p_adjusted for one in groups.compare(x, y)] == adjusted.tolist()
