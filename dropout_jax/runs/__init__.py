@@ -1,6 +1,6 @@
 """A comparison from start to finish: trained, put into words, drawn, and kept in a folder.
 
-Public are `run` and `saved`.
+Public are `run`, `outcome` and `saved`.
 
 `run` trains and compares; its `outcome` is what all others show. `verdicts` gives the answer in
 sentences, `picture_table` the table with its marks, `views` the names of views, and `wording` the
