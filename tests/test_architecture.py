@@ -103,8 +103,8 @@ def test_no_module_imports_relatively_or_from_experiments_or_tests(module):
 
 
 def test_what_draws_needs_only_numpy_and_matplotlib_without_its_global_state():
-    for module in ("runs.plots", "runs.panels", "runs.style"):
-        assert roots(imports(TREES[module])) <= {"numpy", "matplotlib", "dropout_jax"}
+    for name in ("plots", "panels", "style", "drawing", "notebook"):
+        assert roots(imports(TREES[f"runs.{name}"])) <= {"numpy", "matplotlib", "dropout_jax"}
     assert not any("pyplot" in name for tree in TREES.values() for name in imports(tree))
 
 
