@@ -7,5 +7,5 @@ Public are `uniformity`, `views`, `units`, `members`, `statistics`, `paired`, `g
 `views` the numbers of a layer that are measured, and `members` measures a population. `units`
 measures hidden units. `paired` and `groups` compare, with the `statistics` that they share, and
 `comparison` makes the summary. Co-adaptation is measured by `ablation`, averages of predictions by
-`ensemble`, robustness by `perturbations`. `theory` has what is known exactly.
+`ensemble`, robustness by `perturbations`. `theory` has expectations, penalties and optima.
 """

@@ -115,9 +115,9 @@ def sign_flip_test(
     takes Σ d / √Σ d². The p-value alone is the share of sign patterns whose statistic is as large
     (Fisher 1935, §21); the adjusted one is that of `statistics.step_down`. Both are exact for up to
     16 seeds if the differences are symmetric; the smallest is then 2^(1 - S), one-sided 2^-S,
-    whatever K is. For more seeds, 2^15 random patterns and the observed one are counted, which
-    keeps the level (Phipson & Smyth 2010). A number that is not finite leaves a seed out of that
-    column; a column of them gives NaN.
+    whatever K is. For more seeds, 2^15 random patterns and the observed one are counted, one-sided
+    each with its opposite, which keeps the level (Phipson & Smyth 2010). A number that is not
+    finite leaves a seed out of that column; a column of them gives NaN.
 
     Raises:
       TypeError: if they are not real numbers.

@@ -1,4 +1,4 @@
-"""From differences to verdicts: what comparisons of paired seeds and of groups share.
+"""What comparisons of paired seeds and of groups share, and the interval of an error rate.
 
 `paired` and `groups` resample, each in its own way; families are adjusted and judged here.
 
@@ -85,7 +85,7 @@ def power_of_two(values: np.ndarray) -> float:
 
 
 def hedges_g(difference: float, deviation: float, n_free: int, largest: float) -> float:
-    """A difference over its deviation of so many degrees of freedom: g = d · (1 - 3/(4 n - 1)).
+    """Hedges' g: difference / deviation · (1 - 3/(4 n_free - 1)), n_free its degrees of freedom.
 
     It is NaN where the deviation is that of rounding numbers up to `largest`.
 
@@ -157,7 +157,7 @@ def error_interval(errors: ArrayLike, n_examples: float) -> tuple[float, float]:
     is an upper bound: it counts the part that differs between seeds twice. The quantile is
     Student's with S - 1 degrees of freedom, or the normal one for a single seed, whose interval is
     for new examples alone. Ends are cut at 0 and 1. With `n_examples` infinite the examples are
-    given, as for errors that are no rates.
+    given, as for errors that are no rates, and nothing is cut.
 
     Raises:
       TypeError: if the errors are not real numbers.

@@ -1,5 +1,6 @@
-"""What dropout is known to do exactly: expectations over all masks, penalties, optima.
+"""What theory says of dropout: expectations over all masks, penalties, optima.
 
+The penalties of a sigmoid and of a softmax are of second order; all else is exact.
 λ = rate / (1 - rate) is the variance of an inverted mask.
 
 Shapes: n examples, D features, O outputs, U hidden units, r units of a linear network.
@@ -142,10 +143,10 @@ def softmax_penalty(
 ) -> jax.Array:
     """½ λ mean over n of Σⱼ hₙⱼ² wⱼᵀ Hₙ wⱼ: what dropout before a softmax adds to cross entropy.
 
-    hₙ are activations [n, U], wⱼ the rows of the output kernel [U, O], and Hₙ = diag(p) - p pᵀ the
-    curvature of the loss in the logits, with p the softmax of h W + b. It is of second order in the
-    contributions hₙⱼ wⱼ (Wager, Wang & Liang 2013, §2). Where the network is sure, H is small: the
-    penalty falls, though the contributions of `output_penalty` do not.
+    hₙ are activations [n, U], and wⱼ the rows of the output kernel [U, O]. Hₙ = diag(p) - p pᵀ is
+    the curvature of the loss in the logits, p the softmax of h W + b. The penalty is of second
+    order in the contributions hₙⱼ wⱼ (Wager, Wang & Liang 2013, §2). Where the network is sure, H
+    is small: the penalty falls, though the contributions of `output_penalty` do not.
 
     Example:
       >>> h, kernel, bias = jnp.ones((1, 1)), jnp.array([[2.0, 0.0]]), jnp.array([-2.0, 0.0])

@@ -1,8 +1,8 @@
 """Measures of hidden units: how much rests on each, and how alike they are.
 
-Multiplying a unit's incoming weights and bias by a and its outgoing ones by 1/a leaves a ReLU
-network, and its dropout objective, as they were, but changes every |w| involved. `contribution` and
-`path_norm` do not change. Dropout equalises them in linear networks.
+Multiply a unit's incoming weights and bias by a > 0, and its outgoing ones by 1/a. A ReLU network
+and its dropout objective stay as they were, but every |w| involved changes. `contribution` and
+`path_norm` do not. Dropout equalises them in linear networks.
 
 Shapes: n examples, in inputs of the layer, U hidden units, O units they send to.
 """
@@ -76,7 +76,8 @@ def path_norm(incoming: jax.Array, bias: jax.Array, outgoing: jax.Array) -> jax.
 def mean_correlation(activations: jax.Array) -> jax.Array:
     """Mean |correlation| between the activations [n, U] of all pairs of units that vary.
 
-    It measures co-adaptation: it is high where units are active together. NaN for fewer than two.
+    It is high where one unit's activation tells another's, as where both are active together, or
+    never: a sign of co-adaptation. NaN for fewer than two.
 
     Raises:
       ValueError: if the activations are no matrix.
