@@ -19,7 +19,7 @@ from dropout_jax.training.config import Hparams
 
 # Networks that learn have a lower training loss than untrained ones. Dead networks, and those left
 # by a rate of .9, stay near it. The test loss may rise a hundredfold by overfitting.
-_DIVERGED = 10
+_DIVERGED = 9  # times its size, above the loss before training
 _LEARNED = 0.01  # of the training loss; at a rate of 1 it falls by less than a ten-thousandth
 
 
@@ -37,7 +37,7 @@ def did_not_diverge(population: Population) -> np.ndarray:
       [[ True False]]
     """
     train, test = population.curve.train.loss, population.curve.test.loss
-    largest = train[..., :1] + (_DIVERGED - 1) * np.abs(train[..., :1])
+    largest = train[..., :1] + _DIVERGED * np.abs(train[..., :1])
     fine = np.isfinite(train) & np.isfinite(test) & (train <= largest)
     return np.asarray(fine.all(axis=-1))
 

@@ -7,7 +7,7 @@ from scipy.sparse import linalg
 
 from dropout_jax.inspection.kernels import Kernel
 
-_TOLERANCE = 1e-5  # of the largest singular value, relative
+_TOLERANCE: Any = 1e-5  # of the largest singular value, relative
 
 
 class Size(NamedTuple):
@@ -52,10 +52,9 @@ def measure_size(kernel: Kernel) -> Size:
 def _largest_singular_value(kernel: np.ndarray) -> float:
     """The largest singular value, by Lanczos iteration from a fixed start."""
     start = np.random.default_rng(0).normal(size=min(kernel.shape)).astype(kernel.dtype)
-    tolerance: Any = _TOLERANCE
     try:
         found: Any = linalg.svds(
-            kernel, k=1, v0=start, tol=tolerance, return_singular_vectors=False
+            kernel, k=1, v0=start, tol=_TOLERANCE, return_singular_vectors=False
         )
     except linalg.ArpackError:  # as where all singular values are equal
         return float(np.linalg.norm(kernel, 2))

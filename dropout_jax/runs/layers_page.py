@@ -14,11 +14,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from dropout_jax.analysis.uniformity import Profile
-from dropout_jax.runs import notebook, page_panels, panels, style, wording
+from dropout_jax.runs import notebook, page_panels, panels, style
 from dropout_jax.runs.page import TEMPLATES
 from dropout_jax.runs.page_panels import PANEL_STYLE, Panel, new_panel
 from dropout_jax.runs.svg import inline_svg
-from dropout_jax.runs.wording import GINI, describe_differences, starts
+from dropout_jax.runs.wording import GINI, describe_differences, short_names, starts
 
 _COLUMNS = 4  # panels of layers in a row
 _LEFT = 3.2  # inches at most for the names of layers, of a panel of 4.2
@@ -114,7 +114,7 @@ def figures(shown: LayersShown) -> dict[str, notebook.Figure]:
 
 def _plot_profiles(shown: LayersShown, part: _Part, title: str) -> notebook.Figure:
     """A panel for each layer."""
-    n, labels, top = len(shown.starts), wording.short_names(shown.starts), _largest_weight(shown)
+    n, labels, top = len(shown.starts), short_names(shown.starts), _largest_weight(shown)
     n_columns = min(n, _COLUMNS)
     n_rows = ceil(n / n_columns)
     figure = notebook.Figure(
@@ -153,7 +153,7 @@ def page(shown: LayersShown) -> str:
 @mpl.rc_context(PANEL_STYLE)
 def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
     """The small pictures of the page, with the same in words."""
-    left = min(0.35 + 0.064 * max(map(len, wording.short_names(shown.starts).values())), _LEFT)
+    left = min(0.35 + 0.064 * max(map(len, short_names(shown.starts).values())), _LEFT)
     figure, axes = new_panel("", height=0.6 + 0.17 * len(shown.starts), left=left)
     _draw_depth(axes, shown)
     ginis = "; ".join(
@@ -184,7 +184,7 @@ def _panels(shown: LayersShown) -> dict[str, list[Panel]]:
 
 def _draw_depth(ax: Axes, shown: LayersShown) -> None:
     """Draw the Gini index of each layer, from top to bottom: mean and range of each line."""
-    y, labels = np.arange(len(shown.starts)), wording.short_names(shown.starts)
+    y, labels = np.arange(len(shown.starts)), short_names(shown.starts)
     usual = [start.gini for start in shown.starts.values()]
     ax.plot(usual, y, color=style.GREY, ls="--", marker="|")
     for title, c in style.condition_numbers(shown.lines).items():
@@ -226,7 +226,7 @@ def _draw_profiles(ax: Axes, shown: LayersShown, layer: str, part: _Part, top: f
 
 def _draw_differences(ax: Axes, shown: LayersShown) -> None:
     """Draw differences of the group `against` with intervals."""
-    labels = wording.short_names(row["layer"] for row in shown.differences)
+    labels = short_names(row["layer"] for row in shown.differences)
     rows = [{**row, "layer": labels[row["layer"]]} for row in shown.differences]
     panels.draw_differences(ax, rows, {"against": 1})
     ax.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
