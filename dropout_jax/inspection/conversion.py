@@ -83,15 +83,14 @@ def conversion(path: Path) -> str | None:
     """
     if (unread := _format(path)) is None:
         return None
-    why, package, program, suffix, condition = unread
-    target = path.with_suffix(suffix)
+    target = path.with_suffix(unread.suffix)
     if target.exists():
-        target = path.with_suffix(f".converted{suffix}")
+        target = path.with_suffix(f".converted{unread.suffix}")
     python, where = sys.executable, ""
-    if find_spec(package) is None:
-        python, where = "python", f", where {package} is"
-    line = shlex.join([python, "-c", program, str(path), str(target)])
-    return f"{path} {why}; convert it once{where}{condition}: {line}"
+    if find_spec(unread.package) is None:
+        python, where = "python", f", where {unread.package} is"
+    line = shlex.join([python, "-c", unread.program, str(path), str(target)])
+    return f"{path} {unread.why}; convert it once{where}{unread.condition}: {line}"
 
 
 def _format(path: Path) -> _Format | None:
