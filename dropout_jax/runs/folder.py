@@ -172,7 +172,10 @@ def begin(folder: Path, identity: dict[str, Any]) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove the files that the mark lists, and folders that are then empty; other files stay."""
+    """Remove the files that the mark lists, half-written ones, and folders that are then empty.
+
+    Other files stay.
+    """
     mark = read_mark(folder)
     for name in mark.files if mark else ():
         path = folder / name

@@ -1,6 +1,6 @@
 """One panel each: arrays in, drawn on axes of the caller, as `draw_curve(ax, …)`.
 
-The figures and the page of a run share them. A condition has one colour in all of them.
+The figures and pages of runs and of files share them. A condition has one colour in all of them.
 
 Shapes: C conditions, S seeds, N weights of a layer, Q points of a profile, P points of a curve.
 """

@@ -44,8 +44,8 @@ def _sound_seeds(result: Outcome) -> Outcome:
 def figures(result: Outcome, slides: bool = False) -> Figures:
     """The figures of a run without the seeds that diverged, by file name, in the page's order.
 
-    Those for slides are on a small 16:9 sheet, and show the views of the answer alone. Weights are
-    those of the first five conditions.
+    Those for slides are on a small 16:9 sheet, and show the views of the answer alone. Their
+    weights are those of the first five conditions.
 
     Example:
       >>> from dropout_jax import MLP, Config, Hparams, compare, load_dataset

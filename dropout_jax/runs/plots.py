@@ -1,7 +1,5 @@
 """Figures of a comparison: arrays in, a matplotlib Figure out; nothing is measured or saved here.
 
-For one panel on axes of your own, see `panels`.
-
 Shapes: C conditions, S seeds, N weights of a layer, Q points of a profile, P points of a curve.
 """
 

@@ -41,7 +41,7 @@ class UnknownNetwork:
 
 
 def load_run(folder: str | Path) -> Run:
-    """The run that `compare`, `train` or `Run.save` wrote to a folder.
+    """The run that the commands `compare` and `train`, or `Run.save`, wrote to a folder.
 
     A folder keeps neither loss nor optimizer, so the run has the usual ones. Of a network other
     than an MLP it keeps the kernels alone: `config.model` is then an `UnknownNetwork`, which cannot

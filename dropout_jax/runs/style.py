@@ -90,7 +90,7 @@ def label(name: str) -> str:
 
 
 def legend(names: Iterable[str]) -> list[Line2D]:
-    """Handles of a legend of conditions [C] that `draw_bands` drew.
+    """Handles of a legend of conditions [C] that `drawing.draw_bands` drew.
 
     Example:
       >>> print([handle.get_label() for handle in legend(["none", "dropout"])])

@@ -1,4 +1,4 @@
-"""The words for what a run shows, the same in terminal, page and figures; see also `verdicts`."""
+"""The words for what runs and files show; `verdicts` has the answer, `views` the names of views."""
 
 import math
 import re
