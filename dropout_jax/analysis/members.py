@@ -17,7 +17,7 @@ from dropout_jax.analysis.views import LayerViews, Live, layer_views, measure_la
 from dropout_jax.data import Array
 from dropout_jax.networks.mlp import MLP, Params, layers
 from dropout_jax.networks.protocol import Network
-from dropout_jax.populations.devices import Device, map_members
+from dropout_jax.populations.devices import map_members
 from dropout_jax.populations.population import Population
 
 VIEWS = ("entries", "columns", "change", "contribution", "path_norm")
@@ -77,9 +77,7 @@ def _measured(views: Sequence[LayerViews], init_kernels: Iterable[jax.Array]) ->
     return Measured(values, profiles, [layer.live.inputs for layer in views])
 
 
-def measure_population(
-    model: Network, population: Population, x_train: Array, devices: Sequence[Device] | None = None
-) -> Measured:
+def measure_population(model: Network, population: Population, x_train: Array) -> Measured:
     """`measure_member` for all members [C, S], one after another on each device.
 
     A network other than an MLP has the views of its kernels alone. There an input is dead if in
@@ -97,14 +95,14 @@ def measure_population(
     """
     members = (population.params, population.init_params)
     if isinstance(model, MLP):
-        return map_members(measure_member, (model,), members, x_train, devices)
+        return map_members(measure_member, (model,), members, x_train)
     kernels = (kernels_in(params, n_leading=2).values() for params in members)
     moved = [
         (after != before).any(axis=(1, 3)).all(axis=0)
         for after, before in zip(*kernels, strict=True)
     ]
     live = [inputs if inputs.any() else ~inputs for inputs in moved]  # a frozen kernel counts
-    return map_members(_measure_kernels, (), members, live, devices)
+    return map_members(_measure_kernels, (), members, live)
 
 
 def tidy(
