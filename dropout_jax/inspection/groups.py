@@ -86,8 +86,8 @@ def compare_groups(
 
     The file of a run counts once, with the mean over its seeds. If `paired`, the files belong
     together one by one, as those of one seed do. p-values are adjusted over a family: one measure
-    of all layers and both views. The rows of a layer and view are NaN where a
-    file has no Gini index of it: families hold the same cells for every measure.
+    of all layers and both views. The rows of a layer and view are NaN where a file has no Gini
+    index of it: families hold the same cells for every measure.
 
     Raises:
       ValueError: if there are too few files, not as many of both if `paired`, or no common layer.
