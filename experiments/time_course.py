@@ -145,9 +145,9 @@ def summarise(found: Found) -> dict[str, Any]:
     for name in (output, units):
         at_end = above[name][:, NAMES.index("dropout .5"), :, -1]
         ends[name] = [
-            {"scale": scale, **differences.over_seeds(differences[np.isfinite(differences)])}
-            for scale, differences in zip(SCALES, at_end, strict=True)
-            if np.isfinite(differences).sum() > 1
+            {"scale": scale, **differences.over_seeds(by_seed[np.isfinite(by_seed)])}
+            for scale, by_seed in zip(SCALES, at_end, strict=True)
+            if np.isfinite(by_seed).sum() > 1
         ]
     change = values[units][unscaled, NAMES.index("dropout .5")] - values[units][unscaled, 0]
     epoch = steps.index(found.an_epoch)
@@ -245,8 +245,8 @@ def plot_course(values: Values, steps: np.ndarray) -> Figure:
     figure = Figure(figsize=(9.6, 5.6), layout="constrained")
     grid = figure.subplots(2, 3, sharex=True).ravel()
     for axes, quantity in zip(grid, quantities, strict=False):
-        differences = values[quantity][scale, 1:] - values[quantity][scale, 0]
-        for c, difference in zip(numbers, differences, strict=True):
+        from_none = values[quantity][scale, 1:] - values[quantity][scale, 0]
+        for c, difference in zip(numbers, from_none, strict=True):
             _draw_interval(axes, steps[1:], difference[:, 1:], c)
         axes.axhline(0, color="black", lw=0.8)
         axes.set(title=quantity, xscale="log")

@@ -1,3 +1,4 @@
+import ast
 import importlib
 import json
 from inspect import signature
@@ -43,6 +44,15 @@ def test_a_study_has_a_committed_record_of_small_files_and_a_line_in_the_index(n
     limits = {"values.json": 2_000_000, f"{name}.html": 600_000}  # numbers of every seed, a page
     assert all(path.stat().st_size < limits.get(path.name, 300_000) for path in files)
     assert f"]({name}.py)" in (EXPERIMENTS / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", sorted(EXPERIMENTS.rglob("*.py")), ids=lambda path: path.stem)
+def test_no_other_name_in_a_study_is_that_of_a_module_it_imports(path):
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    imported = {alias.asname or alias.name for node in imports for alias in node.names}
+    stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    assert not imported & (stored | {node.arg for node in nodes if isinstance(node, ast.arg)})
 
 
 def studies_with(text):
