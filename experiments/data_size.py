@@ -247,7 +247,7 @@ def main(folder: Path, size: Size) -> None:
     for name, learning_rates in GRIDS.items():
         start = perf_counter()
         values, chosen = run(size, learning_rates)
-        settings = {"study": folder.name, **asdict(size), "rate": RATE, "order_seed": ORDER_SEED}
+        settings = {"study": RESULTS.name, **asdict(size), "rate": RATE, "order_seed": ORDER_SEED}
         del settings["data_dir"]
         settings["learning_rates"] = chosen
         summary, drawn = summarise(values), figures(values)

@@ -20,6 +20,7 @@ from time import perf_counter
 import jax
 
 from dropout_jax.io.environment import n_cores
+from experiments.shared import record
 from experiments.shared.study import RESULTS
 
 OPTIONAL = ("torch",)  # packages that only some studies need
@@ -51,6 +52,7 @@ def run_all(
                 size = replace(size, test_dir=data_dir)
             if fashion_dir and hasattr(size, "fashion_dir"):
                 size = replace(size, fashion_dir=fashion_dir)
+            record.begin(out / name, name)
             study.main(out / name, size)
         except (Exception, SystemExit) as error:  # the others are to run
             if isinstance(error, ModuleNotFoundError) and error.name in OPTIONAL:

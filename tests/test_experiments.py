@@ -9,6 +9,7 @@ import jax
 import pytest
 
 from experiments.run_all import OPTIONAL, STUDIES, run_all
+from experiments.shared import record
 from experiments.shared.command import start
 from experiments.shared.judging import judged_within
 from experiments.shared.record import values_of
@@ -21,6 +22,7 @@ EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_runs_at_toy_size_and_writes_its_record(name, tmp_path, capsys):
     study = importlib.import_module(f"experiments.{name}")
+    record.begin(tmp_path, name)
     try:
         study.main(tmp_path, study.QUICK)
     except ModuleNotFoundError as error:
@@ -29,6 +31,7 @@ def test_a_study_runs_at_toy_size_and_writes_its_record(name, tmp_path, capsys):
         pytest.skip(f"{error.name} is not installed: it is of the extra [bench]")
     for file in ("config.json", "environment.json", "summary.json"):
         assert json.loads((tmp_path / file).read_text())
+    assert json.loads((tmp_path / "config.json").read_text())["study"] == name
     judged = json.loads((tmp_path / "predictions.json").read_text())
     committed = json.loads((study.RESULTS / "predictions.json").read_text())
     assert [one["claim"] for one in judged] == [one["claim"] for one in committed]
@@ -143,8 +146,10 @@ def test_a_study_that_fails_is_named_when_the_others_have_run(monkeypatch, tmp_p
     study = SimpleNamespace(main=main, QUICK="toy", Size=lambda: "full")
     monkeypatch.setattr(importlib, "import_module", lambda _: study)
     monkeypatch.setattr(jax, "clear_caches", lambda: None)  # other tests go on with them
-    names = ["first", "second", "needy", "third"]
-    assert run_all(names, tmp_path, True, None) == ["second", "needy"]
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "thesis.tex").touch()
+    names = ["first", "second", "foreign", "needy", "third"]
+    assert run_all(names, tmp_path, True, None) == ["second", "foreign", "needy"]
     assert ran == [("first", "toy"), ("third", "toy")]
     output = capsys.readouterr()
     assert "what went wrong" in output.err
@@ -155,9 +160,22 @@ def test_a_study_that_fails_is_named_when_the_others_have_run(monkeypatch, tmp_p
     ("arguments", "where"),
     [([], "record"), (["--quick"], "runs/quick/record"), (["--quick", "--out", "here"], "here")],
 )
-def test_a_study_at_toy_size_leaves_the_committed_record_alone(arguments, where, monkeypatch):
+def test_a_study_at_toy_size_leaves_the_committed_record_alone(
+    arguments, where, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["study", *arguments])
     monkeypatch.setattr(jax.config, "update", lambda *_: None)  # the number of devices is settled
     called = []
     start("Why?", lambda out, _: called.append(out), Path("record"), Size(), Size())
     assert called == [Path(where)]
+
+
+def test_a_study_that_was_cut_off_goes_on_and_no_other_begins_in_its_folder(tmp_path):
+    for rows in (0, 1):
+        record.begin(tmp_path / "of any name", "rates")
+        record.write_values(tmp_path / "of any name" / "rows", {"errors": [rows]})
+    record.write(tmp_path / "of any name", {}, {}, [], {}, start=0)
+    assert json.loads((tmp_path / "of any name" / "config.json").read_text())["study"] == "rates"
+    with pytest.raises(ValueError, match="must be a new or empty folder or a record of l2, got "):
+        record.begin(tmp_path / "of any name", "l2")

@@ -37,7 +37,7 @@ def start(
     jax.config.update("jax_num_cpu_devices", n_cores())
     out = arguments.out or (Path("runs", "quick", results.name) if arguments.quick else results)
     try:
-        record.check(out, results.name)
-    except ValueError as error:
+        record.begin(out, results.name)
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     main(out, replace(quick if arguments.quick else full, **options))

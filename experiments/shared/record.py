@@ -1,4 +1,4 @@
-"""The record of a study: its files are written here, checked and read again."""
+"""The record of a study: its files are begun here, written and read again."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +18,26 @@ from experiments.shared import study
 CONFIG, VALUES = "config.json", "values.json"
 
 
+def begin(folder: Path, name: str) -> None:
+    """Name the study in a new or empty folder, so that one that was cut off can go on there.
+
+    Raises:
+      ValueError: if the folder holds anything but a record of this study.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        writers.write_json(folder / CONFIG, {"study": name})
+    elif _study_of(folder) != name:
+        raise ValueError(f"out must be a new or empty folder or a record of {name}, got {folder}")
+
+
+def _study_of(folder: Path) -> str | None:
+    """The study that a folder names; None if it names none."""
+    try:
+        return json.loads((folder / CONFIG).read_text(encoding="utf-8"))["study"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
 def write(
     folder: Path,
     settings: Mapping[str, Any],
@@ -28,13 +48,14 @@ def write(
     tables: Mapping[str, tuple[Sequence[str], Iterable[Sequence[Any]]]] = MappingProxyType({}),
     values: Any = None,
 ) -> None:
-    """Write the record of a study, its summary last, and print which predictions held.
+    """Write the record of the study begun in a folder, its summary last; print what held.
 
     Its seconds count from `start`, a time of `perf_counter`. `tables` are further files, {name:
     (header, rows)}. `values` is a tree of arrays with a number for each seed, from which the
     figures can be drawn again; `values.json` holds it with seven significant digits.
     """
-    config = {"study": folder.name, **settings, "root_seed": study.ROOT_SEED, "prng": study.PRNG}
+    named = {"study": _study_of(folder), **settings}
+    config = {**named, "root_seed": study.ROOT_SEED, "prng": study.PRNG}
     writers.write_json(folder / CONFIG, config)
     for name, figure in figures.items():
         write_figure(folder / "figures", name, figure, formats=("png",))
@@ -72,18 +93,6 @@ def values_of(folder: Path) -> dict[str, Any]:
         return np.array(tree, float)
 
     return arrays(json.loads((folder / VALUES).read_text(encoding="utf-8")))
-
-
-def check(folder: Path, name: str) -> None:
-    """Raise ValueError unless a folder is new, empty or holds a record of this study."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    try:
-        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["study"]
-    except (OSError, ValueError, TypeError, KeyError):
-        found = "none"
-    if found != name:
-        raise ValueError(f"out must be a new or empty folder or a record of {name}, got {folder}")
 
 
 def show(predictions: Sequence[Mapping[str, Any]]) -> None:
