@@ -30,7 +30,8 @@ Judged      By intervals over seeds, on the test digits of the papers, which giv
             alike, as an interval of no width decides nothing.
 Command     python -m experiments.srivastava --data-dir DIR [--cache DIR] [--quick]
             Each row has a file in the record, to which seeds are added: two for every row, then
-            two more. Ctrl-C writes the record of what is there; the same command goes on.
+            two more. Ctrl-C writes the record of what is there, from the third row on; the same
+            command goes on.
 Time        eighteen and a half hours on two CPU cores, partly beside other work, for what its
             record has: 11 to 23 minutes a row of 12,000 updates, forty minutes to four and a half
             hours for the longest
@@ -232,6 +233,8 @@ def main(folder: Path, size: Size) -> None:
         if path.is_file():
             results[name] = json.loads(path.read_text(encoding="utf-8"))
             print(f"{name}: {np.mean(results[name]['errors']):.2f} %", flush=True)
+    if AVERAGED not in results:
+        raise SystemExit(f"no record before the row {AVERAGED}; the same command goes on")
     summary = summarise(results)
     trained = sum(sum(result["seconds"]) for result in results.values())  # on many days
     start, curves = perf_counter() - trained, {"curves": plot(results)}

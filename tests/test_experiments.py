@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import jax
 import pytest
 
+from experiments import srivastava
 from experiments.run_all import OPTIONAL, STUDIES, run_all
 from experiments.shared import record
 from experiments.shared.command import start
@@ -109,6 +110,18 @@ def test_the_figure_of_the_papers_networks_is_drawn_again_from_its_rows():
     summary = json.loads((RESULTS / "summary.json").read_text())
     assert set(found) == {row["row"] for row in summary["rows"]}
     assert len(plot(found).axes) == 6
+
+
+def test_the_papers_networks_have_no_record_before_that_whose_passes_are_averaged(
+    monkeypatch, tmp_path
+):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(srivastava, "train_row", interrupted)
+    assert list(srivastava.ROWS).index(srivastava.AVERAGED) == 2  # as the page of the study says
+    with pytest.raises(SystemExit, match="no record before the row ReLU, dropout, max-norm"):
+        srivastava.main(tmp_path, srivastava.QUICK)
 
 
 @pytest.mark.parametrize(
