@@ -19,7 +19,8 @@ def check(arguments: Networks | Inspect) -> None:
     for name, expected, met in _requirements(arguments):
         if not met:
             option, value = name.replace("_", "-"), getattr(arguments, name)
-            raise ValueError(f"--{option} must {expected}, got {as_typed(value)}")
+            got = "" if isinstance(value, bool | None) else f", got {as_typed(value)}"
+            raise ValueError(f"--{option} must {expected}{got}")
 
 
 def _check_groups(a: Inspect) -> None:

@@ -124,6 +124,8 @@ BAD = [  # arguments, what was expected, what was given
     ("compare --out others --overwrite", "must be a new or empty folder", "got others"),
     ("compare --out model --overwrite", "must be a new or empty folder", "got model"),
     ("compare --out model --resume", "must be a new or empty folder", "got model"),
+    ("compare --resume", "--resume must come with --out, the folder\n", ""),
+    ("compare --process-id 0 --num-processes 2", "--process-id, or all be left out\n", ""),
     ("compare --out run --resume", "run holds another run", "command was None, got"),
     ("compare --out run", "--overwrite", "out holds another run: run"),
     ("", "compare", ""),
