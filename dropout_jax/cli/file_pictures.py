@@ -32,8 +32,10 @@ def layers_shown(
     remarks: Sequence[str] = (),
 ) -> LayersShown:
     """What the page and the figures hold. A group is a file, or one side of a comparison."""
+    skipped = [file.skipped for file in found]
     if compared:
-        names, _ = common_layers(found)
+        names, uncommon = common_layers(found)
+        skipped.append(uncommon)
         groups = {"baseline": found[:n_baseline], "against": found[n_baseline:]}
     else:
         groups = {
@@ -71,7 +73,7 @@ def layers_shown(
         differences=[row for row in rows if row["measure"] == "gini"],
         tables=[*([_table_of_comparisons(rows)] if rows else []), _table_of_layers(found, ginis)],
         remarks=[printable(remark) for remark in remarks],
-        skipped={printable(k): printable(why) for file in found for k, why in file.skipped.items()},
+        skipped={printable(k): printable(why) for of_file in skipped for k, why in of_file.items()},
     )
 
 

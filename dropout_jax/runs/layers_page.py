@@ -53,7 +53,7 @@ class LayersShown(NamedTuple):
       profiles: {layer: its profile [S, Q] in each group [G]}.
       differences: rows in Gini, see `panels.draw_differences`; empty if nothing is compared.
       tables: of the same in numbers.
-      skipped: {tensor: why it was not measured}.
+      skipped: {tensor: why it was not measured, or not compared}.
       remarks: what is to be known before the numbers are read.
     """
 

@@ -765,7 +765,10 @@ def test_the_command_draws_one_file_several_and_groups_and_says_where(
         last = f"\nFigures: {out / 'figures'}\nTo look at: {out / 'page.html'}\n"
         assert capsys.readouterr().out.endswith(last)
         assert len({name for folder, name in written if folder == out / "figures"}) == n_drawn
-        assert "a.kernel: Lorenz curve" in (out / "page.html").read_text(encoding="utf-8")
+        page = (out / "page.html").read_text(encoding="utf-8")
+        assert "a.kernel: Lorenz curve" in page
+        unshared = '<th scope="row">only_a.kernel</th><td>not in all files</td>'
+        assert (unshared in page) == (given == groups)
 
 
 def test_the_profiles_of_a_file_are_kept_if_asked_and_are_those_of_its_weights(tmp_path):
