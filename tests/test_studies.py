@@ -1,5 +1,6 @@
 """What studies compute beside the library."""
 
+from dataclasses import replace
 from functools import partial
 
 import chex
@@ -87,6 +88,16 @@ def test_universes_are_counted_by_verdict_and_by_choice_and_put_in_words():
     assert count(rows)["more uniform"] == count(rows)["less uniform"] == 0.5
     assert by_choice(rows)["optimizer"]["SGD"]["more uniform"] == 1
     assert "depends most on optimizer (SGD 100 %, Adam 0 %)" in say("weights", rows)
+
+
+def test_a_universe_that_other_versions_trained_is_trained_again(tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr(universes, "run_universe", lambda *_: trained.append("") or {"values": []})
+    size = replace(universes.QUICK, cache=tmp_path)
+    for package, n_trained in (("", 1), ("", 1), ("numpy", 2), ("dropout_jax", 3)):
+        monkeypatch.setattr(universes, "versions", lambda package=package: {package: "0.0"})
+        universes.remembered(universes.universes(size)[0], size)
+        assert len(trained) == n_trained
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -19,6 +19,7 @@ import optax
 
 from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.io import writers
+from dropout_jax.io.environment import versions
 from dropout_jax.networks.mlp import MLP, Params
 from dropout_jax.populations.devices import map_members
 from dropout_jax.training.config import Config, Hparams, sgd
@@ -185,7 +186,7 @@ def remembered(universe: Universe, size: Size) -> dict[str, Any]:
     if size.cache is None:
         return run_universe(universe, size)
     path = size.cache / f"{'-'.join(map(str, universe))}.json"
-    settings = {"epochs": size.epochs, "seeds": size.seeds, "level": LEVEL, "jax": jax.__version__}
+    settings = {"epochs": size.epochs, "seeds": size.seeds, "level": LEVEL, **versions()}
     if path.is_file():
         found = json.loads(path.read_text(encoding="utf-8"))
         if found["asked"] == settings:
