@@ -15,23 +15,23 @@ Fixed       784-64-64-10 on 4,000 digits, one epoch, dropout on hidden layers, s
 
 import json
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import jax
 import numpy as np
 
 from dropout_jax.data import load_dataset
 from dropout_jax.io import writers
-from dropout_jax.io.environment import environment
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations.moment import Moment
 from dropout_jax.populations.population import fit_population
 from dropout_jax.runs import run as runs
 from dropout_jax.runs.write import write
 from dropout_jax.training.config import Config, Hparams
-from experiments.shared import command, judging, study
+from experiments.shared import command, judging, record, study
 
 RESULTS = study.RESULTS / "soak"
 
@@ -111,25 +111,25 @@ def compare(size: Size) -> dict[str, float]:
     return {**result.seconds, "figures, page and files": written, "share of training": share}
 
 
-def main(folder: Path, size: Size) -> None:
-    """Train, write the record and print it."""
-    writers.write_json(folder / "config.json", {"study": "soak", **asdict(size)})
-    rows, seconds = run(size, folder), compare(size)
-    growth = max(row["peak_mib"] for row in rows[1:]) / rows[0]["peak_mib"] - 1
-    writers.write_json(folder / "environment.json", environment(jax.random.key(0)))
-    claim = "the peak of memory grows by less than 5 % after the first tenth"
-    judged = judging.judged("flat", claim, growth < 0.05, {"growth": growth})
-    share = seconds["share of training"]
+def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each prediction, and whether it held."""
+    growth, share = summary["growth"], summary["comparison"]["share of training"]
+    flat = "the peak of memory grows by less than 5 % after the first tenth"
     short = "what follows the training of a comparison takes less than a tenth of it"
-    judged_short = judging.judged("short", short, share < 0.1, {"share": share})
-    writers.write_json(folder / "predictions.json", [judged, judged_short])
-    writers.write_json(
-        folder / "summary.json", {"parts": rows, "growth": growth, "comparison": seconds}
-    )
-    for row in rows:
-        print(json.dumps({name: round(value, 1) for name, value in row.items()}))
-    print(f"{claim}: {growth:+.1%}, {'held' if judged['held'] else 'failed'}")
-    print({name: round(value, 3) for name, value in seconds.items()})
+    return [
+        judging.judged("flat", flat, growth < 0.05, {"growth": growth}),
+        judging.judged("short", short, share < 0.1, {"share": share}),
+    ]
+
+
+def main(folder: Path, size: Size) -> None:
+    """Run the study, write its record and print it."""
+    start, rows = perf_counter(), run(size, folder)
+    growth = max(row["peak_mib"] for row in rows[1:]) / rows[0]["peak_mib"] - 1
+    summary = {"parts": rows, "growth": growth, "comparison": compare(size)}
+    for part in (*rows, summary["comparison"]):
+        print(json.dumps({name: round(value, 3) for name, value in part.items()}))
+    record.write(folder, vars(size), summary, judge(summary), {}, start)
 
 
 if __name__ == "__main__":
