@@ -70,10 +70,13 @@ def run_all(
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="toy size, into runs/quick")
-    parser.add_argument("--out", type=Path, help="where the folders of the studies go")
-    parser.add_argument("--data-dir", type=Path, help="full MNIST, for studies that can use it")
-    parser.add_argument("--fashion-dir", type=Path, help="Fashion-MNIST, likewise")
+    parser.add_argument("--quick", action="store_true", help="toy size (default: full size)")
+    where = "folder for the records of all studies (default: results, or runs/quick if --quick)"
+    parser.add_argument("--out", type=Path, help=where)
+    digits = "folder of full MNIST, for studies that can use it (default: none)"
+    parser.add_argument("--data-dir", type=Path, help=digits)
+    clothes = "folder of Fashion-MNIST, for studies that can use it (default: none)"
+    parser.add_argument("--fashion-dir", type=Path, help=clothes)
     arguments = parser.parse_args()
     out = arguments.out or (Path("runs", "quick") if arguments.quick else RESULTS)
     jax.config.update("jax_num_cpu_devices", n_cores())

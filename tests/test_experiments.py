@@ -1,6 +1,7 @@
 import ast
 import importlib
 import json
+import re
 from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import pytest
 
 from experiments import srivastava
 from experiments.run_all import OPTIONAL, STUDIES, run_all
-from experiments.shared import record
+from experiments.shared import command, record
 from experiments.shared.command import start
 from experiments.shared.judging import judged_within
 from experiments.shared.record import values_of
@@ -182,6 +183,16 @@ def test_a_study_at_toy_size_leaves_the_committed_record_alone(
     called = []
     start("Why?", lambda out, _: called.append(out), Path("record"), Size(), Size())
     assert called == [Path(where)]
+
+
+def test_the_help_of_a_study_says_what_each_option_is_and_its_default(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["study", "--help"])
+    monkeypatch.setenv("COLUMNS", "200")  # so that no line is broken within a default
+    with pytest.raises(SystemExit):
+        start("Why?", print, Path("record"), Size(), Size(), list(command._FOLDERS))
+    _, *options = capsys.readouterr().out.split("\n  --")
+    assert len(options) == 6
+    assert all(re.search(r"\(default: .*\)\s*$", option) for option in options)
 
 
 def test_a_study_that_was_cut_off_goes_on_and_no_other_begins_in_its_folder(tmp_path):
