@@ -84,7 +84,7 @@ class Compare(Training):
     rates: Annotated[tuple[float, ...] | None, _by_default("0.5", "[FLOAT [FLOAT ...]]")] = None
     """probability of dropping a hidden unit; or one for the inputs of each layer, pixels first"""
     pixels: Annotated[float | None, _by_default("0", "FLOAT")] = None
-    """probability of dropping a pixel; give it with a single --rates value or with --sweep"""
+    """probability of dropping a pixel; --rates must then be one number, or replaced by --sweep"""
     sweep: Annotated[tuple[float, ...] | None, _by_default("no sweep", "[FLOAT [FLOAT ...]]")] = (
         None
     )
