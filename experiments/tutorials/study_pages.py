@@ -78,12 +78,16 @@ def environment(record: dict[str, Any]) -> str:
 
 
 def verdict(judged: dict[str, Any]) -> str:
-    """Whether a prediction held; `undecided` if none of the intervals that it rests on refutes it.
+    """Whether a prediction held; `undecided` if an interval is, and the others are `within`.
 
     Example:
-      >>> verdict({"held": False, "evidence": {"verdict": "undecided"}})
-      'undecided'
+      >>> print(verdict({"held": False, "evidence": {"verdict": "undecided"}}))
+      undecided
+      >>> print(verdict({"held": None, "evidence": {"ratio": None}}))
+      not measured
     """
+    if judged["held"] is None:
+        return "not measured"
     if judged["held"]:
         return "held"
     rows = judged["evidence"] if isinstance(judged["evidence"], list) else [judged["evidence"]]
