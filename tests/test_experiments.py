@@ -13,7 +13,7 @@ from experiments import srivastava
 from experiments.run_all import OPTIONAL, STUDIES, run_all
 from experiments.shared import command, record
 from experiments.shared.command import start
-from experiments.shared.judging import judged_within
+from experiments.shared.judging import judged_by_verdict, judged_within
 from experiments.shared.record import values_of
 from experiments.shared.study import Size
 
@@ -134,6 +134,11 @@ def test_a_claim_about_differences_holds_only_if_their_intervals_lie_within_it(e
     judged = judged_within("R", "at most a half", rows, high=0.5)
     assert judged["held"] == (where == "within")
     assert [row["interval"] for row in judged["evidence"]] == ["within", where]
+
+
+@pytest.mark.parametrize("judge", [judged_within, judged_by_verdict])
+def test_a_claim_about_no_difference_does_not_hold(judge):
+    assert not judge("R", "at most a half", [])["held"]
 
 
 def test_the_judge_calls_each_prediction_held_or_failed_by_the_verdicts():

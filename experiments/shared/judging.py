@@ -57,7 +57,8 @@ def judged_within(
 ) -> dict[str, Any]:
     """A claim that differences lie in [low, high]; it holds if all of their intervals do.
 
-    The evidence says whether each interval lies `within` or `outside`, or is `undecided`.
+    A claim about no row does not hold. The evidence says where each interval is `placed`.
     """
     evidence = [{**row, "interval": placed(row, low, high)} for row in rows]
-    return judged(prediction, claim, all(e["interval"] == "within" for e in evidence), evidence)
+    held = bool(evidence) and all(row["interval"] == "within" for row in evidence)
+    return judged(prediction, claim, held, evidence)
