@@ -85,8 +85,6 @@ def run(size: Size) -> tuple[dict[str, Any], dict[str, Any]]:
 def summarise(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
     """Means and sd of every measure and layer, and comparisons with none, measure by measure."""
     n_seeds, n_layers = values["none"][MATCHED].shape
-    layers = list(map(str, range(n_layers)))
-    pairs = [("none", name) for name in values if name != "none"]
     return {
         "n_seeds": n_seeds,
         "conditions": {
@@ -104,16 +102,7 @@ def summarise(values: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
         "largest interaction in logits, last hidden layer": {
             name: float(measures[IN_LOGITS][:, -1].max()) for name, measures in values.items()
         },
-        "comparisons": [
-            {"quantity": measure, "layer": int(row.pop("quantity")), **row}
-            for measure in values["none"]
-            for row in differences.paired_conditions(
-                pairs,
-                layers,
-                {name: measures[measure] for name, measures in values.items()},
-                MARGINS.get(measure, np.nan),
-            )
-        ],
+        "comparisons": differences.paired_layers(values, values["none"], MARGINS),
     }
 
 

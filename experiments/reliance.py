@@ -70,8 +70,6 @@ def run(size: Size) -> tuple[Values, dict[str, Any]]:
 def summarise(values: Values) -> dict[str, Any]:
     """Means of every measure, comparisons with `none`, measure by measure, mean error curves."""
     n_seeds, n_layers = values["none"]["curve"].shape[:2]
-    layers = list(map(str, range(n_layers)))
-    pairs = [("none", name) for name in values if name != "none"]
     return {
         "n_seeds": n_seeds,
         "fractions": FRACTIONS.tolist(),
@@ -86,16 +84,7 @@ def summarise(values: Values) -> dict[str, Any]:
             ]
             for name, measures in values.items()
         },
-        "comparisons": [
-            {"layer": int(row.pop("quantity")), "quantity": measure, **row}
-            for measure in MEASURES
-            for row in differences.paired_conditions(
-                pairs,
-                layers,
-                {name: measures[measure] for name, measures in values.items()},
-                MARGINS.get(measure, np.nan),
-            )
-        ],
+        "comparisons": differences.paired_layers(values, MEASURES, MARGINS),
     }
 
 

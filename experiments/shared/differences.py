@@ -57,6 +57,22 @@ def paired_conditions(
     return [{"baseline": b, "condition": c} | r for (b, c), r in zip(row_pairs, rows, strict=True)]
 
 
+def paired_layers(
+    values: Mapping[str, Mapping[str, np.ndarray]],
+    measures: Iterable[str],
+    margins: Mapping[str, float],
+) -> list[dict[str, Any]]:
+    """`paired_conditions` of `none` and all others, for measures [S, L]: each is one family."""
+    pairs, rows = [("none", name) for name in values if name != "none"], []
+    for measure in measures:
+        columns = {name: of[measure] for name, of in values.items()}
+        layers = list(map(str, range(columns["none"].shape[1])))
+        margin = margins.get(measure, math.nan)
+        for row in paired_conditions(pairs, layers, columns, margin):
+            rows.append({"quantity": measure, "layer": int(row.pop("quantity")), **row})
+    return rows
+
+
 def by_condition(
     names: Iterable[str], measured: Mapping[str, Array]
 ) -> dict[str, dict[str, np.ndarray]]:
