@@ -209,8 +209,7 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
         if row["tested"] == least and row["trained"] != "0"
     ]
     claim = f"inflation over quadratic in [.9, 1.1] at rate {least}, trained with dropout"
-    held = all(judging.placed(row, 0.9, 1.1) == "within" for row in first)
-    judged = [judging.judged("I1", claim, held, first)]
+    judged = [judging.judged_within("I1", claim, first, 0.9, 1.1)]
     row = summary[half]
     held = row["ci_low"] > 2 or row["ci_high"] < 0.5
     judged.append(judging.judged("I2", "inflation over λ Σ c² differs twofold", held, row))

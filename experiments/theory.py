@@ -94,14 +94,10 @@ def summarise(values: dict[str, Found]) -> dict[str, Any]:
 def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Each prediction, and whether it held: whether the intervals lie where it says."""
 
-    def judged(prediction: str, claim: str, rows: list[Row], low: float, high: float) -> Row:
-        held = all(judging.placed(row, low, high) == "within" for row in rows)
-        return judging.judged(prediction, claim, held, rows)
-
     def rows_of(quantity: str) -> list[Row]:
         return list(summary[quantity].values())
 
-    variation = "units, coefficient of variation"
+    within, variation = judging.judged_within, "units, coefficient of variation"
     ratios = [
         row for by_factor in rows_of("coefficient over (1 - rate)^k") for row in by_factor.values()
     ]
@@ -109,17 +105,17 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     least = {name: on_copies[name]["least"] for name in COPIES}
     logistic = [summary["logistic regression, distance"][f"{RATES[0]:g}"]]
     return [
-        judged(
+        within(
             "A1", "linear regression within 2 %", rows_of("linear regression, distance"), 0, 0.02
         ),
-        judged("A2", "linear network within 5 %", rows_of("linear network, distance"), 0, 0.05),
-        judged("A3", "its units are equal with dropout", rows_of(variation), 0, 0.05),
-        judged("A3", "and not under L2", [summary[f"{variation} under L2"]], 0.2, np.inf),
-        judged("A4", "logistic regression within 5 % at rate .1", logistic, 0, 0.05),
-        judged(
+        within("A2", "linear network within 5 %", rows_of("linear network, distance"), 0, 0.05),
+        within("A3", "its units are equal with dropout", rows_of(variation), 0, 0.05),
+        within("A3", "and not under L2", [summary[f"{variation} under L2"]], 0.2, np.inf),
+        within("A4", "logistic regression within 5 % at rate .1", logistic, 0, 0.05),
+        within(
             "A5", "masks add λ Σ c² within 2 %", rows_of("added by masks over λ Σ c²"), 0.98, 1.02
         ),
-        judged("A6", "coefficients within 2 % of (1 - rate)^k", ratios, 0.98, 1.02),
+        within("A6", "coefficients within 2 % of (1 - rate)^k", ratios, 0.98, 1.02),
         judging.judged(
             "A7",
             "two copies: weights ≥ 0 stay at 4/3, the best of signed ones is below 1.05",
