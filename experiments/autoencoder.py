@@ -41,7 +41,7 @@ from matplotlib.figure import Figure
 
 from dropout_jax.analysis.uniformity import gini
 from dropout_jax.analysis.views import Live, measure_columns, varying_columns
-from dropout_jax.data import load_dataset
+from dropout_jax.data import Dataset, load_dataset
 from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.populations.devices import map_members
 from dropout_jax.runs import style
@@ -54,7 +54,7 @@ from experiments.shared.members import fresh_members, trained
 RESULTS = study.RESULTS / "autoencoder"
 CONDITIONS = {"none": 0.0, "dropout": 0.5}
 LEARNING_RATES = (1e-4, 3e-4, 1e-3, 3e-3)
-TUNING_EPOCHS, HELD_OUT = 3, 6  # a sixth of the training images
+TUNING_EPOCHS = 3
 QUANTITIES = (
     *("cross entropy", "squared error"),  # of a digit, in nats and in squares of pixels
     *("mean activation", "share of zeros", "dead units", "Gini of filters"),
@@ -109,25 +109,22 @@ def member(
 def run(size: Size) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """The learning rates chosen, and what was measured [C, S, …]."""
     data = load_dataset(size.dataset, size.data_dir)
-    x, x_test = np.asarray(data.x_train), np.asarray(data.x_test)
-    model, hidden_rates = MLP((*size.features, x.shape[1])), list(CONDITIONS.values())
+    n_pixels, hidden_rates = data.x_train.shape[1], list(CONDITIONS.values())
+    model = MLP((*size.features, n_pixels))
 
     def train(
-        epochs: int, rates: Sequence[float] | float, seeds: Sequence[int], *images: np.ndarray
+        epochs: int, rates: Sequence[float] | float, seeds: Sequence[int], data: Dataset
     ) -> Any:
         config = Config(model, epochs, size.batch_size, loss_fn=pixels_cross_entropy)
-        fresh = fresh_members(config, hidden_rates, seeds, x.shape[1], rates)
-        return map_members(member, (config,), fresh, images)
+        fresh = fresh_members(config, hidden_rates, seeds, n_pixels, rates)
+        return map_members(member, (config,), fresh, (data.x_train, data.x_test))
 
-    parts = np.split(x, [len(x) - len(x) // HELD_OUT])
-    tuning = [
-        train(min(TUNING_EPOCHS, size.epochs), rate, [size.seeds], *parts)
-        for rate in LEARNING_RATES
-    ]
+    held_out, tuning_epochs = study.last_sixth_held_out(data), min(TUNING_EPOCHS, size.epochs)
+    tuning = [train(tuning_epochs, rate, [size.seeds], held_out) for rate in LEARNING_RATES]
     losses = np.concatenate([v["cross entropy"] for v in tuning], axis=1)  # [C, learning rates]
     best = np.nan_to_num(losses, nan=np.inf).argmin(axis=1)
     chosen = [LEARNING_RATES[i] for i in best]
-    measured = train(size.epochs, chosen, range(size.seeds), x, x_test)
+    measured = train(size.epochs, chosen, range(size.seeds), data)
     return dict(zip(CONDITIONS, chosen, strict=True)), measured
 
 

@@ -67,7 +67,7 @@ GRIDS = {  # of learning rates, by the folder of the record
     ".": (0.01, 0.03, 0.1),
     "smaller_rates": (0.001, 0.003, 0.01, 0.03, 0.1),
 }
-TUNING_SEEDS, HELD_OUT = 2, 6  # a sixth of the training images
+TUNING_SEEDS = 2
 BETWEEN = (500, 10_000)  # where D6 has the largest gain
 NAMES = {  # of what is measured, all but the error as Gini
     "error": "test error, %",
@@ -139,8 +139,8 @@ def run(
         measured[..., errors] = differences.percent(measured[..., errors])
         return measured
 
-    n_kept = n_all - n_all // HELD_OUT
-    held_out = data._replace(x_test=data.x_train[n_kept:], y_test=data.y_train[n_kept:])
+    held_out = study.last_sixth_held_out(data)
+    n_kept = len(held_out.x_train)
     rows, tuning_rows = shuffled_rows(size.seeds, n_all), shuffled_rows(TUNING_SEEDS, n_kept)
     candidates = np.array(list(product((0.0, RATE), learning_rates)))
     results, chosen = {}, {}

@@ -29,7 +29,6 @@ from experiments.shared.published import ROWS, SCRIPT, SCRIPT_RANGES, TABLES, Ro
 
 MOMENTUM, MAX_NORM, L2 = 0.95, 2.0, 1e-4
 LEARNING_RATES = (0.01, 0.03, 0.1, 0.3)
-HELD_OUT = 6  # a sixth of the training images: 10,000
 RATES = (0.2, 0.5, 0.5, 0.5)
 AVERAGED = "ReLU, dropout, max-norm"  # whose passes are averaged
 PASSES = (1, 2, 5, 10, 20, 50, 100)
@@ -75,10 +74,8 @@ def condition(row: Row, learning_rate: float) -> Hparams:
 
 def tune(row: Row, size: Size, data: Dataset) -> dict[float, float]:
     """Loss on held-out training images by learning rate, of a seed that is not used again."""
-    n = len(data.x_train) - len(data.x_train) // HELD_OUT
-    (x, x_held), (y, y_held) = (np.split(array, [n]) for array in (data.x_train, data.y_train))
-    held_out = data._replace(x_train=x, y_train=y, x_test=x_held, y_test=y_held)
-    config = configure(row, size, n, data.n_classes, row.tuning)
+    held_out = study.last_sixth_held_out(data)
+    config = configure(row, size, len(held_out.x_train), data.n_classes, row.tuning)
     conditions = [condition(row, learning_rate) for learning_rate in LEARNING_RATES]
     tuned = fit_population(config, conditions, [size.seeds], study.root_key(), held_out)
     losses = np.asarray(tuned.curve.test.loss)[:, 0, -1]

@@ -52,6 +52,13 @@ def validation_split(data: Dataset) -> Dataset:
     return split(np.asarray(data.x_train), np.asarray(data.y_train), "validation")
 
 
+def last_sixth_held_out(data: Dataset) -> Dataset:
+    """The training data alone, the last sixth of it as test data: 10,000 images of full MNIST."""
+    n = len(data.x_train) - len(data.x_train) // 6
+    (x, x_test), (y, y_test) = (np.split(array, [n]) for array in (data.x_train, data.y_train))
+    return Dataset(x, y, x_test, y_test)
+
+
 def with_test_digits(data: Dataset, folder: Path | None) -> Dataset:
     """The data, tested on the 10,000 test digits of full MNIST in a folder, if one is given.
 
