@@ -34,7 +34,7 @@ from experiments.shared.study import QUICK, Size
 RESULTS = study.RESULTS / "pytorch"
 RATES = {"none": 0.0, "dropout": 0.5}
 BATCH, LEARNING_RATE, MOMENTUM = 128, 0.05, 0.9
-SHARE_WITHIN_TWO_SD = 0.87962566  # the sd of a standard normal truncated at ± 2
+TRUNCATED_SD = 0.87962566  # the sd of a standard normal truncated at ± 2
 Ginis = dict[tuple[str, int, str], list[float]]  # {(condition, layer, view): one a seed}
 
 
@@ -45,7 +45,7 @@ def train(widths: tuple[int, ...], rate: float, seed: int, epochs: int, data: Da
     modules = []
     for n_in, n_out in pairwise(widths):
         affine = torch.nn.Linear(n_in, n_out)
-        sd = n_in**-0.5 / SHARE_WITHIN_TWO_SD
+        sd = n_in**-0.5 / TRUNCATED_SD
         torch.nn.init.trunc_normal_(affine.weight, std=sd, a=-2 * sd, b=2 * sd)
         torch.nn.init.zeros_(affine.bias)
         modules += [affine, torch.nn.ReLU(), torch.nn.Dropout(rate)]

@@ -7,7 +7,7 @@ from dropout_jax.cli.arguments import RATES, Compare, Inspect, Networks, Trainin
 
 _MAX_SEEDS = 1_000_000  # of three conditions: a month of one core, at a second a network
 _FLOAT32_MAX = 3.4e38
-_RATES = "rates in [0, 1], 0.2 for 20 %"
+_RATES_IN_WORDS = "rates in [0, 1], 0.2 for 20 %"
 _Requirement = tuple[str, str, bool]  # an option, what it must do, and whether it does
 
 
@@ -74,12 +74,12 @@ def _rate_requirements(a: Compare, n_layers: int) -> Iterator[_Requirement]:
         both = f"--rates {as_typed(a.rates)} and --sweep {as_typed(a.sweep)}"
         raise ValueError(f"--sweep takes the place of --rates: give one of them, got {both}")
     rates = RATES if a.rates is None else a.rates
-    expected = f"hold {_RATES}: one for all hidden layers, or "
+    expected = f"hold {_RATES_IN_WORDS}: one for all hidden layers, or "
     expected += f"{n_layers}, one for the input of each layer"
     yield "rates", expected, len(rates) in (1, n_layers) and _are_rates(rates)
     sweep = a.sweep
     valid = sweep is None or (len(set(sweep)) == len(sweep) > 0 and _are_rates(sweep))
-    yield "sweep", f"hold different {_RATES}, each a condition", valid
+    yield "sweep", f"hold different {_RATES_IN_WORDS}, each a condition", valid
     if a.pixels is not None and len(rates) > 1:
         beside = "--pixels must come with one rate for all hidden layers, or --sweep"
         raise ValueError(f"{beside}, got --rates {as_typed(rates)}")
@@ -96,7 +96,7 @@ def requirement(name: str, value: Any, n_layers: int) -> _Requirement:
     if name == "rates":
         each = "one for the input of each layer, or one for all hidden"
         met = len(value) == n_layers and _are_rates(value)
-        return name, f"hold {n_layers} {_RATES}, {each}", met
+        return name, f"hold {n_layers} {_RATES_IN_WORDS}, {each}", met
     return name, *{
         "learning_rate": ("be positive and finite", 0 < value < _FLOAT32_MAX),
         "momentum": ("lie in [0, 1)", 0 <= value < 1),

@@ -61,6 +61,7 @@ def load(arguments: Networks, given: Conditions) -> tuple[data.Dataset, Config, 
     config, conditions = make_config(arguments, given, dataset.n_classes)
     check_training(config, dataset)
     n_inputs = dataset.x_train.shape[1]
+    # Raises if the memory does not hold one network.
     block_size(config, n_inputs, jax.local_devices(), arguments.memory_bytes)
     return dataset, config, conditions
 

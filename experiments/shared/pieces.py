@@ -112,7 +112,7 @@ def analyses(features: tuple[int, ...]) -> Pair:
     return {LIBRARY: lambda: measure_population(model, population, x), SORT: sort}
 
 
-_SORT = """
+_SORT_SCRIPT = """
 import timeit
 import numpy as np
 a = np.random.default_rng(0).normal(size={size}).astype(np.float32)
@@ -129,7 +129,7 @@ def numpy_sorts(size: int, turns: int) -> Iterator[dict[str, Any]]:
     found = configuration["SIMD Extensions"]["found"]  # beyond those that NumPy was built for
     for kept, off in ((found, []), ([], found)):
         environment = {**os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(off)}
-        command = [sys.executable, "-c", _SORT.format(size=size, turns=turns)]
+        command = [sys.executable, "-c", _SORT_SCRIPT.format(size=size, turns=turns)]
         seconds = subprocess.check_output(command, env=environment, text=True)
         yield {"vector instructions": " ".join(kept) or "none", "seconds": float(seconds)}
 
