@@ -80,11 +80,13 @@ OPTIMIZERS = {
 
 
 @dataclass(frozen=True)
-class Size(study.Size):
+class Size:
     """How much to train."""
 
-    widths: tuple[int, ...] = (64, 256, 1024)
+    dataset: str = "mnist5k"
+    epochs: int = 30
     seeds: int = 20
+    widths: tuple[int, ...] = (64, 256, 1024)
 
 
 QUICK = Size("digits", epochs=8, seeds=6, widths=(8, 16))
@@ -258,7 +260,6 @@ def main(folder: Path, size: Size) -> None:
         print(name, width, f"{perf_counter() - start:.0f} s", flush=True)
     summary = summarise(results)
     settings = {**vars(size), "rate": RATE, "levels": LEVELS}
-    del settings["features"]
     values = {
         "-".join(map(str, setting)): {name: quantities[name] for name in (LOSS, GINI)}
         for setting, quantities in results.items()

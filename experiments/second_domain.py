@@ -69,15 +69,17 @@ class Domain(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Size(study.Size):
+class Size:
     """How much to train; a Madelon-like problem of `made` examples; Fashion-MNIST from a folder."""
 
+    features: tuple[int, ...] = (256, 256)
+    seeds: int = 10
     fashion_dir: Path | None = None
     made: int = 20_000
     divide_epochs: int = 1
 
 
-QUICK = Size("made", (8, 8), seeds=6, made=200, divide_epochs=40)
+QUICK = Size((8, 8), seeds=6, made=200, divide_epochs=40)
 
 
 def domains(size: Size) -> dict[str, Domain]:
@@ -252,7 +254,6 @@ def main(folder: Path, size: Size) -> None:
     values, tuning = run(size)
     summary = summarise(values)
     settings = {**vars(size), "fashion_dir": bool(size.fashion_dir), "rate": RATE, "tuning": tuning}
-    del settings["dataset"], settings["epochs"]
     record.write(folder, settings, summary, judge(summary), figures(values), start, values=values)
 
 
