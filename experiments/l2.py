@@ -84,7 +84,7 @@ def match(config: Config, base: Hparams, l2: float, size: Size, data: Dataset) -
 
     tuned = base._replace(weight_decay=l2)
     candidates = [tuned, dropped(RATE), *map(dropped, LOWER_RATES)]
-    _, _, error = study.tune(config, candidates, size.tuning_seeds, data)
+    error = study.tune(config, candidates, size.tuning_seeds, data).error
     candidates = [tuned, *(dropped(RATE)._replace(weight_decay=c) for c in COEFFICIENTS)]
     seeds = range(study.FIRST_TUNING_SEED, study.FIRST_TUNING_SEED + size.tuning_seeds)
     trained = fit_population(config, candidates, seeds, study.root_key(), data)

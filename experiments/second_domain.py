@@ -127,11 +127,12 @@ def tune(config: Config, data: Dataset, n_hidden: int) -> tuple[dict[str, Hparam
             hparams._replace(learning_rate=rate)
             for hparams, rate in product(family, LEARNING_RATES)
         ]
-        chosen[name], loss, _ = study.tune(config, candidates, TUNING_SEEDS, data)
+        tuned = study.tune(config, candidates, TUNING_SEEDS, data)
+        chosen[name] = tuned.best
         tuning[name] = {
-            "learning_rate": chosen[name].learning_rate,
-            "weight_decay": chosen[name].weight_decay,
-            "validation_loss": loss.tolist(),
+            "learning_rate": tuned.best.learning_rate,
+            "weight_decay": tuned.best.weight_decay,
+            "validation_loss": tuned.loss.tolist(),
         }
     return chosen, tuning
 

@@ -60,18 +60,18 @@ def run(size: Size = Size()) -> tuple[Run, dict[str, Any]]:
     n_hidden = len(size.features)
     none = Hparams(study.layer_rates(0.0, n_hidden))
     penalised = [none._replace(weight_decay=l2) for l2 in L2_COEFFICIENTS]
-    tuned, loss, error = study.tune(config, penalised, size.tuning_seeds, data)
+    tuned = study.tune(config, penalised, size.tuning_seeds, data)
     conditions = {
         "none": none,
         **{name: Hparams(study.layer_rates(rate, n_hidden)) for name, rate in RATES.items()},
-        "l2": tuned,
+        "l2": tuned.best,
     }
     result = compare(config, conditions, range(size.seeds), study.root_key(), data)
     return result, {
-        "l2": tuned.weight_decay,
+        "l2": tuned.best.weight_decay,
         "l2_candidates": L2_COEFFICIENTS,
-        "l2_validation_loss": loss.tolist(),
-        "l2_validation_error": error.tolist(),
+        "l2_validation_loss": tuned.loss.tolist(),
+        "l2_validation_error": tuned.error.tolist(),
     }
 
 

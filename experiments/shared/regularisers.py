@@ -61,9 +61,9 @@ def tune(
 ) -> dict[str, Any]:
     """The value of a hyper-parameter with the least validation loss, and the loss of each."""
     candidates = [base._replace(**{name: value}) for value in values]
-    best, loss, _ = study.tune(config, candidates, TUNING_SEEDS, data)
+    tuned = study.tune(config, candidates, TUNING_SEEDS, data)
     return {
-        name: getattr(best, name),
+        name: getattr(tuned.best, name),
         f"{name}_candidates": values,
-        f"{name}_validation_loss": loss.tolist(),
+        f"{name}_validation_loss": tuned.loss.tolist(),
     }

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -77,14 +78,17 @@ def clothes(folder: Path | None) -> Dataset:
     return Dataset(data.x_train[:n], data.y_train[:n], data.x_test[:n_test], data.y_test[:n_test])
 
 
-def tune(
-    config: Config, candidates: Sequence[Hparams], n_seeds: int, data: Dataset
-) -> tuple[Hparams, np.ndarray, np.ndarray]:
-    """The candidate of least validation loss; mean validation loss and error of each.
+class Tuned(NamedTuple):
+    """The candidate of least validation loss; mean validation loss and error of each."""
 
-    Means are over seeds that no study compares. One that diverged is not chosen.
-    """
+    best: Hparams
+    loss: np.ndarray
+    error: np.ndarray
+
+
+def tune(config: Config, candidates: Sequence[Hparams], n_seeds: int, data: Dataset) -> Tuned:
+    """Train candidates on seeds that no study compares. One that diverged is not chosen."""
     seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + n_seeds)
     trained = fit_population(config, candidates, seeds, root_key(), validation_split(data))
     loss, error = (np.asarray(metric)[..., -1].mean(axis=1) for metric in trained.curve.test)
-    return candidates[int(np.nanargmin(loss))], loss, error
+    return Tuned(candidates[int(np.nanargmin(loss))], loss, error)
