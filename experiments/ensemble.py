@@ -231,13 +231,13 @@ def judge(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Each prediction, and whether it held: by its verdict, or its interval within a margin."""
     rows = {(r["baseline"], r["condition"], r["quantity"]): r for r in summary["comparisons"]}
     judged = []
-    for author, claim, baseline, condition, quantity, wanted in PREDICTED:
-        row = rows[baseline, condition, quantity]
-        if isinstance(wanted, str):
-            held = judging.shown(row, wanted)
+    for one in PREDICTED:
+        row = rows[one.baseline, one.condition, one.quantity]
+        if isinstance(one.wanted, str):
+            held = judging.shown(row, one.wanted)
         else:
-            held = judging.placed(row, -wanted, wanted) == "within"
-        judged.append(judging.judged(author, claim, held, row))
+            held = judging.placed(row, -one.wanted, one.wanted) == "within"
+        judged.append(judging.judged(one.author, one.claim, held, row))
     return judged
 
 

@@ -211,7 +211,7 @@ def specify_all(values: dict[str, np.ndarray]) -> list[Row]:
 
 def answers(rows: list[Row]) -> dict[str, list[Row]]:
     """The universes of every question."""
-    return {q: of_question(rows, views, role) for q, (_, views, role) in QUESTIONS.items()}
+    return {q: of_question(rows, of.views, of.role) for q, of in QUESTIONS.items()}
 
 
 def draw(rows: list[Row]) -> dict[str, Figure]:

@@ -129,7 +129,8 @@ def summarise(values: Values) -> dict[str, Any]:
     """Mean accuracies in percent, and paired comparisons with none at every strength above 0."""
     pairs = [("none", name) for name in values if name != "none"]
     comparisons = []
-    for kind, (_, strengths, _) in PERTURBATIONS.items():
+    for kind, perturbation in PERTURBATIONS.items():
+        strengths = perturbation.strengths
         by_condition = {name: accuracy[kind][:, 1:] for name, accuracy in values.items()}
         rows = differences.paired_conditions(
             pairs, [kind] * (len(strengths) - 1), by_condition, MARGIN
@@ -188,10 +189,10 @@ def figures(values: Values) -> dict[str, Figure]:
     """Accuracy against strength, a panel for every perturbation."""
     figure = Figure(figsize=(9, 6), layout="constrained")
     grid = figure.subplots(2, 3, sharey=True)
-    for axes, (kind, (_, strengths, unit)) in zip(grid.ravel(), PERTURBATIONS.items(), strict=True):
+    for axes, (kind, moved) in zip(grid.ravel(), PERTURBATIONS.items(), strict=True):
         accuracies = {name: measured[kind] for name, measured in values.items()}
-        drawing.draw_bands(axes, strengths, accuracies)
-        axes.set(title=kind, xlabel=unit, xlim=(0, strengths[-1]), ylim=(0, 100))
+        drawing.draw_bands(axes, moved.strengths, accuracies)
+        axes.set(title=kind, xlabel=moved.unit, xlim=(0, moved.strengths[-1]), ylim=(0, 100))
     for row in grid:
         row[0].set_ylabel("test accuracy, %")
     grid[0, 0].legend(handles=style.legend(list(values)), loc="lower left")

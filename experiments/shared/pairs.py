@@ -5,7 +5,7 @@ Shapes: n examples, U units of a layer, P pairs, L hidden layers, K classes.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,15 @@ MEASURES = (
     "mean damage",
 )
 MATCHED = "relative interaction in nats, matched damage"
-LossFn = Callable[[jax.Array], jax.Array]
+OutputFn = Callable[[jax.Array], jax.Array]
+
+
+class _Layer(NamedTuple):
+    """A hidden layer of one member: activations h [n, U], the loss and the logits from them."""
+
+    h: jax.Array
+    loss_fn: OutputFn
+    logits_fn: OutputFn
 
 
 def mean_loss(logits: jax.Array, y: jax.Array, temperature: jax.Array) -> jax.Array:
@@ -47,31 +55,26 @@ def fitted_temperature(model: MLP, params: Params, x: jax.Array, y: jax.Array) -
     return temperatures[jnp.argmin(losses)]
 
 
-def _layer_parts(
-    model: MLP, params: Params, shared: dict[str, Any]
-) -> list[tuple[Any, LossFn, Any]]:
-    """Of every hidden layer: its activations, the loss from them, and the logits from them."""
+def _hidden_layers(model: MLP, params: Params, shared: dict[str, Any]) -> list[_Layer]:
     hidden = cast(tuple, model.apply(params, shared["x"], method="activations"))[:-1]
     temperature = fitted_temperature(model, params, shared["x_fit"], shared["y_fit"])
 
-    def parts(l: int, h: jax.Array) -> tuple[Any, LossFn, Any]:
+    def layer(l: int, h: jax.Array) -> _Layer:
         logits_fn = partial(outputs_from, model, params, l)
-        return h, lambda h: mean_loss(logits_fn(h), shared["y"], temperature), logits_fn
+        return _Layer(h, lambda h: mean_loss(logits_fn(h), shared["y"], temperature), logits_fn)
 
-    return [parts(l, h) for l, h in enumerate(hidden)]
+    return [layer(l, h) for l, h in enumerate(hidden)]
 
 
 def together(model: MLP, params: Params, shared: dict[str, Any]) -> list[dict[str, jax.Array]]:
     """The measures of every hidden layer of one member, with units taken out."""
     results = []
-    for (h, loss_fn, logits_fn), pairs in zip(
-        _layer_parts(model, params, shared), shared["pairs"], strict=True
-    ):
-        damage = ablation.damages(loss_fn, h)
-        effect = ablation.effects(logits_fn, h, jnp.arange(h.shape[1])[:, None])
+    for layer, pairs in zip(_hidden_layers(model, params, shared), shared["pairs"], strict=True):
+        damage = ablation.damages(layer.loss_fn, layer.h)
+        effect = ablation.effects(layer.logits_fn, layer.h, jnp.arange(layer.h.shape[1])[:, None])
         single = jnp.linalg.norm(effect, axis=-1).mean(axis=-1)
-        in_logits = ablation.output_interactions(logits_fn, h, pairs)
-        in_nats = ablation.pair_interactions(loss_fn, h, damage, pairs)
+        in_logits = ablation.output_interactions(layer.logits_fn, layer.h, pairs)
+        in_nats = ablation.pair_interactions(layer.loss_fn, layer.h, damage, pairs)
         results.append(
             {
                 "relative interaction in logits": in_logits.mean() / single.mean(),
@@ -81,15 +84,15 @@ def together(model: MLP, params: Params, shared: dict[str, Any]) -> list[dict[st
                 "effective share, logits": ablation.effective_number(single) / len(single),
                 "effective share, nats": ablation.effective_number(damage) / len(damage),
                 "mean effect on logits": single.mean(),
-                "mean damage": _mean_damage(loss_fn, h, shared["units"], 1.0),
+                "mean damage": _mean_damage(layer, shared["units"], 1.0),
             }
         )
     return results
 
 
-def _mean_damage(loss_fn: LossFn, h: jax.Array, units: jax.Array, strength: Any) -> jax.Array:
+def _mean_damage(layer: _Layer, units: jax.Array, strength: Any) -> jax.Array:
     """Mean |damage| of some units, shrunk by a strength."""
-    return jnp.abs(ablation.effects(loss_fn, h, units, strength)).mean()
+    return jnp.abs(ablation.effects(layer.loss_fn, layer.h, units, strength)).mean()
 
 
 def at_matched_damage(
@@ -100,21 +103,19 @@ def at_matched_damage(
     The strength is found by halving [0, 1]; the mean damage grows with it.
     """
     results = []
-    for (h, loss_fn, _), pairs, target in zip(
-        _layer_parts(model, params, shared), shared["pairs"], targets, strict=True
+    for layer, pairs, target in zip(
+        _hidden_layers(model, params, shared), shared["pairs"], targets, strict=True
     ):
 
-        def halve(
-            _: Any, ends: Any, h: Any = h, loss_fn: Any = loss_fn, target: Any = target
-        ) -> Any:
+        def halve(_: Any, ends: Any, layer: _Layer = layer, target: Any = target) -> Any:
             middle = ends.mean()
-            low = _mean_damage(loss_fn, h, shared["units"], middle) < target
+            low = _mean_damage(layer, shared["units"], middle) < target
             return jnp.where(low, jnp.array([middle, ends[1]]), jnp.array([ends[0], middle]))
 
         ends = jnp.stack([0 * target, 0 * target + 1])  # they vary over devices as the target does
         strength = jax.lax.fori_loop(0, HALVINGS, halve, ends).max()
-        damage = ablation.damages(loss_fn, h, strength)
-        pair = ablation.pair_interactions(loss_fn, h, damage, pairs, strength)
+        damage = ablation.damages(layer.loss_fn, layer.h, strength)
+        pair = ablation.pair_interactions(layer.loss_fn, layer.h, damage, pairs, strength)
         results.append((jnp.abs(pair).mean() / jnp.abs(damage).mean(), strength))
     ratios, strengths = map(jnp.stack, zip(*results, strict=True))
     return {MATCHED: ratios, "strength": strengths}
