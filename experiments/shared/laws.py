@@ -39,14 +39,3 @@ def judge(prediction: str, claim: str, rows: list[dict[str, Any]], low: float) -
 
     ends = [end(rows, key=lambda row: row["coverage"]) for end in (min, max)]
     return judging.judged(prediction, claim, all(map(within, rows)), ends)
-
-
-def table(rows: list[dict[str, Any]]) -> dict[int, tuple[float, float]]:
-    """{n: the least coverage under the normal law, and under all laws}, to three digits."""
-    return {
-        n: (
-            round(min(r["coverage"] for r in rows if (r["n"], r["law"]) == (n, "normal")), 3),
-            round(min(r["coverage"] for r in rows if r["n"] == n), 3),
-        )
-        for n in sorted({row["n"] for row in rows})
-    }

@@ -15,7 +15,6 @@ ESTIMATE = {*MEANS, "ci_low", "ci_high", "sd"}
 # Arrays, what only programs read, and what is shown in another place.
 LEFT_OUT = {"axes", "p_value", "said", "schema_version", "study", "values"}
 HEADS = {
-    "p_holm": "p (Holm)",
     "p_adjusted": "p, adjusted",
     "p_negligible": "p, negligible",
     "baseline_mean": "baseline's mean",

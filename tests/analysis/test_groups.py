@@ -5,14 +5,14 @@ import pytest
 from scipy import stats
 
 from dropout_jax.analysis import groups
+from tests.analysis.toys import coverage
 
 
 def test_the_coverage_that_is_said_is_that_of_the_record():
     from experiments import group_coverage
-    from experiments.shared.laws import table
 
     recorded = json.loads((group_coverage.RESULTS / "summary.json").read_text("utf-8"))
-    assert table(recorded["coverage"]) == groups.COVERAGE
+    assert coverage(recorded["coverage"]) == groups.COVERAGE
     normal_3, least_3 = groups.COVERAGE[3]
     said = groups.describe_interval(9, 3)
     assert f"with 3 in the smaller group it covered {100 * normal_3:.1f} % of normal" in said

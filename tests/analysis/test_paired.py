@@ -21,6 +21,7 @@ from dropout_jax.analysis.paired import (
     smallest_p,
 )
 from dropout_jax.analysis.statistics import VERDICTS, verdict
+from tests.analysis.toys import coverage
 from tests.drawn import NOT_NUMBERS, anything
 from tests.refusals import outcome
 
@@ -252,10 +253,9 @@ def test_students_interval_has_no_smallest_or_largest_scale(exponent):
 
 def test_the_coverage_that_is_said_is_that_of_the_record():
     from experiments import interval_coverage
-    from experiments.shared.laws import table
 
     recorded = json.loads((interval_coverage.RESULTS / "summary.json").read_text("utf-8"))
-    assert table(recorded["coverage"]) == paired.COVERAGE
+    assert coverage(recorded["coverage"]) == paired.COVERAGE
     assert min(paired.COVERAGE) == 3
     normal_6, least_6 = paired.COVERAGE[6]
     assert f"6 seeds it covered {100 * normal_6:.1f} % of normal" in describe_interval(6)

@@ -1,4 +1,4 @@
-"""A toy population with random weights and measures, which the tests of the analysis share."""
+"""What the tests of the analysis share: a toy population with random weights, and a table."""
 
 import itertools
 from typing import Any
@@ -47,3 +47,14 @@ def random_measures():
     }
     live = [rng.random((3, 10, 6)) < 0.5, np.ones((3, 10, 5), bool)]
     return Measured(values, {}, live)
+
+
+def coverage(rows):
+    """{n: the least coverage under the normal law, and under all laws}, to three digits."""
+    return {
+        n: (
+            round(min(r["coverage"] for r in rows if (r["n"], r["law"]) == (n, "normal")), 3),
+            round(min(r["coverage"] for r in rows if r["n"] == n), 3),
+        )
+        for n in sorted({row["n"] for row in rows})
+    }
