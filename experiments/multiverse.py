@@ -93,9 +93,9 @@ QUESTIONS = {
 def specify(universe: Universe, values: np.ndarray) -> list[Row]:
     """The rows of a universe from its values [C, S, T, Q, M].
 
-    Verdicts are those of `paired.compare`, in which a direction that is negligible counts as
-    negligible; a family is the quantities of one stop and measure. A
-    seed is left out if a member did not reach the stop, and so is a stop with fewer than two seeds.
+    Verdicts are those of `paired.compare`; a direction that is also negligible counts as
+    negligible. A family is the quantities of one stop and measure. A seed is left out if a member
+    did not reach the stop, and so is a stop with fewer than two seeds.
     """
     rows = []
     for (t, stopping), (m, name) in product(enumerate(STOPS), enumerate(CHOSEN)):
@@ -225,7 +225,7 @@ def figures(values: dict[str, np.ndarray]) -> dict[str, Figure]:
 
 
 def main(folder: Path, size: Size) -> None:
-    """Run the study, write its record and print the answer."""
+    """Run the study, write its record, print the answer and the predictions as judged."""
     trained = train_all(size)
     start = perf_counter() - sum(training["seconds"] for training in trained.values())
     values = {" ".join(map(str, u)): np.array(f["values"], float) for u, f in trained.items()}

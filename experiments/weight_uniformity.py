@@ -178,7 +178,7 @@ def markdown(folder: Path) -> str:
 
 
 def main(folder: Path, size: Size) -> None:
-    """Run the study, write its record and print the answer."""
+    """Run the study, write its record, print the answer and the predictions as judged."""
     result, tuning = run(size)
     settings = {
         "study": "weight_uniformity",

@@ -16,8 +16,8 @@ class CommandError(Exception):
     """The command ends with this message.
 
     Attributes:
-      status: 1 the run could not be written, or most networks diverged; 2 bad input; 130
-        interrupted.
+      status: 1 the run could not be written, most networks diverged, or another process was lost;
+        2 bad input; 130 interrupted.
     """
 
     def __init__(self, why: object, status: int) -> None:

@@ -110,7 +110,7 @@ def _n_networks(file: Inspected) -> int:
 
 
 def _sizes(files: Sequence[Inspected]) -> Iterator[Table]:
-    """How large the weights of each layer of one file are, and of each network all of them."""
+    """The size of the weights: of each layer if there is one file, and of each whole network."""
     alone = len(files) == 1
     table = _table_of_layers("Size of the weights", "layer" if alone else "file")
     formats = {"norm": ".3g"}

@@ -23,7 +23,7 @@ class _Console(Console):
 
 
 def say(lines: Iterable[RenderableType]) -> None:
-    """Print tables and lines of text, each as soon as it is ready; text of no wrap as one line."""
+    """Print tables and lines of text as they are ready; text with `no_wrap` stays on one line."""
     console = _Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH

@@ -1,4 +1,4 @@
-"""Figures as files, PNG and SVG, that can be compared byte for byte."""
+"""Figures as PNG, SVG or PDF files that can be compared byte for byte."""
 
 import io
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What was measured of members, its spread over seeds, and paired differences of conditions.
+"""Measured values by condition, their mean and spread over seeds, differences paired by seed.
 
 Shapes: C conditions, S seeds, K quantities.
 """

@@ -193,7 +193,7 @@ def _without_biases(hparams: Hparams) -> optax.GradientTransformation:
 
 
 def _not_negative(hparams: Hparams) -> optax.GradientTransformation:
-    """The same, with no weight below 0."""
+    """Gradient descent that leaves the biases at 0 and keeps every weight at 0 or above."""
     return optax.chain(_without_biases(hparams), optax.keep_params_nonnegative())
 
 

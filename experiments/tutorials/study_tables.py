@@ -25,7 +25,7 @@ NAMES = ("condition", "examples", "passes", "quantity")  # what tells estimates 
 
 
 def estimate(row: Mapping[str, Any]) -> str:
-    """A mean with its interval, or its deviation, to two digits of the interval's width or of it.
+    """A mean with its interval or deviation, to two digits of the width or of the deviation.
 
     Example:
       >>> print(estimate({"difference": -0.1587, "ci_low": -0.1678, "ci_high": -0.1481}))
