@@ -47,13 +47,72 @@ _MAX_EXACT = 16  # seeds whose 2^(S - 1) sign patterns are all enumerated; else 
 _CHUNK = 2**11  # patterns held at once
 
 
-def _checked(differences: ArrayLike, n_axes: int) -> np.ndarray:
-    """Differences [S] of at least two seeds, or [S, K] of at least one, or an error."""
-    least, shape = {1: (2, "a vector"), 2: (1, "[S, K]")}[n_axes]
-    differences = as_float64(differences, "differences", least)
-    if differences.ndim != n_axes:
-        raise ValueError(f"differences must be {shape}, got shape {differences.shape}")
-    return differences
+def compare(
+    baseline: np.ndarray,
+    condition: np.ndarray,
+    higher_is_uniform: bool = False,
+    margin: ArrayLike = math.nan,
+    counts: np.ndarray | None = None,
+) -> list[Comparison]:
+    """Compare K quantities of one family, measured on the same seeds in two conditions [S, K].
+
+    Args:
+      baseline: the measure in the members without the treatment.
+      condition: the same in the members with it, seed by seed.
+      higher_is_uniform: whether the measure grows with uniformity.
+      margin: differences within it are negligible; a number, or one for each quantity [K].
+      counts: which pairs [S, K] count, booleans; None counts all. If a pair that counts is not
+        finite, its quantity is undecided.
+
+    Raises:
+      TypeError: if they are not real numbers, or `counts` not booleans.
+      ValueError: if the shapes differ, the margin has another, or there are fewer than two seeds.
+
+    Example:
+      >>> (one,) = compare(np.full((8, 1), 0.5), np.full((8, 1), 0.4), margin=0.01)
+      >>> print(round(one.difference, 3), one.verdict)
+      -0.1 more uniform
+    """
+    baseline = as_float64(baseline, "baseline", 0)
+    condition = as_float64(condition, "condition", 0)
+    if baseline.shape != condition.shape or baseline.ndim != 2 or len(baseline) < 2:
+        raise ValueError(
+            "baseline and condition must both be [seeds, comparisons] with at least two seeds, got "
+            f"{baseline.shape} and {condition.shape}"
+        )
+    margin = as_float64(margin, "margin", each=baseline.shape[1])
+    counted = np.asarray(True if counts is None else counts)
+    if counted.dtype != bool:  # integers would be taken for indices
+        raise TypeError(f"counts must hold booleans, got {counted.dtype}")
+    counted = np.broadcast_to(counted, baseline.shape)
+    finite = np.isfinite(baseline) & np.isfinite(condition)
+    decidable = (finite | ~counted).all(axis=0) & (counted.sum(axis=0) >= 2)
+    kept = counted & decidable
+    differences = np.where(kept, condition, np.nan) - np.where(kept, baseline, np.nan)
+    estimates = [
+        _estimate(x[pairs], y[pairs])
+        for x, y, pairs in zip(baseline.T, condition.T, kept.T, strict=True)
+    ]
+    alone, adjusted = _sign_flips(differences, two_sided=True)
+    negligible = _negligible_test(differences, margin)
+    return judge(estimates, alone, adjusted, negligible, higher_is_uniform)
+
+
+def _estimate(x: np.ndarray, y: np.ndarray) -> Comparison:
+    """The mean difference of values [S], seed by seed."""
+    if not len(x):
+        return Comparison()
+    differences = y - x
+    low, high = _interval(differences)
+    return Comparison(
+        n=len(x),
+        baseline_mean=float(x.mean()),
+        condition_mean=float(y.mean()),
+        difference=float(differences.mean()),
+        ci_low=low,
+        ci_high=high,
+        effect_size=_effect_size(differences),
+    )
 
 
 def interval(differences: np.ndarray) -> tuple[float, float]:
@@ -146,6 +205,22 @@ def _sign_flips(differences: np.ndarray, two_sided: bool) -> tuple[np.ndarray, n
     return np.where(known, alone, np.nan), np.where(known, adjusted, np.nan)
 
 
+def _sign_patterns(n: int) -> Iterator[np.ndarray]:
+    """Which of the last n - 1 signs to flip, 1 or 0, in chunks [≤ 2^11, n - 1] of all patterns.
+
+    By symmetry the first sign can stay.
+    """
+    if n <= _MAX_EXACT:
+        for first in range(0, 2 ** (n - 1), _CHUNK):
+            pattern = np.arange(first, min(first + _CHUNK, 2 ** (n - 1)))
+            yield pattern[:, None] >> np.arange(n - 1)[None, :] & 1
+        return
+    yield np.zeros((1, n - 1), int)  # the observed one
+    rng = np.random.default_rng(0)
+    for _ in range(0, N_RANDOM, _CHUNK):
+        yield rng.integers(0, 2, (_CHUNK, n - 1))
+
+
 def negligible_test(differences: np.ndarray, margin: ArrayLike) -> np.ndarray:
     """Adjusted p-values [K] of equivalence: mean differences [S, K] within ± a margin, one or [K].
 
@@ -168,22 +243,6 @@ def _negligible_test(differences: np.ndarray, margin: np.ndarray) -> np.ndarray:
     return np.maximum(*np.split(_sign_flips(both, two_sided=False)[1], 2))
 
 
-def _sign_patterns(n: int) -> Iterator[np.ndarray]:
-    """Which of the last n - 1 signs to flip, 1 or 0, in chunks [≤ 2^11, n - 1] of all patterns.
-
-    By symmetry the first sign can stay.
-    """
-    if n <= _MAX_EXACT:
-        for first in range(0, 2 ** (n - 1), _CHUNK):
-            pattern = np.arange(first, min(first + _CHUNK, 2 ** (n - 1)))
-            yield pattern[:, None] >> np.arange(n - 1)[None, :] & 1
-        return
-    yield np.zeros((1, n - 1), int)  # the observed one
-    rng = np.random.default_rng(0)
-    for _ in range(0, N_RANDOM, _CHUNK):
-        yield rng.integers(0, 2, (_CHUNK, n - 1))
-
-
 def effect_size(differences: np.ndarray) -> float:
     """Hedges' g for paired differences [S]: mean / sd · (1 - 3/(4 (S - 1) - 1)).
 
@@ -204,6 +263,15 @@ def _effect_size(differences: np.ndarray) -> float:
     differences = differences / power_of_two(differences)
     n, sd = len(differences), differences.std(ddof=1)
     return hedges_g(differences.mean(), sd, n - 1, np.abs(differences).max()) if n > 2 else math.nan
+
+
+def _checked(differences: ArrayLike, n_axes: int) -> np.ndarray:
+    """Differences [S] of at least two seeds, or [S, K] of at least one, or an error."""
+    least, shape = {1: (2, "a vector"), 2: (1, "[S, K]")}[n_axes]
+    differences = as_float64(differences, "differences", least)
+    if differences.ndim != n_axes:
+        raise ValueError(f"differences must be {shape}, got shape {differences.shape}")
+    return differences
 
 
 def smallest_p(n_seeds: int) -> float:
@@ -229,71 +297,3 @@ def describe_interval(n_seeds: int) -> str:
         return "95 % t interval" if n_seeds > 1 else "no interval"
     kind = "t" if n_seeds < MIN_SEEDS else "BCa bootstrap"
     return f"95 % {kind} interval ({describe_coverage(COVERAGE, n_seeds, 'seeds')})"
-
-
-def compare(
-    baseline: np.ndarray,
-    condition: np.ndarray,
-    higher_is_uniform: bool = False,
-    margin: ArrayLike = math.nan,
-    counts: np.ndarray | None = None,
-) -> list[Comparison]:
-    """Compare K quantities of one family, measured on the same seeds in two conditions [S, K].
-
-    Args:
-      baseline: the measure in the members without the treatment.
-      condition: the same in the members with it, seed by seed.
-      higher_is_uniform: whether the measure grows with uniformity.
-      margin: differences within it are negligible; a number, or one for each quantity [K].
-      counts: which pairs [S, K] count, booleans; None counts all. If a pair that counts is not
-        finite, its quantity is undecided.
-
-    Raises:
-      TypeError: if they are not real numbers, or `counts` not booleans.
-      ValueError: if the shapes differ, the margin has another, or there are fewer than two seeds.
-
-    Example:
-      >>> (one,) = compare(np.full((8, 1), 0.5), np.full((8, 1), 0.4), margin=0.01)
-      >>> print(round(one.difference, 3), one.verdict)
-      -0.1 more uniform
-    """
-    baseline = as_float64(baseline, "baseline", 0)
-    condition = as_float64(condition, "condition", 0)
-    if baseline.shape != condition.shape or baseline.ndim != 2 or len(baseline) < 2:
-        raise ValueError(
-            "baseline and condition must both be [seeds, comparisons] with at least two seeds, got "
-            f"{baseline.shape} and {condition.shape}"
-        )
-    margin = as_float64(margin, "margin", each=baseline.shape[1])
-    counted = np.asarray(True if counts is None else counts)
-    if counted.dtype != bool:  # integers would be taken for indices
-        raise TypeError(f"counts must hold booleans, got {counted.dtype}")
-    counted = np.broadcast_to(counted, baseline.shape)
-    finite = np.isfinite(baseline) & np.isfinite(condition)
-    decidable = (finite | ~counted).all(axis=0) & (counted.sum(axis=0) >= 2)
-    kept = counted & decidable
-    differences = np.where(kept, condition, np.nan) - np.where(kept, baseline, np.nan)
-    estimates = [
-        _estimate(x[pairs], y[pairs])
-        for x, y, pairs in zip(baseline.T, condition.T, kept.T, strict=True)
-    ]
-    alone, adjusted = _sign_flips(differences, two_sided=True)
-    negligible = _negligible_test(differences, margin)
-    return judge(estimates, alone, adjusted, negligible, higher_is_uniform)
-
-
-def _estimate(x: np.ndarray, y: np.ndarray) -> Comparison:
-    """The mean difference of values [S], seed by seed."""
-    if not len(x):
-        return Comparison()
-    differences = y - x
-    low, high = _interval(differences)
-    return Comparison(
-        n=len(x),
-        baseline_mean=float(x.mean()),
-        condition_mean=float(y.mean()),
-        difference=float(differences.mean()),
-        ci_low=low,
-        ci_high=high,
-        effect_size=_effect_size(differences),
-    )

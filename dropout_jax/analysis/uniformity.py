@@ -23,73 +23,6 @@ import numpy as np
 from jax.typing import ArrayLike
 
 
-def _bits(a: jax.Array) -> jax.Array:
-    """The bit patterns of floats as integers; their order is that of the floats ≥ 0."""
-    return jax.lax.bitcast_convert_type(a, f"int{8 * a.dtype.itemsize}")
-
-
-@jax.custom_jvp
-def _sorted(a: jax.Array) -> jax.Array:
-    """Non-negative floats [M] in ascending order.
-
-    XLA's CPU backend sorts their bit patterns some six times as fast, as it orders floats by signs
-    and NaN, too. The derivative is that of a[order].
-    """
-    return jax.lax.bitcast_convert_type(jnp.sort(_bits(a)), a.dtype)
-
-
-@_sorted.defjvp
-def _sorted_jvp(primals: Sequence[jax.Array], tangents: Sequence[jax.Array]) -> Any:
-    order = jnp.argsort(_bits(primals[0]))
-    return primals[0][order], tangents[0][order]
-
-
-def _rescaled(a: jax.Array) -> jax.Array:
-    """Magnitudes times the power of two that brings the largest to [2, 4): sums stay in range.
-
-    It is exact for every number that a sum could tell from 0. The power is read from bit patterns,
-    and so are subnormal numbers, as compiled code may take these for 0. Infinity makes all NaN.
-    """
-    info = jnp.finfo(a.dtype)
-    least, infinity = (_bits(jnp.asarray(x, a.dtype)) for x in (info.smallest_normal, jnp.inf))
-    bits = _bits(a)
-    scale = infinity - (jnp.maximum(_bits(a.max(initial=0)), least) & infinity)
-    tiny_scale = jnp.maximum(scale - ((info.nmant - info.minexp) << info.nmant), 0)
-    scale, tiny_scale = (jax.lax.bitcast_convert_type(x, a.dtype) for x in (scale, tiny_scale))
-    return jnp.where(bits < least, bits.astype(a.dtype) * tiny_scale, a * scale)
-
-
-def _magnitudes(a: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
-    """The rescaled magnitudes as a vector [M], 0 for those that do not count, and N."""
-    a, where = jnp.asarray(a), _mask(a, where)
-    a = a.astype(jnp.promote_types(a.dtype, jnp.float32))  # N and sums overflow in half precision
-    return _rescaled(jnp.where(where, jnp.abs(a), 0).ravel()), where.sum()
-
-
-def _mask(a: Any, where: ArrayLike | None) -> jax.Array:
-    """Which entries count, a boolean for each."""
-    where = jnp.asarray(True if where is None else where)
-    if where.dtype != bool:
-        raise TypeError(f"where must hold booleans, got {where.dtype}")
-    return jnp.broadcast_to(where, np.shape(a))
-
-
-def _ranked(a: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Sorted magnitudes [M], their ranks [M], of which 1 … N count, and N.
-
-    An entry that does not count is 0 and sorts first, to a rank ≤ 0, where it adds nothing to sums.
-    """
-    a, n = _magnitudes(a, where)
-    return _sorted(a), jnp.arange(1, a.size + 1) - (a.size - n), n
-
-
-def _relative(a: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
-    """U = a / mean(a) as a vector [M], 0 where it does not count, and N."""
-    a, n = _magnitudes(a, where)
-    n = n.astype(a.dtype)
-    return a * (n / a.sum()), n
-
-
 def gini(a: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
     """Gini index [2 Σ j aⱼ / (N Σ a) - (N + 1)/N] · N/(N - 1), a ascending: 0 if all are equal.
 
@@ -229,3 +162,70 @@ MARGINS = {
     "hoyer": 0.01,
     "top10_share": 0.012,
 }
+
+
+def _ranked(a: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Sorted magnitudes [M], their ranks [M], of which 1 … N count, and N.
+
+    An entry that does not count is 0 and sorts first, to a rank ≤ 0, where it adds nothing to sums.
+    """
+    a, n = _magnitudes(a, where)
+    return _sorted(a), jnp.arange(1, a.size + 1) - (a.size - n), n
+
+
+def _relative(a: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
+    """U = a / mean(a) as a vector [M], 0 where it does not count, and N."""
+    a, n = _magnitudes(a, where)
+    n = n.astype(a.dtype)
+    return a * (n / a.sum()), n
+
+
+def _magnitudes(a: ArrayLike, where: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
+    """The rescaled magnitudes as a vector [M], 0 for those that do not count, and N."""
+    a, where = jnp.asarray(a), _mask(a, where)
+    a = a.astype(jnp.promote_types(a.dtype, jnp.float32))  # N and sums overflow in half precision
+    return _rescaled(jnp.where(where, jnp.abs(a), 0).ravel()), where.sum()
+
+
+def _mask(a: Any, where: ArrayLike | None) -> jax.Array:
+    """Which entries count, a boolean for each."""
+    where = jnp.asarray(True if where is None else where)
+    if where.dtype != bool:
+        raise TypeError(f"where must hold booleans, got {where.dtype}")
+    return jnp.broadcast_to(where, np.shape(a))
+
+
+def _rescaled(a: jax.Array) -> jax.Array:
+    """Magnitudes times the power of two that brings the largest to [2, 4): sums stay in range.
+
+    It is exact for every number that a sum could tell from 0. The power is read from bit patterns,
+    and so are subnormal numbers, as compiled code may take these for 0. Infinity makes all NaN.
+    """
+    info = jnp.finfo(a.dtype)
+    least, infinity = (_bits(jnp.asarray(x, a.dtype)) for x in (info.smallest_normal, jnp.inf))
+    bits = _bits(a)
+    scale = infinity - (jnp.maximum(_bits(a.max(initial=0)), least) & infinity)
+    tiny_scale = jnp.maximum(scale - ((info.nmant - info.minexp) << info.nmant), 0)
+    scale, tiny_scale = (jax.lax.bitcast_convert_type(x, a.dtype) for x in (scale, tiny_scale))
+    return jnp.where(bits < least, bits.astype(a.dtype) * tiny_scale, a * scale)
+
+
+@jax.custom_jvp
+def _sorted(a: jax.Array) -> jax.Array:
+    """Non-negative floats [M] in ascending order.
+
+    XLA's CPU backend sorts their bit patterns some six times as fast, as it orders floats by signs
+    and NaN, too. The derivative is that of a[order].
+    """
+    return jax.lax.bitcast_convert_type(jnp.sort(_bits(a)), a.dtype)
+
+
+@_sorted.defjvp
+def _sorted_jvp(primals: Sequence[jax.Array], tangents: Sequence[jax.Array]) -> Any:
+    order = jnp.argsort(_bits(primals[0]))
+    return primals[0][order], tangents[0][order]
+
+
+def _bits(a: jax.Array) -> jax.Array:
+    """The bit patterns of floats as integers; their order is that of the floats ≥ 0."""
+    return jax.lax.bitcast_convert_type(a, f"int{8 * a.dtype.itemsize}")
