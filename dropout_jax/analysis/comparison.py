@@ -23,78 +23,6 @@ _DIVERGED = 9  # times its size, above the loss before training
 _LEARNED = 0.01  # of the training loss; at a rate of 1 it falls by less than a ten-thousandth
 
 
-def did_not_diverge(population: Population) -> np.ndarray:
-    """Which members [C, S] did not diverge at any point of their learning curve.
-
-    Their losses are finite, and their training loss exceeds that before training by at most nine
-    times its size.
-
-    Example:
-      >>> from dropout_jax.training.evaluation import Curve, Metrics
-      >>> losses = np.array([[[2.3, 0.5], [2.3, np.nan]]])  # condition, seeds, points of the curve
-      >>> curve = Curve(Metrics(losses, None), Metrics(losses, None))
-      >>> print(did_not_diverge(Population({}, {}, np.arange(2), curve)))
-      [[ True False]]
-    """
-    train, test = population.curve.train.loss, population.curve.test.loss
-    largest = train[..., :1] + _DIVERGED * np.abs(train[..., :1])
-    fine = np.isfinite(train) & np.isfinite(test) & (train <= largest)
-    return np.asarray(fine.all(axis=-1))
-
-
-def compare_conditions(
-    names: Sequence[str], measured: Measured, counts: np.ndarray
-) -> list[dict[str, Any]]:
-    """Every other condition against the first, in every layer, view and measure, seed by seed.
-
-    A pair of members counts if both do (counts [C, S]); with fewer than two pairs all is NaN. A
-    family, over which p-values are adjusted, is all conditions, layers and views of one measure.
-
-    Example:
-      >>> ginis = np.array([[0.5, 0.4, 0.6], [0.4, 0.3, 0.4]])  # conditions, seeds
-      >>> measured = Measured({0: {"entries": dict.fromkeys(MEASURES, ginis)}}, {}, [])
-      >>> row, *_ = compare_conditions(["none", "dropout"], measured, np.ones((2, 3), bool))
-      >>> print(row["measure"], round(row["difference"], 3))
-      gini -0.133
-    """
-    views = [(l, view) for l, found in measured.values.items() for view in VIEWS if view in found]
-    rows = []
-    for measure in MEASURES:
-        values = np.stack([measured.values[l][view][measure] for l, view in views], axis=-1)
-        compared = paired.compare(
-            np.tile(values[0], len(names) - 1),
-            np.concatenate(values[1:], axis=-1),
-            measure in HIGHER_IS_UNIFORM,
-            MARGINS[measure],
-            np.repeat(counts[0] & counts[1:], len(views), axis=0).T,
-        )
-        cells = itertools.product(names[1:], views)
-        for (condition, (layer, view)), comparison in zip(cells, compared, strict=True):
-            key = {"baseline": names[0], "condition": condition, "layer": layer, "view": view}
-            family = f"{measure}, all conditions, layers and views"
-            rows.append({**key, "measure": measure, "family": family, **comparison._asdict()})
-    return sorted(rows, key=lambda row: names.index(row["condition"]))
-
-
-def differing_settings(conditions: Mapping[str, Hparams]) -> dict[str, dict[str, float]]:
-    """The learning rate, momentum and max-norm of each condition, where conditions differ.
-
-    Without a bound on norms, a condition has no `max_norm`.
-
-    Example:
-      >>> print(differing_settings({"none": Hparams(), "slow": Hparams(learning_rate=0.01)}))
-      {'none': {'learning_rate': 0.05}, 'slow': {'learning_rate': 0.01}}
-    """
-    settings: dict[str, dict[str, float]] = {name: {} for name in conditions}
-    for key in ("learning_rate", "momentum", "max_norm"):
-        values = [getattr(hparams, key) for hparams in conditions.values()]
-        values = [np.inf if value is None else float(value) for value in values]
-        for name, value in zip(conditions, values, strict=True):
-            if len(set(values)) > 1 and value < np.inf:
-                settings[name][key] = value
-    return settings
-
-
 def summarise(
     conditions: dict[str, Hparams],
     seeds: Sequence[int],
@@ -202,3 +130,75 @@ def _remarks(c: int, counts: np.ndarray, population: Population) -> dict[str, An
         if n := int((last_epoch < population.epochs[-1]).sum()):
             found["stopped_early"] = {"networks": n, "first": int(last_epoch.min())}
     return found
+
+
+def compare_conditions(
+    names: Sequence[str], measured: Measured, counts: np.ndarray
+) -> list[dict[str, Any]]:
+    """Every other condition against the first, in every layer, view and measure, seed by seed.
+
+    A pair of members counts if both do (counts [C, S]); with fewer than two pairs all is NaN. A
+    family, over which p-values are adjusted, is all conditions, layers and views of one measure.
+
+    Example:
+      >>> ginis = np.array([[0.5, 0.4, 0.6], [0.4, 0.3, 0.4]])  # conditions, seeds
+      >>> measured = Measured({0: {"entries": dict.fromkeys(MEASURES, ginis)}}, {}, [])
+      >>> row, *_ = compare_conditions(["none", "dropout"], measured, np.ones((2, 3), bool))
+      >>> print(row["measure"], round(row["difference"], 3))
+      gini -0.133
+    """
+    views = [(l, view) for l, found in measured.values.items() for view in VIEWS if view in found]
+    rows = []
+    for measure in MEASURES:
+        values = np.stack([measured.values[l][view][measure] for l, view in views], axis=-1)
+        compared = paired.compare(
+            np.tile(values[0], len(names) - 1),
+            np.concatenate(values[1:], axis=-1),
+            measure in HIGHER_IS_UNIFORM,
+            MARGINS[measure],
+            np.repeat(counts[0] & counts[1:], len(views), axis=0).T,
+        )
+        cells = itertools.product(names[1:], views)
+        for (condition, (layer, view)), comparison in zip(cells, compared, strict=True):
+            key = {"baseline": names[0], "condition": condition, "layer": layer, "view": view}
+            family = f"{measure}, all conditions, layers and views"
+            rows.append({**key, "measure": measure, "family": family, **comparison._asdict()})
+    return sorted(rows, key=lambda row: names.index(row["condition"]))
+
+
+def did_not_diverge(population: Population) -> np.ndarray:
+    """Which members [C, S] did not diverge at any point of their learning curve.
+
+    Their losses are finite, and their training loss exceeds that before training by at most nine
+    times its size.
+
+    Example:
+      >>> from dropout_jax.training.evaluation import Curve, Metrics
+      >>> losses = np.array([[[2.3, 0.5], [2.3, np.nan]]])  # condition, seeds, points of the curve
+      >>> curve = Curve(Metrics(losses, None), Metrics(losses, None))
+      >>> print(did_not_diverge(Population({}, {}, np.arange(2), curve)))
+      [[ True False]]
+    """
+    train, test = population.curve.train.loss, population.curve.test.loss
+    largest = train[..., :1] + _DIVERGED * np.abs(train[..., :1])
+    fine = np.isfinite(train) & np.isfinite(test) & (train <= largest)
+    return np.asarray(fine.all(axis=-1))
+
+
+def differing_settings(conditions: Mapping[str, Hparams]) -> dict[str, dict[str, float]]:
+    """The learning rate, momentum and max-norm of each condition, where conditions differ.
+
+    Without a bound on norms, a condition has no `max_norm`.
+
+    Example:
+      >>> print(differing_settings({"none": Hparams(), "slow": Hparams(learning_rate=0.01)}))
+      {'none': {'learning_rate': 0.05}, 'slow': {'learning_rate': 0.01}}
+    """
+    settings: dict[str, dict[str, float]] = {name: {} for name in conditions}
+    for key in ("learning_rate", "momentum", "max_norm"):
+        values = [getattr(hparams, key) for hparams in conditions.values()]
+        values = [np.inf if value is None else float(value) for value in values]
+        for name, value in zip(conditions, values, strict=True):
+            if len(set(values)) > 1 and value < np.inf:
+                settings[name][key] = value
+    return settings
