@@ -35,13 +35,7 @@ _BIAS_OF = {"kernel": "bias", "weight": "bias", "w": "b"}
 
 
 def arrays_of(params: Any) -> dict[str, jax.Array | np.ndarray]:
-    """The arrays of numbers in a tree, by their path, without keys and other leaves.
-
-    Example:
-      >>> tree = {"layers": [jnp.eye(2), jnp.ones(2)], "name": "mine", "key": jax.random.key(0)}
-      >>> print(list(arrays_of(tree)))
-      ['layers.0', 'layers.1']
-    """
+    """The arrays of numbers in a tree, by their path, without keys and other leaves."""
     return {
         jax.tree_util.keystr(path, simple=True, separator="."): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(params)
@@ -55,12 +49,6 @@ def kernels_in(params: Any, n_leading: int = 0) -> dict[str, Any]:
 
     Embeddings, biases, scales of norms and running averages are none, nor is what is not named as
     kernels are. `n_leading` axes, such as conditions and seeds, lead in every array, and stay.
-
-    Example:
-      >>> convolution = {"kernel": np.ones((3, 3, 2, 8)), "bias": np.ones(8)}
-      >>> found = kernels_in({"params": {"Conv_0": convolution}})
-      >>> print({name: kernel.shape for name, kernel in found.items()})
-      {'params.Conv_0.kernel': (18, 8)}
     """
     leaves = arrays_of(params)
     shapes = {name: leaf.shape[n_leading:] for name, leaf in leaves.items()}

@@ -34,11 +34,6 @@ def read_conditions(arguments: Networks) -> Conditions:
     Raises:
       ValueError: if a name or a value is not what is expected.
       OSError: if a file of conditions cannot be read.
-
-    Example:
-      >>> train = Train(condition=(("none",), ("half", "rates=0,0.5,0.5")))
-      >>> print(read_conditions(train))
-      {'none': {}, 'half': {'rates': (0.0, 0.5, 0.5)}}
     """
     if not isinstance(arguments, Train):
         is_compare = isinstance(arguments, Compare)

@@ -167,12 +167,7 @@ def _product_speed() -> float:
 
 
 def check_speed(here: Machine, record: Machine = RECORD) -> Finding:
-    """Whether products are about as fast as on the benchmark's machine; if not, why.
-
-    Example:
-      >>> print(check_speed(Machine(2, 256, 100.0), Machine(2, 512, 200.0)).message)
-      products at 100 GF/s, 0.50 times the benchmark's machine: its vectors have 512 bits, not 256
-    """
+    """Whether products are about as fast as on the benchmark's machine; if not, why."""
     ratio = here.gflops / record.gflops
     message = f"products at {here.gflops:.0f} GF/s, {ratio:.2f} times the benchmark's machine"
     if ratio >= 0.9:  # about as fast
@@ -193,10 +188,6 @@ def check_disk_space(
 
     Before it ends, it holds the weights of all trained networks and their init thrice: as scratch
     files, in a checkpoint, and in the file that is written.
-
-    Example:
-      >>> print(check_disk_space(Config(MLP((10,))), 3, 10, 64, free=1e9).good)
-      True
     """
     needed = 3 * 4 * n_parameters(config, n_inputs) * n_seeds * (n_conditions + 1)
     message = f"the run takes up to {needed / 1e6:,.1f} MB, and {free / 1e6:,.0f} MB are free"

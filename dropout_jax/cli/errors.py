@@ -13,12 +13,7 @@ _KINDS |= {"[INT": "hold whole numbers", "[FLOAT": "hold numbers"}
 
 
 class CommandError(Exception):
-    """The command ends with this message.
-
-    Attributes:
-      status: 1 the run could not be written, most networks diverged, or another process was lost;
-        2 bad input; 130 interrupted.
-    """
+    """The command ends with this message and exit status, one of those in `main`."""
 
     def __init__(self, why: object, status: int) -> None:
         super().__init__(str(why))

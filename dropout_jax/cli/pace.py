@@ -64,12 +64,7 @@ def pace(
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words, with the digits of an estimate.
-
-    Example:
-      >>> print(duration(9_000))
-      2.5 hours
-    """
+    """Seconds in words, with the digits of an estimate."""
     for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{float(f'{seconds / size:.2g}'):g} {unit}"  # 100, not 1e+02

@@ -90,24 +90,12 @@ def compare_groups(
     index of it: families hold the same cells for every measure.
 
     Raises:
-      ValueError: if there are too few files, not as many of both if `paired`, or no common layer.
-
-    Example:
-      >>> from dropout_jax.inspection.measures import inspect_params
-      >>> rng = np.random.default_rng(0)
-      >>> files = [inspect_params({"kernel": rng.normal(size=(8, 4))}) for _ in range(4)]
-      >>> row, *_ = compare_groups(files[:2], files[2:], paired=False)
-      >>> print(row["measure"], row["verdict"])
-      gini undecided
+      ValueError: if there are too few files, or no common layer.
     """
     files = [*baseline, *against]
     common, _ = common_layers(files)
     if not common:
         raise ValueError("all files must have a layer of the same name and shape, got none")
-    if paired and len(baseline) != len(against):
-        raise ValueError(
-            f"paired groups must be of equal size, got {len(baseline)} and {len(against)} files"
-        )
     cells = list(itertools.product(common, _COMPARED))
     known = [
         all(np.isfinite(mean(file.values[layer][view]["gini"])) for file in files)

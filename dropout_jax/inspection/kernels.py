@@ -59,13 +59,6 @@ def find_layers(
 
     Raises:
       ValueError: for another layout.
-
-    Example:
-      >>> weight = np.ones((10, 64), np.float32)  # [out, in], as PyTorch has it
-      >>> tensor = Tensor("0.weight", (10, 64), "float32", lambda _: weight)
-      >>> (layer,), skipped = find_layers([tensor])
-      >>> print(layer.shape, layer.read(0).weights.shape, skipped)
-      (64, 10) (64, 10) {}
     """
     if layout not in (None, *_LAW_OF):
         raise ValueError(f"layout must be {' or '.join(_LAW_OF)}, got {layout!r}")

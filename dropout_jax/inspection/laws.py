@@ -15,10 +15,6 @@ def references() -> dict[str, dict[str, float]]:
     """{law: {measure: value}} of |w| for the usual laws of weights, from their quantiles.
 
     PyTorch's layers start uniform, those of Flax from a normal law truncated at two deviations.
-
-    Example:
-      >>> print({law: round(of["gini"], 3) for law, of in references().items()})
-      {'uniform': 0.333, 'truncated normal': 0.392, 'Gaussian': 0.414}
     """
     measure_all = jax.jit(lambda a: {name: measure(a) for name, measure in MEASURES.items()})
     found = {law: measure_all(a) for law, a in _quantiles_of_laws().items()}

@@ -35,15 +35,7 @@ def whole_network(file: Inspected) -> tuple[str, Size] | None:
 
 
 def warning_lines(files: Sequence[Inspected]) -> list[str]:
-    """A line for each layer that cannot be measured, and for several files which file it is of.
-
-    Example:
-      >>> from dropout_jax.inspection.measures import inspect_params
-      >>> kernel = np.array([[1.0, 2.0], [np.nan, 4.0]])
-      >>> found = inspect_params({"a": {"kernel": kernel}, "b": {"kernel": np.ones((2, 2))}})
-      >>> print(*warning_lines([found]))
-      Warning: a.kernel holds NaN (1 of 4)
-    """
+    """A line for each layer that cannot be measured, and for several files which file it is of."""
     lines = [
         f"Warning: {f'{file.path}: ' if len(files) > 1 else ''}{name} {why}"
         for file in files
@@ -66,14 +58,7 @@ class Row(NamedTuple):
 
 
 def tidy(files: Sequence[Inspected]) -> list[Row]:
-    """Every number as a row; a number that is missing has none.
-
-    Example:
-      >>> from dropout_jax.inspection.measures import inspect_params
-      >>> found = inspect_params({"kernel": np.array([[1.0, 2.0]])})
-      >>> print(tidy([found])[0]._replace(value=0.0))
-      Row(file='params', seed=0, layer='kernel', view='entries', measure='gini', value=0.0)
-    """
+    """Every number as a row; a number that is missing has none."""
     return [
         Row(str(file.path), s, layer, view, name, float(value))
         for file in files

@@ -29,14 +29,7 @@ class Size(NamedTuple):
 
 
 def measure_size(kernel: Kernel) -> Size:
-    """The size of a finite kernel; one that is 0 everywhere has a stable rank of NaN.
-
-    Example:
-      >>> weights = np.array([[3.0, 0.0, 0.0], [0.0, 4.0, 0.0]], np.float32)
-      >>> size = measure_size(Kernel(weights, alive=weights[:, :2]))
-      >>> print(size.weights, size.norm, round(size.spectral_norm, 3), size.dead_units)
-      6 5.0 4.0 1
-    """
+    """The size of a finite kernel; one that is 0 everywhere has a stable rank of NaN."""
     weights = kernel.weights
     _, own = np.frexp(max(weights.max(), -weights.min()))
     w = np.ldexp(weights, -own)  # the largest in [.5, 1): squares neither overflow nor vanish

@@ -47,11 +47,6 @@ def measure(kernel: np.ndarray) -> dict[str, dict[str, float]]:
     `columns_shuffled` is the same after the weights were shuffled over the layer, to at most 256
     units. But for chance it differs from `columns` only if some units have larger weights than
     others, or a law of their own. A value is NaN without a distribution, as with a single input.
-
-    Example:
-      >>> found = measure(np.array([[1.0, 10.0], [1.0, 10.0]], np.float32))
-      >>> print(round(found["columns"]["gini"], 3))  # the weights of one unit are alike
-      0.0
     """
     entries = _padded(kernel)
     return {

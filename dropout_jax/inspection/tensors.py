@@ -53,14 +53,6 @@ def list_tensors(path: Path) -> list[Tensor]:
     Raises:
       ValueError: if the file has none of these formats, can run code, is damaged, or if a folder
         holds several checkpoints.
-
-    Example:
-      >>> import tempfile
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     np.savez(Path(folder, "a.npz"), kernel=np.ones((2, 3)))
-      ...     (tensor,) = list_tensors(Path(folder, "a.npz"))
-      ...     print(tensor.name, tensor.shape, tensor.read(None).sum())
-      kernel (2, 3) 6.0
     """
     path = _in_folder(path)
     if not path.exists():
@@ -87,12 +79,7 @@ def list_tensors(path: Path) -> list[Tensor]:
 
 
 def input_files(path: Path) -> list[Path]:
-    """The files that may hold the tensors of a path; for an index, every .safetensors beside it.
-
-    Example:
-      >>> print([str(one) for one in input_files(Path("model.npz"))])
-      ['model.npz']
-    """
+    """The files that may hold the tensors of a path; for an index, every .safetensors beside it."""
     path = _in_folder(path)
     if path.is_dir():
         return [file for checkpoint in _checkpoints_in(path) for file in checkpoint.rglob("*")]

@@ -36,12 +36,7 @@ def n_cores() -> int:
 
 
 def versions() -> dict[str, str]:
-    """The version of this package, and of each that numbers depend on.
-
-    Example:
-      >>> print(list(versions()))
-      ['dropout_jax', 'jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scipy']
-    """
+    """The version of this package, and of each that numbers depend on."""
     return {name: version(name) for name in _PACKAGES}
 
 

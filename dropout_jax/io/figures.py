@@ -21,13 +21,6 @@ def write_figure(
     """Write a figure in each format; the same figure makes the same bytes.
 
     A PNG has at most 256 colours, which makes it a third as large.
-
-    Example:
-      >>> import tempfile
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     write_figure(Path(folder), "empty", Figure(figsize=(1, 1)))
-      ...     print(sorted(path.name for path in Path(folder).iterdir()))
-      ['empty.png', 'empty.svg']
     """
     for kind in formats:
         metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)

@@ -85,29 +85,13 @@ def _json_value(value: Any) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write plain data as JSON by `write_text`; NaN and infinity become null.
-
-    Example:
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     write_json(Path(folder, "new", "a.json"), {"p": float("nan")})
-      ...     print(Path(folder, "new", "a.json").read_text())
-      {
-       "p": null
-      }
-    """
+    """Write plain data as JSON by `write_text`; NaN and infinity become null."""
     text = json.dumps(_json_value(value), indent=1, ensure_ascii=False, allow_nan=False)
     write_text(path, f"{text}\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text as UTF-8; what it cannot encode, as in some file names, becomes an escape.
-
-    Example:
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     write_text(Path(folder, "new", "a.txt"), "|w|")
-      ...     print(Path(folder, "new", "a.txt").read_text())
-      |w|
-    """
+    """Write text as UTF-8; what it cannot encode, as in some file names, becomes an escape."""
     write_atomically(path, lambda file: file.write(text.encode("utf-8", errors="backslashreplace")))
 
 
@@ -115,12 +99,6 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
     """Write rows as CSV: floats with all their digits, what UTF-8 does not know as an escape.
 
     Text that a spreadsheet would run as a formula gets an apostrophe in front.
-
-    Example:
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     write_table(Path(folder, "a.csv"), ("layer", "gini"), [(0, 0.4)])
-      ...     print(Path(folder, "a.csv").read_text().split())
-      ['layer,gini', '0,0.4']
     """
 
     def save(file: IO[bytes]) -> None:
@@ -133,12 +111,7 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
 
 
 def as_text(cell: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula, nor for two rows; numbers as they are.
-
-    Example:
-      >>> print(as_text("=1+1"), as_text(0.4))
-      '=1+1 0.4
-    """
+    """A cell that no spreadsheet takes for a formula, nor for two rows; numbers as they are."""
     if not isinstance(cell, str):
         return cell
     cell = cell.replace("\r", r"\r")  # which csv does not quote
@@ -150,12 +123,6 @@ def scratch(folder: Path) -> Callable[[tuple[int, ...], np.dtype], np.ndarray]:
 
     Their room is taken at once where the system can (`posix_fallocate`). Then a full disk is an
     OSError here, not a crash when they are filled.
-
-    Example:
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     array = scratch(Path(folder))((2, 3), np.float32)
-      ...     print(array.shape, list(Path(folder).iterdir()))
-      (2, 3) []
     """
 
     def allocate(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -175,12 +142,6 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
 
     Raises:
       ValueError: if one is not an array of float32 or booleans with an axis or more.
-
-    Example:
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     write_tensors(Path(folder, "a"), {"kernel": np.ones((2, 3), np.float32)})
-      ...     print(Path(folder, "a").stat().st_size)  # a header of 80 bytes, and 24
-      104
     """
     header, end = {}, 0
     for name, tensor in tensors.items():

@@ -90,12 +90,7 @@ def _evaluate_blocks(config: Config, mesh: Mesh, params: Params, data: Dataset) 
 
 
 def curve_epochs(n_epochs: int) -> np.ndarray:
-    """The epochs [P] at which curves are measured: 0, the last, and up to nine between them.
-
-    Example:
-      >>> print(curve_epochs(30))
-      [ 0  3  6  9 12 15 18 21 24 27 30]
-    """
+    """The epochs [P] at which curves are measured: 0, the last, and up to nine between them."""
     n_points = 1 + min(n_epochs, 10)
     return np.unique(np.linspace(0, n_epochs, n_points).round().astype(int))
 
@@ -105,27 +100,6 @@ def start(config: Config, mesh: Mesh, hparams: Hparams, keys: jax.Array, data: D
 
     The hyper-parameters and the keys, which are consumed, are on the members' devices
     (`devices.shard_members`), the data on every device (`devices.share`).
-
-    Example:
-      >>> from dropout_jax import MLP, load_dataset
-      >>> from dropout_jax.populations.devices import device_mesh, share
-      >>> from dropout_jax.populations.members import stack_conditions
-      >>> config, mesh = Config(MLP((4, 10)), epochs=1), device_mesh(jax.devices()[:1])
-      >>> data = share(mesh, load_dataset("digits"))
-      >>> members = stack_conditions([Hparams((0.0, 0.0)), Hparams((0.0, 0.5))])
-      >>> keys = jax.random.split(jax.random.key(0), 2)
-      >>> flight = start(config, mesh, members, keys, data)
-      >>> while flight.epoch < config.epochs:
-      ...     flight = advance(config, mesh, members, flight, data)
-      >>> print(flight.curve.test.error.shape)  # two members, before and after
-      (2, 2)
-
-      Without a curve, epoch by epoch:
-
-      >>> state = init_blocks(config, mesh, members, jax.random.clone(keys), data)
-      >>> state = train_blocks(config, mesh, members, state, data)
-      >>> print(state.step)
-      [11 11]
     """
     state = init_blocks(config, mesh, hparams, keys, data)
     curve = fetch(_evaluate_blocks(config, mesh, state.params, data))
@@ -155,11 +129,6 @@ def stop(flight: Flight, which: np.ndarray | None, n: int) -> Flight:
 
     Raises:
       ValueError: unless `which` is None, or holds n bools.
-
-    Example:
-      >>> flight = Flight(2, (), (), (), np.array([1, 9, 9]))  # nine epochs; the first is stopped
-      >>> print(stop(flight, np.array([False, True]), n=2).last_epoch)
-      [1 2 2]
     """
     if which is None:
         return flight

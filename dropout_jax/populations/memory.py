@@ -36,11 +36,6 @@ def block_size(
 
     Raises:
       ValueError: if `memory` does not hold one member.
-
-    Example:
-      >>> from dropout_jax.networks.mlp import MLP
-      >>> print(block_size(Config(MLP((8, 10))), 64, jax.devices("cpu")))
-      1
     """
     on_cpu = devices[0].platform == "cpu"
     if on_cpu and memory is None:
@@ -93,11 +88,6 @@ def member_bytes(config: Config, inputs: int | tuple[int, ...]) -> int:
     evaluation it is twice these outputs, of all examples that are evaluated at once. The factors
     were measured, for an MLP, a convolutional network and a transformer, by the memory that XLA
     says a further member takes.
-
-    Example:
-      >>> from dropout_jax.networks.mlp import MLP
-      >>> print(member_bytes(Config(MLP((256, 256, 10))), 784))
-      8485152
     """
     x = jnp.zeros(inputs)
     product_outputs = _product_outputs(

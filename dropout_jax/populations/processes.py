@@ -68,34 +68,19 @@ def connect(
 
 
 def is_first() -> bool:
-    """Whether this is process 0, the only one that prints and writes.
-
-    Example:
-      >>> print(is_first())
-      True
-    """
+    """Whether this is process 0, the only one that prints and writes."""
     return jax.process_index() == 0
 
 
 def anywhere(flag: bool) -> bool:
-    """Whether the flag is true in any process; all processes have to call this.
-
-    Example:
-      >>> print(anywhere(False))
-      False
-    """
+    """Whether the flag is true in any process; all processes have to call this."""
     if jax.process_count() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.array([flag])).any())
 
 
 def together(fn: Callable[[], _T]) -> _T:
-    """fn() in every process; if one raises a ValueError or an OSError, all raise.
-
-    Example:
-      >>> print(together(lambda: 3))
-      3
-    """
+    """fn() in every process; if one raises a ValueError or an OSError, all raise."""
     result, refused = None, None
     try:
         result = fn()
@@ -110,10 +95,6 @@ def from_first_process(value: Any) -> Any:
     """The value of process 0, JSON that may hold arrays; all processes have to call this.
 
     Between processes tuples become lists, as in JSON.
-
-    Example:
-      >>> print(from_first_process({"seeds": 3}))
-      {'seeds': 3}
     """
     if jax.process_count() == 1:
         return value
@@ -176,12 +157,7 @@ def put(tree: Any, sharding: NamedSharding) -> Any:
 
 
 def fetch(tree: Any) -> Any:
-    """A tree of arrays, on the devices of all processes, as NumPy arrays in every process.
-
-    Example:
-      >>> print(type(fetch(jnp.ones(2))).__name__)
-      ndarray
-    """
+    """A tree of arrays, on the devices of all processes, as NumPy arrays in every process."""
 
     def one(leaf: Any) -> np.ndarray:
         if getattr(leaf, "is_fully_addressable", True):

@@ -45,15 +45,7 @@ def _within(ticks: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def log_scale(ax: Axes, subs: Sequence[float]) -> None:
-    """Make the y axis logarithmic, with plain numbers at these multiples of powers of ten.
-
-    Example:
-      >>> from matplotlib.figure import Figure
-      >>> ax = Figure().subplots()
-      >>> log_scale(ax, (1, 3))
-      >>> print(ax.get_yscale())
-      log
-    """
+    """Make the y axis logarithmic, with plain numbers at these multiples of powers of ten."""
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(_LogTicks(subs))
     ax.yaxis.set_major_formatter(lambda v, _: f"{v:g}")

@@ -64,14 +64,7 @@ class Mark(NamedTuple):
 
 
 def new(parent: Path, name: str) -> Path:
-    """Make a new folder: `name`, or `name-2`, `name-3`, … if it is taken.
-
-    Example:
-      >>> import tempfile
-      >>> with tempfile.TemporaryDirectory() as parent:
-      ...     print([new(Path(parent), "digits").name for _ in range(2)])
-      ['digits', 'digits-2']
-    """
+    """Make a new folder: `name`, or `name-2`, `name-3`, … if it is taken."""
     parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:

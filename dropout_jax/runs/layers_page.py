@@ -69,26 +69,7 @@ class LayersShown(NamedTuple):
 
 @mpl.rc_context(style.STYLE)
 def figures(shown: LayersShown) -> dict[str, notebook.Figure]:
-    """The figures of layers by file name: Gini layer by layer, sorted, Lorenz curves, differences.
-
-    Example:
-      >>> half = np.linspace(0, 2, 3)
-      >>> profile = Profile(half, half**2 / 4)  # of a uniform law
-      >>> of_network = Profile(half[None], half[None] ** 2 / 4)
-      >>> shown = LayersShown(
-      ...     groups={"a.npz": ["a.npz"]},
-      ...     lines={"all weights": np.array([[0.33]])},
-      ...     starts={"kernel": InitialLaw("uniform", profile, 1 / 3)},
-      ...     profiles={"kernel": [of_network]},
-      ...     differences=[],
-      ...     tables=[Table("layers", "Gini index", ("layer", "Gini"), [("kernel", 0.33)])],
-      ...     skipped={"bias": "a vector"},
-      ... )
-      >>> print(list(figures(shown)))
-      ['depth', 'sorted', 'lorenz']
-      >>> print("kernel: Lorenz curve" in page(shown))
-      True
-    """
+    """The figures by file name: Gini layer by layer, sorted weights, Lorenz curves, differences."""
     depth = notebook.Figure(figsize=(7.2, 1.4 + 0.2 * len(shown.starts)), layout="constrained")
     axes = depth.subplots()
     _draw_depth(axes, shown)

@@ -8,12 +8,7 @@ from matplotlib.figure import Figure as _Figure
 
 
 class Figure(_Figure):
-    """A figure that a notebook shows by itself, without pyplot.
-
-    Example:
-      >>> print(Figure(figsize=(1, 1))._repr_png_()[1:4])
-      b'PNG'
-    """
+    """A figure that a notebook shows by itself, without pyplot."""
 
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()
@@ -22,13 +17,7 @@ class Figure(_Figure):
 
 
 class Figures(dict[str, Figure]):
-    """Figures by name, which a notebook shows one below the other.
-
-    Example:
-      >>> shown = Figures({"<a>": Figure(figsize=(1, 1))})._repr_html_()
-      >>> print(shown.partition("base64")[0])
-      <figure><figcaption>&lt;a&gt;</figcaption><img src="data:image/png;
-    """
+    """Figures by name, which a notebook shows one below the other."""
 
     def _repr_html_(self) -> str:
         return "".join(

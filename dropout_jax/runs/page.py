@@ -63,29 +63,7 @@ class Contents(NamedTuple):
 
 
 def render(contents: Contents) -> str:
-    """The whole page.
-
-    Example:
-      >>> error = {"mean": 0.05, "sd": 0.01, "ci_low": 0.04, "ci_high": 0.06}
-      >>> condition = {"train_error": error, "test_error": error, "diverged_seeds": []}
-      >>> condition |= {"rates": [0.0, 0.5], "weight_decay": 0.0}
-      >>> contents = Contents(
-      ...     summary={"n_seeds": 1, "conditions": {"<none>": condition}, "comparisons": []},
-      ...     question="Does dropout spread the weights?",
-      ...     answer=[],
-      ...     settings={"dataset": "digits"},
-      ...     environment={"seconds": {"training": 2.5}},
-      ...     interrupted=False,
-      ...     magnitudes={"layer 0": {"<none>": np.array([0.1, 0.3])}},
-      ...     changes={},
-      ...     profiles={"layer 0": Profile(np.ones((1, 1, 101)), np.ones((1, 1, 101)))},
-      ...     units={},
-      ...     epochs=np.arange(2),
-      ...     curves={"test_error": np.array([[[0.9, 0.05]]])},
-      ... )
-      >>> print("&lt;none&gt;" in render(contents))  # names are text, whatever they hold
-      True
-    """
+    """The whole page."""
     summary, layers = contents.summary, list(contents.magnitudes)
     names, is_mlp = list(summary["conditions"]), wording.of_mlp(summary)
     rows, own = summary["comparisons"], summary.get("own_metrics", ())
@@ -132,16 +110,7 @@ def render(contents: Contents) -> str:
 
 
 def answer(summary: Mapping[str, Any]) -> str:
-    """The answer of a comparison as HTML that stands alone, as in a notebook.
-
-    Example:
-      >>> row = {"condition": "<b>", "layer": 0, "view": "entries", "measure": "gini"}
-      >>> row |= {"verdict": "more uniform", "difference": -0.1}
-      >>> conditions = dict.fromkeys(("none", "<b>"), {"n_compared": 10})
-      >>> shown = answer({"conditions": conditions, "comparisons": [row]})
-      >>> print("<b>" in shown, "▲ more uniform" in shown)  # names are text
-      False True
-    """
+    """The answer of a comparison as HTML that stands alone, as in a notebook."""
     return str(Markup(_STYLE) + _answer(summary, verdict(summary)))
 
 

@@ -147,15 +147,7 @@ def profile_panels(
 def difference_panels(
     comparisons: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> list[Panel]:
-    """Differences in Gini from the baseline, a panel per other condition, all on one scale.
-
-    Example:
-      >>> row = {"condition": "dropout", "measure": "gini", "layer": 0, "view": "entries"}
-      >>> row |= {"difference": -0.1, "ci_low": -0.2, "ci_high": -0.05, "verdict": "more uniform"}
-      >>> (panel,) = difference_panels([row], ["none", "dropout"])
-      >>> print(panel.caption)
-      dropout minus none
-    """
+    """Differences in Gini from the baseline, a panel per other condition, all on one scale."""
     rows = [row for row in comparisons if row["measure"] == "gini"]
     ends = np.array([[row["ci_low"], row["ci_high"]] for row in rows], float)
     top = 1.05 * (panels.largest(np.abs(ends)) or 1.0)

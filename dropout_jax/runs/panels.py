@@ -38,13 +38,6 @@ def draw_weights(ax: Axes, magnitudes: np.ndarray, top: float, c: int) -> None:
 
     A grey band holds the middle 90 % of each window. With no weights, the panel says that
     no unit is live.
-
-    Example:
-      >>> from matplotlib.figure import Figure
-      >>> ax = Figure().subplots()
-      >>> draw_weights(ax, np.array([0.1, 0.3]), 0.3, 0)
-      >>> print(*ax.lines[0].get_ydata())
-      0.2 0.2
     """
     n = len(magnitudes)
     if n and np.isfinite(magnitudes).all():
@@ -172,13 +165,6 @@ def draw_curve(
       epochs: of the points [P].
       metric: "loss" or "error".
       own: whether the metric is another one, which has no unit.
-
-    Example:
-      >>> from matplotlib.figure import Figure
-      >>> ax = Figure().subplots()
-      >>> draw_curve(ax, np.arange(4), {"none": np.ones((3, 4))}, "error")
-      >>> print(ax.get_ylabel())
-      %
     """
     if own:
         drawing.draw_bands(ax, epochs, values)

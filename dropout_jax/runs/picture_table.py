@@ -24,26 +24,14 @@ class Cell(NamedTuple):
 
 
 def legend(summary: Mapping[str, Any]) -> str:
-    """What the picture-table shows; of a network other than an MLP the weights alone.
-
-    Example:
-      >>> print(legend({"layers": ["params.Conv_0.kernel"]}).partition(";")[0])
-      Differences of the Gini index
-    """
+    """What the picture-table shows; of a network other than an MLP the weights alone."""
     if not of_mlp(summary):
         return " ".join([_LEGEND, *explain_views(["entries"])])
     return " ".join([_LEGEND, "Layer 0 is the first.", *explain_views(SHOWN)])
 
 
 def picture(summary: Mapping[str, Any]) -> dict[tuple[str, int], dict[str, Cell]]:
-    """The picture-table: for each condition and layer, the verdict on each view that is shown.
-
-    Example:
-      >>> row = {"condition": "dropout", "layer": 0, "view": "entries", "measure": "gini"}
-      >>> row |= {"verdict": "negligibly more uniform", "difference": -0.001}
-      >>> print(picture({"comparisons": [row]})["dropout", 0]["weights"].mark)
-      ≈
-    """
+    """The picture-table: for each condition and layer, the verdict on each view that is shown."""
     table: dict[tuple[str, int], dict[str, Cell]] = {}
     for row in summary["comparisons"]:
         if row["measure"] == "gini" and row["view"] in SHOWN:

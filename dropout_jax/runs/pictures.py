@@ -46,16 +46,6 @@ def figures(result: Outcome, slides: bool = False) -> Figures:
 
     Those for slides are on a small 16:9 sheet, and show the views of the answer alone. Their
     weights are those of the first five conditions.
-
-    Example:
-      >>> from dropout_jax import MLP, Config, Hparams, compare, load_dataset
-      >>> conditions = {"none": Hparams((0.0, 0.0)), "dropout": Hparams((0.0, 0.5))}
-      >>> config, data = Config(MLP((4, 10)), epochs=1), load_dataset("digits")
-      >>> result = compare(config, conditions, range(2), jax.random.key(0), data)
-      >>> print(list(figures(result)))
-      ['units', 'weights', 'profiles', 'differences', 'curves']
-      >>> print(page(result, {"dataset": "digits"}, {})[:15])
-      <!doctype html>
     """
     result = _sound_seeds(result)
     names, layers, titles = list(result.conditions), _layers(result), _titles(result)

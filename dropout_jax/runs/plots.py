@@ -33,12 +33,6 @@ def plot_weights(
         the title is missing. It may have more conditions of the run, which the title then counts.
       changes: {condition: {layer title: mean difference in Gini over seeds}}.
       of_mlp: whether the first layer is known to be that of the inputs.
-
-    Example:
-      >>> a = {name: {"layer 0": np.arange(5.0)} for name in ("none", "dropout")}
-      >>> figure = plot_weights(a, {name: {"layer 0": 0.4} for name in a})
-      >>> print(len(figure.axes))
-      2
     """
     names = list(magnitudes)
     titles = list(magnitudes[names[0]])
@@ -94,14 +88,6 @@ def plot_profiles(
       names: the conditions [C].
       profiles: {panel title: `analysis.uniformity.Profile` [C, S, Q]}.
       quantity: what is sorted: "|w|" or "contribution".
-
-    Example:
-      >>> flat = np.ones((2, 3, 101))  # conditions, seeds, fractions
-      >>> layers = {"layer 0": Profile(flat, flat * np.linspace(0, 1, 101))}
-      >>> figure = plot_profiles(["none", "dropout"], layers, "|w|")
-      >>> print(figure.axes[0].get_ylabel())
-      |w|
-      / mean
     """
     n_seeds = np.shape(next(iter(profiles.values())).lorenz)[1]
     width = max(3.2 * len(profiles) + 0.4, style.SLIDE[0])
@@ -169,13 +155,6 @@ def plot_differences(comparisons: Sequence[Mapping[str, Any]], measure: str) -> 
     Args:
       comparisons: rows of a summary, see `analysis.comparison.compare_conditions`.
       measure: the measure to show.
-
-    Example:
-      >>> row = {"baseline": "none", "condition": "dropout", "layer": 0, "view": "entries"}
-      >>> row |= {"measure": "gini", "difference": -0.1, "ci_low": -0.2, "ci_high": -0.05}
-      >>> figure = plot_differences([row | {"n": 10, "verdict": "more uniform"}], "gini")
-      >>> print(figure.axes[0].get_xlabel())
-      difference in Gini from none
     """
     rows = [row for row in comparisons if row["measure"] == measure]
     baseline = rows[0]["baseline"]
@@ -231,13 +210,6 @@ def plot_curves(
       curves: {"train_loss": [C, S, P], "test_loss": …, "train_error": …, "test_error": …}; losses
         in nats, errors as fractions. Errors may be missing.
       own: "loss" or "error" where they are other metrics, which have no unit.
-
-    Example:
-      >>> names = ("train_loss", "test_loss", "train_error", "test_error")
-      >>> curves = dict.fromkeys(names, np.ones((2, 3, 4)))  # conditions, seeds, epochs
-      >>> figure = plot_curves(["none", "dropout"], np.arange(4), curves)
-      >>> print([axes.get_title() for axes in figure.axes])
-      ['train loss', 'test loss', 'train error', 'test error']
     """
     n_rows, n_seeds = len(curves) // 2, next(iter(curves.values())).shape[1]
     figure = notebook.Figure(figsize=(7.2, 2.7 * n_rows), layout="constrained")

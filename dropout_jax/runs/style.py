@@ -36,10 +36,6 @@ def condition_numbers(names: Iterable[str]) -> dict[str, int]:
 
     No dropout, the rates of the lecture, and L2 have the same in every figure. Others take the
     next that is free.
-
-    Example:
-      >>> print(condition_numbers(["none", "dropout 0.2", "dropout 0.5", "l2"]))
-      {'none': 0, 'dropout 0.2': 3, 'dropout 0.5': 1, 'l2': 2}
     """
     names = list(names)
     usual = {c: n for n in reversed(names) if (c := _USUAL.get(n.lower())) is not None}
@@ -48,22 +44,12 @@ def condition_numbers(names: Iterable[str]) -> dict[str, int]:
 
 
 def colour(c: int) -> str:
-    """The colour of condition c; the twelfth has that of the second, with another line and mark.
-
-    Example:
-      >>> print(colour(0), colour(11) == colour(1))
-      #0072B2 True
-    """
+    """The colour of condition c; the twelfth has that of the second, with another line and mark."""
     return COLOURS[c if c < len(COLOURS) else _AGAIN[(c - len(COLOURS)) % len(_AGAIN)]]
 
 
 def line(c: int) -> Any:
-    """The line style of condition c; with `colour`, 39 conditions can be told apart.
-
-    Example:
-      >>> print(line(1), line(11))  # the same colour, another line
-      -- -
-    """
+    """The line style of condition c; with `colour`, 39 conditions can be told apart."""
     return _LINES[(c + c // len(_LINES)) % len(_LINES)]
 
 
@@ -78,24 +64,13 @@ def marker(c: int) -> str:
 
 
 def label(name: str) -> str:
-    """The name of a condition in lines of at most 28 characters, broken at spaces if it can be.
-
-    Example:
-      >>> print(label("dropout in every layer but the first"))
-      dropout in every layer but
-      the first
-    """
+    """The name of a condition in lines of at most 28 characters, broken at spaces if it can be."""
     # matplotlib leaves a name that begins with an underscore out of a legend
     return "\u200b" * name.startswith("_") + "\n".join(wrap(name, 28, break_on_hyphens=False))
 
 
 def legend(names: Iterable[str]) -> list[Line2D]:
-    """Handles of a legend of conditions [C] that `drawing.draw_bands` drew.
-
-    Example:
-      >>> print([handle.get_label() for handle in legend(["none", "dropout"])])
-      ['none', 'dropout']
-    """
+    """Handles of a legend of conditions [C] that `drawing.draw_bands` drew."""
     return [
         Line2D([], [], color=colour(c), ls=line(c), label=label(name))
         for name, c in condition_numbers(names).items()

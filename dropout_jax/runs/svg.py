@@ -37,10 +37,6 @@ def inline_svg(figure: Figure, name: str, description: str = "", c: int = 0) -> 
       name: begins each id, so that figures with different names can share a page.
       description: what the figure shows, in words; screen readers skip a figure without.
       c: the condition whose colour rasterised points take.
-
-    Example:
-      >>> print(inline_svg(Figure(figsize=(1, 1)), "empty", "<nothing>")[:65])
-      <svg role="img" aria-label="&lt;nothing&gt;" viewBox="0 0 72 72">
     """
     file = io.StringIO()
     with mpl.rc_context(_FORMAT):

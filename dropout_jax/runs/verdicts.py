@@ -62,15 +62,6 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
     less in none. They are not if fewer than half could be, even counting the undecided. Otherwise
     the sentence only lists the layers. Conditions with the same verdicts share a sentence; more
     than two different ones are said in one, without the layers.
-
-    Example:
-      >>> row = {"condition": "dropout", "layer": 0, "measure": "gini", "difference": -0.1}
-      >>> verdicts = {"contribution": "more uniform", "entries": "less uniform"}
-      >>> rows = [{**row, "view": view, "verdict": verdicts[view]} for view in verdicts]
-      >>> conditions = dict.fromkeys(("none", "dropout"), {"n_compared": 10})
-      >>> print(*verdict({"conditions": conditions, "comparisons": rows}))
-      Dropout spreads the work rather than the weights: the hidden layer's units contribute more
-      evenly; single weights are spread less evenly.
     """
     baseline, *others = summary["conditions"]
     compared, same = _compared(summary)
@@ -103,15 +94,7 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
 
 
 def short_verdict(summary: Mapping[str, Any]) -> str:
-    """What each condition spreads, without the layers; empty if nothing is compared.
-
-    Example:
-      >>> row = {"condition": "dropout", "layer": 0, "view": "entries", "measure": "gini"}
-      >>> row |= {"verdict": "undecided", "difference": -0.1}
-      >>> conditions = {"none": {}, "dropout": {"n_compared": 10}}
-      >>> print(short_verdict({"conditions": conditions, "comparisons": [row]}))
-      with dropout, all is undecided
-    """
+    """What each condition spreads, without the layers; empty if nothing is compared."""
     compared, same = _compared(summary)
     clauses = [*_short_clauses(compared)]
     if same:

@@ -22,22 +22,12 @@ SHOWN = {view: VIEWS[view].name for view in ("contribution", "entries")}  # alwa
 
 
 def view_name(view: str) -> str:
-    """What readers call a view; one that is not in `VIEWS` keeps its name.
-
-    Example:
-      >>> print(view_name("path_norm"), view_name("all weights"), sep=", ")
-      path norms, all weights
-    """
+    """What readers call a view; one that is not in `VIEWS` keeps its name."""
     return VIEWS[view].name if view in VIEWS else view
 
 
 def explain_views(views: Iterable[str]) -> list[str]:
-    """A sentence for each view that has one, in the order in which they are shown.
-
-    Example:
-      >>> print(*explain_views(["entries", "all weights"]))
-      Weights: the magnitudes |w| of a layer.
-    """
+    """A sentence for each view that has one, in the order in which they are shown."""
     views = set(views)
     shown = (VIEWS[view] for view in VIEWS if view in views)
     return [f"{name.capitalize()}: {meaning}." for name, meaning in shown]

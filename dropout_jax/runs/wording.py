@@ -33,12 +33,7 @@ def starts(ginis: Mapping[str, float]) -> str:
 
 
 def question(names: Sequence[str]) -> str:
-    """The question that the conditions [C], the baseline first, answer.
-
-    Example:
-      >>> print(question(["none", "dropout", "l2"]))
-      Does dropout spread the weights?
-    """
+    """The question that the conditions [C], the baseline first, answer."""
     first, *others = names
     if not others:
         return f"How are the weights of {first} spread?"
@@ -78,13 +73,6 @@ def describe_condition(condition: Mapping[str, Any], is_mlp: bool = True) -> str
     """What was done to the networks of a condition, from its record in a summary.
 
     The first rate of an MLP is that of the pixels.
-
-    Example:
-      >>> print(describe_condition({"rates": [0.0, 0.5, 0.5], "weight_decay": 0.0}))
-      pixels 0, hidden 0.5 0.5
-      >>> l2 = {"rates": [0.0, 0.0], "weight_decay": 1e-3, "learning_rate": 0.5}
-      >>> print(describe_condition(l2))
-      no dropout, learning rate 0.5, weight decay 0.001
     """
     pixels, *hidden = (f"{float(rate):g}" for rate in condition["rates"])
     if not any(condition["rates"]):
@@ -124,12 +112,7 @@ def count_seeds(n_seeds: int) -> str:
 
 
 def seeds_note(n_seeds: int) -> str:
-    """What so many seeds can decide, whatever the number of comparisons.
-
-    Example:
-      >>> print(seeds_note(4))
-      With 4 seeds the smallest adjusted p is 0.12, so no direction can be decided; take at least 6.
-    """
+    """What so many seeds can decide, whatever the number of comparisons."""
     smallest = f"With {count_seeds(n_seeds)} the smallest adjusted p is {smallest_p(n_seeds):.2g}"
     if n_seeds >= MIN_SEEDS:
         return f"{smallest}; with fewer than {MIN_SEEDS} no direction could be decided."
@@ -137,12 +120,7 @@ def seeds_note(n_seeds: int) -> str:
 
 
 def why_l2(summary: Mapping[str, Any]) -> str:
-    """Why l2 has its weight decay, if that is the default of `compare`; else empty.
-
-    Example:
-      >>> print(why_l2({"conditions": {"l2": {"weight_decay": 1e-3}}})[:36])
-      The weight decay of l2, 0.001, is th
-    """
+    """Why l2 has its weight decay, if that is the default of `compare`; else empty."""
     if summary["conditions"].get("l2", {}).get("weight_decay") != 1e-3:
         return ""
     return (
@@ -168,13 +146,7 @@ def describe_differences(rows: Sequence[Mapping[str, Any]], which: str) -> str:
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """A label for each name: its last words, and before them those that tell it from similar names.
-
-    Example:
-      >>> names = [f"Block_{b}.MultiHeadDotProductAttention_0.key.kernel" for b in (0, 1)]
-      >>> print(*short_names(["head.kernel", *names]).values(), sep=", ")
-      head.kernel, Block_0…key.kernel, Block_1…key.kernel
-    """
+    """A label for each name: its last words, and before them what tells it from similar names."""
     names = list(names)
     alike: dict[str, dict[str, list[str]]] = {}
     for name in names:

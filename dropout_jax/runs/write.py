@@ -59,17 +59,6 @@ def write(
     """Write a run folder, `summary.json` last.
 
     A compact folder is small enough to commit: no weights, tables or page, figures as PNG alone.
-
-    Example:
-      >>> import tempfile
-      >>> from dropout_jax import MLP, Config, Hparams, compare, load_dataset
-      >>> conditions = {"none": Hparams((0.0, 0.0)), "dropout": Hparams((0.0, 0.5))}
-      >>> config, data = Config(MLP((4, 10)), epochs=1), load_dataset("digits")
-      >>> result = compare(config, conditions, range(2), jax.random.key(0), data)
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     write(Path(folder), result, {"dataset": "digits"}, compact=True)
-      ...     print(sorted(path.name for path in Path(folder).iterdir()))
-      ['config.json', 'environment.json', 'figures', 'summary.json']
     """
     start = perf_counter()
     writers.write_json(folder / "config.json", settings)

@@ -12,10 +12,6 @@ def batch_indices(key: jax.Array, n: int, batch_size: int) -> jax.Array:
 
     Examples that do not fill a batch are left out of the epoch. n is at most 2^24, as
     `checks.check_training` asks. The key is consumed.
-
-    Example:
-      >>> print(sorted(batch_indices(jax.random.key(0), 6, 2).ravel().tolist()))
-      [0, 1, 2, 3, 4, 5]
     """
     n_batches = n // batch_size
     return _permutation(key, n)[: n_batches * batch_size].reshape(n_batches, batch_size)

@@ -34,11 +34,6 @@ def check_hparams(hparams: Hparams, n_layers: int | None = None) -> None:
 
     Raises:
       TypeError: if they are not `Hparams`, or rates are not real numbers.
-
-    Example:
-      >>> check_hparams(Hparams(momentum=1.0))
-      Traceback (most recent call last):
-      ValueError: momentum must lie in [0, 1), got 1.0
     """
     if not isinstance(hparams, Hparams):
         raise TypeError(f"hparams must be Hparams, got {type(hparams).__name__}")
@@ -72,10 +67,6 @@ def check_training(config: Config, data: Dataset, hparams: Hparams | None = None
 
     Raises:
       TypeError: if `data` is no `Dataset`.
-
-    Example:
-      >>> from dropout_jax.data import load_dataset
-      >>> check_training(Config(MLP((4, 10)), batch_size=64), load_dataset("digits"))
     """
     check_dataset(data, config.n_classes, isinstance(config.model, MLP))
     input_shape = data.x_train.shape[1:]

@@ -19,10 +19,6 @@ def check_dataset(data: Dataset, n_classes: int | None = None, vectors: bool = F
 
     Raises:
       TypeError: if `data` is no `Dataset`.
-
-    Example:
-      >>> from dropout_jax import load_dataset
-      >>> check_dataset(load_dataset("digits"))
     """
     if not isinstance(data, Dataset):
         raise TypeError(f"data must be a Dataset, got {type(data).__name__}")
@@ -48,9 +44,6 @@ def check_examples(
         vector of numbers: y [n, K].
       suffix: what errors add to the names x and y.
       vectors: whether an example must be a vector of inputs, as an MLP takes it: x [n, D].
-
-    Example:
-      >>> check_examples(jnp.ones((2, 3)), jnp.array([0, 1]), 2)
     """
     has_classes = n_classes is not None
     _check_shapes(x, y, has_classes, suffix, vectors)
