@@ -15,6 +15,7 @@ from dropout_jax.analysis.trees import kernels_in
 from dropout_jax.analysis.uniformity import MEASURES, Profile
 from dropout_jax.analysis.views import LayerViews, Live, layer_views, measure_layer
 from dropout_jax.data import Array
+from dropout_jax.networks.calls import check_network
 from dropout_jax.networks.mlp import MLP, Params, layers
 from dropout_jax.networks.protocol import Network
 from dropout_jax.populations.devices import map_members
@@ -84,6 +85,9 @@ def measure_population(model: Network, population: Population, x_train: Array) -
     some condition no weight from it moved in any seed. Such is a pixel that is always 0, unless all
     conditions decay weights. Units that are dead in some seeds alone are not known, and count.
 
+    Raises:
+      TypeError: if the model is no network.
+
     Example:
       >>> model = MLP((2,))
       >>> params = model.init(jax.random.key(0), np.zeros(4))
@@ -93,6 +97,7 @@ def measure_population(model: Network, population: Population, x_train: Array) -
       >>> print(found.values[0]["entries"]["gini"].shape)
       (1, 1)
     """
+    check_network(model)
     members = (population.params, population.init_params)
     if isinstance(model, MLP):
         return map_members(measure_member, (model,), members, x_train)

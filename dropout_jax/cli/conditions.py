@@ -83,6 +83,8 @@ def _from_words(conditions: Sequence[Sequence[str]]) -> Conditions:
         parsed[name] = {}
         for word in words:
             key, _, text = word.partition("=")
+            if key in parsed[name]:
+                raise ValueError(f"--condition {name} must give {key} once, got it twice")
             numbers = (float(number) for number in text.split(","))
             parsed[name][key] = _value(name, key, numbers, word)
     return parsed

@@ -68,4 +68,4 @@ def duration(seconds: float) -> str:
     for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{float(f'{seconds / size:.2g}'):g} {unit}"  # 100, not 1e+02
-    return f"{seconds:.0f} seconds"
+    return "a second" if round(seconds) == 1 else f"{seconds:.0f} seconds"

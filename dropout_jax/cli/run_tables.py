@@ -34,12 +34,13 @@ def training_lines(conditions: dict[str, Hparams], n_seeds: int) -> Iterator[Ren
 
 
 def errors_line(latest: Mapping[tuple[int, int], float], names: Sequence[str]) -> Text:
-    """The mean test error of each condition so far, from {(its number, seed): error}."""
+    """The mean test error of each condition of those trained here, {(its number, seed): error}."""
     means = []
     for number, name in enumerate(names):
         if errors := [error for (c, _), error in latest.items() if c == number]:
             means.append(f"{name} {100 * sum(errors) / len(errors):.1f} %")
-    return printable_text(f"test error: {', '.join(means)}", style="dim")
+    shown = f"test error of {len(latest)} networks: {', '.join(means)}"
+    return printable_text(shown, style="dim")
 
 
 def result_lines(

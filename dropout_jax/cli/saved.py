@@ -1,6 +1,5 @@
 """`dropout-jax list`, `diff` and `figures`: runs that are done, from their folders."""
 
-import contextlib
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from dropout_jax.cli.arguments import Diff, Figures, List
 from dropout_jax.cli.errors import refuse_bad_input
 from dropout_jax.cli.tables import printable, printable_text
 from dropout_jax.io import writers
+from dropout_jax.io.readers import one_line
 from dropout_jax.runs.folder import MARK, read_mark, read_records
 from dropout_jax.runs.picture_table import picture
 from dropout_jax.runs.verdicts import short_verdict
@@ -32,10 +32,14 @@ def list_runs(arguments: List) -> int:
             raise ValueError(f"the folder of runs must exist, got {folder}")
         runs = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
     for run in runs:
-        with contextlib.suppress(*_NO_RUN):  # another's folder
-            cells = (str(cell).split("\n") for cell in _row(run))
-            lines = Text("\n", no_wrap=False)  # a longer name is folded
-            table.add_row(*(lines.join(map(printable_text, cell)) for cell in cells))
+        try:
+            row = _row(run)
+        except _NO_RUN as error:
+            if not (run / MARK).is_file():  # another's folder
+                continue
+            row = (run.resolve().name, "", "", "", "", f"cannot be read: {one_line(error)}")
+        lines = Text("\n", no_wrap=False)  # a longer name is folded
+        table.add_row(*(lines.join(map(printable_text, str(cell).split("\n"))) for cell in row))
     if table.row_count:
         terminal.say([table])
     else:

@@ -5,7 +5,7 @@ Several processes train together; process 0 alone shows and writes.
 
 import contextlib
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
@@ -17,7 +17,6 @@ from dropout_jax.cli.errors import CommandError, refuse_bad_input
 from dropout_jax.cli.tables import printable
 from dropout_jax.populations import processes
 from dropout_jax.populations.moment import Moment
-from dropout_jax.populations.population import Interrupted
 from dropout_jax.runs import folder
 from dropout_jax.runs.run import Run
 
@@ -28,8 +27,8 @@ def train(arguments: Training, given: Conditions, import_seconds: float) -> int:
         cluster = (arguments.coordinator, arguments.num_processes, arguments.process_id)
         backend.start(partial(processes.connect, *cluster) if arguments.distributed else None)
         job = processes.together(lambda: jobs.prepare(arguments, given))
-    with _guarded(job, arguments.resume):
-        result = _execute(arguments, job, import_seconds)
+    with _guarded(job, arguments.resume), interrupts.defer() as stop_if_asked:
+        result = _execute(arguments, job, import_seconds, stop_if_asked)
         jax.distributed.shutdown()  # waits; else JAX cuts off a process that is still reading
     if result is None:
         if processes.is_first():
@@ -50,7 +49,7 @@ def _guarded(job: jobs.Job, resumes: bool) -> Iterator[None]:
     """Refuse what ends a run early, in words that say how to go on, and leave its folder."""
     try:
         yield
-    except Interrupted as error:
+    except KeyboardInterrupt as error:
         why = f"interrupted; go on with the same command and --resume --out {job.folder}"
         raise CommandError(why, 130) from error
     except OSError as error:
@@ -69,7 +68,12 @@ def _guarded(job: jobs.Job, resumes: bool) -> Iterator[None]:
             folder.leave(job.folder, job.lock)
 
 
-def _execute(arguments: Training, job: jobs.Job, import_seconds: float) -> Run | None:
+def _execute(
+    arguments: Training,
+    job: jobs.Job,
+    import_seconds: float,
+    stop_if_asked: Callable[[int, int], None],
+) -> Run | None:
     """Train, show and write the run; None if it was done before."""
     if processes.anywhere(processes.from_first_process(job.identity) != job.identity):
         same = "versions, devices of one kind, arguments and data"
@@ -79,9 +83,8 @@ def _execute(arguments: Training, job: jobs.Job, import_seconds: float) -> Run |
     if processes.is_first():
         with contextlib.suppress(OSError):  # if nobody reads it, training goes on
             terminal.say(run_tables.training_lines(job.conditions, arguments.seeds))
-    result = _train_with_progress(
-        arguments, job._replace(saved=processes.from_first_process(job.saved))
-    )
+    job = job._replace(saved=processes.from_first_process(job.saved))
+    result = _train_with_progress(arguments, job, stop_if_asked)
     result = result._replace(seconds={"import": import_seconds, **result.seconds})
     if processes.is_first():
         with contextlib.suppress(OSError):  # if nobody reads it, writing goes on
@@ -92,13 +95,12 @@ def _execute(arguments: Training, job: jobs.Job, import_seconds: float) -> Run |
     return result
 
 
-def _train_with_progress(arguments: Training, job: jobs.Job) -> Run:
+def _train_with_progress(
+    arguments: Training, job: jobs.Job, stop_if_asked: Callable[[int, int], None]
+) -> Run:
     """Train, with a progress bar in process 0, until done or asked to stop."""
     title = f"training {len(job.conditions)} × {arguments.seeds} networks"
-    with (
-        terminal.progress_bar(processes.is_first()) as bar,
-        interrupts.defer() as stop_if_asked,
-    ):
+    with terminal.progress_bar(processes.is_first()) as bar:
         task, latest = bar.add_task(title, total=None), {}  # the last test error of each member
 
         def show_and_stop(moment: Moment) -> None:

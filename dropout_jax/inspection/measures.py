@@ -104,6 +104,7 @@ def inspect(
       profiled: whether to keep the profile of each layer, too, for figures.
 
     Raises:
+      TypeError: if `path` is no path.
       ValueError: if the file cannot be read (`tensors.list_tensors`), holds no layer, or for
         another layout.
 
@@ -115,6 +116,9 @@ def inspect(
       >>> print(list(found.layers), found.skipped["bias"])
       ['kernel'] a vector or a number, as biases and scales are
     """
+    if not isinstance(path, str | Path):
+        kind = type(path).__name__
+        raise TypeError(f"path must name a file, got {kind}: parameters are for inspect_params")
     path = Path(path)
     return _inspected(path, list_tensors(path), layout, progress, profiled)
 

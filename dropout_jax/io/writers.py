@@ -69,6 +69,10 @@ def write_atomically(path: Path, save: Callable[[IO[bytes]], object]) -> None:
         with temporary.open("xb") as file:  # never one that is there, nor through a link
             save(file)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename:
+            error.filename = str(path)  # the name that was given
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -63,6 +63,9 @@ class MLP(nn.Module):
         """Make a tuple of any sequence of widths; a pass refuses anything else."""
         with suppress(TypeError):
             self.features = tuple(map(operator.index, self.features))
+        for name in ("activation", "kernel_init", "noise"):
+            if not callable(fn := getattr(self, name)):
+                raise TypeError(f"{name} must be a function, got {fn!r:.80}")
         if self.noise is drop_connect and not self.noise_on_kernels:
             raise ValueError("noise_on_kernels must be True for drop_connect, got False")
         super().__post_init__()
@@ -134,8 +137,10 @@ def check_features(features: Sequence[int]) -> None:
 
 
 def _check_inputs(x: jax.Array, variables: Mapping[str, Any]) -> None:
-    """Raise ValueError unless x has as many inputs as the first kernel, if there is one."""
+    """Raise ValueError unless x has as many inputs as the first kernel of a network, if known."""
     known = variables.get("params", {}).get("layer_0")
+    if known and known["kernel"].ndim != 2:
+        raise ValueError(f"params must be those of one network, got {known['kernel'].shape[:-2]}")
     n_inputs = known["kernel"].shape[0] if known else "one or more"
     if x.ndim == 0 or x.shape[-1] == 0 or (known and x.shape[-1] != n_inputs):
         raise ValueError(f"x must be [B, D] with D = {n_inputs} inputs, got shape {x.shape}")

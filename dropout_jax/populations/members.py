@@ -33,7 +33,7 @@ def as_seeds(seeds: Sequence[int] | np.ndarray | int) -> list[int]:
     try:
         found = list(map(operator.index, cast(Sequence[int], seeds)))
         wrong = [seed for seed in found if not _is_seed(seed)]
-        wrong = wrong or [f"{seed} {n} times" for seed, n in Counter(found).items() if n > 1]
+        wrong = wrong or [f"{seed} more than once" for seed, n in Counter(found).items() if n > 1]
     except TypeError:
         found, wrong = [], [f"{seeds!r:.80}"]
     if wrong or not found:
@@ -82,9 +82,10 @@ def stack_conditions(conditions: Sequence[Hparams], n_layers: int | None = None)
       [0.  0.5]
     """
     listed = isinstance(conditions, Sequence) and not isinstance(conditions, Hparams)
-    wrong = [c for c in conditions if not isinstance(c, Hparams)] if listed else [conditions]
-    if wrong:
-        raise TypeError(f"conditions must be a list of Hparams, got {type(wrong[0]).__name__}")
+    if not listed:
+        raise TypeError(f"conditions must be a list of Hparams, got {type(conditions).__name__}")
+    if wrong := [c for c in conditions if not isinstance(c, Hparams)]:
+        raise TypeError(f"each condition must be an Hparams, got {type(wrong[0]).__name__}")
     if not conditions:
         raise ValueError("a population needs at least one condition, got none")
     shapes = [

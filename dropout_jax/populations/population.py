@@ -25,7 +25,7 @@ from dropout_jax.populations.moment import Callback, Moment
 from dropout_jax.populations.processes import fetch, from_first_process
 from dropout_jax.populations.resuming import Kept
 from dropout_jax.populations.store import Allocate, Trained, make_store, map_arrays, write_rows
-from dropout_jax.training.checks import check_training
+from dropout_jax.training.checks import check_config, check_training
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.evaluation import Curve
 
@@ -104,7 +104,7 @@ def fit_population(
 
     Raises:
       TypeError: for a legacy key, conditions that are no `Hparams`, rates that are not real, data
-        that are no `Dataset`, or a callback that is no function.
+        that are no `Dataset`, or another argument of a wrong type.
       ValueError: for no seed or a repeated one, or conditions that `stack_conditions` refuses. For
         data that cannot be trained on, or a network or an optimizer that does not take the
         conditions. For no device, or a block or memory for less than one member. For a checkpoint
@@ -123,6 +123,9 @@ def fit_population(
       >>> print(trained.curve.test.error.shape)  # conditions, seeds, points of the curve
       (2, 3, 2)
     """
+    check_config(config)
+    if not isinstance(checkpoints, Checkpoints | None):
+        raise TypeError(f"checkpoints must be Checkpoints, got {type(checkpoints).__name__}")
     if not callable(callback):
         raise TypeError(f"callback must be a function of a Moment, got {callback!r:.80}")
     seeds, devices = as_seeds(seeds), list(jax.devices() if devices is None else devices)

@@ -87,7 +87,9 @@ def figures(shown: LayersShown) -> dict[str, notebook.Figure]:
     if shown.differences:
         height = 1.2 + 0.24 * len(shown.differences)
         figure = notebook.Figure(figsize=(7.2, height), layout="constrained")
-        _draw_differences(figure.subplots(), shown)
+        axes = figure.subplots()
+        _draw_differences(axes, shown)
+        axes.legend(handles=panels.fill_handles(), loc="upper left", bbox_to_anchor=(1, 1))
         figure.suptitle("Difference in Gini, against minus baseline; 95 % interval", size=10)
         drawn["differences"] = figure
     return drawn

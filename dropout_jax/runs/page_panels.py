@@ -127,18 +127,20 @@ def profile_panels(
     for l, (title, profile) in enumerate(profiles.items()):
         relative, lorenz = map(np.asarray, profile)
         key = f"{quantity.strip('|')}{l}"
+        known = np.isfinite(relative).any()  # else no unit is live, or all networks diverged
         figure, axes = new_panel("fraction, from the smallest", f"{quantity} / mean")
         panels.draw_sorted(axes, dict(zip(names, relative[..., ::2], strict=True)))
         description = f"{quantity} sorted, in units of its mean, {title}; largest: "
         svg = inline_svg(figure, f"sorted-{key}", description + _ends(names, relative))
-        drawn.append(Panel(svg, title, {"layer": title}))
+        drawn.append(Panel(svg, title if known else f"{title}: not measured", {"layer": title}))
         figure, axes = new_panel("fraction, from the smallest", "share of the sum")
         some = lorenz[..., ::8]  # smooth curves need few points
         panels.draw_lorenz(axes, dict(zip(names, some, strict=True)), shaded=True)
         half = lorenz[..., : lorenz.shape[-1] // 2 + 1]
         description = f"Lorenz curves of {quantity}, {title}; share of the smaller half: "
         svg = inline_svg(figure, f"lorenz-{key}", description + _ends(names, half))
-        caption = f"{title}, shaded: half the Gini of {names[0]}, without N/(N - 1)"
+        shaded = f"shaded: half the Gini of {names[0]}, without N/(N - 1)"
+        caption = f"{title}, {shaded}" if known else f"{title}: not measured"
         drawn.append(Panel(svg, caption, {"layer": title}))
     return drawn
 

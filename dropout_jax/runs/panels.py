@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from dropout_jax.analysis.statistics import is_negligible
@@ -150,6 +151,15 @@ def draw_differences(
     views = [view_name(view) for _, view in cells]
     ax.set_yticks(range(len(cells)), map("{}   {}".format, titles, views))
     ax.set_ylim(len(cells) - 0.5, -0.5)
+
+
+def fill_handles() -> list[Line2D]:
+    """Handles of a legend of the marks that are not filled in `draw_differences`."""
+    fills = {"negligible": (style.GREY, PALE), "undecided": "white"}
+    return [
+        Line2D([], [], color=style.GREY, marker="o", mfc=fill, ls="", label=verdict)
+        for verdict, fill in fills.items()
+    ]
 
 
 def draw_curve(

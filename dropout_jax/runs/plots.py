@@ -178,12 +178,8 @@ def plot_differences(comparisons: Sequence[Mapping[str, Any]], measure: str) -> 
         )
         for name, c in shown.items()
     ]
-    fills = {"negligible": (style.GREY, panels.PALE), "undecided": "white"}
-    marks += [
-        Line2D([], [], color=style.GREY, marker="o", mfc=fill, ls="", label=verdict)
-        for verdict, fill in fills.items()
-    ]
-    axes.legend(handles=marks, loc="upper left", bbox_to_anchor=(1, 1))
+    handles = [*marks, *panels.fill_handles()]
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1))
     counts = {row["n"] for row in rows}
     *fewer, most = sorted(counts - {0} or counts)
     n = " … ".join([*map(str, fewer), count_seeds(most)])

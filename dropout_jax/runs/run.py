@@ -27,7 +27,7 @@ from dropout_jax.runs.outcome import Outcome
 from dropout_jax.runs.verdicts import verdict
 from dropout_jax.runs.wording import count_seeds, error_text
 from dropout_jax.training import objectives
-from dropout_jax.training.checks import check_training
+from dropout_jax.training.checks import check_config, check_training
 from dropout_jax.training.config import Config, Hparams
 
 if TYPE_CHECKING:
@@ -153,6 +153,7 @@ def compare(
     if not isinstance(conditions, dict):
         kind = type(conditions).__name__
         raise TypeError(f"conditions must be a dict {{name: Hparams}}, got {kind}")
+    check_config(config)
     seeds = as_seeds(seeds)
     for name in conditions:
         check_name(name)

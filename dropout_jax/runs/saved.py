@@ -5,6 +5,7 @@ Shapes: C conditions, S seeds, P points of a learning curve.
 
 import csv
 import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,10 +123,14 @@ def _numbers(tree: Any) -> Any:
 
 
 def _load_tensors(path: Path) -> _Tensors:
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     path.stat()  # for an error with the name of the file; that of safetensors has none
-    return load_file(path)
+    try:
+        return load_file(path)
+    except SafetensorError:
+        raise ValueError(f"{path.name} cannot be read, perhaps damaged") from None
 
 
 def _stack(tensors: _Tensors, names: list[str], part: str) -> Any:
@@ -193,4 +198,8 @@ def _values(path: Path, labels: list[str]) -> tuple[_Values, list[int], np.ndarr
 def _rows(path: Path, labels: list[str]) -> list[dict[str, str]]:
     """The rows of a table, those of a condition together, in the order of their labels."""
     with path.open(encoding="utf-8", newline="") as file:
-        return sorted(csv.DictReader(file), key=lambda row: labels.index(row["condition"]))
+        rows = list(csv.DictReader(file))
+    n_rows = Counter(row.get("condition") for row in rows)
+    if set(n_rows) != set(labels) or len(set(n_rows.values())) > 1:
+        raise ValueError(f"{path.name} must hold as many rows of each condition, perhaps damaged")
+    return sorted(rows, key=lambda row: labels.index(row["condition"]))

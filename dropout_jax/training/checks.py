@@ -55,6 +55,12 @@ def check_hparams(hparams: Hparams, n_layers: int | None = None) -> None:
             raise ValueError(f"{name} must {expected}, got {value}")
 
 
+def check_config(config: Config) -> None:
+    """Raise TypeError unless it is a `Config`."""
+    if not isinstance(config, Config):
+        raise TypeError(f"config must be a Config, got {type(config).__name__}")
+
+
 def check_training(config: Config, data: Dataset, hparams: Hparams | None = None) -> None:
     """Raise ValueError unless networks of this configuration can be trained on `data`.
 

@@ -142,7 +142,7 @@ class Config:
         check_features(self.model.features)
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < 1:
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
                 raise ValueError(f"{name} must be a positive integer, got {value!r}")
         if not callable(self.make_optimizer):
             raise TypeError(f"{OPTIMIZER}, got {reprlib.repr(self.make_optimizer)}")

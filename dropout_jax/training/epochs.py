@@ -15,7 +15,7 @@ import jax
 from dropout_jax.data import Array, Dataset
 from dropout_jax.noise import check_key
 from dropout_jax.training.batches import batch_indices
-from dropout_jax.training.checks import check_hparams, check_training
+from dropout_jax.training.checks import check_config, check_hparams, check_training
 from dropout_jax.training.config import Config, Hparams, as_arrays
 from dropout_jax.training.evaluation import Curve, learning_point
 from dropout_jax.training.step import TrainState, init, train_step, vary_like
@@ -71,8 +71,8 @@ def fit(
     measured after every epoch. Populations do not call it: there `populations.blocks` trains.
 
     Raises:
-      TypeError: if `key` is not a typed key, `hparams` no `Hparams`, `data` no `Dataset`, or rates
-        are not real numbers.
+      TypeError: if `config` is no `Config`, `key` no typed key, `hparams` no `Hparams`, `data` no
+        `Dataset`, or rates are not real numbers.
       ValueError: if a hyper-parameter is out of its range, or there is not one rate per layer
         (`check_hparams`), if `data` cannot be trained on, or the network or the optimizer does not
         take the hyper-parameters (`check_training`).
@@ -85,6 +85,7 @@ def fit(
       >>> print(state.step, curve.test.error.shape)  # 1437 // 128 steps, an epoch
       11 (1,)
     """
+    check_config(config)
     check_key(key)
     check_hparams(hparams, len(config.model.features))
     check_training(config, data, hparams)

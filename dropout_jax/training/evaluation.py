@@ -13,6 +13,7 @@ from dropout_jax.data import Array, Dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.networks.protocol import Params
 from dropout_jax.training import objectives
+from dropout_jax.training.checks import check_config
 from dropout_jax.training.config import Config
 from dropout_jax.training.examples import check_examples
 
@@ -49,6 +50,7 @@ def evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
     """Mean loss and error (`Metrics`) over data [n, D], [n], in passes of 1,000 examples.
 
     Raises:
+      TypeError: if `config` is no `Config`.
       ValueError: if there are no examples, an input is not finite, an example has another number of
         inputs than the parameters, or a label is not a class of the network.
 
@@ -59,6 +61,7 @@ def evaluate(config: Config, params: Params, x: Array, y: Array) -> Metrics:
       >>> print(evaluate(config, params, jnp.ones((4, 64)), jnp.array([0, 0, 0, 1])).error)
       0.25
     """
+    check_config(config)
     check_examples(x, y, config.n_classes, vectors=isinstance(config.model, MLP))
     return _evaluate(config, params, x, y)
 

@@ -50,3 +50,5 @@ def start(
     except (OSError, ValueError) as error:
         parser.error(str(error))
     main(out, replace(quick if arguments.quick else full, **options))
+    if arguments.quick:
+        print(f"Toy size: no prediction is about networks so small. The record is in {out}.")

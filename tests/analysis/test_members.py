@@ -10,6 +10,7 @@ import pytest
 from dropout_jax.analysis.members import measure_member, measure_population, tidy
 from dropout_jax.analysis.uniformity import MEASURES
 from dropout_jax.networks.mlp import MLP
+from dropout_jax.training.config import Config
 from tests.analysis.toys import (
     NAMES,
     OF_HIDDEN,
@@ -76,6 +77,12 @@ def test_a_hand_made_network_is_measured_as_numpy_measures_it(measure):
             expected["path_norm"] = measure((norm_in * out)[live[l + 1]])
         found = {view: measures[measure.__name__] for view, measures in measured.values[l].items()}
         chex.assert_trees_all_close(found, expected, rtol=2e-5)
+
+
+def test_a_population_is_measured_by_its_network_and_nothing_else():
+    config: Any = Config(MODEL)
+    with pytest.raises(TypeError, match="model must be a network"):
+        measure_population(config, toy_population(2, 3), inputs())
 
 
 @pytest.mark.slow

@@ -98,6 +98,7 @@ def test_the_record_of_a_run_holds_its_conditions():
 BAD = [  # conditions, expected, given
     ([], "give --condition", "neither"),
     (["a", "a"], "its own name", "'a' twice"),
+    (["a momentum=0 momentum=0.5"], "momentum once", "twice"),
     ([""], "printable characters without a slash", "got ''"),
     (["rates=0.5"], "must begin with a name", "'rates=0.5'"),
     (["a/b"], "printable characters without a slash", "'a/b'"),

@@ -348,7 +348,8 @@ def test_the_bar_shows_the_mean_error_of_every_condition_so_far(tmp_path, monkey
     assert sorted(latest) == [(c, seed) for c in range(3) for seed in range(3)]
     summary = json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))
     means = {name: 100 * of["test_error"]["mean"] for name, of in summary["conditions"].items()}
-    assert last == "test error: " + ", ".join(f"{n} {mean:.1f} %" for n, mean in means.items())
+    told = ", ".join(f"{name} {mean:.1f} %" for name, mean in means.items())
+    assert last == f"test error of 9 networks: {told}"
 
 
 @pytest.mark.usefixtures("already_trained")
@@ -449,6 +450,25 @@ def test_a_run_interrupted_before_two_seeds_leaves_its_checkpoint(
     assert "interrupted; go on with the same command and --resume --out" in output.err
     assert "Traceback" not in output.err
     assert set(os.listdir(tmp_path / "run")) == {folder.LOCK, folder.MARK, folder.CHECKPOINTS}
+
+
+@pytest.mark.usefixtures("already_trained")
+@pytest.mark.parametrize(("n_signals", "status"), [(1, 0), (2, 130)])
+def test_once_all_is_trained_an_interrupt_waits_until_it_is_written(
+    n_signals, status, tmp_path, capsys, monkeypatch
+):
+    write_all = write.write
+
+    def write_and_stop(*arguments):
+        for _ in range(n_signals):
+            os.kill(os.getpid(), signal.SIGINT)
+        write_all(*arguments)
+
+    monkeypatch.setattr(write, "write", write_and_stop)
+    assert run_command([*TOY, "--out", str(tmp_path / "run")]) == status
+    assert (tmp_path / "run" / "summary.json").exists() == (status == 0)
+    again = "interrupted; go on with the same command and --resume"
+    assert (again in capsys.readouterr().err) == (status == 130)
 
 
 @pytest.mark.usefixtures("already_trained")

@@ -52,6 +52,16 @@ def test_runs_are_listed_with_their_seeds_and_what_is_no_run_is_not(runs, capsys
     assert [line.split()[0] for line in alone if not line.startswith(" ")] == ["run", "one"]
 
 
+@pytest.mark.parametrize("text", ["", "{", '{"a": 1}'])
+def test_a_run_that_cannot_be_read_is_listed_with_the_reason(text, runs, tmp_path, capsys):
+    copy = shutil.copytree(runs / "one", tmp_path / "copy")
+    (copy / "summary.json").write_text(text, "utf-8")
+    shutil.copy(runs / "begun" / folder.MARK, copy)
+    folder.update(copy, done=True)
+    assert run_command(["list", str(tmp_path)]) == 0
+    assert "cannot be read: " in capsys.readouterr().out
+
+
 def test_a_list_knows_no_pixels_of_a_network_other_than_an_mlp(runs, tmp_path, capsys):
     copy = shutil.copytree(runs / "one", tmp_path / "copy")
     summary = json.loads((copy / "summary.json").read_text("utf-8"))

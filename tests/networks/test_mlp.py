@@ -219,6 +219,19 @@ def test_inputs_are_as_many_as_those_of_the_parameters_or_refused(x):
     assert (result is not None) == (x.ndim > 0 and x.shape[-1] == D)
 
 
+def test_the_parameters_of_a_population_are_not_those_of_one_network():
+    members = jax.tree.map(lambda leaf: leaf[None, None], PARAMS)
+    with pytest.raises(ValueError, match=r"params must be those of one network, got \(1, 1\)"):
+        MODEL.apply(members, X)
+
+
+@pytest.mark.parametrize("name", ["activation", "kernel_init", "noise"])
+def test_what_is_no_function_is_refused_when_a_network_is_made(name):
+    given: Any = {name: "relu"}
+    with pytest.raises(TypeError, match=f"{name} must be a function, got 'relu'"):
+        MLP(FEATURES, **given)
+
+
 def test_drop_connect_of_inputs_is_refused_as_it_would_be_plain_dropout():
     with pytest.raises(ValueError, match=r"^noise_on_kernels must be True for drop_connect"):
         MLP(FEATURES, noise=drop_connect)

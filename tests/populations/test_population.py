@@ -331,7 +331,7 @@ A_LAYER, NUMBER = "one rate per layer, 2 in all, got shape", cast(Any, 0.5)
         ({"seeds": True}, "seeds must be distinct integers .* got True"),
         ({"conditions": NONE}, "conditions must be a list of Hparams, got Hparams"),
         ({"conditions": {"none": NONE}}, "conditions must be a list of Hparams, got dict"),
-        ({"conditions": [NONE, 0.5]}, "conditions must be a list of Hparams, got float"),
+        ({"conditions": [NONE, 0.5]}, "each condition must be an Hparams, got float"),
         ({"data": tuple(DATA)}, "data must be a Dataset, got tuple"),
         ({"callback": 5}, "callback must be a function of a Moment, got 5"),
         ({"conditions": []}, "at least one condition"),
@@ -348,6 +348,8 @@ A_LAYER, NUMBER = "one rate per layer, 2 in all, got shape", cast(Any, 0.5)
         ),
         ({"config": Config(MLP((8, 3)), batch_size=51)}, "51 training examples, got 50"),
         ({"devices": []}, "devices must hold at least one, got none"),
+        ({"config": MLP((8, 3))}, "config must be a Config, got MLP"),
+        ({"checkpoints": "folder"}, "checkpoints must be Checkpoints, got str"),
     ],
 )
 def test_bad_arguments_are_refused_in_one_line_before_anything_is_allocated(change, message):

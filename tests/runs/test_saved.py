@@ -181,7 +181,8 @@ def test_what_is_no_run_is_refused_by_the_name_of_what_it_lacks(lost, folder, tm
     ("name", "text"),
     [
         *(("summary.json", "{"), ("config.json", "[" * 100_000), ("config.json", "[]")),
-        *(("environment.json", "[]"), ("metrics.csv", "a,b\n1,2\n")),
+        *(("environment.json", "[]"), ("metrics.csv", "a,b\n1,2\n"), ("metrics.csv", "x\n")),
+        ("profiles.safetensors", "x"),
     ],
     ids=lambda text: text[:20],
 )

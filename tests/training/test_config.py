@@ -158,7 +158,8 @@ def test_a_network_that_draws_no_noise_is_trained_where_no_rates_are_given():
 @given(epochs=anything, batch_size=anything)
 def test_epochs_and_batch_sizes_are_positive_integers_or_refused(epochs, batch_size):
     config = outcome(Config, CONFIG.model, epochs=epochs, batch_size=batch_size)
-    good = all(isinstance(value, int) and value > 0 for value in (epochs, batch_size))
+    given = (epochs, batch_size)
+    good = all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in given)
     assert (config is not None) == good
 
 
