@@ -262,6 +262,7 @@ def test_the_coverage_that_is_said_is_that_of_the_record():
     assert f"and {100 * least_6:.1f} % of the worst law tried" in describe_interval(6)
     assert describe_interval(5).startswith("95 % t interval (with 5 seeds")
     assert describe_interval(10_000).startswith("95 % BCa bootstrap interval (with 100 seeds")
+    assert "with 10 seeds" in describe_interval(14)
     assert describe_interval(2) == "95 % t interval"
 
 

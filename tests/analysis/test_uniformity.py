@@ -238,6 +238,13 @@ def test_measures_of_known_laws_are_their_closed_forms(law):
         assert found[name] == pytest.approx(value, rel=tol, abs=tol + rounding), name
 
 
+def test_margins_are_half_of_what_separates_the_usual_initial_laws():
+    laws = (LAWS[name][1] for name in ("Gaussian", "truncated normal"))
+    for name, normal, truncated in zip(ORDER, *laws, strict=True):
+        half = abs(normal - truncated) / 2
+        assert uniformity.MARGINS[name] == pytest.approx(half, rel=0.2), name  # one or two digits
+
+
 def test_there_is_no_measure_of_nothing():
     a = np.ones(M, np.float32)
     nothing = pytest.approx(dict.fromkeys(MEASURES, math.nan), nan_ok=True)
