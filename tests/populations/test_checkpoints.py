@@ -2,8 +2,10 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import time
+from types import SimpleNamespace
 
 import chex
 import jax
@@ -24,6 +26,7 @@ from tests.forked import PROCESSES
 
 CONFIG = Config(MLP((8, 3)), epochs=4, batch_size=16)
 CONDITIONS = [Hparams(rates=(0.0, 0.0)), Hparams(rates=(0.2, 0.5)), Hparams(rates=(0.0, 0.9))]
+ONE = Saved(0, [np.ones((2, 3))], 0, [])
 
 
 def train(**options):
@@ -166,7 +169,7 @@ def both(first, second):
     return np.concatenate([first, second])
 
 
-def test_a_second_interruption_while_a_save_cleans_up_goes_on_to_the_same_bits(whole, tmp_path):
+def test_an_interruption_between_a_save_and_its_note_goes_on_to_the_same_bits(whole, tmp_path):
     trained, _ = whole
     saves = []
 
@@ -239,6 +242,28 @@ def test_a_full_disk_is_an_error_and_keeps_the_last_checkpoint(whole, tmp_path):
 
 
 # Killed
+
+
+def test_after_a_kill_before_the_checksums_the_next_save_takes_another_number(tmp_path):
+    save(tmp_path, ONE)
+    (tmp_path / "2").mkdir()
+    (tmp_path / "2" / "part").touch()
+    save(tmp_path, ONE._replace(first=2))
+    assert [one.first for one in load(tmp_path)] == [0, 2]
+
+
+def test_a_kill_while_what_is_superseded_is_removed_damages_nothing(tmp_path, monkeypatch):
+    def killed(path):
+        shutil.rmtree(path)
+        raise KeyboardInterrupt
+
+    flight = Saved(0, [], 1, [np.ones(2)])
+    save(tmp_path, flight)
+    removal = SimpleNamespace(rmtree=killed)
+    monkeypatch.setattr("dropout_jax.populations.checkpoints.shutil", removal)
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path, flight._replace(epoch=2))
+    assert [one.epoch for one in load(tmp_path)] == [2]
 
 
 def save_two(folder, both):
