@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -12,7 +13,7 @@ from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.noise import dropout
 from dropout_jax.populations import devices
-from dropout_jax.populations.blocks import curve_epochs, train_blocks
+from dropout_jax.populations.blocks import Flight, curve_epochs, stop, train_blocks
 from dropout_jax.populations.devices import (
     device_mesh,
     map_members,
@@ -175,6 +176,12 @@ def test_a_loop_in_a_network_counts_as_often_as_it_turns():
 
     once = member_bytes(Config(MLP((8,))), 8) - 4 * 4 * 72  # of its parameters
     assert member_bytes(Config(Looped()), 8) - 4 * 4 * 64 == 5 * once
+
+
+def test_a_member_is_stopped_once_and_what_fills_the_devices_with_any():
+    nothing: Any = ()
+    flight = Flight(3, nothing, nothing, nothing, np.array([2, 9, 9]))
+    assert stop(flight, np.array([True, False]), n=2).last_epoch.tolist() == [2, 9, 3]
 
 
 def test_curves_are_measured_first_last_and_evenly_between():

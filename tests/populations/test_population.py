@@ -218,6 +218,8 @@ def test_a_callback_sees_each_member_after_each_epoch(trained):
         for n, member in enumerate(zip(moment.seeds, moment.conditions, strict=True)):
             seen[*member, moment.epoch] = jax.tree.map(lambda a, n=n: a[n], moment.params)
             assert not moment.stopped.any()
+        shown = jax.tree.leaves((moment.params, moment.curve, moment.stopped))
+        assert {len(leaf) for leaf in shown} == {len(moment.seeds)}
 
     fit_population(CONFIG, CONDITIONS, range(3), root(), DATA, callback=note, block=1)
     assert len(seen) == 3 * 3 * CONFIG.epochs
@@ -338,6 +340,7 @@ A_LAYER, NUMBER = "one rate per layer, 2 in all, got shape", cast(Any, 0.5)
         ({"conditions": [NONE, Hparams()]}, "same hyper-parameters"),
         ({"conditions": [NONE, Hparams(rates=(0.5,))]}, "same hyper-parameters"),
         ({"conditions": [Hparams(rates=(0.5, 1.5))]}, r"rates must lie in \[0, 1\], got 1.5"),
+        ({"conditions": [NONE, Hparams(rates=(0.5, 1.5))]}, r"rates must lie in \[0, 1\], got 1.5"),
         ({"conditions": [Hparams(rates=(0.5,))]}, rf"{A_LAYER} \(1,\)"),
         ({"conditions": [Hparams(rates=(0.1, 0.2, 0.3))]}, rf"{A_LAYER} \(3,\)"),
         ({"conditions": [Hparams(rates=NUMBER)]}, rf"{A_LAYER} \(\)"),
