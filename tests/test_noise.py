@@ -123,6 +123,12 @@ def test_what_a_higher_rate_keeps_a_lower_one_keeps_too(seed, rates):
     assert not np.any(high & ~np.asarray(low))
 
 
+@pytest.mark.parametrize("shape", [(105, 1), (1, 105), (21, 5), (3, 5, 7)])
+def test_a_mask_of_any_shape_is_that_of_as_many_entries_in_a_row(shape):
+    flat = compiled_mask(jax.random.key(0), 0.5, (105,))
+    np.testing.assert_array_equal(compiled_mask(jax.random.key(0), 0.5, shape).ravel(), flat)
+
+
 def test_everything_is_kept_at_rate_zero_and_nothing_at_rate_one():
     first, second = (jax.random.key(0) for _ in range(2))
     assert compiled_mask(first, 0.0, (2**20,)).all()
@@ -146,6 +152,8 @@ def test_the_least_draw_is_kept_at_rate_zero_and_the_greatest_dropped_at_rate_on
     assert int(_hash(jnp.uint32(0), *top)) == 2**32 - 1
     assert _mask(top, jnp.float32(1 - 2**-24), (1,)).all()
     assert not _mask(top, jnp.float32(1), (1,)).any()
+    half = jnp.array([0, unhash(2**31)], jnp.uint32)  # at the threshold
+    assert _mask(half, jnp.float32(0.5), (1,)).all()
 
 
 @drops

@@ -50,6 +50,13 @@ def test_every_index_comes_to_every_place_as_often_as_to_any_other():
     assert abs(chi2 - 81) < 5 * np.sqrt(2 * 81)
 
 
+def test_a_permutation_of_several_digits_rises_as_often_as_it_falls():
+    n = 2**16  # beside its index a word has room for 16 bits: by one digit alone many would tie
+    order = np.asarray(permutation(jax.random.key(0), n))
+    rises = np.mean(order[1:] > order[:-1])
+    assert abs(rises - 0.5) < 5 / np.sqrt(12 * n)  # (n + 1) / 12 is the variance of their number
+
+
 def test_the_order_of_an_epoch_is_the_keys():
     first, again, other = (permutation(jax.random.key(s), 100) for s in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
