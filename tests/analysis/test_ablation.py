@@ -127,10 +127,11 @@ def test_damages_go_with_their_units():
 
 
 def test_a_curve_begins_with_all_units_and_ends_with_none():
-    orders = np.stack([np.arange(6), np.arange(6)[::-1]])
-    curve = jax.jit(partial(ablation_curve, squared))(H, orders, np.array([0.0, 0.5, 1.0]))
-    halves = [squared(without(0, 1, 2)), squared(without(3, 4, 5))]
-    expected = [squared(H), np.mean(halves), squared(0 * H)]
+    orders = np.array([[1, 2, 3, 4, 5, 0], [5, 4, 3, 2, 1, 0]])  # the first is no inverse of itself
+    curve = jax.jit(partial(ablation_curve, squared))(H, orders, np.array([0.0, 0.3, 0.5, 1.0]))
+    two = [squared(without(1, 2)), squared(without(4, 5))]  # 0.3 of six, rounded
+    halves = [squared(without(1, 2, 3)), squared(without(3, 4, 5))]
+    expected = [squared(H), np.mean(two), np.mean(halves), squared(0 * H)]
     np.testing.assert_allclose(curve, expected, rtol=1e-5)
 
 

@@ -128,6 +128,12 @@ def test_a_loss_below_zero_may_fall_and_rise_a_little():
     assert did_not_diverge(population)[0].tolist() == [True, True, False]
 
 
+def test_a_loss_may_start_at_0_and_rise_to_ten_times_its_start():
+    population = toy_population(1, 3)
+    population.curve.train.loss[0] = [[0, 0], [1, 10], [1, 10.1]]
+    assert did_not_diverge(population)[0].tolist() == [True, True, False]
+
+
 def test_where_one_condition_diverged_the_others_keep_their_interval(measured):
     population = toy_population(3, 10)
     population.curve.train.loss[1] = np.nan

@@ -49,6 +49,8 @@ def test_few_seeds_are_said_first_and_then_the_verdicts():
     assert "Take at least 6 seeds" in first
     assert [sentence[:8] for sentence in rest] == ["With b, "]
     assert verdict(summary([OPEN], [OPEN] * 2, 1))[0].startswith("With 1 seed no test")
+    (enough,) = verdict(summary([OPEN], [OPEN] * 2, 6))
+    assert enough.startswith("With b, ")
 
 
 @pytest.mark.parametrize(
