@@ -187,7 +187,7 @@ def test_conditions_come_from_one_place_that_is_there(tmp_path):
 
 @given(st.lists(st.lists(st.text(max_size=20), max_size=3).map(tuple), max_size=3).map(tuple))
 @example((("a", "rates=1_0,٣,0x1"),))
-def test_any_words_are_conditions_or_refused_in_a_line(words):
+def test_any_words_are_conditions_or_refused(words):
     with contextlib.suppress(ValueError):
         assert len(read_conditions(Train(condition=words))) == len(words)
 

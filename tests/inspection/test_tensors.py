@@ -258,6 +258,7 @@ def test_a_damaged_file_is_an_error_in_one_line_or_read(write, cut, flip, tmp_pa
         said = str(error)
     assert not said or str(path) in said
     assert len(said) < 500
+    assert "\n" not in said
 
 
 def test_a_shard_that_is_missing_is_named(tmp_path):

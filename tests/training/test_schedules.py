@@ -75,7 +75,7 @@ def test_a_schedule_of_1_trains_as_none_does():
 
 
 def test_the_rates_of_a_step_are_those_of_its_progress():
-    """Late from the middle on: the first half without dropout, the second with it, bit for bit."""
+    """Late from the middle on: the first half without dropout, the second with it."""
     halves = Config(MLP((4, 2)), epochs=4, batch_size=4)
     state = init(halves, Hparams(rates=jnp.zeros(2)), jax.random.key(0), 3)
     for rate in (0.0, 0.0, 0.5, 0.5):
