@@ -15,7 +15,6 @@ import dropout_jax
 
 PACKAGE = Path(dropout_jax.__file__).parent
 ROOT = Path(__file__).parents[1]
-OPINIONS = ROOT / "experiments" / "tutorials" / "opinions.md"
 PATHS = sorted(PACKAGE.rglob("*.py"))
 TREES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(path.read_text("utf-8"))
@@ -122,14 +121,6 @@ def test_each_dependency_is_imported_and_each_import_is_declared():
     }
     assert all(providers.values()), providers
     assert set().union(*providers.values()) - optional == declared
-    (table,) = re.findall(r"\| package .*?\n\n", OPINIONS.read_text("utf-8"), re.DOTALL)
-    listed = {
-        name
-        for row in table.splitlines()[2:]
-        if row
-        for name in row.split("|")[1].strip().split(", ")
-    }
-    assert listed == declared
 
 
 def test_an_older_python_is_refused_in_one_line():

