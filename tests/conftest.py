@@ -29,6 +29,7 @@ LONGEST = (
     *("test_experiments", "test_processes", "test_saved", "test_main", "test_protocol"),
     *("test_measures", "test_noise", "test_epochs", "test_population", "test_page", "test_run"),
     *("test_fuzz_cli", "test_uniformity", "test_studies", "test_theory", "test_checkpoints"),
+    "test_inspect",
 )
 
 
