@@ -11,13 +11,8 @@ from scipy import stats
 
 from dropout_jax.analysis import uniformity
 from dropout_jax.analysis.uniformity import MEASURES
-from dropout_jax.analysis.views import LayerViews, Live, measure_layer, varying_columns
+from tests.analysis.oracle import GRID, TOL, M, close, lorenz, oracle
 from tests.refusals import outcome
-
-M = 24
-# Float32 sums of M terms err by at most M eps; participation, a ratio of fourth powers, by four.
-TOL = 4 * M * 2.0**-23
-GRID = np.linspace(0, 1, 201)
 
 # Whole numbers are exact in float32, and a tie or a 0 is likely among so few of them.
 magnitudes = arrays(np.float32, M, elements=st.integers(0, 100), fill=st.nothing())
@@ -35,31 +30,6 @@ def measured(a, where=None):
 
 
 compiled_profile = jax.jit(uniformity.profile)
-compiled_measures = jax.jit(measure_layer)
-
-
-def close(expected, tol=TOL):
-    return pytest.approx(expected, rel=tol, abs=tol)
-
-
-def lorenz(a, fraction):
-    shares = np.concatenate([[0], np.cumsum(np.sort(a))]) / a.sum()
-    return np.interp(fraction, np.arange(len(a) + 1) / len(a), shares)
-
-
-def oracle(a):
-    """The definitions, in float64 and in other words than the library's."""
-    a = np.ravel(a).astype(np.float64)
-    n, root = len(a), math.sqrt(len(a))
-    mean_difference = np.abs(a[:, None] - a[None, :]).sum() / (n * (n - 1))
-    return {
-        "gini": mean_difference / (2 * a.mean()),
-        "cv": stats.variation(a),
-        "entropy": stats.entropy(a, np.full(n, 1 / n)),
-        "participation": np.mean(a**2) ** 2 / np.mean(a**4),
-        "hoyer": (root - a.sum() / np.linalg.norm(a)) / (root - 1),
-        "top10_share": 1 - lorenz(a, 0.9),
-    }
 
 
 def of_equal_entries(n):
@@ -366,56 +336,6 @@ def test_the_lorenz_curve_is_convex_and_encloses_ginis_area(a_set):
     gini = measured(a, where)["gini"] * (n - 1) / n
     missed = gini - (1 - 2 * np.trapezoid(shares, GRID))
     assert -2 * TOL <= missed <= n * GRID[1] ** 2 / 4 + 2 * TOL
-
-
-# Views of one kernel
-
-LIVE = np.array([1, 0, 1, 1, 1, 0], bool), np.array([1, 1, 0, 1, 1], bool)
-
-
-def views(kernel, init):
-    live = Live(*map(jnp.array, LIVE))
-    return jax.device_get(
-        compiled_measures(LayerViews(jnp.array(kernel), live, {}), jnp.array(init))[0]
-    )
-
-
-def two_kernels():
-    return np.random.default_rng(0).laplace(size=(2, 6, 5)).astype(np.float32)
-
-
-def test_views_are_loops_over_what_is_live():
-    kernel, init = two_kernels().astype(np.float64)
-    rows, columns = map(np.flatnonzero, LIVE)
-    entries = [(i, j) for i in rows for j in columns]
-    found = views(kernel, init)
-    assert found.keys() == {"entries", "columns", "change"}
-    assert found["entries"] == close(oracle([abs(kernel[e]) for e in entries]))
-    assert found["change"] == close(oracle([abs(kernel[e] - init[e]) for e in entries]))
-    of_units = [oracle(np.abs(kernel[rows, j])) for j in columns]
-    assert found["columns"] == close({m: np.mean([of[m] for of in of_units]) for m in MEASURES})
-
-
-@pytest.mark.parametrize("wild", [1e30, np.inf, np.nan])
-def test_wild_weights_of_dead_units_change_no_view(wild):
-    kernel, init = two_kernels()
-    dead = ~np.logical_and.outer(*LIVE)
-    calm = views(kernel, init)
-    assert np.isfinite(jax.tree.leaves(calm)).all()
-    assert views(np.where(dead, wild, kernel), np.where(dead, -wild, init)) == calm
-
-
-def test_a_profile_of_entries_leaves_dead_units_out():
-    kernel, _ = two_kernels()
-    wild = np.where(np.logical_and.outer(*LIVE), kernel, np.nan)
-    found = compiled_profile(wild, Live(*map(jnp.array, LIVE)).entries)
-    selected = np.abs(kernel[LIVE[0]][:, LIVE[1]]).ravel().astype(np.float64)
-    np.testing.assert_allclose(found.lorenz, lorenz(selected, GRID), TOL, TOL)
-
-
-def test_a_column_varies_if_any_of_its_rows_differs():
-    x = jnp.array([[0.0, 3, 1, -1], [0, 3, 1, 1], [0, 3, 2, -1]])
-    np.testing.assert_array_equal(varying_columns(x), [False, False, True, True])
 
 
 # Input, most of it bad
