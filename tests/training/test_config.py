@@ -1,4 +1,4 @@
-"""What a configuration refuses, and of data and hyper-parameters before a training."""
+"""What a configuration is and refuses, and what of data and hyper-parameters before a training."""
 
 import dataclasses
 import math
@@ -11,16 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from dropout_jax.analysis.trees import arrays_of, kernels_in
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.populations import population
-from dropout_jax.training import epochs, evaluation, step
+from dropout_jax.training import epochs, evaluation, schedules, step
 from dropout_jax.training.checks import check_hparams, check_training
-from dropout_jax.training.config import Config, Hparams
+from dropout_jax.training.config import Config, Hparams, as_arrays, sgd
 from dropout_jax.training.objectives import squared_error
 from tests.drawn import anything
 from tests.refusals import (
@@ -59,6 +61,41 @@ def dataset(n=8, n_inputs=5, n_classes=3):
 def test_what_is_no_function_is_refused_with_what_it_is_to_be_of(name, wrong, message):
     with pytest.raises(TypeError, match=f"{name} {message}"):
         Config(MLP((3,)), **{name: wrong})
+
+
+def test_what_decays_is_what_the_comparison_takes_for_kernels():
+    module = nnx.state(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+    params = {name: {"b": jnp.ones(3), name: jnp.ones((2, 3))} for name in ("w", "weight", "b")}
+    params |= {"nnx": module, "kernel_of": {"scale": jnp.ones((2, 3)), "kernel": jnp.ones(3)}}
+    optimizer = sgd(Hparams(weight_decay=0.1))
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    moved = arrays_of(optimizer.update(zeros, optimizer.init(params), params)[0])
+    kernels = {"w.w", "weight.weight", "nnx.kernel"}
+    assert {name.removesuffix(".value") for name, leaf in moved.items() if leaf.any()} == kernels
+    assert {name.removesuffix(".value") for name in kernels_in(params)} == kernels
+
+
+def test_rates_may_be_a_list_of_traced_numbers():
+    given = jax.vmap(lambda rate: as_arrays(Hparams([0.0, rate])).rates)
+    np.testing.assert_array_equal(given(jnp.array([0.25, 0.5])), [[0, 0.25], [0, 0.5]])
+
+
+def test_configurations_of_equal_partials_are_equal_and_so_compile_once():
+    def make(cutoff, **more):
+        schedule = partial(schedules.early, cutoff=cutoff)
+        return Config(MLP([8, 3]), rate_schedule=schedule, **more)
+
+    assert make(0.3) == make(0.3)
+    assert hash(make(0.3)) == hash(make(0.3))
+    assert make(0.3) != make(0.4)
+    assert make(0.3, loss_fn=partial(jnp.power)) == make(0.3, loss_fn=partial(jnp.power))
+    assert hash(make(jnp.array(0.3)))  # of what cannot be hashed, by identity
+
+
+@pytest.mark.parametrize("widths", [[4, 10], np.array([4, 10]), range(4, 15, 6)])
+def test_widths_of_any_sequence_are_those_of_the_tuple(widths):
+    assert Config(MLP(widths)) == Config(MLP((4, 10)))
+    assert hash(MLP(widths)) == hash(MLP((4, 10)))
 
 
 class Gated(nn.Module):

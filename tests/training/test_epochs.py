@@ -1,5 +1,4 @@
 import dataclasses
-from functools import partial
 from itertools import starmap
 from typing import Any, cast
 
@@ -9,15 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import nnx
 
-from dropout_jax.analysis.trees import arrays_of, kernels_in
 from dropout_jax.data import Dataset
 from dropout_jax.networks.mlp import MLP, layers
 from dropout_jax.populations.members import stack_conditions
-from dropout_jax.training import config, objectives, schedules, step
+from dropout_jax.training import config, objectives, step
 from dropout_jax.training.batches import batch_indices
-from dropout_jax.training.config import Config, Hparams, sgd
+from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import fit, train_epoch
 from dropout_jax.training.evaluation import evaluate
 from dropout_jax.training.step import _batch_loss, train_step
@@ -68,14 +65,6 @@ def test_one_step_is_momentum_sgd_with_l2_on_kernels_alone():
     assert state.step == 3
 
 
-def test_one_output_has_no_error_rate_as_it_chooses_no_class():
-    config = Config(MLP((1,)), loss_fn=objectives.squared_error)
-    params = jax.jit(config.model.init)(jax.random.key(0), jnp.zeros(5))
-    metrics = evaluate(config, params, DATA.x_test, np.arange(20))
-    assert np.isfinite(metrics.loss)
-    assert np.isnan(metrics.error)
-
-
 def test_parameters_keep_a_precision_that_is_lower_than_that_of_hyper_parameters():
     def in_half(key, shape, dtype):
         return jax.nn.initializers.lecun_normal()(key, shape, jnp.bfloat16)
@@ -84,18 +73,6 @@ def test_parameters_keep_a_precision_that_is_lower_than_that_of_hyper_parameters
     state, curve = fit(config, Hparams(weight_decay=0.1), jax.random.key(0), DATA)
     assert all(layer["kernel"].dtype == jnp.bfloat16 for layer in layers(state.params))
     assert curve.train.loss[1] < curve.train.loss[0]
-
-
-def test_what_decays_is_what_the_comparison_takes_for_kernels():
-    module = nnx.state(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
-    params = {name: {"b": jnp.ones(3), name: jnp.ones((2, 3))} for name in ("w", "weight", "b")}
-    params |= {"nnx": module, "kernel_of": {"scale": jnp.ones((2, 3)), "kernel": jnp.ones(3)}}
-    optimizer = sgd(Hparams(weight_decay=0.1))
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    moved = arrays_of(optimizer.update(zeros, optimizer.init(params), params)[0])
-    kernels = {"w.w", "weight.weight", "nnx.kernel"}
-    assert {name.removesuffix(".value") for name, leaf in moved.items() if leaf.any()} == kernels
-    assert {name.removesuffix(".value") for name in kernels_in(params)} == kernels
 
 
 @pytest.mark.slow
@@ -188,29 +165,6 @@ def test_zero_columns_stay_zero_under_max_norm_with_finite_results():
     chex.assert_trees_all_equal(at_max_norm(params, 1.0), params)
 
 
-def test_evaluate_is_the_mean_over_examples_whatever_the_number():
-    params = start().params
-    n = 1203  # beyond one pass of 1,000, with a remainder
-    rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(n, 5)).astype(np.float32), rng.integers(0, 3, n).astype(np.int32)
-    metrics = evaluate(CONFIG, params, x, y)
-    outputs = np.asarray(CONFIG.model.apply(params, x), np.float64)
-    log_p = outputs - np.log(np.exp(outputs).sum(-1, keepdims=True))
-    np.testing.assert_allclose(metrics.loss, -log_p[np.arange(n), y].mean(), rtol=1e-5)
-    np.testing.assert_allclose(metrics.error, (outputs.argmax(-1) != y).mean(), rtol=1e-6)
-
-
-def test_arrays_on_a_device_are_checked_there(monkeypatch):
-    x, y = map(jnp.asarray, (DATA.x_test, DATA.y_test))
-    expected = evaluate(CONFIG, start().params, x, y)
-    for wrong, said in (((x * jnp.nan, y), "x must be finite"), ((x, y + 3), "classes 0 … 2")):
-        with pytest.raises(ValueError, match=said):
-            evaluate(CONFIG, start().params, *wrong)
-
-    monkeypatch.delattr(np, "isfinite")  # which would fetch them
-    chex.assert_trees_all_equal(evaluate(CONFIG, start().params, x, y), expected)
-
-
 def test_fit_learns_and_returns_the_metrics_of_its_last_state():
     config = dataclasses.replace(CONFIG, epochs=20)
     state, curve = fit(config, Hparams(), jax.random.key(3), DATA)
@@ -267,29 +221,6 @@ def test_hyper_parameters_compile_one_program_however_they_are_given(function):
     assert len(traces) == n_traces > 0
     for params in ends[1:]:
         chex.assert_trees_all_equal(params, ends[0])
-
-
-def test_rates_may_be_a_list_of_traced_numbers():
-    given = jax.vmap(lambda rate: config.as_arrays(Hparams([0.0, rate])).rates)
-    np.testing.assert_array_equal(given(jnp.array([0.25, 0.5])), [[0, 0.25], [0, 0.5]])
-
-
-def test_configurations_of_equal_partials_are_equal_and_so_compile_once():
-    def make(cutoff, **more):
-        schedule = partial(schedules.early, cutoff=cutoff)
-        return Config(MLP([8, 3]), rate_schedule=schedule, **more)
-
-    assert make(0.3) == make(0.3)
-    assert hash(make(0.3)) == hash(make(0.3))
-    assert make(0.3) != make(0.4)
-    assert make(0.3, loss_fn=partial(jnp.power)) == make(0.3, loss_fn=partial(jnp.power))
-    assert hash(make(jnp.array(0.3)))  # of what cannot be hashed, by identity
-
-
-@pytest.mark.parametrize("widths", [[4, 10], np.array([4, 10]), range(4, 15, 6)])
-def test_widths_of_any_sequence_are_those_of_the_tuple(widths):
-    assert Config(MLP(widths)) == Config(MLP((4, 10)))
-    assert hash(MLP(widths)) == hash(MLP((4, 10)))
 
 
 @pytest.mark.parametrize("n_targets", [None, 1, 2])
