@@ -33,12 +33,11 @@ from experiments.shared import (
 from experiments.shared.members import CHOSEN, QUANTITIES, fresh_members
 from experiments.shared.specifications import by_choice, count, say
 
-RNG = np.random.default_rng(0)
-
 
 def test_fresh_members_are_those_that_a_population_begins_with():
+    rng = np.random.default_rng(0)
     config = Config(MLP((4, 3)), epochs=1, batch_size=8)
-    x, y = RNG.normal(size=(16, 5)).astype(np.float32), RNG.integers(0, 3, 16).astype(np.int32)
+    x, y = rng.normal(size=(16, 5)).astype(np.float32), rng.integers(0, 3, 16).astype(np.int32)
     conditions = [Hparams(rates=(0.0, rate)) for rate in (0.0, 0.5)]
     data = Dataset(x, y, x, y)
     trained = fit_population(config, conditions, range(3), study.root_key(), data)
@@ -62,7 +61,8 @@ def found_in_a_universe(fall):
 
     One seed did not reach the last stop.
     """
-    none = 0.4 + 0.01 * RNG.random((10, 3, len(QUANTITIES), len(CHOSEN)))
+    rng = np.random.default_rng(0)
+    none = 0.4 + 0.01 * rng.random((10, 3, len(QUANTITIES), len(CHOSEN)))
     rises = np.array([name == "participation" for name in CHOSEN])
     dropout = none * np.where(rises, 1 + fall, 1 - fall)
     values = np.stack([none, dropout])
@@ -158,8 +158,9 @@ ENTRY %main (b: f32[2]) -> f32[2] {
 
 
 def test_the_products_of_the_benchmark_are_those_of_a_step():
-    x = RNG.normal(size=(4, 6)).astype(np.float32)
-    kernels = [RNG.normal(size=(1, *shape)).astype(np.float32) for shape in ((6, 5), (5, 3))]
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4, 6)).astype(np.float32)
+    kernels = [rng.normal(size=(1, *shape)).astype(np.float32) for shape in ((6, 5), (5, 3))]
     mesh = device_mesh(jax.local_devices()[:1])
     total = pieces._multiply_blocks(mesh, 3, shard_members(mesh, kernels), share(mesh, x))
     first, last = (kernel[0] for kernel in kernels)
@@ -173,7 +174,8 @@ def test_the_products_of_the_benchmark_are_those_of_a_step():
 
 
 def test_a_course_ends_where_a_population_ends_and_stretched_by_one_is_its_end():
-    x, y = RNG.normal(size=(24, 5)).astype(np.float32), RNG.integers(0, 3, 24).astype(np.int32)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(24, 5)).astype(np.float32), rng.integers(0, 3, 24).astype(np.int32)
     data, hparams = Dataset(x, y, x[:6], y[:6]), Hparams(rates=(0.0, 0.5))
     config = Config(MLP((4, 3)), epochs=3, batch_size=8)
     trained = fit_population(config, [hparams], range(1), study.root_key(), data)
@@ -220,10 +222,11 @@ def test_the_looks_of_a_course_are_a_factor_apart_and_end_at_the_end():
 
 
 def test_a_fitted_temperature_scales_with_the_logits():
+    rng = np.random.default_rng(0)
     model = MLP((3,))
-    x = RNG.normal(size=(200, 4)).astype(np.float32)
-    kernel = RNG.normal(size=(4, 3)).astype(np.float32)
-    y = (x @ kernel + RNG.gumbel(size=(200, 3))).argmax(axis=1).astype(np.int32)  # T = 1
+    x = rng.normal(size=(200, 4)).astype(np.float32)
+    kernel = rng.normal(size=(4, 3)).astype(np.float32)
+    y = (x @ kernel + rng.gumbel(size=(200, 3))).argmax(axis=1).astype(np.int32)  # T = 1
 
     def fitted(scale):
         layer = {"kernel": jnp.asarray(scale * kernel), "bias": jnp.zeros(3)}
@@ -238,8 +241,9 @@ def test_a_fitted_temperature_scales_with_the_logits():
 
 @pytest.mark.slow
 def test_matched_damage_is_the_target_and_all_units_are_removed_where_it_is_their_own():
+    rng = np.random.default_rng(0)
     data = Dataset(
-        *(RNG.normal(size=(40, 4)).astype(np.float32), np.arange(40, dtype=np.int32) % 3) * 2
+        *(rng.normal(size=(40, 4)).astype(np.float32), np.arange(40, dtype=np.int32) % 3) * 2
     )
     model = MLP((6, 5, 3))
     params = model.init(jax.random.key(0), jnp.zeros(4))
@@ -254,7 +258,8 @@ def test_matched_damage_is_the_target_and_all_units_are_removed_where_it_is_thei
 
 
 def test_features_are_standardised_by_the_part_that_trains():
-    x = RNG.normal(3, 5, size=(100, 4))
+    rng = np.random.default_rng(0)
+    x = rng.normal(3, 5, size=(100, 4))
     data = second_domain.standardised(x, np.arange(100) % 2)
     np.testing.assert_allclose(data.x_train.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(data.x_train.std(axis=0), 1, rtol=1e-5)

@@ -221,7 +221,8 @@ def test_the_quadratic_penalty_of_a_softmax_is_exact_for_small_contributions(rat
 
 
 def test_of_two_classes_the_penalty_of_a_softmax_is_the_logistic_one():
-    w = jnp.asarray(RNG.normal(size=4), jnp.float32)
+    rng = np.random.default_rng(0)
+    w = jnp.asarray(rng.normal(size=4), jnp.float32)
     kernel = jnp.stack([w, jnp.zeros(4)], axis=1)
     found = softmax_penalty(X, kernel, jnp.zeros(2), 0.5)
     np.testing.assert_allclose(found, logistic_penalty(X, w, 0.5) / len(X), rtol=1e-5)
@@ -309,9 +310,10 @@ def test_on_two_copies_of_an_input_only_signed_weights_reach_below_four_thirds(s
 
 
 def test_rescaling_units_changes_no_output_under_any_mask():
+    rng = np.random.default_rng(0)
     model = MLP((6, 5, 2))
     params = model.init(jax.random.key(5), X)
-    factor = jnp.asarray(2.0 ** RNG.integers(-3, 4, size=6), jnp.float32)
+    factor = jnp.asarray(2.0 ** rng.integers(-3, 4, size=6), jnp.float32)
     first, second, last = layers(params)
     first = {"kernel": first["kernel"] * factor[None], "bias": first["bias"] * factor}
     second = {**second, "kernel": second["kernel"] / factor[:, None]}

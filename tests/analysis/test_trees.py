@@ -10,8 +10,6 @@ import pytest
 from dropout_jax.analysis.trees import kernels_in
 from dropout_jax.inspection.measures import inspect_params
 
-RNG = np.random.default_rng(0)
-
 
 class Mixed(nn.Module):
     """Kernels of every shape, and much that is none."""
@@ -43,7 +41,8 @@ def test_the_kernels_of_a_tree_are_those_that_inspect_finds_with_leading_axes_to
 
 @pytest.mark.parametrize("name", ["weight", "deconv.weight"])
 def test_kernels_of_other_frameworks_are_turned_with_leading_axes_too(name):
-    members = RNG.normal(size=(2, 4, 5, 3)).astype(np.float32)  # two members
+    rng = np.random.default_rng(0)
+    members = rng.normal(size=(2, 4, 5, 3)).astype(np.float32)  # two members
     alone, together = kernels_in({name: members[1]}), kernels_in({name: members}, 1)
     np.testing.assert_array_equal(alone[name], together[name][1])
     assert alone[name].shape == ((15, 4) if name == "weight" else (12, 5))
@@ -55,13 +54,15 @@ def test_layer_10_follows_layer_9():
 
 
 def test_the_bias_of_members_tells_the_axes_of_the_outputs_of_each():
-    layer = {"kernel": RNG.normal(size=(3, 5, 2, 7)), "bias": np.ones((3, 2, 7))}
+    rng = np.random.default_rng(0)
+    layer = {"kernel": rng.normal(size=(3, 5, 2, 7)), "bias": np.ones((3, 2, 7))}
     (together,) = kernels_in(layer, 1).values()
     np.testing.assert_array_equal(together, layer["kernel"].reshape(3, 5, 14))
 
 
 def test_the_moments_of_an_optimizer_are_no_layers_but_a_layer_mu_is_one():
-    params = {"mu": {"kernel": RNG.normal(size=(3, 2))}, "std": {"kernel": np.ones((3, 2))}}
+    rng = np.random.default_rng(0)
+    params = {"mu": {"kernel": rng.normal(size=(3, 2))}, "std": {"kernel": np.ones((3, 2))}}
     assert list(kernels_in(params)) == ["mu.kernel", "std.kernel"]
     for optimizer in (optax.adam(0.1), optax.sgd(0.1, momentum=0.9), optax.rmsprop(0.1)):
         both = (params, optimizer.init(params))

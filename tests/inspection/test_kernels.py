@@ -10,15 +10,14 @@ from flax import traverse_util
 from dropout_jax.inspection.kernels import find_layers
 from dropout_jax.inspection.tensors import Tensor
 
-RNG = np.random.default_rng(0)
-
 
 def named(name, array):
     return Tensor(name, array.shape, array.dtype.name, lambda _: array)
 
 
 def test_the_layout_is_told_from_names_or_given():
-    square = RNG.normal(size=(3, 5)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    square = rng.normal(size=(3, 5)).astype(np.float32)
     in_out = ("a.kernel", "a.w", "c.kernel.value", "cell.recurrent_kernel")
     out_in = ("a.weight", "b/weight", "l.weight_hh_l0_reverse", "l.weight_ih", "m.in_proj_weight")
     for names, shape in ((in_out, (3, 5)), (out_in, (5, 3))):
@@ -91,8 +90,9 @@ def test_attention_of_flax_is_a_matrix_to_all_heads_and_one_from_them():
 
 @pytest.mark.parametrize(("scales", "is_layer"), [((), True), ((1,), True), ((2, 2), False)])
 def test_parts_with_scales_of_their_own_are_not_compared(scales, is_layer):
+    rng = np.random.default_rng(0)
     tensors = [
-        named("a.weight", RNG.normal(size=(4, 6)).astype(np.float32)),
+        named("a.weight", rng.normal(size=(4, 6)).astype(np.float32)),
         named("a.weight_scale_inv", np.ones(scales, np.float32)),
     ]
     found, skipped = find_layers(tensors)
@@ -101,7 +101,8 @@ def test_parts_with_scales_of_their_own_are_not_compared(scales, is_layer):
 
 
 def test_a_file_is_that_of_a_run_by_kernels_beside_live_inputs_alone():
-    kernel = named("a/0/kernel", RNG.normal(size=(7, 5, 3)).astype(np.float32))
+    rng = np.random.default_rng(0)
+    kernel = named("a/0/kernel", rng.normal(size=(7, 5, 3)).astype(np.float32))
     live = named("a/0/live_inputs", np.ones((7, 5), np.float32))
     (layer,), _ = find_layers([kernel, live])
     assert (layer.shape, layer.n_networks) == ((5, 3), 7)

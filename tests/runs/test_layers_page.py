@@ -14,11 +14,10 @@ from dropout_jax.runs.svg import inline_svg
 
 EVIL = "<img src=x onerror=alert(1)>"
 LAYERS = ["first.kernel", EVIL, "encoder.blocks.2.attention.projection.kernel"]
-RNG = np.random.default_rng(0)
 
 
-def profile(n_networks):
-    relative = np.sort(RNG.gamma(2, size=(n_networks, 101)))
+def profile(rng, n_networks):
+    relative = np.sort(rng.gamma(2, size=(n_networks, 101)))
     relative /= relative.mean(axis=1, keepdims=True)
     lorenz = np.cumsum(relative, axis=1) / relative.sum(axis=1, keepdims=True)
     return Profile(relative, lorenz)  # pyright: ignore[reportArgumentType]  NumPy's, as drawn
@@ -26,13 +25,14 @@ def profile(n_networks):
 
 def layers_shown(sizes=(3, 2), compared=True):
     """Groups of so many networks; in the last group the second layer is missing."""
+    rng = np.random.default_rng(0)
     names = [f"group {i}" for i in range(len(sizes))]
-    profiles = {layer: [profile(size) for size in sizes] for layer in LAYERS}
+    profiles = {layer: [profile(rng, size) for size in sizes] for layer in LAYERS}
     nothing = np.full((1, 101), np.nan)
     profiles[EVIL][-1] = Profile(nothing, nothing)  # pyright: ignore[reportArgumentType]  as above
-    gini = {name: RNG.uniform(0.3, 0.5, (size, 3)) for name, size in zip(names, sizes, strict=True)}
+    gini = {name: rng.uniform(0.3, 0.5, (size, 3)) for name, size in zip(names, sizes, strict=True)}
     gini[names[-1]][:, 1] = np.nan
-    law = profile(1)
+    law = profile(rng, 1)
     row = {"condition": "against", "difference": -0.1, "ci_low": -0.2, "ci_high": -0.05}
     views = ("all weights", "of one unit")
     return LayersShown(
