@@ -123,6 +123,7 @@ def test_each_dependency_is_imported_and_each_import_is_declared():
     assert set().union(*providers.values()) - optional == declared
 
 
+@pytest.mark.slow
 def test_an_older_python_is_refused_in_one_line():
     lacks = "sys.modules['importlib.metadata'] = None"  # as Python 3.7 does
     code = f"import sys; sys.version_info = (3, 7, 4); {lacks}; import dropout_jax"

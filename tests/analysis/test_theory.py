@@ -28,7 +28,6 @@ from dropout_jax.training.config import Config
 from dropout_jax.training.objectives import cross_entropy, squared_error
 from dropout_jax.training.step import _batch_loss
 
-pytestmark = pytest.mark.slow  # networks are trained to where theory says they end
 RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.normal(size=(3, 4)) * [1, 2, 0.5, 3], jnp.float32)
 Y = jnp.asarray(RNG.normal(size=(3, 2)), jnp.float32)

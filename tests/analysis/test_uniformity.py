@@ -244,7 +244,6 @@ DIFFERENTIATED = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", DIFFERENTIATED)
 def test_derivatives_are_differences_whether_forward_backward_or_by_vmap(name):
     rng = np.random.default_rng(0)
@@ -371,7 +370,6 @@ def test_what_has_no_magnitude_is_refused(name):
         assert outcome(getattr(uniformity, name), a) is None
 
 
-@pytest.mark.slow
 @given(n_points=st.integers(-2, 3), size=st.integers(0, 2))
 @settings(max_examples=20)
 def test_a_profile_has_two_points_and_something_to_show(n_points, size):

@@ -137,7 +137,6 @@ def test_recurrent_layers_and_attention_of_pytorch_are_layers(tmp_path):
     }
 
 
-@pytest.mark.slow
 def test_measures_are_those_of_the_main_job():
     live = Live(*(jnp.ones(n, bool) for n in DENSE.shape))
     layer = LayerViews(jnp.asarray(DENSE), live, {})
@@ -337,7 +336,6 @@ def values_of_run(folder, kernel, inputs, outputs):
     return inspect(folder).values["a/0/kernel"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(9, 5), (7, 300)])
 def test_units_measured_in_blocks_are_those_measured_at_once(shape, tmp_path):
     rng = np.random.default_rng(0)
@@ -368,7 +366,6 @@ def test_a_unit_with_weights_of_dead_inputs_alone_is_left_out(tmp_path):
     assert {name: values.item() for name, values in found.items()} == pytest.approx(expected)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("write", [save_file, lambda flat, path: np.savez(path, **flat)])
 def test_memory_is_bounded_by_a_layer_not_by_the_file(write, tmp_path):
     kernel = np.random.default_rng(0).normal(size=(384, 384)).astype(np.float32)
@@ -394,7 +391,6 @@ def test_a_network_of_a_run_that_diverged_is_named_and_the_others_are_measured(t
     assert {row.seed for row in rows} == {0, 2}  # seeds keep their places
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("paired", [False, True])
 def test_groups_that_differ_are_told_apart_and_others_are_not(paired, tmp_path):
     baseline, same, uniform = (

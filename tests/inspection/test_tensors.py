@@ -350,7 +350,6 @@ def test_a_layer_that_unfolds_beyond_the_limit_is_refused_before_it_does(tmp_pat
     assert stored.read(None).size == LIMIT  # as large on the disk
 
 
-@pytest.mark.slow
 def test_an_npz_names_the_member_that_is_no_array(tmp_path):
     np.savez(tmp_path / "file.npz", kernel=np.ones((2, 3)))
     with zipfile.ZipFile(tmp_path / "file.npz", "a") as archive:

@@ -110,7 +110,6 @@ def test_members_share_their_leading_axes_or_are_refused(shapes):
         assert [leaf.shape for leaf in result] == shapes
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("width", "batch_size"), [(64, 128), (256, 128), (256, 512)])
 def test_a_member_needs_no_more_memory_than_is_said_and_more_than_a_third_of_it(width, batch_size):
     config = Config(MLP((width, width, 10)), batch_size=batch_size)
@@ -138,7 +137,6 @@ class Convolutional(nn.Module):
         return nn.Dense(10)(x.reshape(*x.shape[:-3], -1))
 
 
-@pytest.mark.slow
 def test_a_further_member_of_any_network_needs_no_more_memory_than_is_said():
     config = Config(Convolutional(), batch_size=64)
     x, y = jnp.zeros((1000, 16, 16, 1)), jnp.zeros(1000, jnp.int32)

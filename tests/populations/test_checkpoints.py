@@ -231,6 +231,7 @@ def fill_up(folder, one, two):
     os._exit(9)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_an_error_and_keeps_the_last_checkpoint(whole, tmp_path):
     one, two = whole[1][5:7]
     child = PROCESSES.Process(target=fill_up, args=(tmp_path / "c", one, two))

@@ -177,6 +177,7 @@ def hold(path, held):
     lock.release()
 
 
+@pytest.mark.slow
 def test_a_folder_has_one_writer_and_the_lock_of_a_dead_one_does_not_count(tmp_path):
     processes = multiprocessing.get_context("spawn")
     held = processes.Event()

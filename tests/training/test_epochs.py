@@ -44,7 +44,6 @@ def test_the_member_key_is_split_once_into_init_shuffle_and_dropout_keys():
     assert state.dropout_key == dropout_key
 
 
-@pytest.mark.slow
 def test_one_step_is_momentum_sgd_with_l2_on_kernels_alone():
     hparams = Hparams(learning_rate=0.1, momentum=0.7, weight_decay=0.3)
     state = start(hparams)
@@ -75,7 +74,6 @@ def test_parameters_keep_a_precision_that_is_lower_than_that_of_hyper_parameters
     assert curve.train.loss[1] < curve.train.loss[0]
 
 
-@pytest.mark.slow
 def test_the_layout_of_narrow_gradients_changes_them_by_rounding_only(monkeypatch):
     hparams = Hparams(rates=jnp.array([0.2, 0.5, 0.5]))
     config = Config(MLP((70, 12, 3)), batch_size=8)
@@ -90,7 +88,6 @@ def test_the_layout_of_narrow_gradients_changes_them_by_rounding_only(monkeypatc
     chex.assert_trees_all_close(again.params, usual.params, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_rates_of_zero_train_as_no_dropout_in_the_program():
     absent, _ = fit(CONFIG, Hparams(), jax.random.key(1), DATA)
     zero, _ = fit(CONFIG, Hparams(rates=jnp.zeros(3)), jax.random.key(1), DATA)
@@ -113,7 +110,6 @@ def test_the_masks_of_a_step_come_from_the_dropout_key_folded_with_the_step():
     chex.assert_trees_all_close(stepped.params, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_an_epoch_is_the_loop_over_its_batches_in_the_order_of_the_shuffle_key():
     hparams = Hparams(rates=jnp.array(RATES))
     state = looped = start(hparams)
@@ -270,7 +266,6 @@ def test_hyper_parameters_out_of_range_are_refused_and_traced_ones_pass(name, va
     )
 
 
-@pytest.mark.slow
 def test_vmap_over_hyper_parameters_is_the_loop():
     rates = jnp.array([[0.0, 0.0, 0.0], [0.2, 0.5, 0.5]])
     key = jax.random.key(4)
