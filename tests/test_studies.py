@@ -157,6 +157,20 @@ ENTRY %main (b: f32[2]) -> f32[2] {
     assert profiles.parts_of(program)["loop_fusion"] == "masks and batch"
 
 
+def test_a_task_that_begins_no_kernel_is_the_share_of_one_begun_elsewhere():
+    def event(name: str, ts: float, dur: float = 0, tid: int = 1) -> dict[str, object]:
+        return {"name": name, "ts": ts, "dur": dur, "tid": tid}
+
+    start, stop = "ThreadpoolListener::StartRegion", "ThreadpoolListener::StopRegion"
+    alone = [event(start, 10), event(stop, 15)]
+    with_a_kernel = [event(start, 20), event("dot.1", 21, 7), event(stop, 29)]
+    within_a_kernel = [event("dot.1", 30, 9), event(start, 32), event(stop, 35)]
+    over_its_end = [event("dot.1", 40, 9), event(start, 45), event(stop, 51)]
+    elsewhere = [event("dot.1", 0, 99, tid=2), event(stop, 99, tid=2)]
+    events = [*elsewhere, *over_its_end, *within_a_kernel, *with_a_kernel, *alone]
+    assert profiles.unnamed(events, {"dot.1"}) == 5 + 2
+
+
 def test_the_products_of_the_benchmark_are_those_of_a_step():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(4, 6)).astype(np.float32)

@@ -13,15 +13,22 @@ _VECTORS = {"avx512f": 512, "avx2": 256, "avx": 256, "sse2": 128, "asimd": 128} 
 
 
 def _processor() -> tuple[str, int | None]:
-    """Its name, or its architecture, and the bits of its widest vectors, if Linux tells them."""
+    """Its name, or its architecture, and the bits of its widest vectors, if Linux tells them.
+
+    Clouds give unlike processors one name, so that of an x86 also has the family and the model.
+    """
     try:
         info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         info = ""
-    lines, words = info.splitlines(), info.split()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
-    return name, next((bits for flag, bits in _VECTORS.items() if flag in words), None)
+    facts: dict[str, str] = {}  # of the first core
+    for key, _, value in (line.partition(":") for line in info.splitlines()):
+        facts.setdefault(key.strip(), value.strip())
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    if "cpu family" in facts:
+        name += f" (family {facts['cpu family']}, model {facts.get('model')})"
+    flags = info.split()
+    return name, next((bits for flag, bits in _VECTORS.items() if flag in flags), None)
 
 
 def n_cores() -> int:

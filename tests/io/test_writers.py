@@ -1,7 +1,9 @@
 import csv
 import json
 import os
+import platform
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -201,6 +203,25 @@ def test_the_environment_names_versions_devices_and_generator():
     assert len(found["devices"]) == len(jax.devices())
     assert found["prng"] == "philox2x32"
     assert found["vector_bits"] in (None, 128, 256, 512)
+
+
+@pytest.mark.parametrize(
+    ("info", "machine", "vector_bits"),
+    [
+        (
+            "cpu family : 25\nmodel : 17\nmodel name : AMD EPYC\nflags : sse2 avx2 avx512f\n"
+            "\ncpu family : 6\nmodel : 1\nmodel name : other\n",
+            "AMD EPYC (family 25, model 17)",
+            512,
+        ),
+        ("processor : 0\nFeatures : fp asimd\n", platform.processor() or platform.machine(), 128),
+    ],
+)
+def test_a_processor_is_told_from_another_of_the_same_name(info, machine, vector_bits, monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: info)
+    found = environment_of(jax.random.key(0))
+    assert found["machine"] == f"{machine}, {os.cpu_count()} cores"
+    assert found["vector_bits"] == vector_bits
 
 
 @pytest.mark.parametrize("tensor", [np.zeros(2), np.zeros((), np.float32), np.zeros(2, ">f4")])
