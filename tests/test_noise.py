@@ -1,5 +1,6 @@
 """The laws of dropout; every bound on a random number is 5 standard deviations of its estimator."""
 
+import inspect
 import itertools
 from functools import partial
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from dropout_jax import noise
 from dropout_jax.networks.linen import Dropout
 from dropout_jax.noise import (
     _hash,
@@ -188,6 +190,17 @@ def test_different_keys_give_different_masks():
 
 
 # Transformations
+
+
+def test_the_branch_of_an_accelerator_makes_the_masks_of_a_cpu(monkeypatch):
+    words, shape = jnp.array([1, 2], jnp.uint32), (40, 50)
+    rates = [jnp.float32(rate) for rate in (0, 1e-6, 0.5, 1, np.nan)]
+    on_cpu = [np.asarray(noise._mask(words, rate, shape)) for rate in rates]
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda cpu, default: default())
+    # A new function: JAX would take the program of the same one from its cache.
+    mask = jax.jit(lambda words, rate: inspect.unwrap(noise._mask)(words, rate, shape))
+    for rate, expected in zip(rates, on_cpu, strict=True):
+        np.testing.assert_array_equal(mask(words, rate), expected)
 
 
 @pytest.mark.parametrize("spec", [("d", None), (None, "d")])

@@ -55,8 +55,28 @@ def test_the_speeds_and_the_memory_stated_are_those_recorded():
     pieces = record("benchmark")["pieces"]
     (mask,) = [row["ratio"] for row in pieces if row["piece"] == "a mask"]
     assert f"{mask:.1f} times as fast as `jax.random.bernoulli`" in in_one_line("speed")
+    seconds = record("compare", "environment")["seconds"]
+    parts = ("training", "compilation", "figures", "analysis", "page")
+    shown = ", ".join(f"{part} {seconds[part]:.1f} s" for part in parts)
+    shown += f" and imports {seconds['import']:.1f} s"
+    assert shown in in_one_line("speed")
+    assert f"took {sum(seconds.values()):.1f} s" in in_one_line("speed")
+    shares = {
+        row["contender"]: row["gflops"]
+        for row in record("benchmark")["rows"]
+        if (row["width"], row["dropout"]) == (256, "hidden layers")
+    }
+    longer = shares["its own products alone"] / shares["this library"]
+    assert f"a step takes {longer:.2f} times as long as its own products" in in_one_line("speed")
     parts = record("soak")["parts"]
     assert f"took {max(part['peak_mib'] for part in parts):.0f} MiB" in in_one_line("speed")
+
+
+def test_what_follows_a_training_is_short_at_the_speed_of_the_record_of_compare_too():
+    of_soak, n_members = record("soak")["comparison"], 3 * record("soak", "config")["compared"]
+    seconds_a_member = record("compare", "environment")["seconds"]["training"] / 30
+    after = of_soak["analysis"] + of_soak["figures, page and files"]
+    assert after < 0.1 * n_members * seconds_a_member
 
 
 @pytest.mark.parametrize("study", ["compare", "weight_uniformity"])
