@@ -19,7 +19,7 @@ from dropout_jax.cli import backend
 from dropout_jax.cli.arguments import PRNG, ROOT_SEED, Networks, Training
 from dropout_jax.cli.conditions import Conditions, make_config, settings
 from dropout_jax.io import writers
-from dropout_jax.io.environment import n_cores, versions
+from dropout_jax.io.environment import n_threads, versions
 from dropout_jax.populations import checkpoints, processes
 from dropout_jax.populations.memory import block_size
 from dropout_jax.populations.moment import Callback
@@ -121,7 +121,7 @@ def _identity(
         **{name: options[name] for name in _DECIDING_BITS},
     }
     if devices[0].platform == "cpu" and config.batch_size >= 512:  # a product's sums are shared out
-        identity["threads"] = max(n_cores(), jax.local_device_count())
+        identity["threads"] = max(n_threads(), jax.local_device_count())
     return json.loads(json.dumps(identity))  # as other processes and files have it
 
 

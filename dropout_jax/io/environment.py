@@ -1,5 +1,6 @@
 """The versions and the machine that a number depends on."""
 
+import contextlib
 import os
 import platform
 from importlib.metadata import version
@@ -31,15 +32,24 @@ def _processor() -> tuple[str, int | None]:
     return name, next((bits for flag, bits in _VECTORS.items() if flag in flags), None)
 
 
+def n_threads() -> int:
+    """The threads that XLA starts for its products: a core of the process's affinity each."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def n_cores() -> int:
-    """The CPU cores that this process may use.
+    """The CPU cores that this process may use, by its affinity and the quota of its container.
 
     Example:
       >>> print(1 <= n_cores() <= (os.cpu_count() or 1))
       True
     """
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    cores = n_threads()
+    with contextlib.suppress(OSError, ValueError):  # there is no such file, or its quota is "max"
+        quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split())
+        cores = max(1, min(cores, quota // period))
+    return cores
 
 
 def versions() -> dict[str, str]:

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from dropout_jax.io import figures, writers
 from dropout_jax.io.environment import environment as environment_of
+from dropout_jax.io.environment import n_cores
 
 
 def names_in(folder):
@@ -222,6 +223,16 @@ def test_a_processor_is_told_from_another_of_the_same_name(info, machine, vector
     found = environment_of(jax.random.key(0))
     assert found["machine"] == f"{machine}, {os.cpu_count()} cores"
     assert found["vector_bits"] == vector_bits
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [("max 100000\n", 8), ("250000 100000\n", 2), ("50000 100000\n", 1), ("9000000 100000\n", 8)],
+)
+def test_a_process_uses_no_more_cores_than_the_quota_of_its_container(quota, expected, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: quota)
+    assert n_cores() == expected
 
 
 @pytest.mark.parametrize("tensor", [np.zeros(2), np.zeros((), np.float32), np.zeros(2, ">f4")])
