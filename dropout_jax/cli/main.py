@@ -11,6 +11,7 @@ JAX is imported once the arguments have been understood.
 """
 
 import contextlib
+import gc
 import io
 import logging
 import os
@@ -39,6 +40,7 @@ COMMANDS |= {"list": List, "diff": Diff, "figures": Figures}
 
 def main() -> None:
     """Run `dropout-jax` and exit with its status."""
+    gc.set_threshold(100_000, 50, 100)  # imports and figures make many objects, and little garbage
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, to the end
@@ -51,6 +53,7 @@ def main() -> None:
     status = run_command(sys.argv[1:])
     if status == 1 and "jax" in sys.modules and sys.modules["jax"].process_count() > 1:
         os._exit(status)  # at once: the usual way out waits for all processes, also for lost ones
+    gc.freeze()  # a last search for garbage would take half a second
     sys.exit(status)
 
 
