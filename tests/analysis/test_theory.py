@@ -1,6 +1,8 @@
 """What others proved about dropout, as checks of the library's own functions."""
 
 from functools import partial
+from itertools import pairwise
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -29,27 +31,44 @@ from dropout_jax.training.objectives import cross_entropy, squared_error
 from dropout_jax.training.step import _batch_loss
 
 RNG = np.random.default_rng(0)
-X = jnp.asarray(RNG.normal(size=(3, 4)) * [1, 2, 0.5, 3], jnp.float32)
-Y = jnp.asarray(RNG.normal(size=(3, 2)), jnp.float32)
+X: Any = (RNG.normal(size=(3, 4)) * [1, 2, 0.5, 3]).astype(np.float32)
+Y: Any = RNG.normal(size=(3, 2)).astype(np.float32)
 RATES = (0.2, 0.5, 0.8)
-BIAS = jnp.array([1.0, 0.0, -1.0])
+BIAS = np.array([1.0, 0.0, -1.0], np.float32)
 
 compiled_loss = jax.jit(expected_loss, static_argnums=(0, 4, 5))  # but for model, loss_fn and rates
+compiled_ridge = jax.jit(lambda x, y, penalty: ridge(x, y, penalty))
+compiled_dropout = jax.jit(dropout)
+compiled_dropout_penalty = jax.jit(dropout_penalty)
+compiled_logistic_penalty = jax.jit(logistic_penalty)
+compiled_softmax_penalty = jax.jit(softmax_penalty)
+hidden_activations = jax.jit(
+    lambda model, params: model.apply(params, X, method="activations")[-2], static_argnums=0
+)
 
 
 def linear(width):
     """A linear map of `width` outputs without bias to speak of, and its fresh parameters."""
-    model = MLP((width,))
-    return model, model.init(jax.random.key(0), X)
+    return MLP((width,)), random_params(4, width)
 
 
 def with_kernels(*kernels):
     """Parameters of an MLP with these kernels and no biases."""
     of_layers = {
-        f"layer_{l}": {"kernel": jnp.asarray(k, jnp.float32), "bias": jnp.zeros(np.shape(k)[1])}
+        f"layer_{l}": {
+            "kernel": jnp.asarray(k, jnp.float32),
+            "bias": np.zeros(np.shape(k)[1], np.float32),
+        }
         for l, k in enumerate(kernels)
     }
     return {"params": of_layers}
+
+
+def random_params(*widths):
+    """Parameters of an MLP with these widths, its inputs first, and no biases."""
+    rng = np.random.default_rng(0)
+    shapes = pairwise(widths)
+    return with_kernels(*(rng.normal(size=shape) / np.sqrt(shape[0]) for shape in shapes))
 
 
 def descent(loss, steps, learning_rate=0.02):
@@ -74,7 +93,7 @@ def descent(loss, steps, learning_rate=0.02):
 @pytest.mark.parametrize("noise_free", [(0.0, 0.0), (0.5, 0.0)])
 def test_the_gradients_of_training_are_in_the_mean_those_of_the_expected_loss(noise_free):
     model, rates = MLP((3, 2)), (noise_free[0], 0.3)
-    params = model.init(jax.random.key(1), X)
+    params = random_params(4, 3, 2)
     config = Config(model, epochs=1, batch_size=3, loss_fn=squared_error)
     of_params = jax.grad(lambda p: expected_loss(model, p, X, Y, squared_error, rates))
     expected = jax.jit(of_params)(params)
@@ -98,7 +117,7 @@ def test_the_gradients_of_training_are_in_the_mean_those_of_the_expected_loss(no
 )
 def test_what_cannot_be_enumerated_is_refused(rates, expected):
     model = MLP((100, 2))
-    params = model.init(jax.random.key(0), X)
+    params = random_params(4, 100, 2)
     with pytest.raises(ValueError, match=expected):
         expected_loss(model, params, X, Y, squared_error, rates)
 
@@ -118,11 +137,12 @@ def test_the_expected_loss_of_other_noise_is_refused(noise):
 @pytest.mark.parametrize("rate", RATES)
 def test_dropout_of_features_adds_its_penalty_to_the_squared_error(rate):
     model, params = linear(1)
-    (w,) = (layer["kernel"][:, 0] for layer in layers(params))
+    (w,) = (np.asarray(layer["kernel"])[:, 0] for layer in layers(params))
     y = Y[:, :1]
     expected = compiled_loss(model, params, X, y, squared_error, (rate,))
-    penalised = jnp.sum((y[:, 0] - X @ w) ** 2) + dropout_penalty(X, rate) @ w**2
-    np.testing.assert_allclose(expected * len(X), penalised, rtol=1e-4)
+    penalty = np.asarray(compiled_dropout_penalty(X, rate))
+    penalised = np.sum((y[:, 0] - X @ w) ** 2) + penalty @ w**2
+    np.testing.assert_allclose(float(expected) * len(X), penalised, rtol=1e-4)
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -132,25 +152,28 @@ def test_ridge_with_the_penalty_of_dropout_is_where_its_expected_error_is_least(
     def loss(w):
         return expected_loss(model, with_kernels(w[:, None]), X, y, squared_error, (rate,))
 
-    best, slope = ridge(X, y[:, 0], dropout_penalty(X, rate)), jax.jit(jax.grad(loss))
-    slope_at_0 = np.abs(slope(jnp.zeros(4))).max()
+    best = compiled_ridge(X, y[:, 0], compiled_dropout_penalty(X, rate))
+    slope = jax.jit(jax.grad(loss))
+    slope_at_0 = np.abs(slope(np.zeros(4, np.float32))).max()
     assert np.abs(slope(best)).max() < 1e-4 * slope_at_0
 
 
 @pytest.mark.parametrize(("rate", "squared_norm"), [(0.2, 24.1), (0.5, 13.6), (0.8, 3.39)])
 def test_two_features_contribute_alike_with_dropout_whatever_their_scale(rate, squared_norm):
-    x, y = jnp.array([[10.0, 1.0]]), jnp.array([11.0])
-    w = ridge(x, y, dropout_penalty(x, rate))
-    np.testing.assert_allclose(x[0] * w, 11 / (2 + variance(rate)), rtol=1e-5)
+    x, y = np.array([[10.0, 1.0]], np.float32), np.array([11.0], np.float32)
+    w = np.asarray(compiled_ridge(x, y, compiled_dropout_penalty(x, rate)))
+    np.testing.assert_allclose(x[0] * w, 11 / (2 + np.asarray(variance(rate))), rtol=1e-5)
     np.testing.assert_allclose(w @ w, squared_norm, rtol=5e-3)
-    np.testing.assert_allclose(gini(w), 2 * 0.409, rtol=1e-3)  # n/(n - 1) times the plain form
-    np.testing.assert_allclose(x[0] * ridge(x, y, 1.0), [11 * 100 / 102, 11 / 102], rtol=1e-5)
-    np.testing.assert_allclose(jnp.sum(ridge(x, y, 1e-3) ** 2), 1.198, rtol=1e-3)
+    # n/(n - 1) times the plain form
+    np.testing.assert_allclose(jax.jit(gini)(w), 2 * 0.409, rtol=1e-3)
+    with_l2, with_little = (np.asarray(compiled_ridge(x, y, of)) for of in (1.0, 1e-3))
+    np.testing.assert_allclose(x[0] * with_l2, [11 * 100 / 102, 11 / 102], rtol=1e-5)
+    np.testing.assert_allclose(np.sum(with_little**2), 1.198, rtol=1e-3)
 
 
 @pytest.mark.parametrize("transform", [lambda fn: fn, jax.jit])
 def test_columns_of_one_norm_make_dropout_and_l2_one(transform):
-    x, y = X / jnp.linalg.norm(X, axis=0, keepdims=True), Y[:, 0]
+    x, y = X / np.linalg.norm(X, axis=0, keepdims=True), Y[:, 0]
     with_dropout = transform(lambda x, y: ridge(x, y, dropout_penalty(x, 0.5)))(x, y)
     np.testing.assert_allclose(with_dropout, ridge(x, y, 1.0), rtol=1e-5)
 
@@ -160,29 +183,29 @@ def test_columns_of_one_norm_make_dropout_and_l2_one(transform):
 
 def added_by_dropout(x, w, labels, rate):
     """What dropout adds to the summed logistic loss, two logits (0, x·w), by enumeration."""
-    model, params = MLP((2,)), with_kernels(jnp.stack([jnp.zeros_like(w), w], axis=1))
+    model, params = MLP((2,)), with_kernels(np.stack([np.zeros_like(w), w], axis=1))
     losses = [compiled_loss(model, params, x, labels, cross_entropy, (of,)) for of in (rate, 0.0)]
-    return (losses[0] - losses[1]) * len(x)
+    return float(losses[0] - losses[1]) * len(x)
 
 
 @pytest.mark.parametrize("rate", RATES)
 def test_the_quadratic_penalty_of_logistic_regression_is_exact_for_small_contributions(rate):
-    w, labels = jnp.array([1.0, -0.5, 2.0, 0.3]), jnp.array([0, 1, 1])
+    w, labels = np.array([1.0, -0.5, 2.0, 0.3], np.float32), np.array([0, 1, 1])
     gaps = []
     for scale in (0.3, 0.1):
         exact = added_by_dropout(X, scale * w, labels, rate)
-        gaps.append(abs(float(exact / logistic_penalty(X, scale * w, rate)) - 1))
+        gaps.append(abs(exact / float(compiled_logistic_penalty(X, scale * w, rate)) - 1))
     assert gaps[1] < 0.05
     assert gaps[1] < gaps[0] / 3 + 5e-4  # of second order, 9 times less in the limit; and rounding
 
 
 def test_the_quadratic_penalty_of_logistic_regression_is_not_exact_for_small_rates():
-    w, labels = jnp.array([1.0, -0.5, 2.0, 0.3]), jnp.array([0, 1, 1])
+    w, labels = np.array([1.0, -0.5, 2.0, 0.3], np.float32), np.array([0, 1, 1])
     ratios = [
-        added_by_dropout(X, w, labels, rate) / logistic_penalty(X, w, rate)
+        added_by_dropout(X, w, labels, rate) / float(compiled_logistic_penalty(X, w, rate))
         for rate in (0.02, 0.005)
     ]
-    assert all(abs(float(ratio) - 1) > 0.03 for ratio in ratios)
+    assert all(abs(ratio - 1) > 0.03 for ratio in ratios)
 
 
 # The last hidden layer, and a linear network
@@ -192,28 +215,29 @@ def test_the_quadratic_penalty_of_logistic_regression_is_not_exact_for_small_rat
 @pytest.mark.parametrize("rate", RATES)
 def test_dropout_of_the_last_hidden_layer_adds_the_squared_contributions(rate, activation):
     model = MLP((5, 6, 2), activation=activation)
-    params = model.init(jax.random.key(3), X)
-    hidden = model.apply(params, X, method="activations")[-2]
-    added = contribution(hidden, layers(params)[-1]["kernel"])
+    params = random_params(4, 5, 6, 2)
+    hidden = hidden_activations(model, params)
+    added = jax.jit(contribution)(hidden, layers(params)[-1]["kernel"])
     loss = partial(compiled_loss, model, params, X, Y, squared_error)
     losses = [loss((0.0, 0.0, last)) for last in (rate, 0.0)]
-    np.testing.assert_allclose(losses[0] - losses[1], output_penalty(added, rate), rtol=1e-4)
+    penalty = jax.jit(output_penalty)(added, rate)
+    np.testing.assert_allclose(losses[0] - losses[1], penalty, rtol=1e-4)
 
 
 @pytest.mark.parametrize("rate", RATES)
 def test_the_quadratic_penalty_of_a_softmax_is_exact_for_small_contributions(rate):
     """Its error is of third order: tenfold smaller contributions bring it tenfold nearer."""
-    model, labels, apart = MLP((5, 3)), jnp.array([0, 2, 1]), []
-    params = model.init(jax.random.key(3), X)
-    hidden = model.apply(params, X, method="activations")[0]
+    model, labels, apart = MLP((5, 3)), np.array([0, 2, 1]), []
+    params = random_params(4, 5, 3)
+    hidden = hidden_activations(model, params)
     for scale in (1.0, 0.1):
-        kernel = scale * layers(params)[1]["kernel"]
+        kernel = np.float32(scale) * np.asarray(layers(params)[1]["kernel"])
         last = {"params": {"layer_0": {"kernel": kernel, "bias": BIAS}}}
         losses = [
             compiled_loss(MLP((3,)), last, hidden, labels, cross_entropy, (of,))
             for of in (rate, 0.0)
         ]
-        penalty = softmax_penalty(hidden, kernel, BIAS, rate)
+        penalty = compiled_softmax_penalty(hidden, kernel, BIAS, rate)
         apart.append(abs(float((losses[0] - losses[1]) / penalty) - 1))
     assert apart[1] < 0.1
     assert apart[1] < 0.3 * apart[0]
@@ -221,37 +245,39 @@ def test_the_quadratic_penalty_of_a_softmax_is_exact_for_small_contributions(rat
 
 def test_of_two_classes_the_penalty_of_a_softmax_is_the_logistic_one():
     rng = np.random.default_rng(0)
-    w = jnp.asarray(rng.normal(size=4), jnp.float32)
-    kernel = jnp.stack([w, jnp.zeros(4)], axis=1)
-    found = softmax_penalty(X, kernel, jnp.zeros(2), 0.5)
-    np.testing.assert_allclose(found, logistic_penalty(X, w, 0.5) / len(X), rtol=1e-5)
+    w = rng.normal(size=4).astype(np.float32)
+    kernel = np.stack([w, np.zeros_like(w)], axis=1)
+    found = compiled_softmax_penalty(X, kernel, np.zeros(2, np.float32), 0.5)
+    expected = np.asarray(compiled_logistic_penalty(X, w, 0.5)) / len(X)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-TARGET = jnp.asarray(RNG.normal(size=(3, 4)), jnp.float32)
+TARGET: Any = RNG.normal(size=(3, 4)).astype(np.float32)
 N_UNITS = 5
-WHITE = jnp.concatenate([jnp.eye(4), -jnp.eye(4)]) * 2.0  # mean 0, covariance 1
+WHITE: Any = np.concatenate([np.eye(4), -np.eye(4)]).astype(np.float32) * 2  # mean 0, covariance 1
 
 
 def fit_linear_network(penalised):
     """Kernels [4, r] and [r, 3] at the optimum of a loss of parameters, from random ones."""
     model = MLP((N_UNITS, 3), activation=lambda h: h)
-    params = model.init(jax.random.key(4), WHITE)
+    params = random_params(4, N_UNITS, 3)
     fitted = layers(descent(partial(penalised, model), 3_000)(params))
-    return fitted[0]["kernel"], fitted[1]["kernel"]
+    return [np.asarray(layer["kernel"]) for layer in fitted]
 
 
 @pytest.mark.parametrize("rate", RATES)
 def test_a_linear_network_with_dropout_ends_at_its_closed_form_with_equal_units(rate):
-    product, of_unit = linear_network_optimum(TARGET, N_UNITS, rate)
+    optimum = jax.jit(linear_network_optimum, static_argnums=1)(TARGET, N_UNITS, rate)
+    product, of_unit = map(np.asarray, optimum)
     incoming, outgoing = fit_linear_network(
         lambda model, params: expected_loss(
             model, params, WHITE, WHITE @ TARGET.T, squared_error, (0.0, rate)
         )
     )
-    scale = float(jnp.abs(product).max())
+    scale = np.abs(product).max()
     np.testing.assert_allclose(outgoing.T @ incoming.T, product, atol=2e-3 * scale)
-    norms = jnp.linalg.norm(incoming, axis=0) * jnp.linalg.norm(outgoing, axis=1)
-    np.testing.assert_allclose(norms, jnp.full(N_UNITS, of_unit), rtol=5e-3)
+    norms = np.linalg.norm(incoming, axis=0) * np.linalg.norm(outgoing, axis=1)
+    np.testing.assert_allclose(norms, np.full(N_UNITS, of_unit), rtol=5e-3)
 
 
 def test_under_l2_a_linear_network_shrinks_alike_and_its_units_are_not_equal():
@@ -263,10 +289,10 @@ def test_under_l2_a_linear_network_shrinks_alike_and_its_units_are_not_equal():
         return jnp.mean(jnp.sum((WHITE @ TARGET.T - outputs) ** 2, axis=-1)) + penalty * decay
 
     incoming, outgoing = fit_linear_network(loss)
-    product = soft_threshold(TARGET, penalty)
-    scale = float(jnp.abs(product).max())
+    product = np.asarray(soft_threshold(jnp.asarray(TARGET), penalty))
+    scale = np.abs(product).max()
     np.testing.assert_allclose(outgoing.T @ incoming.T, product, atol=2e-3 * scale)
-    norms = jnp.linalg.norm(incoming, axis=0) * jnp.linalg.norm(outgoing, axis=1)
+    norms = np.linalg.norm(incoming, axis=0) * np.linalg.norm(outgoing, axis=1)
     assert norms.max() > 1.5 * norms.min()
 
 
@@ -278,8 +304,8 @@ def test_under_l2_a_linear_network_shrinks_alike_and_its_units_are_not_equal():
 def test_the_best_coefficient_on_a_product_of_k_dropped_inputs_is_keep_to_the_k(rate, k):
     # Lengerich et al. (2022); for inputs and a target of 1 least squares is E p / E p².
     q = (1 - rate) ** k  # E p = 1 and E p² = 1/q, so q is best
-    drawn = dropout(jax.random.key(8), jnp.ones((20_000, k)), rate)
-    product = np.prod(np.asarray(drawn, np.float64), axis=1)
+    dropped = compiled_dropout(jax.random.key(8), np.ones((20_000, 4), np.float32), rate)
+    product = np.prod(np.asarray(dropped, np.float64)[:, :k], axis=1)
     assert abs(product.mean() - 1) < 5 * np.sqrt((1 / q - 1) / len(product))
 
 
@@ -287,7 +313,8 @@ def test_the_best_coefficient_on_a_product_of_k_dropped_inputs_is_keep_to_the_k(
 def test_on_two_copies_of_an_input_only_signed_weights_reach_below_four_thirds(signed, least):
     # After Helmbold & Long (2017): x = (1, 1), y = 2, half of the inputs dropped.
     model = MLP((4, 1))
-    x, y = jnp.ones((1, 2)), jnp.full((1, 1), 2.0)
+    x: Any = np.ones((1, 2), np.float32)
+    y: Any = np.full((1, 1), 2, np.float32)
 
     def loss(kernels):
         kernels = kernels if signed else jax.tree.map(jnp.abs, kernels)
@@ -296,12 +323,12 @@ def test_on_two_copies_of_an_input_only_signed_weights_reach_below_four_thirds(s
     ends, compiled, run = [], jax.jit(loss), descent(loss, 1_000)
     for seed in range(8):
         rng = np.random.default_rng(seed)
-        kernels = tuple(jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((2, 4), (4, 1)))
+        kernels = tuple(rng.normal(size=s).astype(np.float32) for s in ((2, 4), (4, 1)))
         ends.append(float(compiled(run(kernels))))
     np.testing.assert_allclose(min(ends), least, atol=1e-3)
     assert min(ends) > least - 1e-5
     by_hand = with_kernels([[1, -1], [0, 1]], [[1], [1]])
-    reached = expected_loss(MLP((2, 1)), by_hand, x, y, squared_error, (0.5, 0.0))
+    reached = compiled_loss(MLP((2, 1)), by_hand, x, y, squared_error, (0.5, 0.0))
     np.testing.assert_allclose(reached, 1.0, rtol=1e-6)
 
 
@@ -311,9 +338,9 @@ def test_on_two_copies_of_an_input_only_signed_weights_reach_below_four_thirds(s
 def test_rescaling_units_changes_no_output_under_any_mask():
     rng = np.random.default_rng(0)
     model = MLP((6, 5, 2))
-    params = model.init(jax.random.key(5), X)
-    factor = jnp.asarray(2.0 ** rng.integers(-3, 4, size=6), jnp.float32)
-    first, second, last = layers(params)
+    params = random_params(4, 6, 5, 2)
+    factor = (2.0 ** rng.integers(-3, 4, size=6)).astype(np.float32)
+    first, second, last = jax.tree.map(np.asarray, layers(params))
     first = {"kernel": first["kernel"] * factor[None], "bias": first["bias"] * factor}
     second = {**second, "kernel": second["kernel"] / factor[:, None]}
     rescaled = {"params": {"layer_0": first, "layer_1": second, "layer_2": last}}
