@@ -5,11 +5,13 @@ replaced.
 """
 
 import csv
+import errno
 import io
 import json
 import math
 import os
 import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -131,6 +133,9 @@ def scratch(folder: Path) -> Callable[[tuple[int, ...], np.dtype], np.ndarray]:
 
     def allocate(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         size = math.prod(shape) * np.dtype(dtype).itemsize
+        free = shutil.disk_usage(folder).free
+        if size > free:  # else the disk would be full for others, too, until that is noticed
+            raise OSError(errno.ENOSPC, f"No space for {size:,} bytes: {free:,} are free")
         with tempfile.TemporaryFile(dir=folder) as file:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, size)
