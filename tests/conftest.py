@@ -15,6 +15,8 @@ if os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1" and version("jaxlib").sta
 import hypothesis
 import jax
 
+from dropout_jax.io.environment import n_cores
+
 gc.set_threshold(200_000, 50, 100)  # less often: looking for cycles took some 4 % of the time
 
 jax.config.update("jax_num_cpu_devices", 2)
@@ -31,6 +33,11 @@ LONGEST = (
     *("test_fuzz_cli", "test_uniformity", "test_studies", "test_theory", "test_checkpoints"),
     "test_inspect",
 )
+
+
+def pytest_xdist_auto_num_workers():
+    """One more than cores: they share what another program leaves of a core, and end together."""
+    return n_cores() + 1
 
 
 def pytest_collection_modifyitems(items):
