@@ -23,6 +23,16 @@ def names_in(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
+def pretend(monkeypatch, path, text):
+    """Make one file of the system hold the text."""
+    read_text = Path.read_text
+
+    def read(self, **how):
+        return text if self == Path(path) else read_text(self, **how)
+
+    monkeypatch.setattr(Path, "read_text", read)
+
+
 def watched(before):
     """An array that calls `before` when its rows are about to be written."""
 
@@ -222,7 +232,7 @@ def test_the_environment_names_versions_devices_and_generator():
     ],
 )
 def test_a_processor_is_told_from_another_of_the_same_name(info, machine, vector_bits, monkeypatch):
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: info)
+    pretend(monkeypatch, "/proc/cpuinfo", info)
     found = environment_of(jax.random.key(0))
     assert found["machine"] == f"{machine}, {os.cpu_count()} cores"
     assert found["vector_bits"] == vector_bits
@@ -234,7 +244,7 @@ def test_a_processor_is_told_from_another_of_the_same_name(info, machine, vector
 )
 def test_a_process_uses_no_more_cores_than_the_quota_of_its_container(quota, expected, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: quota)
+    pretend(monkeypatch, "/sys/fs/cgroup/cpu.max", quota)
     assert n_cores() == expected
 
 
