@@ -56,17 +56,17 @@ def test_the_speeds_and_the_memory_stated_are_those_recorded():
     (mask,) = [row["ratio"] for row in pieces if row["piece"] == "a mask"]
     assert f"{mask:.1f} times as fast as `jax.random.bernoulli`" in in_one_line("speed")
     seconds = record("compare", "environment")["seconds"]
-    parts = ("training", "compilation", "figures", "analysis", "page")
-    shown = ", ".join(f"{part} {seconds[part]:.1f} s" for part in parts)
+    listed = ("training", "compilation", "figures", "analysis", "page")
+    shown = ", ".join(f"{part} {seconds[part]:.1f} s" for part in listed)
     shown += f" and imports {seconds['import']:.1f} s"
     assert shown in in_one_line("speed")
     assert f"took {sum(seconds.values()):.1f} s" in in_one_line("speed")
-    shares = {
+    speeds = {
         row["contender"]: row["gflops"]
         for row in record("benchmark")["rows"]
         if (row["width"], row["dropout"]) == (256, "hidden layers")
     }
-    longer = shares["its own products alone"] / shares["this library"]
+    longer = speeds["its own products alone"] / speeds["this library"]
     assert f"a step takes {longer:.2f} times as long as its own products" in in_one_line("speed")
     parts = record("soak")["parts"]
     assert f"took {max(part['peak_mib'] for part in parts):.0f} MiB" in in_one_line("speed")

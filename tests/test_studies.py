@@ -34,6 +34,7 @@ from experiments.shared import (
 )
 from experiments.shared.members import CHOSEN, QUANTITIES, fresh_members
 from experiments.shared.specifications import by_choice, count, say
+from tests.starts import uniform
 
 
 def test_fresh_members_are_those_that_a_population_begins_with():
@@ -193,7 +194,6 @@ def test_a_course_ends_where_a_population_ends_and_stretched_by_one_is_its_end()
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(24, 5)).astype(np.float32), rng.integers(0, 3, 24).astype(np.int32)
     data, hparams = Dataset(x, y, x[:6], y[:6]), Hparams(rates=(0.0, 0.5))
-    uniform = nn.initializers.lecun_uniform()  # compiled sooner than the usual one
     config = Config(MLP((4, 3), kernel_init=uniform), epochs=3, batch_size=8)
     trained = fit_population(config, [hparams], range(1), study.root_key(), data)
     at = courses.moments(3, 3)

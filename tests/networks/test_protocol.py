@@ -17,7 +17,8 @@ from dropout_jax.networks.linen import Dropout
 from dropout_jax.noise import dropout
 from dropout_jax.populations.members import member_key
 from dropout_jax.training.objectives import squared_error
-from dropout_jax.training.step import init, train_step
+from dropout_jax.training.step import train_step
+from tests.starts import init, uniform
 
 pytestmark = pytest.mark.slow
 KEY = jax.random.key(0)
@@ -27,7 +28,6 @@ X = (RNG.normal(size=(96, 6, 6, 2)) + 2 * np.eye(6)[Y, :, None, None]).astype(np
 DATA = Dataset(X[:64], Y[:64], X[64:], Y[64:])
 CONDITIONS = [Hparams(rates=(0.0, 0.0)), Hparams(rates=(0.2, 0.5))]
 
-uniform = jax.nn.initializers.lecun_uniform()  # compiled sooner than the usual one
 dense = partial(nn.Dense, kernel_init=uniform)
 ginis_of_members = jax.jit(jax.vmap(jax.vmap(ginis)))
 
@@ -231,7 +231,7 @@ def test_an_own_metric_takes_the_place_of_the_error_rate():
 def test_a_step_moves_the_running_averages_of_batch_norm_towards_the_batch_and_trains_the_rest():
     config = Config(BatchNormed(), epochs=1, batch_size=16)
     hparams = Hparams(rates=(0.0, 0.0), weight_decay=0.1)
-    state = jax.jit(init, static_argnums=(0, 3))(config, hparams, jax.random.key(0), X.shape[1:])
+    state = init(config, hparams, jax.random.key(0), X.shape[1:])
     after, _ = train_step(config, hparams, state, X[:16], Y[:16])
     first = jax.tree.map(np.asarray, state.params["params"]["Dense_0"])
     h = X[:16].reshape(16, -1) @ first["kernel"] + first["bias"]

@@ -21,7 +21,6 @@ from dropout_jax.populations.moment import Moment
 from dropout_jax.populations.population import Interrupted, fit_population
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import fit, train_epoch
-from dropout_jax.training.step import init
 from tests.blobs import blobs
 from tests.drawn import anything
 from tests.refusals import (
@@ -31,8 +30,8 @@ from tests.refusals import (
     is_let_in,
     outcome,
 )
+from tests.starts import init, uniform
 
-uniform = jax.nn.initializers.lecun_uniform()  # compiled sooner than the usual one
 CONFIG = Config(MLP((8, 3), kernel_init=uniform), epochs=3, batch_size=16)
 NONE = Hparams(rates=(0.0, 0.0))
 DROPOUT = Hparams(rates=(0.2, 0.5))
@@ -69,7 +68,7 @@ def test_conditions_share_the_init_of_their_seed_and_seeds_do_not(trained):
     np.testing.assert_array_equal(kernel[0], kernel[1])
     np.testing.assert_array_equal(kernel[0], kernel[2])
     assert not np.any(kernel[0, 0] == kernel[0, 1])
-    alone = jax.jit(init, static_argnums=(0, 3))(CONFIG, NONE, member_key(root(), 1), 5).params
+    alone = init(CONFIG, NONE, member_key(root(), 1), 5).params
     np.testing.assert_allclose(kernel[0, 1], layers(alone)[0]["kernel"], rtol=1e-6)
 
 
@@ -225,9 +224,8 @@ def test_a_callback_sees_each_member_after_each_epoch(trained):
 
     fit_population(CONFIG, CONDITIONS, range(3), root(), DATA, callback=note, block=1)
     assert len(seen) == 3 * 3 * CONFIG.epochs
-    start = jax.jit(init, static_argnums=(0, 3))
     for seed, c in itertools.product(range(3), range(3)):
-        alone = start(CONFIG, CONDITIONS[c], member_key(root(), seed), 5)
+        alone = init(CONFIG, CONDITIONS[c], member_key(root(), seed), 5)
         for epoch in range(1, CONFIG.epochs + 1):
             alone, _ = train_epoch(CONFIG, CONDITIONS[c], alone, DATA.x_train, DATA.y_train)
             params = seen[seed, c, epoch]

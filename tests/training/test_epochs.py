@@ -19,9 +19,8 @@ from dropout_jax.training.epochs import fit, train_epoch
 from dropout_jax.training.evaluation import evaluate
 from dropout_jax.training.step import _batch_loss, train_step
 from tests.blobs import blobs
+from tests.starts import init, uniform
 
-init = jax.jit(step.init, static_argnums=(0, 3))
-uniform = jax.nn.initializers.lecun_uniform()  # compiled sooner than the usual one
 CONFIG = Config(MLP((8, 6, 3), kernel_init=uniform), epochs=3, batch_size=16)
 SMALL = Config(MLP((4, 3), kernel_init=uniform), epochs=1, batch_size=16)
 RATES = (0.2, 0.5, 0.5)

@@ -11,11 +11,11 @@ from dropout_jax.networks.mlp import MLP
 from dropout_jax.training.config import Config, Hparams
 from dropout_jax.training.epochs import fit, train_epoch
 from dropout_jax.training.schedules import curriculum, early, late
-from dropout_jax.training.step import init
+from tests.starts import init, uniform
 
 SCHEDULES = (early, late, curriculum)
 RNG = np.random.default_rng(0)
-MODEL = MLP((4, 2), kernel_init=jax.nn.initializers.lecun_uniform())  # compiled sooner
+MODEL = MLP((4, 2), kernel_init=uniform)
 X, Y = RNG.normal(size=(8, 3)).astype(np.float32), np.array([0, 1] * 4, np.int32)
 
 
@@ -79,8 +79,7 @@ def test_a_schedule_of_1_trains_as_none_does():
 def test_the_rates_of_a_step_are_those_of_its_progress():
     """Late from the middle on: the first half without dropout, the second with it."""
     halves = Config(MODEL, epochs=4, batch_size=4)
-    start = jax.jit(init, static_argnums=(0, 3))
-    state = start(halves, Hparams(rates=jnp.zeros(2)), jax.random.key(0), 3)
+    state = init(halves, Hparams(rates=jnp.zeros(2)), jax.random.key(0), 3)
     for rate in (0.0, 0.0, 0.5, 0.5):
         hparams = Hparams(rates=jnp.array([0.0, rate]))
         state, _ = train_epoch(halves, hparams, state, X, Y)
