@@ -206,14 +206,13 @@ def test_own_loss_and_own_optimizer_serve_regression():
     targets = X[:, 0, 0, :1].astype(np.float32)
     data = Dataset(X[:64], targets[:64], X[64:], targets[64:])
     config = Config(
-        Normed((2,)),
+        Convolutional((4, 3)),
         epochs=1,
         batch_size=16,
         loss_fn=lambda outputs, target: squared_error(outputs[:1], target),
         make_optimizer=lambda hparams: optax.adam(hparams.learning_rate),
     )
-    conditions = [Hparams(rates=(0.0,)), Hparams(rates=(0.2,))]
-    population = fit_population(config, conditions, 2, KEY, data)
+    population = fit_population(config, CONDITIONS, 2, KEY, data)
     assert np.isfinite(population.curve.test.loss).all()
     assert np.isnan(population.curve.test.error).all()
 

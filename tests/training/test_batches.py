@@ -3,6 +3,8 @@
 import jax
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dropout_jax.training.batches import batch_indices
 from tests.refusals import fresh_key
@@ -62,7 +64,7 @@ def test_the_order_of_an_epoch_is_the_keys():
     assert np.any(np.asarray(first) != np.arange(100))
 
 
-@pytest.mark.parametrize(("n", "batch_size"), [(0, 1), (1, 1), (7, 1), (7, 3), (7, 7), (7, 9)])
+@given(n=st.sampled_from([0, 1, 2, 7]), batch_size=st.integers(1, 9))
 def test_batches_hold_every_index_at_most_once(n, batch_size):
     batches = batch_indices(fresh_key(), n, batch_size)
     assert batches.shape == (n // batch_size, batch_size)
