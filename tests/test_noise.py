@@ -22,7 +22,6 @@ from dropout_jax.noise import (
     dropout,
     gaussian_dropout,
     keep_mask,
-    never_drops,
 )
 from tests.drawn import anything, dtypes
 from tests.refusals import (
@@ -534,11 +533,6 @@ def test_dropout_keeps_every_floating_array_and_refuses_others(array):
 def test_a_refusal_of_much_is_still_one_short_line():
     many = np.arange(9_999.0).astype(str)
     assert_refused_in_one_short_line(lambda: dropout(fresh_key(), np.ones(2), many))
-
-
-def test_a_rate_of_0_that_a_program_closes_over_never_drops():
-    rate = jnp.zeros(())
-    assert jax.jit(lambda x: x if never_drops(rate) else x + 1)(jnp.ones(2)).tolist() == [1, 1]
 
 
 def test_arrays_of_numpy_and_lists_of_sizes_are_taken_and_their_types_too():

@@ -15,10 +15,10 @@ from dropout_jax.analysis.trees import kernels_in
 from dropout_jax.analysis.uniformity import MEASURES, Profile
 from dropout_jax.analysis.views import LayerViews, Live, layer_views, measure_layer
 from dropout_jax.data import Array
-from dropout_jax.networks.calls import check_network
+from dropout_jax.networks.calls import check_network, param_shapes
 from dropout_jax.networks.mlp import MLP, Params, layers
 from dropout_jax.networks.protocol import Network
-from dropout_jax.populations.devices import map_members
+from dropout_jax.populations.devices import compile_ahead, map_members
 from dropout_jax.populations.population import Population
 
 VIEWS = ("entries", "columns", "change", "contribution", "path_norm")
@@ -108,6 +108,21 @@ def measure_population(model: Network, population: Population, x_train: Array) -
     ]
     live = [inputs if inputs.any() else ~inputs for inputs in moved]  # a frozen kernel counts
     return map_members(_measure_kernels, (), members, live)
+
+
+def compile_measures(model: Network, x_train: Array, n_members: int) -> None:
+    """Compile what `measure_population` needs, before anything is trained.
+
+    Example:
+      >>> compile_measures(MLP((2,)), np.eye(4, dtype=np.float32), n_members=6)
+    """
+    params = param_shapes(model, x_train.shape[1:])
+    if isinstance(model, MLP):
+        x = jax.typeof(x_train)
+        return compile_ahead(measure_member, (model,), (params, params), x, n_members)
+    kernels = jax.eval_shape(kernels_in, params).values()
+    live = [jax.ShapeDtypeStruct(kernel.shape[:1], bool) for kernel in kernels]
+    return compile_ahead(_measure_kernels, (), (params, params), live, n_members)
 
 
 def tidy(

@@ -51,10 +51,20 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # at once: while JAX is imported, it may crash
     status = run_command(sys.argv[1:])
-    if status == 1 and "jax" in sys.modules and sys.modules["jax"].process_count() > 1:
-        os._exit(status)  # at once: the usual way out waits for all processes, also for lost ones
+    if status in (1, 130) and "jax" in sys.modules:
+        is_alone = sys.modules["jax"].process_count() == 1
+        if status == (130 if is_alone else 1):  # the usual way out waits: for what compiles, and
+            _exit_at_once(status)  # for all processes, also for lost ones
     gc.freeze()  # a last search for garbage would take half a second
     sys.exit(status)
+
+
+def _exit_at_once(status: int) -> None:
+    """End this process without waiting for its threads or for other processes."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # nobody reads it
+            stream.flush()
+    os._exit(status)
 
 
 def run_command(argv: Sequence[str]) -> int:

@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 from jax.typing import ArrayLike
 
-from dropout_jax.noise import as_typed_key, dropout, never_drops
+from dropout_jax.networks.flax_dropout import as_typed_key, never_drops
+from dropout_jax.noise import dropout
 
 
 class Dropout(nn.Module):

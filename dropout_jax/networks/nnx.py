@@ -14,8 +14,9 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from dropout_jax.networks import mlp
+from dropout_jax.networks.flax_dropout import as_typed_key, never_drops
 from dropout_jax.networks.mlp import Noise, Params, layers
-from dropout_jax.noise import as_typed_key, drop_connect, dropout, never_drops
+from dropout_jax.noise import drop_connect, dropout
 
 
 class MLP(nnx.Module):

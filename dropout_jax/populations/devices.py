@@ -120,6 +120,34 @@ def map_members(
     return jax.tree.map(stack, *results)
 
 
+def compile_ahead(
+    fn: Callable[..., Any], static: tuple, member: tuple, shared: Any, n_members: int
+) -> None:
+    """Compile what `map_members` needs for n_members on all devices, known by their shapes.
+
+    A later call with the same `fn` and `static` does not compile again.
+
+    Args:
+      fn: as for `map_members`.
+      static: as for `map_members`.
+      member: trees of the shapes and types of one member.
+      shared: a tree of the shapes and types of what all members share.
+      n_members: C·S; more members than devices do not matter.
+
+    Example:
+      >>> number = jax.ShapeDtypeStruct((), np.float32)
+      >>> compile_ahead(jax.lax.add, (), (number,), number, n_members=6)
+    """
+    mesh = device_mesh(None, n_members)
+
+    def on_devices(spec: P, *leading: int) -> Callable[[Any], jax.ShapeDtypeStruct]:
+        where = NamedSharding(mesh, spec)
+        return lambda x: jax.ShapeDtypeStruct((*leading, *x.shape), x.dtype, sharding=where)
+
+    wave = jax.tree.map(on_devices(P("members"), mesh.size), member)
+    _map_blocks.lower(fn, static, mesh, wave, jax.tree.map(on_devices(P()), shared)).compile()
+
+
 @partial(jax.jit, static_argnames=("fn", "static", "mesh"))
 def _map_blocks(
     fn: Callable[..., Any], static: tuple, mesh: Mesh, members: tuple, shared: Any

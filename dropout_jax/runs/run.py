@@ -3,7 +3,9 @@
 import contextlib
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import get_ident
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ import jax.monitoring
 import numpy as np
 
 from dropout_jax.analysis.comparison import summarise
-from dropout_jax.analysis.members import Measured, measure_population
+from dropout_jax.analysis.members import Measured, compile_measures, measure_population
 from dropout_jax.analysis.trees import kernels_in, natural_key
 from dropout_jax.data import Dataset
 from dropout_jax.networks.calls import param_shapes
@@ -161,6 +163,11 @@ def compare(
         raise ValueError(f"a comparison needs at least two seeds, got {len(seeds)}")
     kernels = None if isinstance(config.model, MLP) else _kernel_names(config, data)
     interrupted = False
+    beside = ThreadPoolExecutor(1)  # compiles what measures, while networks are trained
+    if jax.process_count() == 1:  # several would have to compile in the same order
+        n_members = len(conditions) * len(seeds)
+        beside.submit(lambda: compile_measures(config.model, data.x_train, n_members))
+    beside.shutdown(wait=False)
     with _timed() as training:
         try:
             population = fit_population(
@@ -179,6 +186,7 @@ def compare(
                 raise
             population, seeds, interrupted = stop.partial, seeds[:n_complete], True
     with _timed() as analysis:
+        beside.shutdown()  # if it failed, so does what follows
         measured = measure_population(config.model, population, data.x_train)
         summary = _summary(config, conditions, seeds, population, measured, data, kernels)
     seconds = {
@@ -236,11 +244,11 @@ def _kernel_names(config: Config, data: Dataset) -> list[str]:
 
 @contextlib.contextmanager
 def _timed() -> Iterator[dict[str, float]]:
-    """Seconds in which XLA compiled, and the rest; both are there at the end."""
-    seconds = {"compilation": 0.0}
+    """Seconds in which this thread compiled, and the rest; both are there at the end."""
+    seconds, own = {"compilation": 0.0}, get_ident()
 
     def listen(event: str, duration_secs: float, **_: str | int) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
+        if get_ident() == own and event == "/jax/core/compile/backend_compile_duration":
             seconds["compilation"] += duration_secs
 
     start = perf_counter()

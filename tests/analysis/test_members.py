@@ -1,4 +1,6 @@
+import contextlib
 import itertools
+import math
 from typing import Any
 
 import chex
@@ -7,8 +9,14 @@ import jax
 import numpy as np
 import pytest
 
-from dropout_jax.analysis.members import measure_member, measure_population, tidy
+from dropout_jax.analysis.members import (
+    compile_measures,
+    measure_member,
+    measure_population,
+    tidy,
+)
 from dropout_jax.analysis.uniformity import MEASURES
+from dropout_jax.networks.calls import param_shapes
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.training.config import Config
 from tests.analysis.toys import (
@@ -28,6 +36,20 @@ def inputs():
     x = np.random.default_rng(0).normal(size=(20, WIDTHS[0])).astype(np.float32)
     x[:, 2] = 0.5  # a dead input: constant, not zero
     return x
+
+
+@contextlib.contextmanager
+def seconds_of_compilation():
+    """A list that grows by the seconds of every program that is compiled."""
+    seconds = []
+
+    def listen(event, duration_secs, **_):
+        if "backend_compile" in event:
+            seconds.append(duration_secs)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield seconds
+    jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def gini(a):
@@ -98,6 +120,21 @@ def test_measuring_a_population_is_measuring_its_members_one_by_one():
         # units loses √N / ((√N - 1) h) of its digits, here up to tenfold.
         rtol = 32 * np.finfo(np.float32).eps
         chex.assert_trees_all_close(of_member, jax.device_get(alone), rtol=rtol)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [MODEL, nn.Dense(3)], ids=["an MLP", "another network"])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3)])  # fewer members than devices, and more
+def test_what_is_compiled_ahead_is_not_compiled_again(model, shape):
+    jax.clear_caches()
+    params = jax.tree.map(
+        lambda leaf: np.ones((*shape, *leaf.shape), np.float32), param_shapes(model, WIDTHS[0])
+    )
+    population = toy_population(*shape)._replace(params=params, init_params=params)
+    compile_measures(model, inputs(), n_members=math.prod(shape))
+    with seconds_of_compilation() as compiled:
+        measure_population(model, population, inputs())
+    assert compiled == []
 
 
 def test_tidy_rows_hold_every_number_once():

@@ -13,6 +13,7 @@ import tempfile
 import tomllib
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -632,6 +633,29 @@ main()
     status, out, err = run_alone("-c", code, *TOY, "--out", str(tmp_path / "run"))
     assert (status, out, err) == (-signal.SIGINT, "", "")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_an_interrupted_command_waits_for_nothing_that_is_still_compiled(tmp_path):
+    code = """
+import os, signal, time
+from dropout_jax.cli.main import main
+from dropout_jax.runs import run
+def compile_long(*_):
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+    time.sleep(60)
+run.compile_measures = compile_long
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+main()
+"""
+    begun = perf_counter()
+    status, _, err = run_alone("-c", code, *TOY, "--out", str(tmp_path / "run"))
+    assert perf_counter() - begun < 45
+    assert status == 130
+    assert err.count("dropout-jax: interrupted; go on with the same command") == 1
+    assert "Traceback" not in err
 
 
 def test_what_nobody_foresaw_is_one_line_that_names_the_log(tmp_path, capsys, monkeypatch):

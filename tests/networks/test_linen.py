@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dropout_jax.networks.flax_dropout import never_drops
 from dropout_jax.networks.linen import Dropout
 from dropout_jax.noise import dropout
 
@@ -135,3 +136,8 @@ def test_the_rate_may_be_traced_where_flax_refuses_it():
 def test_a_rate_outside_0_to_1_is_refused():
     with pytest.raises(ValueError, match=r"rate must lie in \[0, 1\], got 1.2"):
         Dropout(1.2, deterministic=False).apply({}, X, rngs=rngs())
+
+
+def test_a_rate_of_0_that_a_program_closes_over_never_drops():
+    rate = jnp.zeros(())
+    assert jax.jit(lambda x: x if never_drops(rate) else x + 1)(jnp.ones(2)).tolist() == [1, 1]

@@ -3,6 +3,8 @@ import dataclasses
 import html
 import json
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
@@ -141,6 +143,34 @@ def test_the_environment_says_what_ran_on_what_and_for_how_long(folder):
     assert environment["devices"]
     assert environment["seconds"]["training"] > 0
     assert environment["interrupted"] is False
+
+
+def test_what_another_thread_compiles_is_not_time_of_this_one():
+    def compile_one():
+        jax.jit(lambda x: x + 1).lower(np.float32(0)).compile()
+
+    with run._timed() as timed, ThreadPoolExecutor(1) as beside:
+        beside.submit(compile_one).result()
+    assert timed["compilation"] == 0
+    with run._timed() as timed:
+        compile_one()
+    assert timed["compilation"] > 0
+
+
+def test_the_analysis_is_compiled_while_networks_are_trained(monkeypatch):
+    config, conditions = make_config(TOY, read_conditions(TOY), n_classes=10)
+    threads, trained = [], threading.Event()
+
+    def wait(*_):
+        threads.append(threading.current_thread())
+        assert trained.wait(60)
+
+    monkeypatch.setattr(run, "compile_measures", wait)
+    key = jax.random.key(ROOT_SEED, impl=PRNG)
+    data = load_dataset(TOY.dataset)
+    run.compare(config, conditions, 2, key, data, callback=lambda moment: trained.set())
+    assert threads != [threading.current_thread()]
+    assert len(threads) == 1
 
 
 def test_the_summary_keeps_the_contract(summary):
