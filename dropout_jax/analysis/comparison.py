@@ -45,6 +45,9 @@ def summarise(
         errors are no rates (`Config.error_fn`): then all hold for these examples.
       kernels: the names of the layers' kernels, for a network other than an MLP.
 
+    Raises:
+      ValueError: if the population is not of these conditions and seeds.
+
     Example:
       >>> from dropout_jax.training.evaluation import Curve, Metrics
       >>> metrics = Metrics(np.ones((1, 3, 2)), np.full((1, 3, 2), 0.5))  # a condition, three seeds
@@ -53,6 +56,12 @@ def summarise(
       >>> print(found["conditions"]["none"]["test_error"]["mean"])
       0.5
     """
+    expected, got = (len(conditions), len(seeds)), population.curve.train.loss.shape[:2]
+    if got != expected:
+        raise ValueError(
+            f"the population must be {expected[0]} conditions × {expected[1]} seeds, "
+            f"got {got[0]} × {got[1]}"
+        )
     names, settings = list(conditions), differing_settings(conditions)
     counts = did_not_diverge(population)
     n_compared = (counts & counts[0]).sum(axis=1)

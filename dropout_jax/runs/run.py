@@ -164,7 +164,7 @@ def compare(
     kernels = None if isinstance(config.model, MLP) else _kernel_names(config, data)
     interrupted = False
     beside = ThreadPoolExecutor(1)  # compiles what measures, while networks are trained
-    if jax.process_count() == 1:  # several would have to compile in the same order
+    if jax.process_count() == 1:  # several may have to compile in one order
         n_members = len(conditions) * len(seeds)
         beside.submit(lambda: compile_measures(config.model, data.x_train, n_members))
     beside.shutdown(wait=False)

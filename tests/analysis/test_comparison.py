@@ -57,6 +57,14 @@ def test_settings_are_told_where_conditions_differ_in_them():
     assert not any(differing_settings(CONDITIONS).values())
 
 
+@pytest.mark.parametrize(("n_conditions", "n_seeds"), [(2, 10), (3, 9), (10, 3)])
+def test_a_population_of_other_conditions_or_seeds_is_refused(n_conditions, n_seeds, measured):
+    population = toy_population(n_conditions, n_seeds)
+    message = f"must be 3 conditions × 10 seeds, got {n_conditions} × {n_seeds}"
+    with pytest.raises(ValueError, match=message):
+        summarise(CONDITIONS, range(10), population, measured, (50, 400))
+
+
 def test_a_family_is_all_of_one_measure(measured, rows):
     for measure in MEASURES:
         family = [row for row in rows if row["measure"] == measure]
