@@ -52,9 +52,10 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # at once: while JAX is imported, it may crash
     status = run_command(sys.argv[1:])
     if status in (1, 130) and "jax" in sys.modules:
+        # The usual way out waits for what is still compiled, and for all processes, also lost ones.
         is_alone = sys.modules["jax"].process_count() == 1
-        if status == (130 if is_alone else 1):  # the usual way out waits: for what compiles, and
-            _exit_at_once(status)  # for all processes, also for lost ones
+        if status == (130 if is_alone else 1):
+            _exit_at_once(status)
     gc.freeze()  # a last search for garbage would take half a second
     sys.exit(status)
 
