@@ -72,6 +72,33 @@ def test_the_speeds_and_the_memory_stated_are_those_recorded():
     assert f"took {max(part['peak_mib'] for part in parts):.0f} MiB" in in_one_line("speed")
 
 
+def needs_of_missed_loops(part):
+    """Of each goal against a loop at 1024 that was missed: the share of a step's own products that
+    it would need, and the share that was reached."""
+    from experiments import benchmark
+
+    rows = record("benchmark", f"{part}summary")["rows"]
+    speed = {(row["contender"], row["width"], row["dropout"]): row["gflops"] for row in rows}
+    loops = (benchmark.FLAX, benchmark.TORCH, benchmark.TORCH_FUNC)
+    for rival, width, least, dropouts in benchmark.GOALS:
+        for dropout in dropouts if rival in loops and width == 1024 else ():
+            rivals, own, products = (
+                speed[name, width, dropout]
+                for name in (rival, benchmark.LIBRARY, benchmark.PRODUCTS)
+            )
+            if own < least * rivals:
+                yield least * rivals / products, own / products
+
+
+def test_what_the_missed_goals_at_the_largest_width_would_need_is_told():
+    (hidden, has_hidden), (pixels, has_pixels) = needs_of_missed_loops("")
+    assert f"a step would need {hidden:.2f} or {pixels:.2f} of the speed" in in_one_line("speed")
+    assert f"It has {has_hidden:.2f} and {has_pixels:.2f}." in in_one_line("speed")
+    needs = [need for need, _ in needs_of_missed_loops("other_processor/")]
+    assert len(needs) == 4
+    assert f"would need {min(needs):.2f} to {max(needs):.2f} of the speed" in in_one_line("speed")
+
+
 @pytest.mark.parametrize("study", ["compare", "weight_uniformity"])
 def test_the_verdict_of_a_record_is_what_the_library_says_of_it(study):
     from dropout_jax.runs.verdicts import verdict

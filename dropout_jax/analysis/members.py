@@ -15,7 +15,7 @@ from dropout_jax.analysis.trees import kernels_in
 from dropout_jax.analysis.uniformity import MEASURES, Profile
 from dropout_jax.analysis.views import LayerViews, Live, layer_views, measure_layer
 from dropout_jax.data import Array
-from dropout_jax.networks.calls import check_network, param_shapes
+from dropout_jax.networks.calls import check_network
 from dropout_jax.networks.mlp import MLP, Params, layers
 from dropout_jax.networks.protocol import Network
 from dropout_jax.populations.devices import compile_ahead, map_members
@@ -110,13 +110,15 @@ def measure_population(model: Network, population: Population, x_train: Array) -
     return map_members(_measure_kernels, (), members, live)
 
 
-def compile_measures(model: Network, x_train: Array, n_members: int) -> None:
-    """Compile what `measure_population` needs, before anything is trained.
+def compile_measures(model: Network, params: Params, x_train: Array, n_members: int) -> None:
+    """Compile what `measure_population` needs, while networks are trained.
+
+    Params are those of one network, or their shapes and types.
 
     Example:
-      >>> compile_measures(MLP((2,)), np.eye(4, dtype=np.float32), n_members=6)
+      >>> params = jax.eval_shape(MLP((2,)).init, jax.random.key(0), np.zeros(4))
+      >>> compile_measures(MLP((2,)), params, np.eye(4, dtype=np.float32), n_members=6)
     """
-    params = param_shapes(model, x_train.shape[1:])
     if isinstance(model, MLP):
         x = jax.typeof(x_train)
         return compile_ahead(measure_member, (model,), (params, params), x, n_members)

@@ -51,13 +51,16 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # at once: while JAX is imported, it may crash
     status = run_command(sys.argv[1:])
-    if status in (1, 130) and "jax" in sys.modules:
+    if status == 1 or (status == 130 and not _is_one_of_several()):
         # The usual way out waits for what is still compiled, and for all processes, also lost ones.
-        is_alone = sys.modules["jax"].process_count() == 1
-        if status == (130 if is_alone else 1):
-            _exit_at_once(status)
+        _exit_at_once(status)
     gc.freeze()  # a last search for garbage would take half a second
     sys.exit(status)
+
+
+def _is_one_of_several() -> bool:
+    """Whether other processes train with this one."""
+    return "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized()
 
 
 def _exit_at_once(status: int) -> None:

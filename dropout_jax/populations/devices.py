@@ -125,7 +125,7 @@ def compile_ahead(
 ) -> None:
     """Compile what `map_members` needs for n_members on all devices, known by their shapes.
 
-    A later call with the same `fn` and `static` does not compile again.
+    A later call does not compile again, if its shapes, devices and options of JAX are the same.
 
     Args:
       fn: as for `map_members`.

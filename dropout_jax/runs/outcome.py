@@ -17,8 +17,8 @@ class Outcome(NamedTuple):
       population: all members, before and after training, and their learning curves.
       measured: all measures of all members.
       summary: as in `summary.json`.
-      seconds: spent on compilation, training and analysis. What was compiled beside the training
-        is not counted.
+      seconds: spent on compilation, training and analysis. Compilation beside the training counts
+        only where it had to be waited for.
       interrupted: whether seeds are missing.
       prng: the generator of the key that all members descend from.
     """

@@ -19,6 +19,7 @@ from dropout_jax.analysis.trees import kernels_in, natural_key
 from dropout_jax.data import Dataset
 from dropout_jax.networks.calls import param_shapes
 from dropout_jax.networks.mlp import MLP
+from dropout_jax.networks.protocol import Network, Params
 from dropout_jax.populations.checkpoints import Checkpoints
 from dropout_jax.populations.members import as_seeds
 from dropout_jax.populations.moment import Callback
@@ -161,12 +162,14 @@ def compare(
         check_name(name)
     if len(conditions) > 1 and len(seeds) < 2:
         raise ValueError(f"a comparison needs at least two seeds, got {len(seeds)}")
-    kernels = None if isinstance(config.model, MLP) else _kernel_names(config, data)
+    check_training(config, data)
+    params = param_shapes(config.model, data.x_train.shape[1:])
+    kernels = None if isinstance(config.model, MLP) else _kernel_names(config.model, params)
     interrupted = False
-    beside = ThreadPoolExecutor(1)  # compiles what measures, while networks are trained
+    beside = ThreadPoolExecutor(1)  # compiles what measures, while what trains is compiled
     if jax.process_count() == 1:  # several may have to compile in one order
         n_members = len(conditions) * len(seeds)
-        beside.submit(lambda: compile_measures(config.model, data.x_train, n_members))
+        beside.submit(compile_measures, config.model, params, data.x_train, n_members)
     beside.shutdown(wait=False)
     with _timed() as training:
         try:
@@ -185,12 +188,14 @@ def compare(
             if stop.partial is None or (n_complete := stop.partial.curve.train.loss.shape[1]) < 2:
                 raise
             population, seeds, interrupted = stop.partial, seeds[:n_complete], True
+    begun = perf_counter()
+    beside.shutdown()  # what failed there is compiled again
+    waited = perf_counter() - begun
     with _timed() as analysis:
-        beside.shutdown()  # if it failed, so does what follows
         measured = measure_population(config.model, population, data.x_train)
         summary = _summary(config, conditions, seeds, population, measured, data, kernels)
     seconds = {
-        "compilation": training["compilation"] + analysis["compilation"],
+        "compilation": training["compilation"] + waited + analysis["compilation"],
         "training": training["rest"],
         "analysis": analysis["rest"],
     }
@@ -230,14 +235,13 @@ def _describe(setting: Any) -> str:
     return re.sub(r"# attributes | at 0x[0-9a-f]+", "", name)[:200]
 
 
-def _kernel_names(config: Config, data: Dataset) -> list[str]:
-    """The names of a network's kernels, known without training it."""
-    check_training(config, data)
-    kernels = jax.eval_shape(kernels_in, param_shapes(config.model, data.x_train.shape[1:]))
+def _kernel_names(model: Network, params: Params) -> list[str]:
+    """The names of a network's kernels, known from the shapes of its parameters."""
+    kernels = jax.eval_shape(kernels_in, params)
     if not kernels:
         raise ValueError(
             "a comparison needs kernels, arrays of two axes or more named kernel, w or weight, got "
-            f"none in a network of type {type(config.model).__name__}"
+            f"none in a network of type {type(model).__name__}"
         )
     return sorted(kernels, key=natural_key)
 

@@ -1,6 +1,7 @@
 import contextlib
 import itertools
 import math
+import threading
 from typing import Any
 
 import chex
@@ -18,6 +19,7 @@ from dropout_jax.analysis.members import (
 from dropout_jax.analysis.uniformity import MEASURES
 from dropout_jax.networks.calls import param_shapes
 from dropout_jax.networks.mlp import MLP
+from dropout_jax.populations import devices
 from dropout_jax.training.config import Config
 from tests.analysis.toys import (
     NAMES,
@@ -40,16 +42,18 @@ def inputs():
 
 @contextlib.contextmanager
 def seconds_of_compilation():
-    """A list that grows by the seconds of every program that is compiled."""
-    seconds = []
+    """A list that grows by the seconds of every program that this thread compiles."""
+    seconds, own = [], threading.get_ident()
 
     def listen(event, duration_secs, **_):
-        if "backend_compile" in event:
+        if "backend_compile" in event and threading.get_ident() == own:
             seconds.append(duration_secs)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    yield seconds
-    jax.monitoring.unregister_event_duration_listener(listen)
+    try:
+        yield seconds
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def gini(a):
@@ -126,12 +130,14 @@ def test_measuring_a_population_is_measuring_its_members_one_by_one():
 @pytest.mark.parametrize("model", [MODEL, nn.Dense(3)], ids=["an MLP", "another network"])
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3)])  # fewer members than devices, and more
 def test_what_is_compiled_ahead_is_not_compiled_again(model, shape):
-    jax.clear_caches()
-    params = jax.tree.map(
-        lambda leaf: np.ones((*shape, *leaf.shape), np.float32), param_shapes(model, WIDTHS[0])
-    )
+    program: Any = devices._map_blocks  # it is no mere function
+    program.clear_cache()
+    shapes = param_shapes(model, WIDTHS[0])
+    params = jax.tree.map(lambda leaf: np.ones((*shape, *leaf.shape), np.float32), shapes)
     population = toy_population(*shape)._replace(params=params, init_params=params)
-    compile_measures(model, inputs(), n_members=math.prod(shape))
+    with seconds_of_compilation() as compiled:
+        compile_measures(model, shapes, inputs(), n_members=math.prod(shape))
+    assert len(compiled) == 1
     with seconds_of_compilation() as compiled:
         measure_population(model, population, inputs())
     assert compiled == []

@@ -10,6 +10,7 @@ import pytest
 from dropout_jax.cli import doctor, pace
 from dropout_jax.cli.main import run_command
 from dropout_jax.data import load_dataset
+from dropout_jax.io import environment
 from dropout_jax.networks.mlp import MLP
 from dropout_jax.training.config import Config, Hparams
 
@@ -158,12 +159,14 @@ def test_a_run_takes_its_waves_times_its_epochs_of_either_kind(epochs, seconds, 
 
 
 @pytest.mark.slow
-def test_the_doctor_says_all_of_it(capsys):
+def test_the_doctor_says_all_of_it(capsys, monkeypatch):
+    monkeypatch.setattr(environment, "_processor", lambda: ("a processor", 512))
     toy = ["--dataset", "digits", "--features", "8", "--epochs", "2", "--seeds", "2"]
     assert run_command(["doctor", *toy]) == 0
     output = " ".join(capsys.readouterr().out.split())
     for about in (
         "versions",
+        "vectors of 512 bits",
         "devices",
         "speed",
         "products at",

@@ -63,6 +63,7 @@ def place(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("place"))
         patch.setattr(runs, "compare", run_until_training)
+        patch.setattr(runs, "compile_measures", lambda *_: None)  # nothing is to be measured
         patch.setattr(population, "make_store", begin)
         patch.setattr(write, "write", lambda *_: None)
         patch.setattr(run_tables, "result_lines", lambda *_: [])

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from jax.sharding import AbstractMesh, AxisType
+from jax.sharding import PartitionSpec as P
 
 from dropout_jax.analysis import members
 from dropout_jax.data import Dataset
@@ -71,3 +72,17 @@ def test_a_program_for_an_accelerator_asks_nothing_of_the_host_or_of_other_devic
     assert "stablehlo" in text
     assert re.findall(HOST, text) == []
     assert re.findall(COLLECTIVE, text) == []
+
+
+def test_what_is_looked_for_is_found_where_it_is():
+    def print_and_return(x):
+        jax.debug.print("{}", x)
+        return x
+
+    mesh = AbstractMesh((8,), ("members",), axis_types=(AxisType.Auto,))
+    add_up = jax.shard_map(
+        lambda x: jax.lax.psum(x, "members"), mesh=mesh, in_specs=P("members"), out_specs=P()
+    )
+    x = jax.ShapeDtypeStruct((8,), jnp.float32)
+    assert re.findall(HOST, jax.jit(print_and_return).lower(x).as_text())  # not to be exported
+    assert re.findall(COLLECTIVE, jax.export.export(jax.jit(add_up))(x).mlir_module())
